@@ -1,0 +1,1 @@
+"""Proven export of Keras models to SavedModel, TFLite and ONNX."""
