@@ -1,0 +1,34 @@
+"""The Inception family as layers of Keras 3.
+
+Importing this package registers its layers, so that a `.keras` file that
+holds them loads without `custom_objects`.
+"""
+
+from keras_inception_layers.layers.auxiliary_classifier import (
+    AUXILIARY_LOSS_WEIGHT,
+    AuxiliaryClassifier,
+)
+from keras_inception_layers.layers.conv_bn import ConvBN
+from keras_inception_layers.layers.inception_block import InceptionBlock
+from keras_inception_layers.layers.inception_v1 import InceptionV1Block
+from keras_inception_layers.layers.inception_v2 import InceptionV2Block
+from keras_inception_layers.layers.inception_v3 import (
+    InceptionV3Block,
+    InceptionV3ExpandedBlock,
+)
+from keras_inception_layers.models.vgg16 import VGG16
+from keras_inception_layers.models.vgg16_inception import VGG16Inception
+
+__all__ = [
+    "AUXILIARY_LOSS_WEIGHT",
+    "AuxiliaryClassifier",
+    "ConvBN",
+    "InceptionBlock",
+    "InceptionV1Block",
+    "InceptionV2Block",
+    "InceptionV3Block",
+    "InceptionV3ExpandedBlock",
+    "VGG16",
+    "VGG16Inception",
+]
+__version__ = "0.1.0"

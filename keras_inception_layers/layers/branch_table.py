@@ -1,0 +1,167 @@
+"""A block as a table: one row a branch, one cell a layer.
+
+A cell says what a layer is; `PaperBlock` makes the layer, gives it its fixed
+name and hands it the block's options. So a row of a paper's figure is a row
+of the table:
+
+    [max_pool(3), conv(32, 1)]
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_inception_layers.layers.conv_bn import (
+    ConvBN,
+    check_positive_integer,
+    fresh_options,
+    serialize_options,
+    take_options,
+)
+from keras_inception_layers.layers.inception_block import InceptionBlock
+
+
+class Cell(NamedTuple):
+    """One layer of a table, not made yet.
+
+    Args:
+        prefix: the layer's name without its number.
+        make: called with the layer's name, dtype policy and the block's
+            convolution options.
+    """
+
+    prefix: str
+    make: Callable[[str, Any, dict], keras.layers.Layer]
+
+
+def conv(filters, kernel_size, **own):
+    """A `ConvBN`; `own` arguments go before the block's options."""
+
+    def make(name, dtype, options):
+        options = {**fresh_options(options), **own}
+        return ConvBN(filters, kernel_size, dtype=dtype, name=name, **options)
+
+    return Cell("conv", make)
+
+
+def max_pool(pool_size, strides=1, padding="same"):
+    """A max pooling, by default one that keeps height and width."""
+
+    def make(name, dtype, options):
+        return keras.layers.MaxPooling2D(
+            pool_size,
+            strides,
+            padding,
+            data_format=options["data_format"],
+            dtype=dtype,
+            name=name,
+        )
+
+    return Cell("pool", make)
+
+
+def split(*rows):
+    """A table within the table: branches side by side, joined again."""
+
+    def make(name, dtype, options):
+        return InceptionBlock(
+            make_branches(rows, dtype, options),
+            data_format=options["data_format"],
+            dtype=dtype,
+            name=name,
+        )
+
+    return Cell("split", make)
+
+
+def make_branches(rows, dtype, options):
+    """Make the layers of a table, named `conv_0`, `conv_1`, `pool_0`, ..."""
+    branches = []
+    for row in rows:
+        count: Counter[str] = Counter()
+        branch = []
+        for prefix, make in row:
+            name = f"{prefix}_{count[prefix]}"
+            count[prefix] += 1
+            branch.append(make(name, dtype, options))
+        branches.append(branch)
+    return branches
+
+
+class PaperBlock(InceptionBlock):
+    """An `InceptionBlock` whose branches come from a table of filters.
+
+    A subclass says how many filters each row takes (`row_lengths`) and draws
+    the figure (`rows`).
+
+    Args:
+        branch_filters: one row of filters a branch.
+        **kwargs: the options of every convolution (those of `ConvBN`, from
+            `data_format` to `bias_constraint`) and the arguments of every
+            Keras layer.
+    """
+
+    row_lengths: tuple[int, ...] = ()
+
+    def __init__(self, branch_filters, **kwargs):
+        filters = check_branch_filters(branch_filters, self.row_lengths)
+        options = take_options(kwargs)
+        dtype = keras.dtype_policies.get(kwargs.pop("dtype", None))
+        super().__init__(
+            make_branches(self.rows(*filters), dtype, options),
+            data_format=options["data_format"],
+            dtype=dtype,
+            **kwargs,
+        )
+        self.branch_filters = filters
+        self.options = options
+
+    def rows(self, *filters):
+        """Return the table of cells, given each row of `branch_filters`."""
+        raise NotImplementedError
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        del config["branches"]
+        return {
+            **serialize_options(self.options),
+            **config,
+            "branch_filters": self.branch_filters,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Make the block from what `get_config` returned."""
+        return cls(**config)
+
+
+def check_branch_filters(branch_filters, widths):
+    """Return `branch_filters` as tuples, one row of `widths[i]` a branch.
+
+    Raises:
+        ValueError: if the rows do not have the expected lengths, or hold
+            anything but integers of at least 1.
+    """
+    expected = "(" + ", ".join(
+        "(" + "int, " * (width - 1) + "int" + ("," if width == 1 else "") + ")"
+        for width in widths
+    ) + ")"
+    try:
+        rows = tuple(tuple(row) for row in branch_filters)
+    except TypeError:
+        rows = ()
+    if tuple(map(len, rows)) != tuple(widths):
+        raise ValueError(
+            "`branch_filters` must hold one row a branch, in the form "
+            f"{expected}. Received: branch_filters={branch_filters!r}"
+        )
+    return tuple(
+        tuple(
+            check_positive_integer(f"branch_filters[{i}][{j}]", filters)
+            for j, filters in enumerate(row)
+        )
+        for i, row in enumerate(rows)
+    )

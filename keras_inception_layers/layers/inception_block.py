@@ -1,0 +1,171 @@
+"""Parallel branches, joined along the channel axis."""
+
+import keras
+
+from keras_inception_layers.registration import register
+
+
+@register
+class InceptionBlock(keras.layers.Layer):
+    """Runs several branches on one input and joins them along the channels.
+
+    Each branch is a list of layers, applied one after the other. Any Keras
+    layer will do, another `InceptionBlock` too: a branch that ends in one
+    splits again. The blocks of the papers are subclasses that make their
+    branches from a compact table.
+
+    Args:
+        branches: list of branches, each a non-empty list of Keras layers.
+            Every branch must give images of the same height and width.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`. The layers of the branches
+            keep their own.
+        **kwargs: the arguments of every Keras layer: `name`, `dtype`,
+            `trainable`, `activity_regularizer`.
+
+    Call arguments:
+        inputs: one tensor, the input of every branch.
+        training: handed to every layer.
+
+    Input shape:
+        `(batch, height, width, channels)`, or
+        `(batch, channels, height, width)` with `"channels_first"`.
+
+    Output shape:
+        The shape of one branch's output, with the channels of all branches.
+
+    Raises:
+        ValueError: if `branches` is not a list of lists of layers, or if a
+            layer stands in it twice; in `build`, if the branches' outputs
+            cannot be joined.
+
+    Example:
+
+    >>> block = InceptionBlock([
+    ...     [keras.layers.Conv2D(4, 1)],
+    ...     [keras.layers.MaxPooling2D(3, 1, "same"), ConvBN(8, 1)],
+    ... ])
+    >>> block(keras.ops.ones((1, 16, 16, 3))).shape
+    (1, 16, 16, 12)
+
+    Reference:
+        Szegedy et al., "Going Deeper with Convolutions", 2014,
+        arXiv:1409.4842.
+    """
+
+    def __init__(self, branches, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        _check_branches(branches)
+        self.data_format = data_format or keras.config.image_data_format()
+        if self.data_format not in ("channels_last", "channels_first"):
+            raise ValueError(
+                '`data_format` must be "channels_last" or "channels_first". '
+                f"Received: data_format={data_format!r}"
+            )
+        self.channel_axis = 1 if self.data_format == "channels_first" else -1
+        self.branches = [list(branch) for branch in branches]
+        if not self.trainable:
+            for layer in self.layers:
+                layer.trainable = False
+
+    @property
+    def layers(self):
+        """The layers of all branches, in order."""
+        return [layer for branch in self.branches for layer in branch]
+
+    def build(self, input_shape):
+        """Build every layer of every branch."""
+        for index, branch in enumerate(self.branches):
+            shape = input_shape
+            with keras.name_scope(f"branch_{index}"):
+                for layer in branch:
+                    if not layer.built:
+                        layer.build(shape)
+                    shape = layer.compute_output_shape(shape)
+        self.compute_output_shape(input_shape)
+
+    def call(self, inputs, training=None):
+        """Run the branches and join them; Keras hands `training` on."""
+        outputs = []
+        for index, branch in enumerate(self.branches):
+            x = inputs
+            with keras.name_scope(f"branch_{index}"):
+                for layer in branch:
+                    x = layer(x)
+            outputs.append(x)
+        return keras.ops.concatenate(outputs, axis=self.channel_axis)
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape of the joined branches."""
+        shapes = []
+        for branch in self.branches:
+            shape = input_shape
+            for layer in branch:
+                shape = layer.compute_output_shape(shape)
+            shapes.append(tuple(shape))
+        return _joined_shape(shapes, self.channel_axis, self.name)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "branches": [[serialize(x) for x in b] for b in self.branches],
+            "data_format": self.data_format,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Make the block from what `get_config` returned."""
+        deserialize = keras.saving.deserialize_keras_object
+        branches = [[deserialize(x) for x in b] for b in config["branches"]]
+        return cls(**{**config, "branches": branches})
+
+
+def _check_branches(branches):
+    if not (
+        isinstance(branches, (list, tuple))
+        and branches
+        and all(isinstance(b, (list, tuple)) and b for b in branches)
+    ):
+        raise ValueError(
+            "`branches` must be a non-empty list of non-empty lists of Keras "
+            f"layers. Received: branches={branches!r}"
+        )
+    seen: set[int] = set()
+    for index, branch in enumerate(branches):
+        for layer in branch:
+            if not isinstance(layer, keras.layers.Layer):
+                raise ValueError(
+                    "Every branch must be a list of Keras layers. Received "
+                    f"in branch {index}: {layer!r}"
+                )
+            if id(layer) in seen:
+                raise ValueError(
+                    "A layer may stand in `branches` only once. Received "
+                    f'"{layer.name}" again in branch {index}; make a second '
+                    "layer."
+                )
+            seen.add(id(layer))
+        names = [layer.name for layer in branch]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                "The layers of a branch must have different names. Received "
+                f"in branch {index}: {names}"
+            )
+
+
+def _joined_shape(shapes, axis, name):
+    """Return the shape of a concatenation; None stands for any size."""
+    axes = list(zip(*shapes, strict=False))
+    channels = axes[axis]
+    axes[axis] = ()
+    known = [{size for size in axis if size is not None} for axis in axes]
+    if len({len(s) for s in shapes}) > 1 or any(len(k) > 1 for k in known):
+        raise ValueError(
+            f'The branches of "{name}" cannot be joined: they must agree in '
+            f"every axis but the channels. Received the shapes {shapes}"
+        )
+    joined = [sizes.pop() if sizes else None for sizes in known]
+    joined[axis] = None if None in channels else sum(channels)
+    return tuple(joined)

@@ -1,0 +1,136 @@
+"""The Inception v3 blocks: n x n kernels as 1 x n and n x 1."""
+
+from keras_inception_layers.layers.branch_table import (
+    PaperBlock,
+    conv,
+    max_pool,
+    split,
+)
+from keras_inception_layers.layers.conv_bn import check_positive_integer
+from keras_inception_layers.registration import register
+
+
+@register
+class InceptionV3Block(PaperBlock):
+    """The v1 block with each n x n kernel as 1 x n, then n x 1, figure 6.
+
+    The paper advises it for feature maps of 12 to 20 pixels, not for a
+    network's first layers.
+
+    Args:
+        branch_filters: one row a branch, `((1x1,), (1x1, both of the first
+            pair), (1x1, both of the second pair), (1x1 after the
+            pooling,))`; for example `((64,), (96, 128), (16, 32), (32,))`.
+        kernel_sizes: the n of the first and of the second pair. Defaults to
+            `(3, 5)`.
+        **kwargs: the arguments of `ConvBN` from `data_format` to
+            `bias_constraint`, for every convolution, and those of every
+            Keras layer: `name`, `dtype`, `trainable`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or
+        `(batch, channels, height, width)` with `"channels_first"`.
+
+    Output shape:
+        The same height and width; as many channels as the last numbers of
+        the four rows add up to.
+
+    Raises:
+        ValueError: if an argument does not have that form.
+
+    Example:
+
+    >>> block = InceptionV3Block(((64,), (96, 128), (16, 32), (32,)))
+    >>> block(keras.ops.ones((1, 14, 14, 192))).shape
+    (1, 14, 14, 256)
+
+    Reference:
+        Szegedy et al., "Rethinking the Inception Architecture for Computer
+        Vision", 2015, arXiv:1512.00567.
+    """
+
+    row_lengths = (1, 2, 2, 1)
+
+    def __init__(self, branch_filters, kernel_sizes=(3, 5), **kwargs):
+        if not isinstance(kernel_sizes, (list, tuple)) or (
+            len(kernel_sizes) != 2
+        ):
+            raise ValueError(
+                "`kernel_sizes` must be a pair of integers. Received: "
+                f"kernel_sizes={kernel_sizes!r}"
+            )
+        self.kernel_sizes = tuple(
+            check_positive_integer(f"kernel_sizes[{i}]", size)
+            for i, size in enumerate(kernel_sizes)
+        )
+        super().__init__(branch_filters, **kwargs)
+
+    def rows(self, a, b, c, d):
+        """Return the figure as a table."""
+        n, m = self.kernel_sizes
+        return [
+            [conv(a[0], 1)],
+            [conv(b[0], 1), conv(b[1], (1, n)), conv(b[1], (n, 1))],
+            [conv(c[0], 1), conv(c[1], (1, m)), conv(c[1], (m, 1))],
+            [max_pool(3), conv(d[0], 1)],
+        ]
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "kernel_sizes": self.kernel_sizes}
+
+
+@register
+class InceptionV3ExpandedBlock(PaperBlock):
+    """1 x 3 and 3 x 1 side by side: the expanded filter bank, figure 7.
+
+    The paper has it on its coarsest grid, 8 x 8, where many channels matter
+    more than depth.
+
+    Args:
+        branch_filters: one row a branch, `((1x1,), (1x1, 1x3 and 3x1 each),
+            (1x1, 3x3 and then 1x3 and 3x1 each), (1x1 after the
+            pooling,))`. The 8 x 8 block of Inception v3 is
+            `((320,), (384, 384), (448, 384), (192,))`.
+        **kwargs: the arguments of `ConvBN` from `data_format` to
+            `bias_constraint`, for every convolution, and those of every
+            Keras layer: `name`, `dtype`, `trainable`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or
+        `(batch, channels, height, width)` with `"channels_first"`.
+
+    Output shape:
+        The same height and width. The rows end in `a`, `b`, `c` and `d`
+        filters: `a + 2 * b + 2 * c + d` channels.
+
+    Raises:
+        ValueError: if `branch_filters` does not have that form.
+
+    Example:
+
+    >>> block = InceptionV3ExpandedBlock(
+    ...     ((320,), (384, 384), (448, 384), (192,))
+    ... )
+    >>> block(keras.ops.ones((1, 8, 8, 1280))).shape
+    (1, 8, 8, 2048)
+
+    Reference:
+        Szegedy et al., "Rethinking the Inception Architecture for Computer
+        Vision", 2015, arXiv:1512.00567.
+    """
+
+    row_lengths = (1, 2, 2, 1)
+
+    def rows(self, a, b, c, d):
+        """Return the figure as a table."""
+        return [
+            [conv(a[0], 1)],
+            [conv(b[0], 1), _expanded(b[1])],
+            [conv(c[0], 1), conv(c[1], 3), _expanded(c[1])],
+            [max_pool(3), conv(d[0], 1)],
+        ]
+
+
+def _expanded(filters):
+    return split([conv(filters, (1, 3))], [conv(filters, (3, 1))])

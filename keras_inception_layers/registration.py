@@ -1,0 +1,30 @@
+"""Registers the layers with Keras, each under one fixed name."""
+
+import keras
+
+PACKAGE = "keras_inception_layers"
+_LAYERS: dict[str, type[keras.layers.Layer]] = {}
+
+
+def register(cls):
+    """Register a layer class as `keras_inception_layers>CLASS_NAME`.
+
+    The name stands in every saved `.keras` file, so it never changes.
+
+    Raises:
+        ValueError: if another class already holds the name.
+    """
+    holder = _LAYERS.get(cls.__name__)
+    if holder is not None and holder.__module__ != cls.__module__:
+        raise ValueError(
+            f"`{PACKAGE}>{cls.__name__}` is already registered by "
+            f"{holder.__module__}. Received a second class of that name from "
+            f"{cls.__module__}. Rename one of the two."
+        )
+    _LAYERS[cls.__name__] = cls
+    return keras.saving.register_keras_serializable(package=PACKAGE)(cls)
+
+
+def registered_layers() -> dict[str, type[keras.layers.Layer]]:
+    """Return every registered layer class by its class name."""
+    return dict(_LAYERS)
