@@ -4,15 +4,21 @@ from dataclasses import dataclass
 
 import keras
 
+from keras_inception_export.naming import (
+    check_distinct,
+    input_specs,
+    output_specs,
+)
 from keras_inception_export.signature import TensorSpec
 
 
 @dataclass(frozen=True)
 class InferenceTwin:
-    """A float32 Functional model, batch norm folded, with settled names.
+    """A model ready for inference, with settled names.
 
     Args:
-        model: the Keras model; its `input` and `output` may be any structure.
+        model: a Functional Keras model; its `input` and `output` may be any
+            structure.
         inputs: one spec an input, in the declared order.
         outputs: one spec an output, in the declared order.
         input_order: for each declared input, its place among the flattened
@@ -25,6 +31,18 @@ class InferenceTwin:
     outputs: tuple[TensorSpec, ...]
     input_order: tuple[int, ...]
     output_order: tuple[int, ...]
+
+    @classmethod
+    def of(cls, model):
+        """Settle the names and the order of a Functional model.
+
+        Raises:
+            RequestError: if a name cannot be used in every format.
+        """
+        inputs, input_order = input_specs(model)
+        outputs, output_order = output_specs(model)
+        check_distinct(inputs, outputs)
+        return cls(model, inputs, outputs, input_order, output_order)
 
     def call(self, *tensors):
         """Run the model on one tensor an input; a tuple in declared order."""

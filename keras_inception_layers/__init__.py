@@ -4,9 +4,11 @@ Importing this package registers its layers, so that a `.keras` file that
 holds them loads without `custom_objects`.
 """
 
+from keras_inception_layers.folding import fold_batch_norm
 from keras_inception_layers.layers.auxiliary_classifier import (
     AUXILIARY_LOSS_WEIGHT,
     AuxiliaryClassifier,
+    drop_auxiliary,
 )
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_block import InceptionBlock
@@ -30,5 +32,7 @@ __all__ = [
     "InceptionV3ExpandedBlock",
     "VGG16",
     "VGG16Inception",
+    "drop_auxiliary",
+    "fold_batch_norm",
 ]
 __version__ = "0.1.0"

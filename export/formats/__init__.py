@@ -3,3 +3,41 @@
 `write(twin, path, *, opset)` writes the artifact at `path`;
 `open_runner(path)` opens it with its own runtime.
 """
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from keras_inception_export.errors import RequestError
+
+FILES = {
+    "saved_model": "saved_model",
+    "tflite": "model.tflite",
+    "onnx": "model.onnx",
+}
+"""Each format, and what its artifact is called in a bundle."""
+
+
+def format_module(name: str) -> ModuleType:
+    """Return the module that writes and opens a format."""
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def format_of(path: Path) -> str:
+    """Return the format of an artifact, told by its name.
+
+    Raises:
+        RequestError: if there is nothing at `path`, or nothing we know.
+    """
+    if not path.exists():
+        raise RequestError(f"{path} does not exist")
+    if path.suffix == ".onnx":
+        return "onnx"
+    if path.suffix == ".tflite":
+        return "tflite"
+    if (path / "saved_model.pb").is_file():
+        return "saved_model"
+    raise RequestError(
+        f"{path} is no artifact: expected a .onnx file, a .tflite file or a "
+        "SavedModel folder"
+    )

@@ -70,7 +70,7 @@ class AuxiliaryClassifier(keras.layers.Layer):
         seed=None,
         **kwargs,
     ):
-        check_positive_integer("classes", classes)
+        classes = check_positive_integer("classes", classes)
         options = take_options(kwargs)
         super().__init__(**kwargs)
         self.options = options
@@ -79,6 +79,7 @@ class AuxiliaryClassifier(keras.layers.Layer):
             for name, value in options.items()
             if name.startswith(("kernel_", "bias_"))
         }
+        activation = options["activation"]
         shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
         self.pool = keras.layers.AveragePooling2D(
             5, 3, data_format=options["data_format"], name="pool", **shared
@@ -91,9 +92,8 @@ class AuxiliaryClassifier(keras.layers.Layer):
         )
         self.dense = keras.layers.Dense(
             1024,
-            activation=options["activation"],
             name="dense",
-            **fresh_options(dense_options),
+            **fresh_options({**dense_options, "activation": activation}),
             **shared,
         )
         self.dropout = keras.layers.Dropout(
@@ -159,3 +159,39 @@ class AuxiliaryClassifier(keras.layers.Layer):
             "dropout": self.dropout.rate,
             "seed": self.dropout.seed,
         }
+
+
+def drop_auxiliary(model):
+    """Return the model without its side heads, for inference.
+
+    Args:
+        model: a Functional model. Its weights are shared, not copied.
+
+    Returns:
+        A model of the same inputs and of all outputs that no
+        `AuxiliaryClassifier` computes; the model itself where there is no
+        such output to drop, or nothing else.
+
+    Example:
+
+    >>> from keras_inception_layers import VGG16Inception, drop_auxiliary
+    >>> model = VGG16Inception(
+    ...     input_shape=(80, 80, 1), classes=10, auxiliary=True
+    ... )
+    >>> list(drop_auxiliary(model).output)
+    ['predictions']
+    """
+
+    def is_side(tensor):
+        layer = tensor._keras_history.operation
+        return isinstance(layer, AuxiliaryClassifier)
+
+    side = [is_side(tensor) for tensor in model.outputs]
+    if not any(side) or all(side):
+        return model
+    outputs = model.output
+    if isinstance(outputs, dict):
+        kept = {k: t for k, t in outputs.items() if not is_side(t)}
+    else:
+        kept = [t for t in outputs if not is_side(t)]
+    return keras.Model(model.input, kept, name=model.name)

@@ -63,7 +63,8 @@ class ConvBN(keras.layers.Layer):
             relu makes it redundant. Defaults to `False`.
         synchronized: whether the statistics of a batch are shared by all
             replicas (TensorFlow only). Defaults to `False`.
-        activation: name or callable; `None` for none. Defaults to `"relu"`.
+        activation: name, function or layer; `None` for none. Defaults to
+            `"relu"`.
         kernel_initializer: Defaults to `"glorot_uniform"`.
         bias_initializer: Defaults to `"zeros"`.
         kernel_regularizer: Defaults to `None`.
@@ -120,16 +121,23 @@ class ConvBN(keras.layers.Layer):
         bias_constraint=None,
         **kwargs,
     ):
-        check_positive_integer("filters", filters)
+        filters = check_positive_integer("filters", filters)
         if padding not in ("same", "valid"):
             raise ValueError(
                 '`padding` must be "same" or "valid". Received: '
                 f"padding={padding!r}"
             )
+        if not 0 <= momentum <= 1:
+            raise ValueError(
+                "`momentum` must lie between 0 and 1. Received: "
+                f"momentum={momentum!r}"
+            )
+        if not epsilon > 0:
+            raise ValueError(
+                "`epsilon` must be greater than 0. Received: "
+                f"epsilon={epsilon!r}"
+            )
         super().__init__(**kwargs)
-        self.data_format = keras.config.image_data_format()
-        if data_format is not None:
-            self.data_format = data_format
         self.use_batch_norm = use_batch_norm
         self.momentum = momentum
         self.epsilon = epsilon
@@ -148,7 +156,7 @@ class ConvBN(keras.layers.Layer):
             kernel_size,
             strides=strides,
             padding=padding,
-            data_format=self.data_format,
+            data_format=data_format,
             use_bias=not use_batch_norm,
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
@@ -159,6 +167,7 @@ class ConvBN(keras.layers.Layer):
             name="conv",
             **shared,
         )
+        self.data_format = self.conv.data_format
         self.batch_norm = None
         if use_batch_norm:
             self.batch_norm = keras.layers.BatchNormalization(
@@ -177,12 +186,14 @@ class ConvBN(keras.layers.Layer):
     @property
     def layers(self):
         """The children, in the order in which they are applied."""
-        return [x for x in (self.conv, self.batch_norm) if x is not None]
+        steps = (self.conv, self.batch_norm, self.activation)
+        return [x for x in steps if isinstance(x, keras.layers.Layer)]
 
     def build(self, input_shape):
-        """Build the convolution and the normalization."""
+        """Build the children."""
         for layer in self.layers:
-            layer.build(input_shape)
+            if not layer.built:
+                layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
     def call(self, inputs, training=None):
@@ -218,15 +229,21 @@ def take_options(kwargs):
 
 
 def fresh_options(options):
-    """Return `options` with initializers of its own for one child.
+    """Return `options` with whatever holds a state made anew for one child.
 
-    An unseeded Keras initializer draws its seed once, when it is made: two
-    children that share the object start with identical kernels.
+    An activation that is a layer has weights. An unseeded Keras initializer
+    draws its seed once, when it is made: two children that share the object
+    start with identical kernels. (With a `SeedGenerator` it draws each time,
+    and only as long as it is shared.)
     """
     fresh = dict(options)
     for name, value in options.items():
-        if isinstance(value, keras.initializers.Initializer):
-            fresh[name] = value.clone()
+        if isinstance(value, keras.layers.Layer):
+            fresh[name] = type(value).from_config(value.get_config())
+        elif isinstance(value, keras.initializers.Initializer):
+            seed = getattr(value, "seed", None)
+            if not isinstance(seed, keras.random.SeedGenerator):
+                fresh[name] = value.clone()
     return fresh
 
 

@@ -107,10 +107,9 @@ class InceptionBlock(keras.layers.Layer):
 
     def get_config(self):
         """Return the constructor's arguments."""
-        serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "branches": [[serialize(x) for x in b] for b in self.branches],
+            "branches": [[_serialize(x) for x in b] for b in self.branches],
             "data_format": self.data_format,
         }
 
@@ -120,6 +119,17 @@ class InceptionBlock(keras.layers.Layer):
         deserialize = keras.saving.deserialize_keras_object
         branches = [[deserialize(x) for x in b] for b in config["branches"]]
         return cls(**{**config, "branches": branches})
+
+
+def _serialize(layer):
+    """Return the layer's config, unbuilt: the block builds it in its place.
+
+    Keras would build it at once when it loads it, outside of the block, and
+    the paths of its weights would lose the block's name.
+    """
+    config = keras.saving.serialize_keras_object(layer)
+    config.pop("build_config", None)
+    return config
 
 
 def _check_branches(branches):

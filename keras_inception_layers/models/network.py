@@ -1,8 +1,12 @@
 """What every network shares: the entrance, the top and the weights."""
 
+from numbers import Integral
+from os import PathLike
 from pathlib import Path
 
 import keras
+
+from keras_inception_layers.layers.conv_bn import check_positive_integer
 
 DEFAULT_SHAPE = (224, 224, 1)
 
@@ -24,6 +28,11 @@ def image_input(input_tensor, input_shape, *, include_top, minimum):
         ValueError: if the shape is not one the network can take.
     """
     channels_first = keras.config.image_data_format() == "channels_first"
+    order = (
+        "(channels, height, width)"
+        if channels_first
+        else "(height, width, channels)"
+    )
     if input_tensor is not None:
         if not keras.backend.is_keras_tensor(input_tensor):
             raise ValueError(
@@ -32,37 +41,36 @@ def image_input(input_tensor, input_shape, *, include_top, minimum):
             )
         shape = tuple(input_tensor.shape[1:])
     else:
-        shape = tuple(input_shape)
+        shape = input_shape
         if channels_first and shape == DEFAULT_SHAPE:
             shape = (shape[2], *shape[:2])
-    size = shape[1:] if channels_first else shape[:2]
-    unknown = None in size
-    if (
-        len(shape) != 3
-        or (unknown and include_top)
-        or any(n is not None and n < minimum for n in size)
-    ):
-        order = "(channels, height, width)" if channels_first else (
-            "(height, width, channels)"
-        )
+    if not _fits(shape, channels_first, include_top, minimum):
+        known = ", and known, since include_top=True" if include_top else ""
         raise ValueError(
-            f"The input shape must be {order} with height and width of at "
-            f"least {minimum}"
-            f"{', and known, since include_top=True' if include_top else ''}. "
-            f"Received: {shape}"
+            f"The input shape must be {order}, the channels known, height and "
+            f"width at least {minimum}{known}. Received: {shape!r}"
         )
     if input_tensor is not None:
         return input_tensor
     return keras.Input(shape, name="image")
 
 
+def _fits(shape, channels_first, include_top, minimum):
+    if not isinstance(shape, (tuple, list)) or len(shape) != 3:
+        return False
+    channels, *size = shape if channels_first else (shape[2], *shape[:2])
+    if None in size and not include_top:
+        size = [n for n in size if n is not None]
+    return (
+        all(isinstance(n, Integral) for n in (channels, *size))
+        and channels > 0
+        and all(n >= minimum for n in size)
+    )
+
+
 def dense_top(x, classes, classifier_activation):
     """Return the predictions of VGG16's top: two dense layers and a third."""
-    if not isinstance(classes, int) or classes < 1:
-        raise ValueError(
-            "`classes` must be an integer of at least 1. Received: "
-            f"classes={classes!r}"
-        )
+    classes = check_positive_integer("classes", classes)
     x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.Dense(4096, activation="relu", name="fc1")(x)
     x = keras.layers.Dense(4096, activation="relu", name="fc2")(x)
@@ -84,7 +92,8 @@ def global_pooling(x, pooling):
     if pooling is None:
         return x
     raise ValueError(
-        f'`pooling` must be "max", "avg" or None. Received: {pooling!r}'
+        '`pooling` must be "max", "avg" or None. Received: '
+        f"pooling={pooling!r}"
     )
 
 
@@ -94,16 +103,18 @@ def finish(inputs, outputs, name, weights):
     Raises:
         ValueError: if `weights` is not None and not an existing file.
     """
-    if keras.backend.is_keras_tensor(inputs):
-        inputs = keras.utils.get_source_inputs(inputs)
-        inputs = inputs[0] if len(inputs) == 1 else inputs
+    inputs = keras.utils.get_source_inputs(inputs)
+    inputs = inputs[0] if len(inputs) == 1 else inputs
     model = keras.Model(inputs, outputs, name=name)
     if weights is not None:
-        if not Path(weights).is_file():
+        if (
+            not isinstance(weights, (str, PathLike))
+            or not Path(weights).is_file()
+        ):
             raise ValueError(
                 "`weights` must be None or the path of a `.weights.h5` or "
-                f"`.keras` file. Received: weights={str(weights)!r}, which "
-                "is not a file"
+                f"`.keras` file. Received: weights={weights!r}, which is not "
+                "a file"
             )
         model.load_weights(weights)
     return model

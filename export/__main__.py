@@ -1,0 +1,10 @@
+"""`python -m keras_inception_export` and `python export`."""
+
+import sys
+
+if not __package__:  # started as a folder: the installed package is meant
+    sys.path.pop(0)
+
+from keras_inception_export.cli import main
+
+sys.exit(main())

@@ -1,0 +1,90 @@
+"""An exported artifact, opened to compute."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_inception_export.errors import RequestError
+from keras_inception_export.formats import format_module, format_of
+from keras_inception_export.samples import load_samples
+
+
+def load_artifact(path):
+    """Open a SavedModel folder, a `.tflite` or a `.onnx` file.
+
+    Args:
+        path: the artifact.
+
+    Returns:
+        An `Artifact`, which is called like a function.
+
+    Raises:
+        RequestError: if there is no such artifact.
+        RuntimeMissingError: if its runtime is not installed.
+        ArtifactError: if it is damaged.
+
+    Example:
+
+        run = load_artifact("dist/digits/model.onnx")
+        run(images)["predictions"]
+    """
+    path = Path(path)
+    return Artifact(format_module(format_of(path)).open_runner(path))
+
+
+class Artifact:
+    """Computes what the Keras model computes, by the artifact's runtime.
+
+    Attributes:
+        inputs: a `TensorSpec` an input, in the declared order.
+        outputs: a `TensorSpec` an output, in the declared order.
+    """
+
+    def __init__(self, runner):
+        self.inputs = runner.inputs
+        self.outputs = runner.outputs
+        self._runner = runner
+
+    def __call__(self, *arrays):
+        """Compute the outputs of any number of samples.
+
+        Args:
+            *arrays: one array an input, in order, each with one row a
+                sample; or one dictionary of arrays by input name. Where the
+                artifact has a fixed batch size, samples are cut into batches
+                and the last one is filled up.
+
+        Returns:
+            A dictionary of the outputs by name.
+
+        Raises:
+            RequestError: if the arrays do not fit the inputs.
+        """
+        if len(arrays) == 1 and isinstance(arrays[0], dict):
+            source = arrays[0]
+        elif len(arrays) == len(self.inputs):
+            names = (spec.name for spec in self.inputs)
+            source = dict(zip(names, arrays, strict=True))
+        else:
+            raise RequestError(
+                f"got {len(arrays)} arrays for the {len(self.inputs)} inputs "
+                f"{', '.join(spec.name for spec in self.inputs)}"
+            )
+        feeds = load_samples(source, self.inputs)
+        fixed = self.inputs[0].shape[0]
+        if fixed is None:
+            return self._runner.run(feeds)
+        return self._run_fixed(feeds, fixed)
+
+    def _run_fixed(self, feeds, size):
+        number = len(next(iter(feeds.values())))
+        results = []
+        for start in range(0, number, size):
+            rows = np.minimum(np.arange(start, start + size), number - 1)
+            results.append(
+                self._runner.run({k: v[rows] for k, v in feeds.items()})
+            )
+        return {
+            name: np.concatenate([batch[name] for batch in results])[:number]
+            for name in results[0]
+        }

@@ -1,0 +1,176 @@
+"""How results look in a terminal."""
+
+from pathlib import Path
+
+from keras_inception_export.bundle import REPORT
+from keras_inception_export.formats import FILES
+
+_COLUMNS = "{:1}  {:<12} {:>9}  {:<20} {:>9}  {:>9}"
+
+
+def progress(line):
+    """Print one step of a long command, at once."""
+    print(line, flush=True)
+
+
+def size(number):
+    """Return a number of bytes as a person reads it."""
+    for unit in ("B", "kB", "MB"):
+        if number < 1000:
+            break
+        number /= 1000
+    else:
+        unit = "GB"
+    return f"{number:.0f} {unit}" if number >= 100 else f"{number:.1f} {unit}"
+
+
+def export_summary(report, output):
+    """Return the table that ends an export."""
+    lines = ["", _head("size")]
+    for artifact in report["artifacts"]:
+        lines += _rows(
+            artifact["format"],
+            size(artifact["bytes"]),
+            artifact["parity"],
+            artifact["passed"],
+        )
+    best = next((f for f in reversed(FILES) if _has(report, f)), None)
+    lines += [
+        "",
+        f"Proven against float64 and published in {output}",
+        f"Next: keras-inception predict {Path(output) / FILES[best]} INPUT",
+    ]
+    return "\n".join(lines)
+
+
+def proofs_as_json(proofs):
+    """Return what `verify --json` prints."""
+    return {
+        "artifacts": [
+            {
+                "format": proof.format,
+                "parity": [record.as_json() for record in proof.parity],
+                "findings": list(proof.findings),
+                "not_run": proof.missing or None,
+                "passed": proof.passed,
+            }
+            for proof in proofs
+        ],
+        "passed": all(not proof.findings for proof in proofs),
+    }
+
+
+def verification(proofs, folder):
+    """Return the table and the verdict of `verify`."""
+    lines = [_head("")]
+    for proof in proofs:
+        parity = [record.as_json() for record in proof.parity]
+        if proof.missing:
+            lines.append(f"-  {proof.format:<12} not run: {proof.missing}")
+        lines += _rows(proof.format, "", parity, proof.passed)
+        lines += [f"✗  {proof.format:<12} {f}" for f in proof.findings]
+    wrong = [proof.format for proof in proofs if proof.findings]
+    run = [proof.format for proof in proofs if proof.passed]
+    lines.append("")
+    if wrong:
+        lines.append(f"{folder} does not hold: {', '.join(wrong)}")
+    elif run:
+        lines.append(f"{folder} holds: {', '.join(run)}")
+    else:
+        lines.append(f"{folder}: nothing could be run")
+    return "\n".join(lines)
+
+
+def predictions(outputs, labels, top):
+    """Return the first classes, or the range, of each sample's outputs."""
+    width = max(map(len, labels))
+    lines = []
+    for index, label in enumerate(labels):
+        for name, array in outputs.items():
+            values = array[index]
+            lines.append(f"{label:<{width}}  {name}  {_values(values, top)}")
+    return "\n".join(lines)
+
+
+def information(facts):
+    """Return the lines of `info`."""
+    if facts["kind"] == "bundle":
+        return _bundle(facts)
+    skip = ("inputs", "outputs")
+    lines = [
+        f"{key:<14} {size(value) if key == 'bytes' else value}"
+        for key, value in facts.items()
+        if key not in skip
+    ]
+    for role in skip:
+        lines += [_spec(role, spec) for spec in facts.get(role, ())]
+    return "\n".join(lines)
+
+
+def _bundle(facts):
+    model, versions = facts["model"], facts["versions"]
+    first = facts["artifacts"][0]
+    lines = [
+        f"{'bundle':<14} {facts['path']}",
+        f"{'model':<14} {model['name']}, {model['parameters']:,} parameters",
+        f"{'from':<14} {model['keras_path'] or 'a live model'}",
+        f"{'written with':<14} "
+        + ", ".join(f"{name} {v}" for name, v in versions.items()),
+        *(_spec("inputs", spec) for spec in first["inputs"]),
+        *(_spec("outputs", spec) for spec in first["outputs"]),
+        "",
+        _head("size"),
+    ]
+    for artifact in facts["artifacts"]:
+        lines += _rows(
+            artifact["format"],
+            size(artifact["bytes"]),
+            artifact["parity"],
+            artifact["passed"],
+        )
+    return "\n".join([*lines, "", f"Figures of the export, from {REPORT}"])
+
+
+def _head(size_title):
+    return _COLUMNS.format(
+        "", "artifact", size_title, "output", "error", "allowed"
+    )
+
+
+def _rows(name, size_text, parity, passed):
+    rows = []
+    for record in parity:
+        error = record["max_error"]
+        rows.append(
+            _COLUMNS.format(
+                "✓" if record["passed"] else "✗",
+                name,
+                size_text,
+                record["output"],
+                "-" if error is None else f"{error:.1e}",
+                f"{record['tolerance']:.1e}",
+            )
+        )
+        name = size_text = ""
+    return rows
+
+
+def _spec(role, spec):
+    shape = ", ".join("any" if n is None else str(n) for n in spec["shape"])
+    return f"{role:<14} {spec['name']}: {spec['dtype']} ({shape})"
+
+
+def _values(values, top):
+    if values.ndim == 1 and len(values) > 1:
+        best = values.argsort()[::-1][:top]
+        return "  ".join(f"class {i} {values[i]:.4f}" for i in best)
+    if values.size == 1:
+        return f"{values.item():.6g}"
+    return (
+        f"shape {values.shape}, {values.min():.4g} to {values.max():.4g}, "
+        f"mean {values.mean():.4g}"
+    )
+
+
+def _has(report, name):
+    return any(a["format"] == name for a in report["artifacts"])

@@ -1,0 +1,224 @@
+"""From what the user gave to what the formats are written from."""
+
+import importlib
+import json
+import re
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+
+import keras_inception_layers as plugin
+from keras_inception_export.errors import RequestError
+from keras_inception_export.signature import TensorSpec
+from keras_inception_export.twin import InferenceTwin
+from keras_inception_layers import drop_auxiliary
+from keras_inception_layers.folding import folded
+from keras_inception_layers.rebuilding import (
+    copy_state,
+    rebuild,
+    set_dtype,
+    skip_initializers,
+)
+
+MODELS = {
+    "vgg16": plugin.VGG16,
+    "vgg16_inception": plugin.VGG16Inception,
+}
+"""What `--model NAME` builds, with seeded random weights."""
+
+
+def build_model(name):
+    """Return a network of `MODELS` at its defaults, seeded."""
+    keras.utils.set_random_seed(0)
+    return MODELS[name]()
+
+
+def load_model(path):
+    """Return the model of a `.keras` file.
+
+    Raises:
+        RequestError: if there is no such file, if it is not a Keras model,
+            or if it needs something that cannot be had.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise RequestError(f"{path} does not exist")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
+        raise RequestError(
+            f"{path} is not a Keras model: expected a .keras file, as "
+            "`model.save` writes it"
+        ) from None
+    _refuse_unknown(config, path)
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise RequestError(
+            f"{path} cannot be loaded by Keras {keras.__version__}: "
+            f"{lines[-1].strip()}"
+        ) from error
+    if not isinstance(model, keras.Model):
+        raise RequestError(
+            f"{path} holds a {type(model).__name__}, expected a keras.Model"
+        )
+    return model
+
+
+def import_modules(names):
+    """Import the modules that register a model's custom layers.
+
+    Raises:
+        RequestError: if one cannot be imported.
+    """
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise RequestError(
+                f"--import {name}: the module cannot be imported ({error}); "
+                "it must be installed or on PYTHONPATH"
+            ) from None
+
+
+def functional(model):
+    """Return the model as a Functional one without side heads.
+
+    Raises:
+        RequestError: if it is not built, or holds code instead of layers.
+    """
+    if not model.built or not model.weights and not model.layers:
+        raise RequestError(
+            f'the model "{model.name}" is not built, so it has no weights; '
+            "call it on data once, or give it an Input, and save it again"
+        )
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Lambda):
+            raise RequestError(
+                f'the layer "{layer.name}" is a Lambda, whose code a .keras '
+                "file cannot carry safely; replace it by a registered layer"
+            )
+    if isinstance(model, keras.Sequential):
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    if getattr(model, "inputs", None):
+        return drop_auxiliary(model)
+    return _called_on_inputs(model)
+
+
+def inference_twin(model, batch_size):
+    """Return the float32 twin with batch norm folded and settled names.
+
+    Args:
+        model: a Functional model, as `functional` returns it.
+        batch_size: samples a call, or None for any number.
+
+    Raises:
+        RequestError: if the model has another fixed batch size, a name that
+            not every format allows, or no faithful config.
+    """
+    named = InferenceTwin.of(model)
+    inputs = named.inputs
+    fixed = {spec.shape[0] for spec in inputs} - {None, batch_size}
+    if batch_size is not None and fixed:
+        raise RequestError(
+            f"--batch-size {batch_size}: the model has the fixed batch size "
+            f"{fixed.pop()}"
+        )
+    try:
+        twin = replace(
+            named,
+            model=folded(model, set_dtype("float32"), skip_initializers),
+        )
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise RequestError(
+            f'the model "{model.name}" cannot be copied from its config: '
+            f"{str(error).strip().splitlines()[-1]}"
+        ) from error
+    if batch_size is None:
+        return replace(
+            twin,
+            inputs=_like(inputs, twin.model.inputs, twin.input_order),
+            outputs=_like(
+                named.outputs, twin.model.outputs, twin.output_order
+            ),
+        )
+    tensors = [
+        keras.KerasTensor((batch_size, *x.shape[1:]), x.dtype)
+        for x in twin.model.inputs
+    ]
+    declared = [tensors[place] for place in twin.input_order]
+    outputs = keras.backend.compute_output_spec(twin.call, *declared)
+    return replace(
+        twin,
+        inputs=_like(inputs, tensors, twin.input_order),
+        outputs=_like(named.outputs, outputs, range(len(outputs))),
+    )
+
+
+def float64_twin(model):
+    """Return a copy of the model that computes in float64."""
+    copy = rebuild(model, set_dtype("float64"), skip_initializers)
+    copy_state(model, copy)
+    return replace(InferenceTwin.of(model), model=copy)
+
+
+def _like(specs, tensors, order):
+    """Return the specs with the shapes and dtypes of the tensors."""
+    return tuple(
+        TensorSpec(spec.name, tuple(tensors[i].shape), tensors[i].dtype)
+        for spec, i in zip(specs, order, strict=True)
+    )
+
+
+def _called_on_inputs(model):
+    """Return a subclassed model as a Functional one of one layer."""
+    shapes = model.get_build_config()
+    if not shapes or list(shapes) != ["input_shape"]:
+        raise RequestError(
+            f'the inputs of the subclassed model "{model.name}" cannot be '
+            "told; give `call` one argument, a tensor, list or dictionary"
+        )
+
+    def make_input(shape):
+        return keras.Input((*shape[1:],), dtype=model.input_dtype)
+
+    inputs = keras.tree.map_shape_structure(
+        make_input, shapes["input_shape"]
+    )
+    return keras.Model(inputs, model(inputs, training=False), name=model.name)
+
+
+def _refuse_unknown(config, path):
+    """Name the first class of a saved config that nobody registered."""
+    for entry in _entries(config):
+        name, module = entry.get("registered_name"), entry["module"]
+        if entry["class_name"] in ("Lambda", "__lambda__"):
+            layer = entry["config"].get("name", "")
+            raise RequestError(
+                f'{path} holds a Lambda, "{layer}", whose code a .keras file '
+                "cannot carry safely; replace it by a registered layer"
+            )
+        if entry["class_name"] == "function":
+            name = entry["config"]
+        elif not name or re.match(r"(keras|builtins)\b", module or ""):
+            continue
+        if keras.saving.get_registered_object(name) is None:
+            raise RequestError(
+                f"{path} needs {name}, which is not registered; name the "
+                "module that registers it with --import MODULE"
+            )
+
+
+def _entries(part):
+    """Find every serialized object in a config."""
+    if isinstance(part, dict):
+        if "class_name" in part and "module" in part:
+            yield part
+        part = list(part.values())
+    if isinstance(part, list):
+        for value in part:
+            yield from _entries(value)

@@ -1,0 +1,73 @@
+"""The inputs on which an artifact is proven, and what they must give."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_inception_export.errors import ArtifactError
+
+BATCH_SIZES = (1, 3, 7)
+"""Samples in each batch of probes, where the batch size is free."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Inputs, the float64 reference outputs, and float32's own error.
+
+    Args:
+        feeds: a few batches, each an array an input name.
+        reference: for each batch, the float64 output an output name.
+        keras_error: for each output name, the largest error that Keras makes
+            in float32, relative to the largest reference output.
+    """
+
+    feeds: tuple[Mapping[str, np.ndarray], ...]
+    reference: tuple[Mapping[str, np.ndarray], ...]
+    keras_error: Mapping[str, float]
+
+    def save(self, path):
+        """Write everything into one `.npz` file."""
+        arrays = {
+            f"{kind}/{index}/{name}": array
+            for kind, batches in (
+                ("input", self.feeds),
+                ("reference", self.reference),
+            )
+            for index, batch in enumerate(batches)
+            for name, array in batch.items()
+        }
+        errors = {
+            f"keras_error/{name}": np.float64(error)
+            for name, error in self.keras_error.items()
+        }
+        np.savez_compressed(path, **arrays, **errors)
+
+    @classmethod
+    def load(cls, path):
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: if the file is damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+            batches: dict[str, list[dict]] = {"input": [], "reference": []}
+            errors = {}
+            for key, array in arrays.items():
+                kind, _, rest = key.partition("/")
+                if kind == "keras_error":
+                    errors[rest] = float(array)
+                    continue
+                index, _, name = rest.partition("/")
+                if int(index) == len(batches[kind]):
+                    batches[kind].append({})
+                batches[kind][int(index)][name] = array
+        except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
+            raise ArtifactError(
+                f"{Path(path).name} is damaged and proves nothing ({error}); "
+                "export the model again"
+            ) from error
+        return cls(tuple(batches["input"]), tuple(batches["reference"]), errors)

@@ -1,0 +1,207 @@
+"""The user's own data, read and checked against the model's inputs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_inception_export.errors import RequestError
+from keras_inception_export.signature import TensorSpec
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+
+
+def load_samples(
+    source,
+    specs: Sequence[TensorSpec],
+    pixel_scale: float = 1.0,
+) -> dict[str, np.ndarray]:
+    """Return an array an input name, each with one row a sample.
+
+    Args:
+        source: an array; a dictionary of arrays by input name; or a path:
+            `.npy` (one input), `.npz` (by input name, or `x` for one input),
+            an image, or a folder of images.
+        specs: the model's inputs.
+        pixel_scale: what pixel values, 0 to 255, are multiplied by.
+
+    Raises:
+        RequestError: if the samples do not fit the inputs.
+    """
+    label = "the samples"
+    if isinstance(source, (str, Path)):
+        label = str(source)
+        source = _read(Path(source), specs, pixel_scale)
+    if not isinstance(source, Mapping):
+        if len(specs) != 1:
+            raise RequestError(
+                f"{label} holds one array, but the model has the inputs "
+                f"{_names(specs)}; give a .npz with an array for each"
+            )
+        source = {specs[0].name: source}
+    elif len(specs) == 1 and specs[0].name not in source and "x" in source:
+        source = {specs[0].name: source["x"]}
+    missing = [spec.name for spec in specs if spec.name not in source]
+    if missing:
+        raise RequestError(
+            f"{label} holds {_quoted(source)}, but the model has the inputs "
+            f"{_names(specs)}"
+        )
+    samples = {
+        spec.name: _checked(np.asarray(source[spec.name]), spec, label)
+        for spec in specs
+    }
+    if len({len(array) for array in samples.values()}) > 1:
+        counts = {name: len(array) for name, array in samples.items()}
+        raise RequestError(
+            f"{label} must hold as many samples for each input, got {counts}"
+        )
+    return samples
+
+
+def load_inputs(paths, specs, pixel_scale=1.0):
+    """Read several files of samples for one call.
+
+    Returns:
+        The samples of all files, an array an input name, and a label for
+        each sample: its file's name, numbered if the file holds several.
+
+    Raises:
+        RequestError: if they do not fit the inputs, or each other.
+    """
+    parts = [load_samples(str(path), specs, pixel_scale) for path in paths]
+    labels = []
+    for path, part in zip(paths, parts, strict=True):
+        name, number = Path(path).name, len(next(iter(part.values())))
+        labels += [f"{name}[{i}]" for i in range(number)] if number > 1 else (
+            [name]
+        )
+    try:
+        samples = {
+            spec.name: np.concatenate([part[spec.name] for part in parts])
+            for spec in specs
+        }
+    except ValueError:
+        raise RequestError(
+            "the inputs differ in size and cannot go into one call; give "
+            "them one by one"
+        ) from None
+    return samples, labels
+
+
+def save_outputs(path, outputs) -> None:
+    """Write outputs into one `.npz` file.
+
+    Raises:
+        RequestError: if it cannot be written.
+    """
+    try:
+        with open(path, "wb") as file:
+            np.savez(file, **outputs)
+    except OSError as error:
+        raise RequestError(
+            f"{path} cannot be written: {error.strerror}"
+        ) from error
+
+
+def _read(path, specs, scale):
+    if not path.exists():
+        raise RequestError(f"{path} does not exist")
+    if path.is_dir():
+        images = sorted(
+            p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES
+        )
+        if not images:
+            raise RequestError(
+                f"{path} holds no images: expected files ending in "
+                f"{', '.join(IMAGE_SUFFIXES)}"
+            )
+        return np.stack([_read_image(p, specs, scale) for p in images])
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return _read_image(path, specs, scale)[None]
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise RequestError(f"{path} cannot be read: {error}") from error
+    raise RequestError(
+        f"{path} is no kind of input known here: expected .npy, .npz, an "
+        "image or a folder of images"
+    )
+
+
+def _read_image(path, specs, scale):
+    """Return one image, resized to the input's height and width."""
+    shape = specs[0].shape[1:]
+    if len(specs) != 1 or len(shape) != 3:
+        raise RequestError(
+            f"{path} is an image, but the model's inputs are {_names(specs)} "
+            f"of shape {[list(spec.shape) for spec in specs]}; give a .npz"
+        )
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise RequestError(
+            f"{path} is an image, which needs the package pillow; install "
+            "it, or give a .npy"
+        ) from None
+    channels_first = shape[0] in (1, 3) and shape[2] not in (1, 3)
+    channels = shape[0] if channels_first else shape[2]
+    if channels not in (1, 3):
+        raise RequestError(
+            f"{path} is an image, but the model takes {channels} channels, "
+            "not 1 or 3; give a .npy"
+        )
+    height, width = shape[1:] if channels_first else shape[:2]
+    try:
+        with Image.open(path) as image:
+            image = image.convert("L" if channels == 1 else "RGB")
+            size = (width or image.width, height or image.height)
+            pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+    except (OSError, UnidentifiedImageError) as error:
+        raise RequestError(f"{path} cannot be read: {error}") from error
+    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    if channels_first:
+        pixels = np.moveaxis(pixels, -1, 0)
+    return pixels if scale == 1 else pixels.astype("float32") * scale
+
+
+def _checked(array, spec, label):
+    """Return the array in the input's dtype, once it is known to fit."""
+    fits = array.ndim == len(spec.shape) and all(
+        want in (None, have)
+        for want, have in zip(spec.shape[1:], array.shape[1:], strict=True)
+    )
+    if not fits or not array.size:
+        raise RequestError(
+            f'{label} holds an array of shape {array.shape} for "{spec.name}"'
+            f", expected {_shape_text(spec)}"
+        )
+    floating = spec.dtype.startswith("float")
+    kinds = "fiub" if floating else "iub"
+    if array.dtype.kind not in kinds:
+        raise RequestError(
+            f'{label} holds {array.dtype} for "{spec.name}", expected '
+            f"{spec.dtype}"
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise RequestError(
+            f'{label} holds NaN or infinite values for "{spec.name}"'
+        )
+    return array.astype(spec.dtype, copy=False)
+
+
+def _shape_text(spec):
+    sizes = ("any" if n is None else str(n) for n in spec.shape[1:])
+    return f"(samples, {', '.join(sizes)})"
+
+
+def _names(specs):
+    return _quoted(spec.name for spec in specs)
+
+
+def _quoted(names):
+    return ", ".join(f'"{name}"' for name in names)

@@ -1,0 +1,281 @@
+"""Batch normalization, folded into the layer before it.
+
+In inference a batch normalization is a scale and a shift a channel. Where a
+convolution or a dense layer stands before it, and nothing else reads that
+layer, both go into its kernel and bias.
+"""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import keras
+import numpy as np
+
+from keras_inception_layers.layers.conv_bn import ConvBN
+from keras_inception_layers.layers.inception_block import InceptionBlock
+from keras_inception_layers.rebuilding import copy_state, rebuild
+from keras_inception_layers.registration import PACKAGE
+
+_layers = keras.layers
+# For each layer that can take a batch normalization up: the attribute that
+# holds its kernel, and the kernel's axes of output channels.
+KERNELS = {
+    _layers.Dense: ("kernel", (-1,)),
+    _layers.Conv1D: ("kernel", (-1,)),
+    _layers.Conv2D: ("kernel", (-1,)),
+    _layers.Conv3D: ("kernel", (-1,)),
+    _layers.Conv1DTranspose: ("kernel", (-2,)),
+    _layers.Conv2DTranspose: ("kernel", (-2,)),
+    _layers.Conv3DTranspose: ("kernel", (-2,)),
+    _layers.DepthwiseConv1D: ("kernel", (-2, -1)),
+    _layers.DepthwiseConv2D: ("kernel", (-2, -1)),
+    _layers.SeparableConv1D: ("pointwise_kernel", (-1,)),
+    _layers.SeparableConv2D: ("pointwise_kernel", (-1,)),
+}
+@dataclass(frozen=True)
+class _Plan:
+    """What is folded, by the ids of the live model's layers.
+
+    Args:
+        shared: layers that stand in more than one container: left alone.
+        opened: layers whose children are carried over one by one.
+        folds: for each layer that is folded into, its batch normalization.
+    """
+
+    shared: frozenset[int]
+    opened: set[int] = field(default_factory=set)
+    folds: dict[int, _layers.BatchNormalization] = field(default_factory=dict)
+
+
+def fold_batch_norm(model):
+    """Return a copy of the model without batch normalization.
+
+    For inference: the copy gives the outputs that the model gives with
+    `training=False`. Each scale and shift goes, in float64 and rounded once,
+    into the kernel and bias of the layer before it: Conv1D to Conv3D, their
+    transposed forms, DepthwiseConv, SeparableConv and Dense without an
+    activation of their own, and the layers of this package; in Functional,
+    Sequential and nested models. A batch normalization stays where folding
+    would be wrong: behind an activation or another layer, or behind a layer
+    that something else reads as well.
+
+    Args:
+        model: a built Keras model. It is left as it is.
+
+    Returns:
+        A new model of the same kind and name, uncompiled.
+
+    Raises:
+        ValueError: if the model is not built.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((8, 8, 3)), ConvBN(4, 3)])
+    >>> [w.name for w in fold_batch_norm(model).weights]
+    ['kernel', 'bias']
+    """
+    return folded(model)
+
+
+def folded(model, *edits):
+    """Do what `fold_batch_norm` says, with further `edits` to the config."""
+    plan = _Plan(_shared_layers(model))
+
+    def fold(config):
+        _fold_layer(config, model, plan)
+
+    copy = rebuild(model, fold, *edits)
+    _carry_over(model, copy, plan)
+    return copy
+
+
+def _shared_layers(model):
+    """Return the ids of layers that stand in more than one container."""
+    count: Counter[int] = Counter()
+
+    def visit(layer):
+        if isinstance(layer, keras.Model) or _is_ours(layer):
+            for child in getattr(layer, "layers", ()):
+                count[id(child)] += 1
+                visit(child)
+
+    visit(model)
+    return frozenset(key for key, number in count.items() if number > 1)
+
+
+def _is_ours(layer):
+    name = keras.saving.get_registered_name(type(layer))
+    return name.startswith(f"{PACKAGE}>")
+
+
+def _fold_layer(entry, layer, plan):
+    """Take batch norm out of one serialized layer and all within it."""
+    config = entry["config"]
+    if _is_ours(layer) and config.get("use_batch_norm"):
+        config["use_batch_norm"] = False
+        for child in layer._flatten_layers():
+            if _is_ours(child):
+                plan.opened.add(id(child))
+            if isinstance(child, ConvBN):
+                plan.folds[id(child.conv)] = child.batch_norm
+    elif isinstance(layer, InceptionBlock) and "branches" in config:
+        plan.opened.add(id(layer))
+        for entries, children in zip(
+            config["branches"], layer.branches, strict=True
+        ):
+            _fold_chain(entries, children, plan)
+    elif isinstance(layer, keras.Sequential) and "layers" in config:
+        plan.opened.add(id(layer))
+        _fold_chain(config["layers"], layer.layers, plan)
+    elif isinstance(layer, keras.Model) and "input_layers" in config:
+        plan.opened.add(id(layer))
+        _fold_graph(config, layer.layers, plan)
+
+
+def _fold_chain(entries, children, plan):
+    """Fold among layers of which each reads the one before."""
+    names = [_name(entry) for entry in entries]
+    _fold_children(entries, children, list(pairwise(names)), plan)
+
+
+def _fold_graph(config, children, plan):
+    """Fold among the layers of a Functional model."""
+    entries = config["layers"]
+    output = None  # reads whatever the model gives out
+    edges = [
+        (reference[0], _name(entry))
+        for entry in entries
+        for reference in _references(entry["inbound_nodes"])
+    ]
+    edges += [(r[0], output) for r in _references(config["output_layers"])]
+    nodes = {_name(entry): entry["inbound_nodes"] for entry in entries}
+    folded = _fold_children(entries, children, edges, plan)
+    for name in folded:
+        # Whoever read node n of the batch norm reads what that node read.
+        read = [next(_references(node)) for node in nodes[name]]
+        for part in (config["output_layers"], *nodes.values()):
+            for reference in _references(part):
+                if reference[0] == name:
+                    reference[:] = read[reference[1]]
+
+
+def _references(structure):
+    """Find each `[layer name, node, tensor]` in a part of a config."""
+    if isinstance(structure, dict):
+        structure = structure.values()
+    elif [type(x) for x in structure] == [str, int, int]:
+        yield structure
+        return
+    for value in structure:
+        if isinstance(value, (dict, list, tuple)):
+            yield from _references(value)
+
+
+def _fold_children(entries, children, edges, plan):
+    """Fold among the children of one container.
+
+    Args:
+        entries: the serialized children; those folded away are removed.
+        children: the live children.
+        edges: pairs of names: a child, and who reads it.
+
+    Returns:
+        The names of the batch normalizations that were folded away.
+    """
+    layers = {child.name: child for child in children}
+    configs = {_name(entry): entry["config"] for entry in entries}
+    read_by = defaultdict(set)
+    reads = defaultdict(set)
+    for source, reader in edges:
+        read_by[source].add(reader)
+        reads[reader].add(source)
+    folded = []
+    for entry in list(entries):
+        name = _name(entry)
+        if name not in layers:  # an input, or an operation without weights
+            continue
+        source = next(iter(reads[name]), None)
+        if (
+            source in layers
+            and reads[name] == {source}
+            and read_by[source] == {name}
+            and not _trains(entry)
+            and _can_fold(layers[source], layers[name], plan)
+        ):
+            plan.folds[id(layers[source])] = layers[name]
+            configs[source]["use_bias"] = True
+            entries.remove(entry)
+            folded.append(name)
+        else:
+            _fold_layer(entry, layers[name], plan)
+    return folded
+
+
+def _name(entry):
+    return entry.get("name") or entry["config"]["name"]
+
+
+def _trains(entry):
+    """Tell whether a layer was called with `training=True` for good."""
+    nodes = entry.get("inbound_nodes", ())
+    return any(node["kwargs"].get("training") for node in nodes)
+
+
+def _can_fold(layer, batch_norm, plan):
+    if (
+        type(layer) not in KERNELS
+        or type(batch_norm) is not _layers.BatchNormalization
+        or not plan.shared.isdisjoint({id(layer), id(batch_norm)})
+        or layer.activation is not keras.activations.linear
+        or layer.dtype_policy.quantization_mode
+        or getattr(layer, "lora_enabled", False)
+    ):
+        return False
+    rank = batch_norm.input_spec.ndim
+    channels_first = getattr(layer, "data_format", "") == "channels_first"
+    return batch_norm.axis % rank == (1 if channels_first else rank - 1)
+
+
+def _carry_over(source, target, plan):
+    """Set the copy's weights, folded where the plan says so."""
+    if id(source) in plan.folds:
+        _assign_folded(source, plan.folds[id(source)], target)
+    elif id(source) in plan.opened:
+        for old, new in zip(_groups(source), _groups(target), strict=True):
+            originals = {layer.name: layer for layer in old}
+            for layer in new:
+                _carry_over(originals[layer.name], layer, plan)
+    else:
+        copy_state(source, target)
+
+
+def _groups(layer):
+    """Return the children of a container, in lists of distinct names."""
+    if isinstance(layer, InceptionBlock):
+        return layer.branches
+    return [layer.layers]
+
+
+def _assign_folded(layer, batch_norm, target):
+    def exact(variable):
+        return keras.ops.convert_to_numpy(variable).astype("float64")
+
+    scale = 1 / np.sqrt(exact(batch_norm.moving_variance) + batch_norm.epsilon)
+    if batch_norm.scale:
+        scale = scale * exact(batch_norm.gamma)
+    bias = -exact(batch_norm.moving_mean) * scale
+    if batch_norm.center:
+        bias = bias + exact(batch_norm.beta)
+    if layer.use_bias:
+        bias = bias + exact(layer.bias) * scale
+
+    attribute, axes = KERNELS[type(layer)]
+    kernel = exact(getattr(layer, attribute))
+    shape = [1] * kernel.ndim
+    for axis in axes:
+        shape[axis] = kernel.shape[axis]
+    getattr(target, attribute).assign(kernel * scale.reshape(shape))
+    target.bias.assign(bias)
+    if attribute == "pointwise_kernel":
+        target.depthwise_kernel.assign(layer.depthwise_kernel)

@@ -1,0 +1,109 @@
+"""A model made again from its own config, edited on the way.
+
+A `.keras` file is a config and weights, and its form is stable. Whatever
+turns a model into a sibling of itself (batch norm folded, another dtype) edits
+the config and carries the weights over, so that names, nesting, masks and
+shared layers come out as Keras itself would load them.
+"""
+
+import tempfile
+
+import keras
+
+FLOATS = ("bfloat16", "float16", "float32", "float64")
+
+
+def rebuild(model, *edits):
+    """Return a new model from the edited config of `model`, uncompiled.
+
+    Args:
+        model: a built Keras model or layer.
+        *edits: each called with the serialized model, a dict, which it
+            changes in place.
+
+    Returns:
+        The new model, with weights of its own that are not set yet.
+
+    Raises:
+        ValueError: if the model is not built.
+    """
+    if not model.built:
+        raise ValueError(
+            f'The model "{model.name}" is not built and has no weights. Call '
+            "it on data, or build it with an input shape, before."
+        )
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)
+    for edit in edits:
+        edit(config)
+    # The classes are at hand in the live model, registered or not.
+    classes = {type(x).__name__: type(x) for x in _all_layers(model)}
+    return keras.saving.deserialize_keras_object(
+        config, custom_objects=classes, safe_mode=False
+    )
+
+
+def copy_state(source, target):
+    """Carry weights and other state of a layer over to its like.
+
+    Raises:
+        ValueError: if the two do not have the same weights.
+    """
+    if len(source.weights) != len(target.weights):
+        raise ValueError(
+            f'The copy of "{source.name}" has {len(target.weights)} weights, '
+            f"the layer itself {len(source.weights)}: its config does not "
+            "describe it. Mend its `get_config` or `build`."
+        )
+    for old, new in zip(source.weights, target.weights, strict=True):
+        new.assign(old)
+    for old, new in zip(
+        _all_layers(source), _all_layers(target), strict=True
+    ):
+        if hasattr(old, "save_assets"):  # an adapted vocabulary
+            with tempfile.TemporaryDirectory() as folder:
+                old.save_assets(folder)
+                new.load_assets(folder)
+        if hasattr(new, "finalize_state"):  # an adapted Normalization
+            new.finalize_state()
+
+
+def set_dtype(dtype):
+    """Return an edit that lets every floating-point part compute in `dtype`.
+
+    Mixed policies become plain ones; integer inputs stay as they are.
+    """
+
+    def edit(part):
+        if isinstance(part, dict):
+            if part.get("class_name") in ("DTypePolicy", "DTypePolicyMap"):
+                part.update(class_name="DTypePolicy", config={"name": dtype})
+            elif part.get("dtype") in FLOATS:
+                part["dtype"] = dtype
+            part = list(part.values())
+        if isinstance(part, (list, tuple)):
+            for value in part:
+                edit(value)
+
+    return edit
+
+
+def skip_initializers(part):
+    """Edit a config so that building draws no random numbers.
+
+    For a model whose weights are all set right afterwards: drawing them
+    takes twice their memory, and in float64 most of the time.
+    """
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if key.endswith("initializer") and value is not None:
+                part[key] = "zeros"
+            else:
+                skip_initializers(value)
+    elif isinstance(part, (list, tuple)):
+        for value in part:
+            skip_initializers(value)
+
+
+def _all_layers(layer):
+    return list(layer._flatten_layers())
