@@ -21,12 +21,8 @@ def check_output(output: Path, *, overwrite: bool) -> None:
         RequestError: if the place exists and `overwrite` is false, if it
             holds something else than a bundle, or if it cannot be written.
     """
-    parent = _existing_parent(output)
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise RequestError(
-            f"{output} cannot be made: {parent} is not a folder that you can "
-            "write to"
-        )
+    with staging(output):
+        pass
     if not os.path.lexists(output):
         return
     if not overwrite:
@@ -50,13 +46,14 @@ def staging(output: Path):
     Raises:
         RequestError: if the disk is full or not writable.
     """
+    parent = _existing_parent(output)
     try:
-        parent = _existing_parent(output)
         folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=parent))
         folder.chmod(0o755)
     except OSError as error:
         raise RequestError(
-            f"{output} cannot be made: {error.strerror}"
+            f"{output} cannot be made, for {parent} is no folder that can be "
+            f"written to: {error.strerror}"
         ) from error
     try:
         yield folder

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from keras_inception_export import display
 from keras_inception_export.errors import ExportError
 from keras_inception_export.formats import FILES
+
 
 def main(words=None) -> int:
     """Run the command; return its exit code.
@@ -37,9 +39,6 @@ def main(words=None) -> int:
 
 
 def _export(arguments):
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    from keras_inception_export import prepare
-    from keras_inception_export.pipeline import export_model
     from keras_inception_export.request import check_choice, check_request
 
     check_request(
@@ -49,11 +48,15 @@ def _export(arguments):
         arguments.opset,
         arguments.overwrite,
     )
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    from keras_inception_export import prepare
+    from keras_inception_export.pipeline import export_model
+
     prepare.import_modules(arguments.imports)
     model = arguments.model_file
     if arguments.model:
         check_choice("model", arguments.model, prepare.MODELS)
-        model = prepare.build_model(arguments.model)
+        model = functools.partial(prepare.build_model, arguments.model)
     report = export_model(
         model,
         arguments.output,

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from keras_inception_export.bundle import REPORT
-from keras_inception_export.formats import FILES
 
 _COLUMNS = "{:1}  {:<12} {:>9}  {:<20} {:>9}  {:>9}"
 
@@ -15,12 +14,10 @@ def progress(line):
 
 def size(number):
     """Return a number of bytes as a person reads it."""
-    for unit in ("B", "kB", "MB"):
-        if number < 1000:
-            break
-        number /= 1000
-    else:
-        unit = "GB"
+    units = iter(("B", "kB", "MB", "GB"))
+    unit = next(units)
+    while number >= 1000 and unit != "GB":
+        number, unit = number / 1000, next(units)
     return f"{number:.0f} {unit}" if number >= 100 else f"{number:.1f} {unit}"
 
 
@@ -34,11 +31,11 @@ def export_summary(report, output):
             artifact["parity"],
             artifact["passed"],
         )
-    best = next((f for f in reversed(FILES) if _has(report, f)), None)
+    best = report["artifacts"][-1]["path"]
     lines += [
         "",
         f"Proven against float64 and published in {output}",
-        f"Next: keras-inception predict {Path(output) / FILES[best]} INPUT",
+        f"Next: keras-inception predict {Path(output) / best} INPUT",
     ]
     return "\n".join(lines)
 
@@ -170,7 +167,3 @@ def _values(values, top):
         f"shape {values.shape}, {values.min():.4g} to {values.max():.4g}, "
         f"mean {values.mean():.4g}"
     )
-
-
-def _has(report, name):
-    return any(a["format"] == name for a in report["artifacts"])

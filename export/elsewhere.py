@@ -11,7 +11,9 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 
 from keras_inception_export import errors
@@ -34,6 +36,8 @@ def export_in_tensorflow(
         if isinstance(model_or_path, (str, Path)):
             words.append(str(model_or_path))
         else:
+            if not isinstance(model_or_path, keras.Model):
+                model_or_path = model_or_path()
             path = Path(folder) / f"{model_or_path.name}.keras"
             model_or_path.save(path)
             words += [str(path), *_imports(model_or_path)]
@@ -76,6 +80,8 @@ def _samples_path(samples, folder):
     if isinstance(samples, (str, Path)):
         return str(samples)
     path = folder / "samples.npz"
-    arrays = samples if isinstance(samples, Mapping) else {"x": samples}
-    np.savez(path, **{name: np.asarray(a) for name, a in arrays.items()})
+    arrays: dict[str, Any] = {"x": samples}
+    if isinstance(samples, Mapping):
+        arrays = {name: np.asarray(array) for name, array in samples.items()}
+    np.savez(path, **arrays)
     return str(path)

@@ -97,9 +97,7 @@ def compare(results, specs, probes):
         worst = rms = float("inf")
         if not problem:
             worst = max_error(outputs, reference)
-            rms = _error(
-                outputs, reference, lambda d: np.sqrt(np.mean(d * d))
-            )
+            rms = _error(outputs, reference, lambda d: np.sqrt(np.mean(d * d)))
             if not worst <= allowed:
                 problem = f"is off by {worst:.1e}, allowed is {allowed:.1e}"
         records.append(

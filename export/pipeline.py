@@ -9,7 +9,12 @@ from pathlib import Path
 import keras
 
 from keras_inception_export import bundle, elsewhere
-from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.errors import (
+    ArtifactError,
+    ConversionError,
+    ExportError,
+    RequestError,
+)
 from keras_inception_export.formats import FILES, format_module
 from keras_inception_export.parity import degenerate_outputs
 from keras_inception_export.prepare import (
@@ -43,9 +48,11 @@ def export_model(
     appears when everything holds, and not before.
 
     Args:
-        model_or_path: a built Keras model, or the path of a `.keras` file.
-            Under another backend than TensorFlow the work is done in a
-            process of its own that runs TensorFlow.
+        model_or_path: a built Keras model; the path of a `.keras` file; or
+            a function that builds a model, whose memory is then free again
+            while the artifacts are proven. Under another backend than
+            TensorFlow the work is done in a process of its own that runs
+            TensorFlow.
         output_dir: the folder to make.
         formats: any of `"saved_model"`, `"tflite"` and `"onnx"`. Defaults to
             all three.
@@ -91,50 +98,20 @@ def export_model(
             opset=opset,
             overwrite=overwrite,
         )
-    path = None
-    if isinstance(model_or_path, (str, Path)):
-        path = str(model_or_path)
-        model_or_path = load_model(path)
-    original = functional(model_or_path)
-    del model_or_path
-    facts = {
-        "name": original.name,
-        "parameters": original.count_params(),
-        "keras_path": path,
-        "backend": keras.backend.backend(),
-    }
-    say(f"Model  {facts['name']}, {facts['parameters']:,} parameters")
-    twin = inference_twin(original, batch_size)
-    if samples is not None:
-        samples = load_samples(samples, twin.inputs, pixel_scale)
-    probes = make_probes(original, twin, samples)
-    del original
-    dead = degenerate_outputs(probes)
-    if dead:
-        raise ArtifactError("; ".join(dead))
+    facts, twin, probes = _prepare(
+        model_or_path, batch_size, samples, pixel_scale, say
+    )
     inputs, outputs = twin.inputs, twin.outputs
     with bundle.staging(output) as folder:
-        seconds = {}
-        try:
-            for name in formats:
-                say(f"Write  {name}")
-                start = time.perf_counter()
-                module = format_module(name)
-                module.write(twin, folder / FILES[name], opset=opset)
-                seconds[name] = round(time.perf_counter() - start, 2)
-            probes.save(folder / bundle.PROBES)
-        except OSError as error:
-            raise RequestError(
-                f"{output} cannot be written: {error.strerror or error}; "
-                "what was there is unchanged"
-            ) from error
+        seconds = _write(twin, formats, folder, opset, say)
+        probes.save(folder / bundle.PROBES)
         del twin
-        gc.collect()  # the runtimes below load the weights once more
+        gc.collect()  # the runtimes load the weights once more
         proofs = []
         for name in formats:
             say(f"Prove  {name}")
-            path_ = folder / FILES[name]
-            proofs.append(prove(name, path_, inputs, outputs, probes))
+            path = folder / FILES[name]
+            proofs.append(prove(name, path, inputs, outputs, probes))
         _raise_findings(proofs)
         report = {
             "model": facts,
@@ -152,6 +129,58 @@ def export_model(
         bundle.write_report(folder, report)
         bundle.publish(folder, output)
     return report
+
+
+def _prepare(source, batch_size, samples, pixel_scale, say):
+    """Return facts about the model, its twin and its probes."""
+    path = None
+    if isinstance(source, (str, Path)):
+        path = str(source)
+        source = load_model(source)
+    elif not isinstance(source, keras.Model) and callable(source):
+        source = source()
+    original = functional(source)
+    facts = {
+        "name": original.name,
+        "parameters": original.count_params(),
+        "keras_path": path,
+        "backend": keras.backend.backend(),
+    }
+    say(f"Model  {facts['name']}, {facts['parameters']:,} parameters")
+    twin = inference_twin(original, batch_size)
+    if samples is not None:
+        samples = load_samples(samples, twin.inputs, pixel_scale)
+    say("Reference  the model in float64")
+    probes = make_probes(original, twin, samples)
+    findings = degenerate_outputs(probes)
+    if findings:
+        raise ArtifactError("; ".join(findings))
+    return facts, twin, probes
+
+
+def _write(twin, formats, folder, opset, say):
+    """Write every format; return the seconds that each took."""
+    seconds = {}
+    for name in formats:
+        say(f"Write  {name}")
+        start = time.perf_counter()
+        try:
+            path = folder / FILES[name]
+            format_module(name).write(twin, path, opset=opset)
+        except ExportError:
+            raise
+        except OSError as error:
+            raise RequestError(
+                f"{name} cannot be written: {error.strerror or error}; what "
+                "was there is unchanged"
+            ) from error
+        except Exception as error:
+            line = str(error).strip().splitlines()[-1:] or [repr(error)]
+            raise ConversionError(
+                f"the model cannot be converted to {name}: {line[0]}"
+            ) from error
+        seconds[name] = round(time.perf_counter() - start, 2)
+    return seconds
 
 
 def _raise_findings(proofs: list[Proof]) -> None:

@@ -142,9 +142,7 @@ def inference_twin(model, batch_size):
         return replace(
             twin,
             inputs=_like(inputs, twin.model.inputs, twin.input_order),
-            outputs=_like(
-                named.outputs, twin.model.outputs, twin.output_order
-            ),
+            outputs=_like(named.outputs, twin.model.outputs, twin.output_order),
         )
     tensors = [
         keras.KerasTensor((batch_size, *x.shape[1:]), x.dtype)
@@ -186,9 +184,7 @@ def _called_on_inputs(model):
     def make_input(shape):
         return keras.Input((*shape[1:],), dtype=model.input_dtype)
 
-    inputs = keras.tree.map_shape_structure(
-        make_input, shapes["input_shape"]
-    )
+    inputs = keras.tree.map_shape_structure(make_input, shapes["input_shape"])
     return keras.Model(inputs, model(inputs, training=False), name=model.name)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Probes:
 
     def save(self, path):
         """Write everything into one `.npz` file."""
-        arrays = {
+        arrays: dict[str, Any] = {
             f"{kind}/{index}/{name}": array
             for kind, batches in (
                 ("input", self.feeds),
@@ -38,11 +39,9 @@ class Probes:
             for index, batch in enumerate(batches)
             for name, array in batch.items()
         }
-        errors = {
-            f"keras_error/{name}": np.float64(error)
-            for name, error in self.keras_error.items()
-        }
-        np.savez_compressed(path, **arrays, **errors)
+        for name, error in self.keras_error.items():
+            arrays[f"keras_error/{name}"] = np.float64(error)
+        np.savez_compressed(path, **arrays)
 
     @classmethod
     def load(cls, path):

@@ -49,8 +49,7 @@ def check_choice(role, name, choices) -> None:
     near = difflib.get_close_matches(str(name), choices, 1)
     hint = f'did you mean "{near[0]}"? ' if near else ""
     raise RequestError(
-        f'{role} "{name}" is unknown; {hint}choose from '
-        f"{', '.join(choices)}"
+        f'{role} "{name}" is unknown; {hint}choose from {", ".join(choices)}'
     )
 
 

@@ -73,8 +73,8 @@ def load_inputs(paths, specs, pixel_scale=1.0):
     labels = []
     for path, part in zip(paths, parts, strict=True):
         name, number = Path(path).name, len(next(iter(part.values())))
-        labels += [f"{name}[{i}]" for i in range(number)] if number > 1 else (
-            [name]
+        labels += (
+            [f"{name}[{i}]" for i in range(number)] if number > 1 else ([name])
         )
     try:
         samples = {

@@ -33,6 +33,8 @@ KERNELS = {
     _layers.SeparableConv1D: ("pointwise_kernel", (-1,)),
     _layers.SeparableConv2D: ("pointwise_kernel", (-1,)),
 }
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What is folded, by the ids of the live model's layers.
@@ -45,7 +47,7 @@ class _Plan:
 
     shared: frozenset[int]
     opened: set[int] = field(default_factory=set)
-    folds: dict[int, _layers.BatchNormalization] = field(default_factory=dict)
+    folds: dict[int, keras.layers.Layer] = field(default_factory=dict)
 
 
 def fold_batch_norm(model):

@@ -36,8 +36,12 @@ def rebuild(model, *edits):
     config.pop("compile_config", None)
     for edit in edits:
         edit(config)
-    # The classes are at hand in the live model, registered or not.
-    classes = {type(x).__name__: type(x) for x in _all_layers(model)}
+    # The user's own classes are at hand in the live model, registered or not.
+    classes = {
+        type(layer).__name__: type(layer)
+        for layer in _all_layers(model)
+        if not type(layer).__module__.startswith("keras.")
+    }
     return keras.saving.deserialize_keras_object(
         config, custom_objects=classes, safe_mode=False
     )
@@ -57,9 +61,7 @@ def copy_state(source, target):
         )
     for old, new in zip(source.weights, target.weights, strict=True):
         new.assign(old)
-    for old, new in zip(
-        _all_layers(source), _all_layers(target), strict=True
-    ):
+    for old, new in zip(_all_layers(source), _all_layers(target), strict=True):
         if hasattr(old, "save_assets"):  # an adapted vocabulary
             with tempfile.TemporaryDirectory() as folder:
                 old.save_assets(folder)

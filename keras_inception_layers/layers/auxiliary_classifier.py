@@ -54,8 +54,8 @@ class AuxiliaryClassifier(keras.layers.Layer):
     Example:
 
     >>> head = AuxiliaryClassifier(10)
-    >>> head(keras.ops.ones((1, 14, 14, 512))).shape
-    (1, 10)
+    >>> head(keras.Input((14, 14, 512))).shape
+    (None, 10)
 
     Reference:
         Szegedy et al., "Going Deeper with Convolutions", 2014,
@@ -122,8 +122,10 @@ class AuxiliaryClassifier(keras.layers.Layer):
     def build(self, input_shape):
         """Build the children, once height and width are known to suffice."""
         format_ = self.conv.data_format
-        size = input_shape[1:3] if format_ == "channels_last" else (
-            input_shape[2:4]
+        size = (
+            input_shape[1:3]
+            if format_ == "channels_last"
+            else (input_shape[2:4])
         )
         if len(input_shape) != 4 or any(n is None or n < 5 for n in size):
             raise ValueError(
@@ -189,9 +191,8 @@ def drop_auxiliary(model):
     side = [is_side(tensor) for tensor in model.outputs]
     if not any(side) or all(side):
         return model
-    outputs = model.output
-    if isinstance(outputs, dict):
-        kept = {k: t for k, t in outputs.items() if not is_side(t)}
-    else:
-        kept = [t for t in outputs if not is_side(t)]
+    if isinstance(model.output, dict):
+        outputs = {k: t for k, t in model.output.items() if not is_side(t)}
+        return keras.Model(model.input, outputs, name=model.name)
+    kept = [t for t in model.outputs if not is_side(t)]
     return keras.Model(model.input, kept, name=model.name)

@@ -145,10 +145,18 @@ def check_branch_filters(branch_filters, widths):
         ValueError: if the rows do not have the expected lengths, or hold
             anything but integers of at least 1.
     """
-    expected = "(" + ", ".join(
-        "(" + "int, " * (width - 1) + "int" + ("," if width == 1 else "") + ")"
-        for width in widths
-    ) + ")"
+    expected = (
+        "("
+        + ", ".join(
+            "("
+            + "int, " * (width - 1)
+            + "int"
+            + ("," if width == 1 else "")
+            + ")"
+            for width in widths
+        )
+        + ")"
+    )
     try:
         rows = tuple(tuple(row) for row in branch_filters)
     except TypeError:

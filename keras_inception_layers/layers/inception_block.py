@@ -45,8 +45,8 @@ class InceptionBlock(keras.layers.Layer):
     ...     [keras.layers.Conv2D(4, 1)],
     ...     [keras.layers.MaxPooling2D(3, 1, "same"), ConvBN(8, 1)],
     ... ])
-    >>> block(keras.ops.ones((1, 16, 16, 3))).shape
-    (1, 16, 16, 12)
+    >>> block(keras.Input((16, 16, 3))).shape
+    (None, 16, 16, 12)
 
     Reference:
         Szegedy et al., "Going Deeper with Convolutions", 2014,

@@ -36,8 +36,8 @@ class InceptionV1Block(PaperBlock):
     Example:
 
     >>> block = InceptionV1Block(((64,), (96, 128), (16, 32), (32,)))
-    >>> block(keras.ops.ones((1, 28, 28, 192))).shape
-    (1, 28, 28, 256)
+    >>> block(keras.Input((28, 28, 192))).shape
+    (None, 28, 28, 256)
 
     Reference:
         Szegedy et al., "Going Deeper with Convolutions", 2014,

@@ -37,8 +37,8 @@ class InceptionV2Block(PaperBlock):
     Example:
 
     >>> block = InceptionV2Block(((64,), (96, 128), (16, 32), (32,)))
-    >>> block(keras.ops.ones((1, 28, 28, 192))).shape
-    (1, 28, 28, 256)
+    >>> block(keras.Input((28, 28, 192))).shape
+    (None, 28, 28, 256)
 
     Reference:
         Szegedy et al., "Rethinking the Inception Architecture for Computer

@@ -41,8 +41,8 @@ class InceptionV3Block(PaperBlock):
     Example:
 
     >>> block = InceptionV3Block(((64,), (96, 128), (16, 32), (32,)))
-    >>> block(keras.ops.ones((1, 14, 14, 192))).shape
-    (1, 14, 14, 256)
+    >>> block(keras.Input((14, 14, 192))).shape
+    (None, 14, 14, 256)
 
     Reference:
         Szegedy et al., "Rethinking the Inception Architecture for Computer
@@ -112,8 +112,8 @@ class InceptionV3ExpandedBlock(PaperBlock):
     >>> block = InceptionV3ExpandedBlock(
     ...     ((320,), (384, 384), (448, 384), (192,))
     ... )
-    >>> block(keras.ops.ones((1, 8, 8, 1280))).shape
-    (1, 8, 8, 2048)
+    >>> block(keras.Input((8, 8, 1280))).shape
+    (None, 8, 8, 2048)
 
     Reference:
         Szegedy et al., "Rethinking the Inception Architecture for Computer

@@ -92,8 +92,7 @@ def global_pooling(x, pooling):
     if pooling is None:
         return x
     raise ValueError(
-        '`pooling` must be "max", "avg" or None. Received: '
-        f"pooling={pooling!r}"
+        f'`pooling` must be "max", "avg" or None. Received: pooling={pooling!r}'
     )
 
 

@@ -55,6 +55,12 @@ def VGG16(
     Raises:
         ValueError: if an argument is out of its range.
 
+    Example:
+
+    >>> model = VGG16(include_top=False, input_shape=(32, 32, 3))
+    >>> model.output_shape
+    (None, 512)
+
     Reference:
         Simonyan and Zisserman, "Very Deep Convolutional Networks for
         Large-Scale Image Recognition", 2014, arXiv:1409.1556.

@@ -87,9 +87,8 @@ def VGG16Inception(
             heads, after the pooling of blocks 3 and 4. Its outputs are a
             dictionary of `predictions`, `auxiliary_1` and `auxiliary_2`;
             give each side head's loss the weight `AUXILIARY_LOSS_WEIGHT`
-            (0.3). `keras.Model(model.input, model.output["predictions"])`
-            is the model without them. Needs the top and images of at least
-            80 x 80. Defaults to `False`.
+            (0.3). `drop_auxiliary` returns the model without them. Needs
+            the top and images of at least 80 x 80. Defaults to `False`.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`;

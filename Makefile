@@ -1,0 +1,38 @@
+# Everything runs in .venv, made here from the lock file.
+PYTHON ?= python3.11
+BIN = .venv/bin
+STAMP = .venv/.installed
+
+.PHONY: demo test lint bench lock clean
+
+demo: $(STAMP)
+	mkdir -p dist
+	$(BIN)/python examples/digits.py 2> dist/digits.log || { cat dist/digits.log; exit 1; }
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/layers.py
+	$(BIN)/python benchmarks/export_cost.py
+	$(BIN)/python benchmarks/latency.py
+
+# Rebuilt when the pins or the packages' own files change. A strict editable
+# install lets mypy see both packages where they are.
+$(STAMP): requirements.lock pyproject.toml $(wildcard keras_inception_layers/*.py keras_inception_layers/*/*.py export/*.py export/*/*.py)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable . --config-settings editable_mode=strict
+	touch $@
+
+# Writes down what is installed now, after `pip install -e .[dev]`.
+lock:
+	$(BIN)/python -m pip freeze --exclude-editable --exclude keras-inception-layers > requirements.lock
+
+clean:
+	rm -rf .venv build dist *.egg-info

@@ -1,0 +1,121 @@
+"""ONNX: written from the inference twin, run by ONNX Runtime on the CPU.
+
+Running an artifact needs numpy and onnxruntime alone.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_inception_export.errors import (
+    ArtifactError,
+    RequestError,
+    RuntimeMissingError,
+)
+from keras_inception_export.signature import TensorSpec
+
+if TYPE_CHECKING:
+    from keras_inception_export.twin import InferenceTwin
+
+OPSETS = range(13, 19)
+"""The operator sets that can be written; tf2onnx knows none above."""
+
+DTYPES = {
+    "tensor(bool)": "bool",
+    "tensor(double)": "float64",
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(int16)": "int16",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(int8)": "int8",
+    "tensor(uint16)": "uint16",
+    "tensor(uint32)": "uint32",
+    "tensor(uint64)": "uint64",
+    "tensor(uint8)": "uint8",
+}
+"""The numpy type of each of ONNX Runtime's types."""
+
+
+def write(twin: "InferenceTwin", path: Path, *, opset: int = 18) -> None:
+    """Write the twin at `path`.
+
+    Weights that would not fit a protobuf file are written beside it, in a
+    file named `path` with `.data` added.
+
+    Raises:
+        RequestError: the operator set cannot be written.
+        ConversionError: the model cannot be expressed in ONNX.
+    """
+    if opset not in OPSETS:
+        raise RequestError(
+            f"opset {opset} cannot be written; choose one from {OPSETS[0]} "
+            f"to {OPSETS[-1]}"
+        )
+    from keras_inception_export.formats.onnx_convert import convert
+    from keras_inception_export.formats.onnx_graph import graph_of
+    from keras_inception_export.formats.onnx_names import settle_names
+    from keras_inception_export.formats.onnx_passes import simplify
+    from keras_inception_export.formats.onnx_writer import write_file
+
+    graph = graph_of(convert(twin, opset), twin, opset)
+    simplify(graph)
+    settle_names(graph, twin)
+    write_file(graph, path)
+
+
+def open_runner(path: Path, threads: int | None = None) -> "OnnxRunner":
+    """Open an artifact with ONNX Runtime, on `threads` threads or on all.
+
+    Raises:
+        RuntimeMissingError: ONNX Runtime is not installed.
+        ArtifactError: the file cannot be read.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise RuntimeMissingError(
+            f"{path} needs ONNX Runtime, which is not installed; "
+            "pip install onnxruntime"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ArtifactError(
+            f"{path} cannot be opened by ONNX Runtime: {reason}; "
+            "export the model again"
+        ) from error
+    return OnnxRunner(session)
+
+
+class OnnxRunner:
+    """An ONNX artifact opened by ONNX Runtime.
+
+    Args:
+        session: the `onnxruntime.InferenceSession`.
+    """
+
+    def __init__(self, session) -> None:
+        self._session = session
+        self.inputs = tuple(map(_spec, session.get_inputs()))
+        self.outputs = tuple(map(_spec, session.get_outputs()))
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute every output from arrays keyed by input name."""
+        names = [spec.name for spec in self.outputs]
+        values = self._session.run(names, dict(feeds))
+        return dict(zip(names, values, strict=True))
+
+
+def _spec(value) -> TensorSpec:
+    shape = [axis if isinstance(axis, int) else None for axis in value.shape]
+    return TensorSpec(value.name, tuple(shape), DTYPES[value.type])

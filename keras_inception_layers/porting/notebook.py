@@ -1,0 +1,132 @@
+"""The weights of the notebook's functional model, for `VGG16Inception`."""
+
+import keras
+
+from keras_inception_layers.layers.conv_bn import ConvBN
+from keras_inception_layers.layers.inception_block import InceptionBlock
+
+
+def port_notebook_weights(source, target):
+    """Copy the weights of the notebook's model into a `VGG16Inception`.
+
+    The notebook writes the network out as one flat functional model, with
+    layers such as `block1_conv1_conv`, `Block_3_1_Branch_1_1_bn` and `fc1`.
+    Everything is checked before the first weight is copied.
+
+    Args:
+        source: the model that the notebook's `VGG16_Inception` returns.
+            Keras 3 wants unique layer names, so its pooling layers need
+            names of their own; they hold no weights, and any will do.
+        target: a `VGG16Inception` with the same `include_top`,
+            `input_shape` and `classes`, without side heads.
+
+    Returns:
+        `target`.
+
+    Raises:
+        ValueError: if the two do not fit, with the first layer that does
+            not, what was found there and what was expected. `target` is
+            unchanged then.
+
+    Example:
+
+    >>> source = VGG16_Inception(  # the notebook's function
+    ...     include_top=False, input_shape=(32, 32, 1)
+    ... )
+    >>> target = VGG16Inception(include_top=False, input_shape=(32, 32, 1))
+    >>> port_notebook_weights(source, target).count_params()
+    8442064
+    """
+    for role, model in (("source", source), ("target", target)):
+        if not isinstance(model, keras.Model):
+            raise ValueError(
+                f"`{role}` must be a Keras model. Received: {role}={model!r}"
+            )
+    weighted = {x.name: x for x in source.layers if x.weights}
+    pairs = _pairs(target)
+    _check_top(weighted, pairs)
+    for name, layer in pairs:
+        _check_layer(name, weighted.get(name), layer)
+    _check_left_over(weighted, pairs)
+    for name, layer in pairs:
+        layer.set_weights(weighted[name].get_weights())
+    return target
+
+
+def _pairs(target):
+    """Return each layer of `target` that has weights, by its source's name."""
+    pairs = []
+    for layer in target.layers:
+        if isinstance(layer, ConvBN):
+            pairs += _conv_bn(layer.name, layer)
+        elif isinstance(layer, InceptionBlock):
+            pairs += _block(layer.name.capitalize(), layer)
+        elif isinstance(layer, keras.layers.Dense):
+            pairs.append((layer.name, layer))
+        elif layer.weights:
+            raise ValueError(
+                "`target` must be a `VGG16Inception` without side heads. "
+                f'Received the layer "{layer.name}" of class '
+                f"{type(layer).__name__}, which the notebook's model lacks."
+            )
+    return pairs
+
+
+def _block(name, block):
+    pairs = []
+    for number, branch in enumerate(block.branches):
+        convs = [layer for layer in branch if isinstance(layer, ConvBN)]
+        for place, conv in enumerate(convs):
+            suffix = f"_{place}" if place else ""
+            pairs += _conv_bn(f"{name}_Branch_{number}{suffix}", conv)
+    return pairs
+
+
+def _conv_bn(name, layer):
+    pairs = [(f"{name}_conv", layer.conv)]
+    if layer.batch_norm is not None:
+        pairs.append((f"{name}_bn", layer.batch_norm))
+    return pairs
+
+
+def _check_top(weighted, pairs):
+    found, expected = "fc1" in weighted, "fc1" in dict(pairs)
+    if found != expected:
+        raise ValueError(
+            f'The layer "fc1" stands in `{"source" if found else "target"}` '
+            "only: `source` has the form of include_top="
+            f"{found}, `target` that of include_top={expected}. Build "
+            f"`target` with include_top={found}."
+        )
+
+
+def _check_layer(name, found, layer):
+    if found is None:
+        raise ValueError(
+            f'`source` has no layer "{name}" with weights. Expected the '
+            "model of the notebook's `VGG16_Inception`, with one that holds "
+            f"{_shapes(layer)}, for `{layer.path}` of `target`."
+        )
+    if _shapes(found) != _shapes(layer):
+        raise ValueError(
+            f'The weights of the layer "{name}" of `source` do not fit '
+            f"`{layer.path}` of `target`. Found {_shapes(found)}, expected "
+            f"{_shapes(layer)}. Build `target` with the input_shape and "
+            "classes of `source`."
+        )
+
+
+def _check_left_over(weighted, pairs):
+    expected = dict(pairs)
+    for name, layer in weighted.items():
+        if name not in expected:
+            raise ValueError(
+                f'The layer "{name}" of `source` has weights, '
+                f"{_shapes(layer)}, and no place in `target`. Expected only "
+                "the layers of the notebook's `VGG16_Inception`."
+            )
+
+
+def _shapes(layer):
+    """Return the shape of each weight by its name."""
+    return {weight.name: tuple(weight.shape) for weight in layer.weights}

@@ -1,0 +1,418 @@
+"""export_model, from any Keras model to a published bundle."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_inception_layers as plugin
+from keras_inception_export import (
+    ArtifactError,
+    ConversionError,
+    RequestError,
+    elsewhere,
+    export_model,
+    load_artifact,
+    verify,
+)
+from keras_inception_export.formats import FILES
+from tests.export.format_cases import CASES
+from tests.numeric import random_images, randomize
+
+FILTERS = ((4,), (3, 5), (2, 4), (3,))
+REPORT_KEYS = ["model", "versions", "probes", "artifacts", "passed"]
+ARTIFACT_KEYS = [
+    "format",
+    "path",
+    "bytes",
+    "sha256",
+    "inputs",
+    "outputs",
+    "seconds",
+    "parity",
+    "passed",
+]
+
+
+def small_model(**kwargs):
+    model = keras.Sequential(
+        [
+            keras.Input((12, 12, 3), name="image"),
+            plugin.InceptionV1Block(FILTERS, **kwargs),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(4, activation="softmax", name="kind"),
+        ],
+        name="small",
+    )
+    return randomize(model)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = plugin.ConvBN(4, 3)
+        self.pool = layers.GlobalMaxPooling2D()
+
+    def call(self, inputs, training=None):
+        far, near = inputs["far"], inputs["near"]
+        return {
+            "near": self.pool(self.conv(near, training=training)),
+            "both": self.pool(self.conv(far + near, training=training)),
+        }
+
+
+def subclassed():
+    model = Subclassed()
+    image = np.ones((1, 8, 8, 3), "float32")
+    model({"near": image, "far": image})
+    return randomize(model)
+
+
+def preprocessing():
+    image = keras.Input((16, 16, 3), name="image")
+    x = layers.Rescaling(1 / 127.5, offset=-1)(image)
+    x = layers.RandomFlip()(layers.CenterCrop(12, 12)(x))
+    x = layers.Dropout(0.5)(plugin.ConvBN(4, 3)(x))
+    return randomize(keras.Model(image, layers.Flatten()(x)))
+
+
+def with_side_heads():
+    return randomize(
+        plugin.VGG16Inception(
+            input_shape=(80, 80, 1), classes=5, auxiliary=True
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "small.keras"
+    small_model().save(path)
+    return path
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_every_kind_of_model_is_proven(case, tmp_path):
+    report = export_model(randomize(case()), tmp_path / "out")
+    assert [a["passed"] for a in report["artifacts"]] == [True] * 3
+    assert all(proof.passed for proof in verify(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "make", (subclassed, preprocessing), ids=lambda make: make.__name__
+)
+def test_more_kinds_of_model(make, tmp_path):
+    assert export_model(make(), tmp_path / "out")["passed"]
+
+
+@pytest.mark.parametrize(
+    "policy", ("mixed_float16", "mixed_bfloat16", "float16", "float64")
+)
+def test_any_policy_becomes_float32(policy, tmp_path):
+    report = export_model(small_model(dtype=policy), tmp_path / "out")
+    assert report["artifacts"][0]["outputs"][0]["dtype"] == "float32"
+
+
+def test_mobilenet_of_a_mixed_policy(tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+    model = randomize(
+        keras.applications.MobileNetV2((32, 32, 3), weights=None, classes=9)
+    )
+    assert export_model(model, tmp_path / "out")["passed"]
+
+
+def test_inception_v3_of_keras_applications(tmp_path):
+    model = randomize(
+        keras.applications.InceptionV3(
+            input_shape=(75, 75, 3), weights=None, classes=9
+        )
+    )
+    assert export_model(model, tmp_path / "out")["passed"]
+
+
+def test_side_heads_are_dropped(tmp_path):
+    report = export_model(with_side_heads(), tmp_path, overwrite=True)
+    names = [spec["name"] for spec in report["artifacts"][0]["outputs"]]
+    assert names == ["predictions"]
+
+
+def test_report(saved, tmp_path):
+    report = export_model(saved, tmp_path / "out")
+    written = json.loads((tmp_path / "out/report.json").read_text())
+    assert written == report
+    assert list(report) == REPORT_KEYS
+    assert list(report["artifacts"][0]) == ARTIFACT_KEYS
+    assert [a["path"] for a in report["artifacts"]] == list(FILES.values())
+    assert report["model"] == {
+        "name": "small",
+        "parameters": keras.models.load_model(saved).count_params(),
+        "keras_path": str(saved),
+        "backend": "tensorflow",
+    }
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "model.onnx",
+        "model.tflite",
+        "probes.npz",
+        "report.json",
+        "saved_model",
+    ]
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_artifacts_agree_with_keras(saved, tmp_path):
+    export_model(saved, tmp_path / "out")
+    images = random_images((5, 12, 12, 3))
+    expected = keras.models.load_model(saved).predict(images, verbose=0)
+    for path in FILES.values():
+        run = load_artifact(tmp_path / "out" / path)
+        np.testing.assert_allclose(run(images)["kind"], expected, atol=1e-6)
+        np.testing.assert_allclose(
+            run({"image": images})["kind"], expected, atol=1e-6
+        )
+        with pytest.raises(RequestError, match="expected .samples, 12, 12"):
+            run(images[0])
+
+
+def test_formats_are_chosen(saved, tmp_path):
+    report = export_model(saved, tmp_path / "out", formats=["onnx"])
+    assert [a["format"] for a in report["artifacts"]] == ["onnx"]
+    assert not (tmp_path / "out/saved_model").exists()
+
+
+def named_by_hand():
+    first, second = keras.Input((3,), name="z"), keras.Input((4,), name="b")
+    y = layers.Dense(2, name="y")(layers.Concatenate()([first, second]))
+    return keras.Model([first, second], [y, layers.Dense(3, name="a")(y)])
+
+
+def named_by_keras():
+    first, second = keras.Input((3,)), keras.Input((4,))
+    y = layers.Dense(2)(layers.Concatenate()([first, second]))
+    return keras.Model([first, second], [layers.Dense(3)(y), y])
+
+
+def named_by_keys():
+    inputs = {"z": keras.Input((3,)), "b": keras.Input((4,), name="c")}
+    y = layers.Dense(2)(layers.Concatenate()(list(inputs.values())))
+    return keras.Model(inputs, {"y": y, "a": layers.Dense(3, name="d")(y)})
+
+
+@pytest.mark.parametrize(
+    ("make", "inputs", "outputs"),
+    (
+        (named_by_hand, ["z", "b"], ["y", "a"]),
+        (named_by_keras, ["input", "input_1"], ["output", "output_1"]),
+        (named_by_keys, ["z", "b"], ["y", "a"]),
+    ),
+)
+def test_names_and_order(make, inputs, outputs, tmp_path):
+    """Fresh, after building other models, and after save and load."""
+    keras.backend.clear_session()
+    models = {"fresh": make()}
+    named_by_keras(), small_model()
+    models["later"] = make()
+    models["later"].save(tmp_path / "model.keras")
+    models["loaded"] = keras.models.load_model(tmp_path / "model.keras")
+    for name, model in models.items():
+        report = export_model(randomize(model), tmp_path / name)
+        for artifact in report["artifacts"]:
+            run = load_artifact(tmp_path / name / artifact["path"])
+            for specs in (run.inputs, artifact["inputs"]):
+                assert [_name(spec) for spec in specs] == inputs
+            for specs in (run.outputs, artifact["outputs"]):
+                assert [_name(spec) for spec in specs] == outputs
+
+
+def _name(spec):
+    return spec["name"] if isinstance(spec, dict) else spec.name
+
+
+def test_static_batch(tmp_path):
+    report = export_model(small_model(), tmp_path / "out", batch_size=4)
+    images = random_images((6, 12, 12, 3))
+    results = []
+    for artifact in report["artifacts"]:
+        run = load_artifact(tmp_path / "out" / artifact["path"])
+        assert [spec.shape[0] for spec in run.inputs] == [4]
+        assert [spec.shape[0] for spec in run.outputs] == [4]
+        assert artifact["outputs"][0]["shape"] == [4, 4]
+        results.append(run(images)["kind"])  # cut and filled up to 4 and 4
+        assert results[-1].shape == (6, 4)
+    np.testing.assert_allclose(results[0], results[2], atol=1e-6)
+
+
+def test_fixed_batch_of_the_model_is_not_overruled(tmp_path):
+    image = keras.Input(batch_shape=(2, 8, 8, 3))
+    model = keras.Model(image, layers.Conv2D(2, 3)(image))
+    with pytest.raises(RequestError, match="fixed batch size 2"):
+        export_model(model, tmp_path / "out", batch_size=4)
+
+
+def test_own_samples_are_the_probes(saved, tmp_path):
+    images = random_images((4, 12, 12, 3))
+    export_model(saved, tmp_path / "out", samples=images, formats=["onnx"])
+    with np.load(tmp_path / "out/probes.npz") as probes:
+        np.testing.assert_array_equal(probes["input/0/image"], images[:1])
+        np.testing.assert_array_equal(probes["input/1/image"], images[1:4])
+        assert len(probes["input/2/image"]) == 7
+
+
+def refused_lambda():
+    image = keras.Input((4,))
+    return keras.Model(image, layers.Lambda(lambda x: x * 2, name="hm")(image))
+
+
+def refused_unbuilt():
+    return keras.Sequential([layers.Dense(3)], name="young")
+
+
+def refused_name():
+    image = keras.Input((4,), name="in")
+    return keras.Model(image, layers.Dense(2)(image))
+
+
+def refused_same_name():
+    x = keras.Input((4,), name="x")
+    return keras.Model({"x": x}, {"x": layers.Dense(2)(x)})
+
+
+def refused_string():
+    words = keras.Input((1,), dtype="string", name="words")
+    lookup = layers.StringLookup(vocabulary=["a", "b"], name="lookup")
+    return keras.Model(words, lookup(words))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    (
+        (refused_lambda, '"hm" is a Lambda'),
+        (refused_unbuilt, '"young" is not built'),
+        (refused_name, 'input name "in" cannot be used'),
+        (refused_same_name, '"x" names both an input and an output'),
+        (refused_string, '"words" is of dtype string'),
+    ),
+)
+def test_what_cannot_be_exported_is_refused(make, words, tmp_path):
+    with pytest.raises(RequestError, match=words):
+        export_model(make(), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_format_lacks_is_refused_with_the_layer(tmp_path):
+    volume = keras.Input((4, 4, 4, 1))
+    x = layers.Conv3DTranspose(2, 3, name="grow")(volume)
+    x = layers.MaxPooling3D(2, name="shrink_3d")(x)
+    model = keras.Model(volume, layers.Flatten()(x))
+    with pytest.raises(ConversionError, match="shrink_3d"):
+        export_model(model, tmp_path / "out", formats=["tflite"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dead_model_proves_nothing(tmp_path):
+    model = small_model()
+    for weight in model.weights:
+        weight.assign(np.zeros(weight.shape))
+    with pytest.raises(ArtifactError, match='"kind" hardly depends'):
+        export_model(model, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_export_leaves_the_old_bundle(saved, tmp_path):
+    out = tmp_path / "out"
+    export_model(saved, out, formats=["onnx"])
+    before = {p: p.read_bytes() for p in out.iterdir()}
+    dead = small_model()
+    for weight in dead.weights:
+        weight.assign(np.zeros(weight.shape))
+    with pytest.raises(ArtifactError):
+        export_model(dead, out, overwrite=True)
+    with pytest.raises(RequestError, match="exists already"):
+        export_model(saved, out)
+    assert {p: p.read_bytes() for p in out.iterdir()} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    report = export_model(saved, out, formats=["tflite"], overwrite=True)
+    assert [a["format"] for a in report["artifacts"]] == ["tflite"]
+    assert not (out / "model.onnx").exists()
+
+
+def test_overwrite_spares_what_is_no_bundle(saved, tmp_path):
+    (tmp_path / "thesis.txt").write_text("all my work")
+    with pytest.raises(RequestError, match="is not a bundle"):
+        export_model(saved, tmp_path, overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "all my work"
+
+
+def test_full_disk_leaves_nothing(saved, tmp_path, monkeypatch):
+    def no_space(twin, path, *, opset):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    from keras_inception_export.formats import onnx
+
+    monkeypatch.setattr(onnx, "write", no_space)
+    with pytest.raises(RequestError, match="No space left on device"):
+        export_model(saved, tmp_path / "out", formats=["onnx"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_backends_export_in_a_process_of_their_own(tmp_path):
+    keras.utils.set_random_seed(0)
+    report = elsewhere.export_in_tensorflow(
+        small_model(),
+        tmp_path / "out",
+        formats=("onnx",),
+        samples=random_images((3, 12, 12, 3)),
+        pixel_scale=1.0,
+        batch_size=None,
+        opset=17,
+        overwrite=False,
+    )
+    assert report["passed"] and verify(tmp_path / "out")[0].passed
+    with pytest.raises(RequestError, match="exists already"):
+        elsewhere.export_in_tensorflow(
+            small_model(),
+            tmp_path / "out",
+            formats=("onnx",),
+            samples=None,
+            pixel_scale=1.0,
+            batch_size=None,
+            opset=17,
+            overwrite=False,
+        )
+
+
+EXPORT_BYTES = """
+import hashlib, sys
+import keras
+from keras_inception_export import export_model
+from keras_inception_layers import VGG16Inception
+keras.utils.set_random_seed(0)
+model = VGG16Inception(include_top=False, input_shape=(32, 32, 1))
+for name in ("first", "second"):
+    folder = f"{sys.argv[1]}/{name}"
+    export_model(model, folder, formats=("tflite", "onnx"))
+    for file in ("model.tflite", "model.onnx"):
+        content = open(f"{folder}/{file}", "rb").read()
+        print(file, hashlib.sha256(content).hexdigest())
+"""
+
+
+def test_bytes_are_the_same_every_time(tmp_path):
+    """From three processes, and from two exports in each of them."""
+    hashes = []
+    for seed in ("0", "1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", EXPORT_BYTES, str(tmp_path / seed)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        hashes += done.stdout.split("\n")[:4]
+    assert len(hashes) == 12 and len(set(hashes)) == 2

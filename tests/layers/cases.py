@@ -1,0 +1,117 @@
+"""Every registered layer with arguments, input and output: one table."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import keras
+
+from keras_inception_layers import (
+    AuxiliaryClassifier,
+    ConvBN,
+    InceptionBlock,
+    InceptionV1Block,
+    InceptionV2Block,
+    InceptionV3Block,
+    InceptionV3ExpandedBlock,
+)
+
+FILTERS = ((2,), (3, 4), (2, 3), (2,))
+DATA_FORMATS = ("channels_last", "channels_first")
+
+
+class LayerCase(NamedTuple):
+    """One layer, and what is known about it without running it.
+
+    Args:
+        make: called with Keras's own arguments, gives a new layer.
+        images: input shape, in the order of `"channels_last"`.
+        outputs: output shape, in the same order.
+        trainable: number of trainable weights.
+        non_trainable: number of the others: the moving statistics.
+    """
+
+    make: Callable[..., keras.layers.Layer]
+    images: tuple[int, ...]
+    outputs: tuple[int, ...]
+    trainable: int
+    non_trainable: int
+
+
+def block_of_any_layers(data_format=None, dtype=None, **kwargs):
+    """An `InceptionBlock` of Keras's own layers, one of ours, and a block."""
+    options = {"data_format": data_format, "dtype": dtype}
+    inner = [[ConvBN(2, (1, 3), **options)], [ConvBN(2, (3, 1), **options)]]
+    branches = [
+        [keras.layers.Conv2D(2, 1, **options)],
+        [
+            keras.layers.AveragePooling2D(3, 1, "same", **options),
+            ConvBN(3, 1, **options),
+        ],
+        [InceptionBlock(inner, **options)],
+    ]
+    return InceptionBlock(branches, **options, **kwargs)
+
+
+CASES = {
+    "ConvBN": LayerCase(
+        partial(ConvBN, 4, 3), (2, 6, 7, 3), (2, 6, 7, 4), 2, 2
+    ),
+    "ConvBN, strided": LayerCase(
+        partial(ConvBN, 4, (3, 1), strides=2), (2, 6, 7, 3), (2, 3, 4, 4), 2, 2
+    ),
+    "ConvBN, valid": LayerCase(
+        partial(ConvBN, 4, (3, 2), padding="valid", activation=None),
+        (2, 6, 7, 3),
+        (2, 4, 6, 4),
+        2,
+        2,
+    ),
+    "ConvBN, with a scale": LayerCase(
+        partial(ConvBN, 4, 3, scale=True), (2, 6, 7, 3), (2, 6, 7, 4), 3, 2
+    ),
+    "ConvBN, no batch norm": LayerCase(
+        partial(ConvBN, 4, 3, use_batch_norm=False),
+        (2, 6, 7, 3),
+        (2, 6, 7, 4),
+        2,
+        0,
+    ),
+    "InceptionBlock": LayerCase(
+        block_of_any_layers, (2, 6, 7, 3), (2, 6, 7, 9), 8, 6
+    ),
+    "InceptionV1Block": LayerCase(
+        partial(InceptionV1Block, FILTERS), (2, 6, 7, 3), (2, 6, 7, 11), 12, 12
+    ),
+    "InceptionV2Block": LayerCase(
+        partial(InceptionV2Block, FILTERS), (2, 6, 7, 3), (2, 6, 7, 11), 14, 14
+    ),
+    "InceptionV3Block": LayerCase(
+        partial(InceptionV3Block, FILTERS), (2, 6, 7, 3), (2, 6, 7, 11), 16, 16
+    ),
+    "InceptionV3Block, other kernels": LayerCase(
+        partial(InceptionV3Block, FILTERS, kernel_sizes=(5, 7)),
+        (2, 6, 7, 3),
+        (2, 6, 7, 11),
+        16,
+        16,
+    ),
+    "InceptionV3ExpandedBlock": LayerCase(
+        partial(InceptionV3ExpandedBlock, FILTERS),
+        (2, 6, 7, 3),
+        (2, 6, 7, 18),
+        18,
+        18,
+    ),
+    "AuxiliaryClassifier": LayerCase(
+        partial(AuxiliaryClassifier, 5), (2, 11, 14, 3), (2, 5), 6, 2
+    ),
+}
+
+
+def ordered(shape, data_format):
+    """Return the shape of images in the order of the data format."""
+    if data_format == "channels_last" or len(shape) == 2:
+        return shape
+    batch, height, width, channels = shape
+    return (batch, channels, height, width)

@@ -1,0 +1,171 @@
+"""Wrong arguments beside right ones: what is refused, and what it says."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_inception_layers import (
+    AuxiliaryClassifier,
+    ConvBN,
+    InceptionBlock,
+    InceptionV1Block,
+    InceptionV2Block,
+    InceptionV3Block,
+    InceptionV3ExpandedBlock,
+)
+from tests.layers.cases import FILTERS
+
+CONV = {"filters": 4, "kernel_size": 3}
+BLOCKS = (
+    InceptionV1Block,
+    InceptionV2Block,
+    InceptionV3Block,
+    InceptionV3ExpandedBlock,
+)
+SHARED = {
+    "data_format": (["channels_last", "channels_first"], ["NHWC", 1]),
+    "momentum": ([0.0, 0.9, 1], [-0.1, 1.5]),
+    "epsilon": ([1e-7, 1], [0, -1e-3]),
+    "activation": ([None, "relu", keras.ops.tanh], ["unheard-of", 3]),
+    "kernel_initializer": (["zeros", "he_normal"], ["unheard-of"]),
+    "bias_initializer": (["zeros"], ["unheard-of"]),
+    "kernel_regularizer": ([None, "l2"], ["unheard-of"]),
+    "bias_regularizer": ([None, "l2"], ["unheard-of"]),
+    "kernel_constraint": ([None, "non_neg"], ["unheard-of"]),
+    "bias_constraint": ([None, "non_neg"], ["unheard-of"]),
+    "dtype": (["float16", "mixed_bfloat16"], ["float12"]),
+    "name": (["a", None], ["a/b"]),
+    "unheard_of": ([], [1]),
+}
+CONV_ONLY = {
+    "filters": ([1, np.int64(4)], [0, -1, 2.5, True, "4", None]),
+    "kernel_size": ([3, (1, 3), [3, 1]], [0, (3,), (3, 0), "3"]),
+    "strides": ([1, (2, 1)], [0, (1, 2, 3)]),
+    "padding": (["same", "valid"], ["full", None]),
+}
+FILTERS_ONLY = {
+    "branch_filters": (
+        [FILTERS, [list(row) for row in FILTERS]],
+        [
+            None,
+            5,
+            "abcd",
+            FILTERS[:3],
+            ((2,), (3,), (2, 3), (2,)),
+            ((2,), (3, 0), (2, 3), (2,)),
+            ((2,), (3, 4.5), (2, 3), (2,)),
+        ],
+    )
+}
+HEAD_ONLY = {
+    "classes": ([1, 1000], [0, -1, 2.5, True, None]),
+    "classifier_activation": ([None, "softmax"], ["unheard-of"]),
+    "dropout": ([0, 0.5], [-0.1, 1.5]),
+    "seed": ([None, 3], ["three"]),
+}
+
+
+def rows(layer, base, *tables, right):
+    """Return each right, or each wrong, value of each argument."""
+    return [
+        pytest.param(
+            layer, base, name, value, id=f"{layer.__name__} {name}={value}"
+        )
+        for table in tables
+        for name, values in table.items()
+        for value in values[0 if right else 1]
+    ]
+
+
+def every_row(right):
+    table = rows(ConvBN, CONV, CONV_ONLY, SHARED, right=right)
+    for block in BLOCKS:
+        base = {"branch_filters": FILTERS}
+        table += rows(block, base, FILTERS_ONLY, SHARED, right=right)
+    table += rows(
+        InceptionV3Block,
+        {"branch_filters": FILTERS},
+        {"kernel_sizes": ([(3, 5), [7, 7]], [3, (3,), (3, 0), (3, 2.5), "35"])},
+        right=right,
+    )
+    table += rows(
+        AuxiliaryClassifier, {"classes": 5}, HEAD_ONLY, SHARED, right=right
+    )
+    return table
+
+
+@pytest.mark.parametrize(
+    ("layer", "base", "name", "value"), every_row(right=True)
+)
+def test_right_arguments_are_accepted(layer, base, name, value):
+    config = layer(**{**base, name: value}).get_config()
+    assert layer.from_config(config).get_config() == config
+
+
+@pytest.mark.parametrize(
+    ("layer", "base", "name", "value"), every_row(right=False)
+)
+def test_wrong_arguments_are_refused(layer, base, name, value):
+    with pytest.raises(ValueError) as refusal:
+        layer(**{**base, name: value})
+    message = str(refusal.value).lower()
+    received = [str(x).lower() for x in keras.tree.flatten(value)]
+    assert any(x in message for x in received)
+
+
+def conv(name, **options):
+    return keras.layers.Conv2D(2, 1, name=name, **options)
+
+
+SHARED_LAYER = conv("shared")
+
+
+@pytest.mark.parametrize(
+    ("branches", "message"),
+    [
+        (None, "Received: branches=None"),
+        ([], r"Received: branches=\[\]"),
+        ([[conv("a")], []], "non-empty list of non-empty lists"),
+        ([conv("a")], "non-empty list of non-empty lists"),
+        ([["relu"]], "Received in branch 0: 'relu'"),
+        ([[SHARED_LAYER], [SHARED_LAYER]], '"shared" again in branch 1'),
+        ([[conv("a"), conv("a")]], r"in branch 0: \['a', 'a'\]"),
+    ],
+)
+def test_inception_block_refuses_branches(branches, message):
+    with pytest.raises(ValueError, match=message):
+        InceptionBlock(branches)
+    InceptionBlock([[conv("a"), conv("b")], [conv("a")]])
+
+
+def test_inception_block_refuses_a_data_format():
+    with pytest.raises(ValueError, match="data_format='NHWC'"):
+        InceptionBlock([[conv("a")]], data_format="NHWC")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        conv("strided", strides=2),
+        keras.layers.Flatten(),
+        keras.layers.Cropping2D(1),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_branches_that_cannot_be_joined_are_refused(other):
+    block = InceptionBlock([[conv("a")], [other]], name="mixed")
+    with pytest.raises(ValueError, match='"mixed" cannot be joined'):
+        block.build((None, 8, 8, 3))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(None, None, 8, 3), (None, 8, None, 3), (None, 4, 8, 3), (None, 8)],
+)
+def test_auxiliary_classifier_refuses_a_shape(shape):
+    with pytest.raises(ValueError) as refusal:
+        AuxiliaryClassifier(5, name="head").build(shape)
+    assert f"Received the channels_last input shape {shape}" in str(
+        refusal.value
+    )
+    AuxiliaryClassifier(5).build((None, 5, 5, 3))

@@ -1,0 +1,105 @@
+"""Copies of a layer, by every road that Keras and Python offer."""
+
+import copy
+import pickle
+
+import keras
+import numpy as np
+import pytest
+
+from keras_inception_layers.registration import registered_layers
+from tests.layers.cases import CASES, DATA_FORMATS, ordered
+from tests.layers.test_options import descendants
+from tests.numeric import random_images, randomize
+
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda x: pickle.loads(pickle.dumps(x)),
+}
+
+
+def functional(case, data_format="channels_last", **options):
+    inputs = keras.Input(ordered(case.images, data_format)[1:])
+    layer = case.make(data_format=data_format, name="layer", **options)
+    return randomize(keras.Model(inputs, layer(inputs)))
+
+
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES.keys())
+@every_case
+def test_copies_of_layers_and_models_hold_the_weights(case, make_copy):
+    model = functional(case)
+    images = random_images(case.images)
+    expected = model(images)
+    np.testing.assert_array_equal(make_copy(model)(images), expected)
+    layer = make_copy(model.get_layer("layer"))
+    np.testing.assert_array_equal(layer(images), expected)
+    randomize(layer, seed=2)
+    np.testing.assert_array_equal(model(images), expected)
+
+
+@every_case
+def test_clone_model_gives_the_same_model_with_new_weights(case):
+    model = functional(case)
+    clone = keras.models.clone_model(model)
+    config = model.get_layer("layer").get_config()
+    assert clone.get_layer("layer").get_config() == config
+    images = random_images(case.images)
+    assert np.any(np.array(clone(images)) != np.array(model(images)))
+    clone.set_weights(model.get_weights())
+    np.testing.assert_array_equal(clone(images), model(images))
+
+
+@pytest.mark.parametrize("data_format", DATA_FORMATS)
+@every_case
+def test_saved_and_loaded_layers_are_the_same(case, data_format, tmp_path):
+    model = functional(case, data_format)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    images = random_images((2, *model.input_shape[1:]))
+    np.testing.assert_array_equal(loaded(images), model(images))
+    weights = [weight.path for weight in model.weights]
+    assert [weight.path for weight in loaded.weights] == weights
+
+
+@every_case
+def test_build_leaves_the_config_as_it_is(case):
+    layer = case.make()
+    config = layer.get_config()
+    layer.build(case.images)
+    assert layer.get_config() == config
+
+
+def test_every_layer_is_saved_under_the_package_name():
+    for name, layer in registered_layers().items():
+        registered = keras.saving.get_registered_name(layer)
+        assert registered == f"keras_inception_layers>{name}"
+
+
+def is_frozen(layer):
+    return not layer.trainable_weights and not any(
+        child.trainable for child in descendants(layer)
+    )
+
+
+@pytest.mark.parametrize("by", ["constructor", "setter"])
+@every_case
+def test_a_frozen_layer_stays_frozen(case, by, tmp_path):
+    if by == "constructor":
+        model = functional(case, trainable=False)
+    else:
+        model = functional(case)
+        assert len(model.trainable_weights) == case.trainable
+        model.get_layer("layer").trainable = False
+    assert is_frozen(model.get_layer("layer"))
+    before = model.get_weights()
+    model(random_images(case.images), training=True)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    layer = loaded.get_layer("layer")
+    assert is_frozen(layer)
+    assert len(layer.non_trainable_weights) == len(layer.weights)
+    layer.trainable = True
+    assert len(layer.trainable_weights) == case.trainable

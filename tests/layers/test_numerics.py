@@ -1,0 +1,227 @@
+"""The layers' numbers, against numpy and against each other."""
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+
+from keras_inception_layers import (
+    AuxiliaryClassifier,
+    ConvBN,
+    InceptionBlock,
+    InceptionV1Block,
+    InceptionV2Block,
+    InceptionV3Block,
+    InceptionV3ExpandedBlock,
+)
+from tests.layers.cases import CASES, FILTERS, ordered
+from tests.numeric import perturb, random_images, randomize, relative_error
+
+# float64 rounds at 1e-16 and float32 at 6e-8; a sum of a few hundred terms
+# is given a hundred times that. Each is a part of the largest output.
+FLOAT64_TOLERANCE = 1e-14
+FLOAT32_TOLERANCE = 6e-6
+
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+
+def pad_same(x, size, strides, value):
+    """Pad height and width as TensorFlow does: the odd pixel at the end."""
+    pads = [(0, 0)]
+    for n, k, stride in zip(x.shape[1:3], size, strides, strict=True):
+        total = max((-(-n // stride) - 1) * stride + k - n, 0)
+        pads.append((total // 2, total - total // 2))
+    return np.pad(x, [*pads, (0, 0)], constant_values=value)
+
+
+def windows(x, size, strides=(1, 1)):
+    """Return every window as (batch, height, width, channels, *size)."""
+    view = np.lib.stride_tricks.sliding_window_view(x, size, axis=(1, 2))
+    return view[:, :: strides[0], :: strides[1]]
+
+
+def conv_bn(x, weights, size, strides=(1, 1), padding="same", epsilon=1e-3):
+    """Convolution, normalization with the moving statistics, relu."""
+    kernel, beta, mean, variance = (next(weights) for _ in range(4))
+    assert kernel.shape[:2] == size
+    if padding == "same":
+        x = pad_same(x, size, strides, 0)
+    y = np.einsum("bhwcij,ijcf->bhwf", windows(x, size, strides), kernel)
+    return np.maximum((y - mean) / np.sqrt(variance + epsilon) + beta, 0)
+
+
+def max_pool(x):
+    return windows(pad_same(x, (3, 3), (1, 1), -np.inf), (3, 3)).max((-2, -1))
+
+
+def chain(x, weights, *sizes):
+    for size in sizes:
+        x = conv_bn(x, weights, size)
+    return x
+
+
+def figure(name, x, w):
+    """Return the branches of a paper's figure, in order."""
+    first = chain(x, w, (1, 1))
+    if name == "v1":
+        middle = [chain(x, w, (1, 1), (3, 3)), chain(x, w, (1, 1), (5, 5))]
+    elif name == "v2":
+        middle = [
+            chain(x, w, (1, 1), (3, 3)),
+            chain(x, w, (1, 1), (3, 3), (3, 3)),
+        ]
+    elif name == "v3":
+        middle = [
+            chain(x, w, (1, 1), (1, 3), (3, 1)),
+            chain(x, w, (1, 1), (1, 5), (5, 1)),
+        ]
+    else:
+        middle = split(x, w, (1, 1)) + split(x, w, (1, 1), (3, 3))
+    return [first, *middle, chain(max_pool(x), w, (1, 1))]
+
+
+def split(x, w, *sizes):
+    """Some convolutions, then 1 x 3 and 3 x 1 side by side."""
+    x = chain(x, w, *sizes)
+    return [chain(x, w, (1, 3)), chain(x, w, (3, 1))]
+
+
+@pytest.mark.parametrize(
+    ("size", "strides", "padding"),
+    [
+        ((3, 3), (1, 1), "same"),
+        ((3, 3), (2, 2), "same"),
+        ((5, 1), (1, 2), "same"),
+        ((3, 2), (1, 1), "valid"),
+        ((3, 3), (2, 2), "valid"),
+    ],
+)
+def test_conv_bn_equals_numpy(size, strides, padding):
+    layer = ConvBN(4, size, strides, padding, dtype="float64")
+    images = random_images((2, 8, 7, 3)).astype("float64")
+    layer.build(images.shape)
+    randomize(layer)
+    expected = conv_bn(
+        images, iter(layer.get_weights()), size, strides, padding
+    )
+    assert relative_error(layer(images), expected) < FLOAT64_TOLERANCE
+    perturb(layer.batch_norm.moving_variance)
+    assert relative_error(layer(images), expected) > FLOAT64_TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("v1", InceptionV1Block),
+        ("v2", InceptionV2Block),
+        ("v3", InceptionV3Block),
+        ("v3, expanded", InceptionV3ExpandedBlock),
+    ],
+)
+def test_block_equals_its_figure_in_numpy(name, block):
+    layer = block(FILTERS, dtype="float64")
+    images = random_images((2, 8, 7, 3)).astype("float64")
+    layer.build(images.shape)
+    randomize(layer)
+    weights = iter(layer.get_weights())
+    branches = figure(name, images, weights)
+    assert next(weights, None) is None
+    expected = np.concatenate(branches, axis=-1)
+    assert relative_error(layer(images), expected) < FLOAT64_TOLERANCE
+    swapped = np.concatenate(branches[::-1], axis=-1)
+    assert relative_error(layer(images), swapped) > FLOAT64_TOLERANCE
+    perturb(layer.weights[-1])
+    assert relative_error(layer(images), expected) > FLOAT64_TOLERANCE
+
+
+def test_inception_block_joins_its_branches_in_order():
+    branches = [
+        [keras.layers.Conv2D(2, 3, padding="same")],
+        [keras.layers.MaxPooling2D(3, 1, "same"), ConvBN(3, 1)],
+        [keras.layers.Activation("tanh")],
+    ]
+    block = InceptionBlock(branches)
+    images = random_images((2, 8, 7, 3))
+    actual = block(images)
+    outputs = []
+    for branch in branches:
+        x = images
+        for layer in branch:
+            x = layer(x)
+        outputs.append(x)
+    np.testing.assert_array_equal(actual, np.concatenate(outputs, axis=-1))
+
+
+@every_case
+def test_channels_first_equals_channels_last(case):
+    images = random_images(case.images)
+    last = case.make(data_format="channels_last")
+    last.build(case.images)
+    randomize(last)
+    expected = last(images)
+    first = case.make(data_format="channels_first")
+    first.build(ordered(case.images, "channels_first"))
+    first.set_weights(last.get_weights())
+
+    def run():
+        output = first(np.moveaxis(images, -1, 1))
+        return np.moveaxis(output, 1, -1) if len(case.outputs) == 4 else output
+
+    assert relative_error(run(), expected) < FLOAT32_TOLERANCE
+    perturb(first.weights[0])
+    assert relative_error(run(), expected) > FLOAT32_TOLERANCE
+
+
+def test_training_uses_the_batch_and_moves_the_statistics():
+    layer = ConvBN(4, 1, activation=None, momentum=0.75, dtype="float64")
+    images = random_images((4, 5, 6, 3)).astype("float64")
+    layer.build(images.shape)
+    randomize(layer)
+    kernel, beta, mean, variance = layer.get_weights()
+    y = images @ kernel[0, 0]
+    batch_mean, batch_variance = y.mean((0, 1, 2)), y.var((0, 1, 2))
+    expected = (y - batch_mean) / np.sqrt(batch_variance + 1e-3) + beta
+    inference = layer(images, training=False)
+    assert relative_error(layer(images), inference) == 0
+    np.testing.assert_array_equal(layer.get_weights()[2], mean)
+    actual = layer(images, training=True)
+    assert relative_error(actual, expected) < FLOAT64_TOLERANCE
+    assert relative_error(inference, expected) > 0.01
+    moved = [mean * 0.75 + batch_mean / 4, variance * 0.75 + batch_variance / 4]
+    for new, old in zip(layer.get_weights()[2:], moved, strict=True):
+        assert relative_error(new, old) < FLOAT64_TOLERANCE
+
+
+@every_case
+def test_training_reaches_every_batch_norm(case):
+    layer = case.make()
+    layer.build(case.images)
+    statistics = [w for w in layer.weights if w.name.startswith("moving_")]
+    assert len(statistics) == case.non_trainable
+
+    def moved(training):
+        before = [np.copy(keras.ops.convert_to_numpy(w)) for w in statistics]
+        layer(random_images(case.images), training=training)
+        return [
+            bool(np.any(keras.ops.convert_to_numpy(new) != old))
+            for new, old in zip(statistics, before, strict=True)
+        ]
+
+    assert moved(training=False) == [False] * case.non_trainable
+    assert moved(training=True) == [True] * case.non_trainable
+
+
+def test_auxiliary_classifier_drops_units_in_training_only():
+    make = partial(AuxiliaryClassifier, 5, use_batch_norm=False, seed=1)
+    head = make()
+    images = random_images((2, 11, 14, 3))
+    expected = head(images, training=False)
+    np.testing.assert_array_equal(head(images, training=False), expected)
+    dropped = head(images, training=True)
+    assert relative_error(dropped, expected) > 0.01
+    assert relative_error(head(images, training=True), dropped) > 0.01
+    undropped = make(dropout=0.0)
+    undropped.build(images.shape)
+    undropped.set_weights(head.get_weights())
+    np.testing.assert_array_equal(undropped(images, training=True), expected)

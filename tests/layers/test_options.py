@@ -1,0 +1,172 @@
+"""What the user asks of a layer reaches every one of its children."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_inception_layers import InceptionV1Block
+from tests.layers.cases import CASES
+from tests.numeric import random_images
+
+POLICIES = (
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "mixed_float16",
+    "mixed_bfloat16",
+)
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+# The children of a plain `InceptionBlock` are the user's, with their own.
+every_option_case = pytest.mark.parametrize(
+    "case",
+    [x for name, x in CASES.items() if name != "InceptionBlock"],
+    ids=[name for name in CASES if name != "InceptionBlock"],
+)
+
+
+def descendants(layer):
+    for child in getattr(layer, "layers", ()):
+        yield child
+        yield from descendants(child)
+
+
+def built(case, **options):
+    layer = case.make(**options)
+    layer.build(case.images)
+    return layer
+
+
+def weights_named(layer, *names):
+    return [w for w in layer.weights if w.name in names]
+
+
+def first_element(weight):
+    return keras.ops.convert_to_numpy(weight).flat[0]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@every_case
+def test_dtype_policy_reaches_every_child(case, policy):
+    layer = case.make(dtype=policy)
+    output = layer(random_images(case.images))
+    children = list(descendants(layer))
+    assert children
+    assert {child.dtype_policy.name for child in children} == {policy}
+    assert {w.dtype for w in layer.weights} == {layer.variable_dtype}
+    assert keras.backend.standardize_dtype(output.dtype) == layer.compute_dtype
+
+
+@every_case
+def test_global_dtype_policy_reaches_every_child(case):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    layer = case.make()
+    policies = {x.dtype_policy.name for x in (layer, *descendants(layer))}
+    assert policies == {"mixed_bfloat16"}
+
+
+@every_option_case
+def test_regularizers_count_every_weight(case):
+    layer = built(
+        case,
+        kernel_regularizer=keras.regularizers.L2(0.5),
+        bias_regularizer="l1",
+        bias_initializer="ones",
+    )
+    kernels = weights_named(layer, "kernel")
+    shifts = weights_named(layer, "bias", "beta")
+    assert len(layer.losses) == len(kernels) + len(shifts)
+    expected = 0.5 * sum(np.sum(np.square(k)) for k in kernels)
+    expected += 0.01 * sum(np.sum(np.abs(s)) for s in shifts)
+    assert float(sum(layer.losses)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_activity_regularizer_adds_one_loss():
+    block = CASES["InceptionV1Block"].make(activity_regularizer="l2")
+    block(random_images((1, 6, 7, 3)))
+    assert len(block.losses) == 1
+
+
+@pytest.mark.parametrize(
+    "initializer",
+    [
+        "he_normal",
+        keras.initializers.RandomNormal(),
+        keras.initializers.RandomNormal(seed=keras.random.SeedGenerator(1)),
+    ],
+    ids=["name", "object", "seed generator"],
+)
+@every_option_case
+def test_a_shared_initializer_gives_every_kernel_its_own(case, initializer):
+    layer = built(case, kernel_initializer=initializer)
+    kernels = weights_named(layer, "kernel")
+    assert len({first_element(k) for k in kernels}) == len(kernels)
+
+
+def test_a_seeded_initializer_repeats_itself():
+    block = InceptionV1Block(
+        ((2,), (2, 2), (2, 2), (2,)),
+        kernel_initializer=keras.initializers.RandomNormal(seed=1),
+    )
+    block.build((None, 6, 7, 3))
+    kernels = weights_named(block, "kernel")
+    assert len({first_element(k) for k in kernels}) == 1
+
+
+@every_option_case
+def test_initializers_set_every_weight(case):
+    layer = built(
+        case,
+        kernel_initializer=keras.initializers.Constant(0.5),
+        bias_initializer="ones",
+    )
+    assert all(np.all(k == 0.5) for k in weights_named(layer, "kernel"))
+    assert all(np.all(b == 1) for b in weights_named(layer, "bias", "beta"))
+
+
+@every_option_case
+def test_constraints_hold_after_a_training_step(case):
+    options = {"kernel_constraint": "non_neg", "bias_constraint": "non_neg"}
+    layer = case.make(**options)
+    model = keras.Sequential([keras.Input(case.images[1:]), layer])
+    model.compile("sgd", "mse")
+    model.train_on_batch(
+        random_images(case.images), random_images(case.outputs)
+    )
+    weights = weights_named(layer, "kernel", "bias", "beta")
+    assert len(weights) == case.trainable - len(weights_named(layer, "gamma"))
+    assert all(np.min(w) >= 0 for w in weights)
+    free = case.make()
+    free.build(case.images)
+    assert min(np.min(w) for w in weights_named(free, "kernel")) < 0
+
+
+@every_option_case
+def test_batch_norm_options_reach_every_batch_norm(case):
+    layer = case.make(momentum=0.9, epsilon=1e-5, scale=True)
+    norms = [
+        child
+        for child in (layer, *descendants(layer))
+        if isinstance(child, keras.layers.BatchNormalization)
+    ]
+    for norm in norms:
+        assert (norm.momentum, norm.epsilon, norm.scale) == (0.9, 1e-5, True)
+    assert len(norms) == case.non_trainable / 2
+
+
+@every_option_case
+def test_without_batch_norm_every_convolution_has_a_bias(case):
+    layer = case.make(use_batch_norm=False)
+    layer.build(case.images)
+    assert not weights_named(layer, "moving_mean")
+    assert len(weights_named(layer, "bias")) == len(
+        weights_named(layer, "kernel")
+    )
+
+
+@every_option_case
+def test_an_activation_with_weights_is_made_for_each_child(case):
+    layer = built(case, activation=keras.layers.PReLU())
+    slopes = weights_named(layer, "alpha")
+    assert len(slopes) == len({w.path for w in slopes}) > 0
+    assert layer(random_images(case.images)).shape == case.outputs

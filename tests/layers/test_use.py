@@ -1,0 +1,109 @@
+"""The layers in every kind of model, at every size, in sight."""
+
+import keras
+import pytest
+
+from keras_inception_layers import InceptionV1Block
+from tests.layers.cases import CASES, DATA_FORMATS, FILTERS, ordered
+from tests.numeric import random_images, randomize, relative_error
+
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+every_unsized_case = pytest.mark.parametrize(
+    "case",
+    [x for name, x in CASES.items() if name != "AuxiliaryClassifier"],
+    ids=[name for name in CASES if name != "AuxiliaryClassifier"],
+)
+
+
+class Subclassed(keras.Model):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, inputs):
+        return self.layer(inputs)
+
+
+@every_case
+def test_same_output_in_every_kind_of_model(case):
+    layer = case.make()
+    inputs = keras.Input(case.images[1:])
+    functional = keras.Model(inputs, layer(inputs))
+    sequential = keras.Sequential([keras.Input(case.images[1:]), layer])
+    subclassed = Subclassed(layer)
+    randomize(layer)
+    images = random_images(case.images)
+    expected = functional.predict_on_batch(images)
+    assert functional.output_shape == (None, *case.outputs[1:])
+    assert sequential.output_shape == functional.output_shape
+    for model in (sequential, subclassed):
+        assert relative_error(model.predict_on_batch(images), expected) == 0
+    randomize(layer, seed=2)
+    assert relative_error(functional.predict_on_batch(images), expected) > 0.1
+
+
+@pytest.mark.parametrize("data_format", DATA_FORMATS)
+@every_unsized_case
+def test_height_and_width_may_be_unknown(case, data_format):
+    layer = case.make(data_format=data_format)
+    shape = ordered((None, None, None, case.images[-1]), data_format)
+    inputs = keras.Input(shape[1:])
+    model = keras.Model(inputs, layer(inputs))
+    unknown = ordered((None, None, None, case.outputs[-1]), data_format)
+    assert model.output_shape == unknown
+    for size in ((6, 7), (9, 5)):
+        images = ordered((2, *size, case.images[-1]), data_format)
+        expected = layer.compute_output_shape(images)
+        assert model(random_images(images)).shape == expected
+
+
+def test_auxiliary_classifier_asks_for_height_and_width():
+    head = CASES["AuxiliaryClassifier"].make(name="head")
+    with pytest.raises(ValueError, match=r'"head" needs images of known'):
+        head(keras.Input((None, 14, 3)))
+
+
+def test_summary_shows_the_children():
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), InceptionV1Block(FILTERS, name="block_3_1")]
+    )
+    lines = []
+    model.summary(expand_nested=True, print_fn=lines.append)
+    text = "\n".join(lines)
+    for name in ("block_3_1", "conv_0", "conv_1", "pool_0", "batch_norm"):
+        assert name in text
+    assert text.count("(Conv2D)") == 6
+
+
+def test_weight_paths_are_stable():
+    inputs = keras.Input((8, 8, 3))
+    x = InceptionV1Block(FILTERS, name="block_3_1")(inputs)
+    model = keras.Model(inputs, x)
+    assert [weight.path for weight in model.weights] == [
+        f"block_3_1/branch_{branch}/conv_{place}/{weight}"
+        for branch, convs in enumerate((1, 2, 2, 1))
+        for place in range(convs)
+        for weight in (
+            "conv/kernel",
+            "batch_norm/beta",
+            "batch_norm/moving_mean",
+            "batch_norm/moving_variance",
+        )
+    ]
+
+
+def test_weight_paths_of_a_split_branch():
+    block = CASES["InceptionV3ExpandedBlock"].make(name="mixed")
+    block.build((None, 8, 8, 3))
+    kernels = [w.path for w in block.weights if w.name == "kernel"]
+    assert kernels == [
+        "mixed/branch_0/conv_0/conv/kernel",
+        "mixed/branch_1/conv_0/conv/kernel",
+        "mixed/branch_1/split_0/branch_0/conv_0/conv/kernel",
+        "mixed/branch_1/split_0/branch_1/conv_0/conv/kernel",
+        "mixed/branch_2/conv_0/conv/kernel",
+        "mixed/branch_2/conv_1/conv/kernel",
+        "mixed/branch_2/split_0/branch_0/conv_0/conv/kernel",
+        "mixed/branch_2/split_0/branch_1/conv_0/conv/kernel",
+        "mixed/branch_3/conv_0/conv/kernel",
+    ]

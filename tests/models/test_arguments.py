@@ -1,0 +1,171 @@
+"""Every argument of the networks: what it does, and what it refuses."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_inception_layers import VGG16, VGG16Inception
+from tests.numeric import random_images, randomize
+
+NETWORKS = (VGG16, VGG16Inception)
+every_network = pytest.mark.parametrize("network", NETWORKS)
+IMAGES = (2, 32, 32, 1)
+
+
+@every_network
+@pytest.mark.parametrize(
+    ("options", "output_shape"),
+    [
+        ({}, (None, 512)),
+        ({"pooling": "avg"}, (None, 512)),
+        ({"pooling": None}, (None, 1, 1, 512)),
+        ({"input_shape": (None, None, 3)}, (None, 512)),
+        ({"input_shape": [33, None, 2], "pooling": None}, (None, 1, None, 512)),
+        ({"input_shape": (70, 64, 1), "pooling": None}, (None, 2, 2, 512)),
+        ({"include_top": True}, (None, 1000)),
+        ({"include_top": True, "classes": np.int64(7)}, (None, 7)),
+    ],
+    ids=str,
+)
+def test_output_shape(network, options, output_shape):
+    options = {"include_top": False, "input_shape": IMAGES[1:], **options}
+    assert network(**options).output_shape == output_shape
+
+
+@every_network
+def test_defaults(network):
+    model = network(include_top=False)
+    assert model.input_shape == (None, 224, 224, 1)
+    assert model.layers[-1].name == "global_max_pool"
+    names = {VGG16: "vgg16", VGG16Inception: "vgg16_inception"}
+    assert model.name == names[network]
+
+
+@every_network
+def test_default_shape_follows_the_data_format(network):
+    keras.config.set_image_data_format("channels_first")
+    model = network(include_top=False, pooling=None)
+    assert model.input_shape == (None, 1, 224, 224)
+    assert model.output_shape == (None, 512, 7, 7)
+
+
+@every_network
+def test_pooling_is_the_maximum_or_the_mean(network):
+    maps = network(False, None, (None, None, 1), None)
+    images = random_images((2, 70, 64, 1))
+    features = randomize(maps)(images)
+    for pooling, function in (("max", np.max), ("avg", np.mean)):
+        model = network(False, None, (None, None, 1), pooling)
+        model.set_weights(maps.get_weights())
+        np.testing.assert_allclose(
+            model(images), function(features, axis=(1, 2)), rtol=1e-6
+        )
+
+
+@every_network
+def test_input_tensor_may_stand_in_a_larger_graph(network):
+    images = keras.Input((16, 16, 1), name="thumbnail")
+    x = keras.layers.Rescaling(2.0)(images)
+    x = keras.layers.UpSampling2D(2)(x)
+    model = network(include_top=False, input_tensor=x)
+    assert model.input is images
+    plain = network(include_top=False, input_shape=IMAGES[1:])
+    plain.set_weights(randomize(model).get_weights())
+    thumbnails = random_images((2, 16, 16, 1))
+    enlarged = 2 * thumbnails.repeat(2, axis=1).repeat(2, axis=2)
+    np.testing.assert_array_equal(model(thumbnails), plain(enlarged))
+
+
+@every_network
+def test_input_tensor_may_join_several_inputs(network):
+    left, right = (keras.Input(IMAGES[1:], name=x) for x in ("left", "right"))
+    x = keras.layers.Concatenate()([left, right])
+    model = network(include_top=False, input_tensor=x)
+    assert [tensor.name for tensor in model.inputs] == ["left", "right"]
+    features = model.output
+    head = keras.layers.Dense(2, name="head")(features)
+    assert keras.Model([left, right], head).output_shape == (None, 2)
+
+
+@every_network
+def test_classifier_activation_none_gives_logits(network):
+    options = {"input_shape": IMAGES[1:], "classes": 5, "name": "small"}
+    softmax = randomize(network(**options))
+    logits = network(**options, classifier_activation=None)
+    logits.set_weights(softmax.get_weights())
+    images = random_images(IMAGES)
+    probabilities = softmax(images)
+    np.testing.assert_allclose(np.sum(probabilities, axis=-1), 1, rtol=1e-6)
+    scores = np.exp(np.array(logits(images), "float64"))
+    np.testing.assert_allclose(
+        scores / scores.sum(axis=-1, keepdims=True), probabilities, rtol=1e-5
+    )
+    assert logits.name == "small"
+
+
+@every_network
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_weights_of_a_file(network, suffix, tmp_path):
+    options = {"include_top": False, "input_shape": IMAGES[1:]}
+    model = randomize(network(**options))
+    path = tmp_path / f"model{suffix}"
+    (model.save if suffix == ".keras" else model.save_weights)(path)
+    images = random_images(IMAGES)
+    expected = model(images)
+    for weights in (path, str(path)):
+        loaded = network(**options, weights=weights)
+        np.testing.assert_array_equal(loaded(images), expected)
+
+
+@every_network
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"input_shape": None}, "Received: None"),
+        ({"input_shape": 32}, "Received: 32"),
+        ({"input_shape": (32, 32)}, r"Received: \(32, 32\)"),
+        ({"input_shape": (31, 32, 1)}, r"at least 32.* \(31, 32, 1\)"),
+        ({"input_shape": (32, 32, None)}, "channels known"),
+        ({"input_shape": (32, 32, 0)}, r"Received: \(32, 32, 0\)"),
+        ({"input_shape": ("a", 32, 1)}, "Received: .'a', 32, 1"),
+        (
+            {"input_shape": (None, 32, 1), "include_top": True},
+            "known, since include_top=True",
+        ),
+        ({"input_tensor": np.zeros(IMAGES)}, "must be a Keras tensor"),
+        ({"input_tensor": keras.Input((16, 16, 1))}, r"\(16, 16, 1\)"),
+        ({"pooling": "sum"}, "Received: pooling='sum'"),
+        ({"classes": 0, "include_top": True}, "Received: classes=0"),
+        ({"classes": 2.5, "include_top": True}, "Received: classes=2.5"),
+        ({"weights": "imagenet"}, "Received: weights='imagenet'"),
+        ({"weights": 3}, "Received: weights=3"),
+        ({"name": "a/b"}, "a/b"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_refused(network, options, message):
+    options = {"include_top": False, "input_shape": IMAGES[1:], **options}
+    with pytest.raises(ValueError, match=message):
+        network(**options)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
+def test_weights_of_another_network_are_refused(tmp_path):
+    options = {"include_top": False, "input_shape": IMAGES[1:]}
+    path = tmp_path / "vgg16.weights.h5"
+    VGG16(**options).save_weights(path)
+    with pytest.raises(ValueError, match="could not be loaded"):
+        VGG16Inception(**options, weights=path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"include_top": False}, "needs include_top=True"),
+        ({"input_shape": (79, 80, 1)}, r"at least 80.* \(79, 80, 1\)"),
+    ],
+    ids=str,
+)
+def test_side_heads_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        VGG16Inception(auxiliary=True, **options)

@@ -1,0 +1,162 @@
+"""The hybrid beside the notebook's functional model, and its side heads."""
+
+import keras
+import numpy as np
+import pytest
+
+from benchmarks.notebook_model import VGG16_Inception
+from keras_inception_layers import (
+    AUXILIARY_LOSS_WEIGHT,
+    AuxiliaryClassifier,
+    VGG16Inception,
+    drop_auxiliary,
+)
+from keras_inception_layers.porting import port_notebook_weights
+from tests.numeric import perturb, random_images, randomize, relative_error
+
+# The same operations in the same order: a few roundings of float32.
+TOLERANCE = 1e-6
+PARAMETERS = {False: 8_442_064, True: 132_084_920}
+# Of the first, a middle and the last block: each in another role.
+PERTURBED = {
+    "block1_conv1": "kernel",
+    "block_3_2": "beta",
+    "block4_conv3": "moving_mean",
+    "block_5_3": "moving_variance",
+}
+
+
+def check_equal(ours, theirs, images):
+    expected = theirs(images)
+    assert relative_error(ours(images), expected) < TOLERANCE
+    for layer, name in PERTURBED.items():
+        weights = [x for x in ours.get_layer(layer).weights if x.name == name]
+        value = keras.ops.convert_to_numpy(weights[-1])
+        perturb(weights[-1])
+        error = relative_error(ours(images), expected)
+        assert error > TOLERANCE, f"{weights[-1].path} moves nothing"
+        weights[-1].assign(value)
+
+
+@pytest.mark.parametrize("include_top", [False, True])
+def test_default_model_equals_the_notebook(include_top):
+    theirs = randomize(VGG16_Inception(include_top))
+    ours = VGG16Inception(include_top)
+    assert ours.count_params() == PARAMETERS[include_top]
+    assert theirs.count_params() == PARAMETERS[include_top]
+    port_notebook_weights(theirs, ours)
+    check_equal(ours, theirs, random_images((1, 224, 224, 1)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"include_top": False, "pooling": "avg"},
+        {"include_top": False, "pooling": None},
+        {"include_top": False, "input_shape": (70, 45, 3)},
+        {"include_top": False, "input_shape": (None, None, 1)},
+        {"classes": 10},
+    ],
+    ids=str,
+)
+def test_small_model_equals_the_notebook(options):
+    options = {"input_shape": (64, 64, 1), **options}
+    theirs = randomize(VGG16_Inception(**options))
+    ours = port_notebook_weights(theirs, VGG16Inception(**options))
+    assert ours.output_shape == theirs.output_shape
+    size = [n or 48 for n in options["input_shape"]]
+    check_equal(ours, theirs, random_images((2, *size)))
+
+
+@pytest.mark.parametrize("include_top", [False, True])
+def test_channels_first_equals_channels_last(include_top):
+    options = {"include_top": include_top, "classes": 10}
+    last = randomize(VGG16Inception(input_shape=(64, 64, 3), **options))
+    images = random_images((2, 64, 64, 3))
+    expected = last(images)
+    keras.config.set_image_data_format("channels_first")
+    first = VGG16Inception(input_shape=(3, 64, 64), **options)
+    first.set_weights(last.get_weights())
+    images = np.moveaxis(images, -1, 1)
+    # Other convolution routines: each output is a sum of many roundings.
+    tolerance = 1e-5
+    error = relative_error(first(images), expected)
+    assert error < tolerance
+    perturb(first.get_layer("block_3_2").weights[0])
+    error = relative_error(first(images), expected)
+    assert error > tolerance
+
+
+@pytest.fixture(scope="module")
+def training_model():
+    model = VGG16Inception(input_shape=(80, 80, 1), classes=3, auxiliary=True)
+    return randomize(model)
+
+
+def test_side_heads_have_names(training_model):
+    shapes = {name: x.shape for name, x in training_model.output.items()}
+    assert shapes == {
+        "predictions": (None, 3),
+        "auxiliary_1": (None, 3),
+        "auxiliary_2": (None, 3),
+    }
+    heads = {"auxiliary_1": "block3_pool", "auxiliary_2": "block4_pool"}
+    for head, pooling in heads.items():
+        source = training_model.get_layer(pooling).output
+        assert training_model.get_layer(head).input is source
+
+
+def test_side_heads_are_dropped_for_inference(training_model):
+    images = random_images((2, 80, 80, 1))
+    expected = training_model(images)["predictions"]
+    dropped = drop_auxiliary(training_model)
+    assert list(dropped.output) == ["predictions"]
+    assert relative_error(dropped(images)["predictions"], expected) == 0
+    plain = VGG16Inception(input_shape=(80, 80, 1), classes=3)
+    plain.set_weights(dropped.get_weights())
+    assert relative_error(plain(images), expected) == 0
+    assert drop_auxiliary(plain) is plain
+
+
+def test_side_heads_in_a_list_of_outputs_are_dropped():
+    images = keras.Input((8, 8, 1))
+    side = AuxiliaryClassifier(2)(images)
+    features = keras.layers.GlobalMaxPooling2D()(images)
+    model = drop_auxiliary(keras.Model(images, [side, features]))
+    assert [x.shape for x in model.outputs] == [(None, 1)]
+    head = keras.Model(images, side)
+    assert drop_auxiliary(head) is head
+
+
+def test_side_heads_train_with_their_loss_weight(training_model):
+    heads = ("auxiliary_1", "auxiliary_2")
+    loss = "sparse_categorical_crossentropy"
+    training_model.compile(
+        keras.optimizers.SGD(1e-3),
+        {name: loss for name in ("predictions", *heads)},
+        loss_weights={
+            "predictions": 1.0,
+            **{name: AUXILIARY_LOSS_WEIGHT for name in heads},
+        },
+    )
+    images = random_images((2, 80, 80, 1))
+    labels = {name: np.array([0, 2]) for name in ("predictions", *heads)}
+    losses = training_model.test_on_batch(images, labels, return_dict=True)
+    assert AUXILIARY_LOSS_WEIGHT == 0.3
+    assert losses["loss"] == pytest.approx(
+        losses["predictions_loss"]
+        + 0.3 * (losses["auxiliary_1_loss"] + losses["auxiliary_2_loss"]),
+        rel=1e-5,
+    )
+    weights = {
+        name: training_model.get_layer(name).weights[0]
+        for name in ("block1_conv1", "fc1", *heads)
+    }
+    before = {
+        name: np.copy(keras.ops.convert_to_numpy(weight))
+        for name, weight in weights.items()
+    }
+    training_model.train_on_batch(images, labels)
+    for name, weight in weights.items():
+        moved = keras.ops.convert_to_numpy(weight) != before[name]
+        assert moved.any(), f"{weight.path} did not move"

@@ -1,0 +1,47 @@
+"""What the tests of numbers share: random states and one measure of error."""
+
+import keras
+import numpy as np
+
+
+def randomize(model, seed=0):
+    """Give every weight a random value, the moving statistics too.
+
+    Kernels are scaled so that the signal neither dies nor explodes on its way
+    through a deep network; a classifier's output then really moves.
+    """
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        weight.assign(_random_value(rng, weight.name, tuple(weight.shape)))
+    return model
+
+
+def _random_value(rng, name, shape):
+    if name == "moving_variance":
+        return rng.uniform(0.5, 2.0, shape).astype("float32")
+    value = rng.standard_normal(shape, dtype="float32")
+    if name == "kernel":
+        return value * np.float32(np.sqrt(2 / np.prod(shape[:-1])))
+    if name == "gamma":
+        return 1 + 0.2 * value
+    return 0.3 * value
+
+
+def random_images(shape, seed=1):
+    """Return float32 images, drawn from a normal distribution."""
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal(shape, dtype="float32")
+
+
+def relative_error(actual, expected):
+    """Return the largest difference, as a part of the largest output."""
+    actual = keras.ops.convert_to_numpy(actual).astype("float64")
+    expected = keras.ops.convert_to_numpy(expected).astype("float64")
+    assert actual.shape == expected.shape
+    assert np.isfinite(expected).all() and np.ptp(expected) > 0
+    return np.abs(actual - expected).max() / np.abs(expected).max()
+
+
+def perturb(weight, relative=0.01):
+    """Make one weight larger, by a part of itself."""
+    weight.assign(keras.ops.convert_to_numpy(weight) * (1 + relative))
