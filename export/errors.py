@@ -1,5 +1,7 @@
 """The errors of the export, each with the exit code the command gives it."""
 
+import re
+
 
 class ExportError(Exception):
     """Base class of every error this package raises on purpose.
@@ -26,3 +28,14 @@ class ArtifactError(ExportError):
     """An artifact is damaged or does not compute what the model computes."""
 
     exit_code = 1
+
+
+def reason_of(error: BaseException) -> str:
+    """Take the one telling line of another library's message.
+
+    Keras wraps what went wrong in colour codes, between a heading and the
+    arguments of the call.
+    """
+    coloured = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
+    text = coloured.group(1) if coloured else str(error)
+    return text.strip().partition("\n")[0] or type(error).__name__

@@ -83,8 +83,14 @@ def _specs(structure, tensors, given_name, automatic_name):
             name = next(numbered)
         order.append(place)
         names.append(name)
-    for name in names:
+    for name, place in zip(names, order, strict=True):
         _check_name(name, automatic_name)
+        if tensors[place].dtype == "string":
+            raise RequestError(
+                f'the {automatic_name} "{name}" is of dtype string, which '
+                "TFLite and ONNX models of Keras layers do not take; leave "
+                "the text processing outside of the exported model"
+            )
     specs = tuple(
         TensorSpec(name, tuple(tensors[place].shape), tensors[place].dtype)
         for name, place in zip(names, order, strict=True)

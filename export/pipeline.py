@@ -14,6 +14,7 @@ from keras_inception_export.errors import (
     ConversionError,
     ExportError,
     RequestError,
+    reason_of,
 )
 from keras_inception_export.formats import FILES, format_module
 from keras_inception_export.parity import degenerate_outputs
@@ -175,9 +176,8 @@ def _write(twin, formats, folder, opset, say):
                 "was there is unchanged"
             ) from error
         except Exception as error:
-            line = str(error).strip().splitlines()[-1:] or [repr(error)]
             raise ConversionError(
-                f"the model cannot be converted to {name}: {line[0]}"
+                f"the model cannot be converted to {name}: {reason_of(error)}"
             ) from error
         seconds[name] = round(time.perf_counter() - start, 2)
     return seconds

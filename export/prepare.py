@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 
 import keras_inception_layers as plugin
-from keras_inception_export.errors import RequestError
+from keras_inception_export.errors import RequestError, reason_of
 from keras_inception_export.signature import TensorSpec
 from keras_inception_export.twin import InferenceTwin
 from keras_inception_layers import drop_auxiliary
@@ -57,10 +57,9 @@ def load_model(path):
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RequestError(
             f"{path} cannot be loaded by Keras {keras.__version__}: "
-            f"{lines[-1].strip()}"
+            f"{reason_of(error)}"
         ) from error
     if not isinstance(model, keras.Model):
         raise RequestError(
@@ -136,7 +135,7 @@ def inference_twin(model, batch_size):
     except (NotImplementedError, TypeError, ValueError) as error:
         raise RequestError(
             f'the model "{model.name}" cannot be copied from its config: '
-            f"{str(error).strip().splitlines()[-1]}"
+            f"{reason_of(error)}"
         ) from error
     if batch_size is None:
         return replace(
@@ -145,11 +144,10 @@ def inference_twin(model, batch_size):
             outputs=_like(named.outputs, twin.model.outputs, twin.output_order),
         )
     tensors = [
-        keras.KerasTensor((batch_size, *x.shape[1:]), x.dtype)
+        keras.Input(batch_shape=(batch_size, *x.shape[1:]), dtype=x.dtype)
         for x in twin.model.inputs
     ]
-    declared = [tensors[place] for place in twin.input_order]
-    outputs = keras.backend.compute_output_spec(twin.call, *declared)
+    outputs = twin.call(*(tensors[place] for place in twin.input_order))
     return replace(
         twin,
         inputs=_like(inputs, tensors, twin.input_order),
@@ -181,10 +179,17 @@ def _called_on_inputs(model):
             "told; give `call` one argument, a tensor, list or dictionary"
         )
 
-    def make_input(shape):
-        return keras.Input((*shape[1:],), dtype=model.input_dtype)
+    def make_input(shape, name=None):
+        shape = (None, *shape[1:])
+        return keras.Input(
+            batch_shape=shape, dtype=model.input_dtype, name=name
+        )
 
-    inputs = keras.tree.map_shape_structure(make_input, shapes["input_shape"])
+    shapes = shapes["input_shape"]
+    if isinstance(shapes, dict):
+        inputs = {name: make_input(shapes[name], name) for name in shapes}
+    else:
+        inputs = keras.tree.map_shape_structure(make_input, shapes)
     return keras.Model(inputs, model(inputs, training=False), name=model.name)
 
 

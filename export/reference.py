@@ -2,8 +2,9 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from keras_inception_export.errors import RequestError
+from keras_inception_export.errors import RequestError, reason_of
 from keras_inception_export.parity import max_error
 from keras_inception_export.prepare import float64_twin
 from keras_inception_export.probes import BATCH_SIZES, Probes
@@ -30,22 +31,27 @@ def make_probes(model, twin, samples=None):
         feeds = _random_feeds(model, twin)
     else:
         feeds = _cut(samples, _batch_sizes(twin))
+    try:
+        single = [_run(twin, feed, "float32") for feed in feeds]
+    except Exception as error:
+        shapes = [tuple(value.shape) for value in feeds[0].values()]
+        raise RequestError(
+            f"the model cannot run on inputs of the shapes {shapes}: "
+            f"{reason_of(error)}; give it others with --samples"
+        ) from error
     exact = float64_twin(model)
     floatx = keras.config.floatx()
     try:
         keras.config.set_floatx("float64")  # for constants within layers
-        reference = [_run(exact, feed, "float64") for feed in feeds]
+        reference = [_run_exact(exact, feed) for feed in feeds]
     except Exception as error:
         raise RequestError(
-            "the model cannot run on random inputs of the shapes "
-            f"{[value.shape for value in feeds[0].values()]}: "
-            f"{str(error).strip().splitlines()[-1]}; give real ones with "
-            "--samples"
+            "the model cannot be computed in float64, so nothing can be "
+            f"proven: {reason_of(error)}"
         ) from error
     finally:
         keras.config.set_floatx(floatx)
     del exact
-    single = [_run(twin, feed, "float32") for feed in feeds]
     errors = {
         spec.name: max_error(
             [batch[spec.name] for batch in single],
@@ -56,7 +62,7 @@ def make_probes(model, twin, samples=None):
     return Probes(tuple(feeds), tuple(reference), errors)
 
 
-def _run(twin, feed, dtype):
+def _run(twin, feed, dtype, compiled=False):
     tensors = []
     for spec in twin.inputs:
         array = feed[spec.name]
@@ -64,10 +70,23 @@ def _run(twin, feed, dtype):
         tensors.append(
             keras.ops.convert_to_tensor(array, dtype if floating else None)
         )
+    call = tf.function(twin.call, jit_compile=True) if compiled else twin.call
     return {
         spec.name: keras.ops.convert_to_numpy(output)
-        for spec, output in zip(twin.outputs, twin.call(*tensors), strict=True)
+        for spec, output in zip(twin.outputs, call(*tensors), strict=True)
     }
+
+
+def _run_exact(twin, feed):
+    """Run in float64, compiled where an operation has no kernel for it.
+
+    TensorFlow's three-dimensional poolings know float64 in XLA only, which
+    takes seconds to compile and is no faster.
+    """
+    try:
+        return _run(twin, feed, "float64")
+    except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError):
+        return _run(twin, feed, "float64", compiled=True)
 
 
 def _batch_sizes(twin):

@@ -12,6 +12,7 @@ from keras_inception_export.errors import (
     ArtifactError,
     ExportError,
     RuntimeMissingError,
+    reason_of,
 )
 from keras_inception_export.formats import format_module
 from keras_inception_export.parity import OutputParity, compare
@@ -63,8 +64,8 @@ def prove(format_name, path, inputs, outputs, probes) -> Proof:
     except ExportError as error:
         return Proof(format_name, findings=(str(error),))
     except Exception as error:
-        line = str(error).strip().splitlines()[-1:] or [repr(error)]
-        return Proof(format_name, findings=(f"cannot be run: {line[0]}",))
+        finding = f"cannot be run: {reason_of(error)}"
+        return Proof(format_name, findings=(finding,))
     parity, more = compare(results, outputs, probes)
     return Proof(format_name, tuple(parity), (*findings, *more))
 

@@ -27,6 +27,21 @@ def _random_value(rng, name, shape):
     return 0.3 * value
 
 
+def settle_statistics(model, images):
+    """Give each batch normalization the statistics of its own input.
+
+    In a deep network of random weights the signal then stays alive.
+    """
+    norms = [x for x in model._flatten_layers() if hasattr(x, "momentum")]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    model(images, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return model
+
+
 def random_images(shape, seed=1):
     """Return float32 images, drawn from a normal distribution."""
     rng = np.random.default_rng(seed)

@@ -246,7 +246,7 @@ def fix_reshapes(graph: Graph) -> None:
         after = axis_lengths(types.get(node.output[0]))
         if after is None or 0 in after:
             continue
-        if before == after and "" not in after:
+        if before is not None and _same_shape(before, after):
             node.op_type = "Identity"
             del node.input[1:], node.attribute[:]
             continue
@@ -260,6 +260,24 @@ def fix_reshapes(graph: Graph) -> None:
         ]
         if shape.count(-1) <= 1 and node.input[1] not in graph.constants:
             node.input[1] = graph.add_value(np.array(shape, np.int64))
+
+
+def _same_shape(before: list[int | str], after: list[int | str]) -> bool:
+    """Tell whether two shapes with equally many elements are the same.
+
+    One axis of unknown length follows from the others.
+    """
+    if len(before) != len(after):
+        return False
+    differing = [
+        (old, new)
+        for old, new in zip(before, after, strict=True)
+        if old != new or not old
+    ]
+    return not differing or (
+        len(differing) == 1
+        and not any(isinstance(length, int) for length in differing[0])
+    )
 
 
 def axis_lengths(kind: onnx.TypeProto.Tensor | None) -> list[int | str] | None:

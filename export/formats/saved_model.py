@@ -1,7 +1,6 @@
 """SavedModel: TensorFlow's own format, each weight written once."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from keras_inception_export.errors import (
     ConversionError,
     RequestError,
     RuntimeMissingError,
+    reason_of,
 )
 from keras_inception_export.signature import (
     Runner,
@@ -84,19 +84,12 @@ def save_function(
         concrete = traced.get_concrete_function(**specs)
     except Exception as error:
         raise ConversionError(
-            f"TensorFlow cannot trace the model: {_reason(error)}"
+            f"TensorFlow cannot trace the model: {reason_of(error)}"
         ) from error
     module = tf.Module()
     module.weights = list(concrete.variables)
     module.tables = _lookup_tables(model)
     tf.saved_model.save(module, str(path), signatures={SIGNATURE: concrete})
-
-
-def _reason(error: Exception) -> str:
-    """Take one line of a message that Keras has wrapped in colour codes."""
-    coloured = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
-    text = coloured.group(1) if coloured else str(error)
-    return text.strip().partition("\n")[0]
 
 
 def _lookup_tables(model: Any) -> list:

@@ -72,11 +72,8 @@ def _openvino(path):
 
 
 @pytest.mark.parametrize("reader", [_unoptimized, _reference, _openvino])
-def test_every_reader_computes_the_same(hybrid, reader, tmp_path):
-    image = layers.Input((64, 64, 1), name="image")
-    model = keras.Model(image, hybrid[0].model(image))
-    twin = InferenceTwin.of(model)
-    path = write(twin, tmp_path)
+def test_every_reader_computes_the_same(hybrid, reader):
+    twin, path = hybrid
     feeds = feeds_of(twin, 2)
     (expected,) = onnx.open_runner(path).run(feeds).values()
     actual = reader(path)(feeds["image"])

@@ -5,14 +5,6 @@ import sys
 import keras
 import numpy as np
 import pytest
-from format_cases import (
-    CASES,
-    feeds_of,
-    keras_outputs,
-    largest_error,
-    perturb,
-    twin_of,
-)
 from keras import layers
 
 from keras_inception_export.errors import (
@@ -23,6 +15,14 @@ from keras_inception_export.errors import (
 )
 from keras_inception_export.formats import saved_model
 from keras_inception_export.twin import InferenceTwin
+from tests.export.format_cases import (
+    CASES,
+    feeds_of,
+    keras_outputs,
+    largest_error,
+    perturb,
+    twin_of,
+)
 
 # Relative to an output's largest value. The largest error measured was 2e-7.
 TOLERANCE = 2e-6

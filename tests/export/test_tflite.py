@@ -7,14 +7,6 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from format_cases import (
-    CASES,
-    feeds_of,
-    keras_outputs,
-    largest_error,
-    perturb,
-    twin_of,
-)
 from keras import layers
 
 from keras_inception_export.errors import (
@@ -25,6 +17,14 @@ from keras_inception_export.errors import (
 )
 from keras_inception_export.formats import tflite, tflite_flatbuffer
 from keras_inception_export.twin import InferenceTwin
+from tests.export.format_cases import (
+    CASES,
+    feeds_of,
+    keras_outputs,
+    largest_error,
+    perturb,
+    twin_of,
+)
 
 # Relative to an output's largest value. The largest error measured was 8e-7.
 TOLERANCE = 4e-6
