@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import onnx
 import tensorflow as tf
+from tensorflow.python.grappler import tf_optimizer
 from tf2onnx import optimizer, tf_loader, tfonnx, utils
 from tf2onnx.graph import Graph, Node
 
@@ -67,7 +68,12 @@ def convert(twin: InferenceTwin, opset: int) -> Conversion:
     weights = _weights(twin.model)
     scopes: dict[str, str] = {}
     function, signature = _traceable(twin, weights)
-    with _functions_inlined(), _recorded(twin.model, scopes), _silent():
+    with (
+        _functions_inlined(),
+        _recorded(twin.model, scopes),
+        _weights_without_memory(len(weights)),
+        _silent(),
+    ):
         concrete = function.get_concrete_function(*signature)
         model = _run_tf2onnx(concrete, opset, scopes)
     captures = concrete.graph.captures
@@ -219,6 +225,35 @@ def _recorded(model: keras.Model, scopes: dict[str, str]) -> Iterator[None]:
     finally:
         for layer in layers:
             object.__delattr__(layer, "call")
+
+
+@contextmanager
+def _weights_without_memory(number: int) -> Iterator[None]:
+    """Keep Grappler from filling a tensor of zeros for each weight.
+
+    It does so for every placeholder, to be able to run the graph; and it runs
+    nothing here. An `ImmutableConst` has a shape and a dtype just as well.
+    """
+    weights = {f"w{index}" for index in range(number)}
+    optimize = tf_optimizer.OptimizeGraph
+
+    def lean(config, metagraph, *args, **kwargs):
+        for node in metagraph.graph_def.node:
+            if node.name in weights:
+                node.op = "ImmutableConst"
+                node.attr["memory_region_name"].s = b"none"
+        optimized = optimize(config, metagraph, *args, **kwargs)
+        for node in optimized.node:
+            if node.name in weights:
+                node.op = "Placeholder"
+                del node.attr["memory_region_name"]
+        return optimized
+
+    tf_optimizer.OptimizeGraph = lean
+    try:
+        yield
+    finally:
+        tf_optimizer.OptimizeGraph = optimize
 
 
 @contextmanager

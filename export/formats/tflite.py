@@ -205,7 +205,8 @@ class _LiteRTRunner:
         """Compute every output from arrays keyed by input name."""
         check_feeds(self.inputs, feeds)
         # The signature resizes each input to the array it gets.
-        return self._signature(**feeds)
+        outputs = self._signature(**feeds)
+        return {spec.name: outputs[spec.name] for spec in self.outputs}
 
 
 def _declared(named: Mapping[str, Any], listed: list) -> tuple[TensorSpec, ...]:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from PIL import Image
 
 import keras_inception_layers as plugin
 from keras_inception_export.cli import main
@@ -53,7 +54,7 @@ def test_export_says_only_its_own_words(saved, tmp_path):
     done = run(COMMANDS[0], "export", saved, "--output", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == "Model  small, 291 parameters"
+    assert lines[0] == "Model  small, 502 parameters"
     assert [line.split()[:2] for line in lines if line.startswith("✓")] == [
         ["✓", "saved_model"],
         ["✓", "tflite"],
@@ -270,9 +271,8 @@ def test_predict(bundle, samples, path, tmp_path, capfd):
 
 
 def test_predict_an_image(bundle, tmp_path, capfd):
-    image = pytest.importorskip("PIL.Image")
     pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), "uint8")
-    image.fromarray(pixels).save(tmp_path / "photo.png")
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
     words = [bundle / "model.onnx", tmp_path / "photo.png"]
     words += ["--pixel-scale", "1/255"]
     assert main(["predict", *map(str, words)]) == 0

@@ -1,0 +1,171 @@
+"""What an export costs: seconds, memory and bytes, ours beside others'.
+
+    python benchmarks/export_cost.py [--rounds 3] [--cap-gb 20] [--full]
+
+Each row is a process of its own, killed when its memory passes the cap. The
+seconds and the added memory are those of writing the artifact, once the model
+is built; the rounds are interleaved and the medians shown. `--full` adds the
+132 M parameters with the top.
+"""
+
+import argparse
+import functools
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+SIZES = {"8 M": False, "132 M": True}
+ROUTES = {
+    ("SavedModel", "ours"): "saved_model",
+    ("SavedModel", "keras"): "tf_saved_model",
+    ("TFLite", "ours"): "tflite",
+    ("TFLite", "keras"): "litert",
+    ("ONNX", "ours"): "onnx",
+    ("ONNX", "keras"): "onnx",
+    ("ONNX", "tf2onnx"): "onnx",
+}
+ROW = "{:8}{:12}{:9}{:>9}{:>12}{:>10}{:>10}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cap-gb", type=float, default=20.0)
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(*arguments.one)))
+        return
+    print(
+        ROW.format("weights", "format", "by", "s", "added GB", "peak GB", "MB")
+    )
+    for size in SIZES if arguments.full else ["8 M"]:
+        results = {route: [] for route in ROUTES}
+        for _ in range(1 if size == "132 M" else arguments.rounds):
+            for route in ROUTES:
+                results[route].append(run(size, route, arguments.cap_gb))
+        for (kind, by), rounds in results.items():
+            print(ROW.format(size, kind, by, *summary(rounds)), flush=True)
+
+
+def run(size, route, cap_gb):
+    """Run one export in a process; None if it had to be killed."""
+    words = [sys.executable, __file__, "--one", size, *route]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None:
+            if resident(process.pid) > cap_gb * 1e9:
+                process.kill()
+            time.sleep(0.05)
+        output = process.stdout.read()
+    if process.returncode:
+        return None
+    return json.loads(output.splitlines()[-1])
+
+
+def summary(rounds):
+    """Return the cells of a row: medians, or that it was killed."""
+    if None in rounds:
+        return "killed", "-", "> cap", "-"
+    median = {
+        key: statistics.median(r[key] for r in rounds) for key in rounds[0]
+    }
+    return (
+        f"{median['seconds']:.1f}",
+        f"{median['added'] / 1e9:.2f}",
+        f"{median['peak'] / 1e9:.2f}",
+        f"{median['bytes'] / 1e6:.0f}",
+    )
+
+
+def measure(size, kind, by):
+    """Build the hybrid, write one artifact, and say what that took."""
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # its allocator keeps memory
+    from keras_inception_export import prepare
+    from keras_inception_layers import VGG16Inception
+
+    model = VGG16Inception(include_top=SIZES[size])
+    name = ROUTES[kind, by]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model.{name}"
+        if by == "ours":
+            from keras_inception_export.formats import format_module
+
+            twin = prepare.inference_twin(prepare.functional(model), None)
+            del model
+            write = functools.partial(
+                format_module(name).write, twin, path, opset=18
+            )
+        elif by == "keras":
+            write = functools.partial(
+                model.export, path, format=name, verbose=False
+            )
+        else:
+            write = functools.partial(plain_tf2onnx, model, path)
+        watch = Watch()
+        start = time.perf_counter()
+        write()
+        seconds = time.perf_counter() - start
+        watch.stop()
+        files = [path, *path.rglob("*")]
+        size = sum(f.stat().st_size for f in files if f.is_file())
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return {
+        "seconds": seconds,
+        "added": watch.peak - watch.start,
+        "peak": max(watch.peak, children),
+        "bytes": size,
+    }
+
+
+class Watch:
+    """Follows the memory of this process in a thread."""
+
+    def __init__(self):
+        self.start = self.peak = resident(os.getpid())
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def _follow(self):
+        while not self._done.wait(0.01):
+            self.peak = max(self.peak, resident(os.getpid()))
+
+    def stop(self):
+        """End the following."""
+        self._done.set()
+        self._thread.join()
+
+
+def resident(pid):
+    """Return the bytes of memory that a process holds; 0 if it is gone."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * resource.getpagesize()
+
+
+def plain_tf2onnx(model, path):
+    """Convert as tf2onnx's documentation does."""
+    import tensorflow as tf
+    import tf2onnx
+
+    spec = tf.TensorSpec(model.inputs[0].shape, "float32", name="image")
+    function = tf.function(lambda image: model(image, training=False))
+    tf2onnx.convert.from_function(
+        function, [spec], opset=18, output_path=str(path)
+    )
+
+
+if __name__ == "__main__":
+    main()
