@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 STAMP = .venv/.installed
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint runtime-only bench lock clean
 
 demo: $(STAMP)
 	mkdir -p dist
@@ -16,6 +16,16 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Verifies a bundle where there is numpy and ONNX Runtime, and nothing else.
+runtime-only: $(STAMP)
+	rm -rf dist/runtime-only
+	$(PYTHON) -m venv --clear dist/runtime-only/venv
+	$(BIN)/python tests/export/make_bundle.py dist/runtime-only/bundle
+	dist/runtime-only/venv/bin/pip install --quiet --no-deps . \
+		$$(grep -E '^(numpy|onnxruntime|flatbuffers|protobuf|packaging)==' requirements.lock)
+	dist/runtime-only/venv/bin/keras-inception verify dist/runtime-only/bundle
+	dist/runtime-only/venv/bin/keras-inception info dist/runtime-only/bundle
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/layers.py

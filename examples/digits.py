@@ -5,7 +5,7 @@ handwritten digits, saves it, loads it again, exports it to SavedModel, TFLite
 and ONNX, each proven, and lets every artifact classify digits that none has
 seen.
 
-    python examples/digits.py [--epochs 8] [--output dist/digits]
+    python examples/digits.py [--epochs 6] [--output dist/digits]
 """
 
 import os
@@ -46,7 +46,7 @@ def build_model():
     x = keras.layers.Dropout(0.3)(features.output)
     x = keras.layers.Dense(10, activation="softmax", name="digit")(x)
     for layer in batch_norms(features):
-        layer.momentum = 0.9  # keeps pace with a training of 400 steps
+        layer.momentum = 0.9  # keeps pace with a training of 270 steps
     return keras.Model(features.input, x, name="digits")
 
 
@@ -60,7 +60,7 @@ def batch_norms(layer):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--output", type=Path, default=Path("dist/digits"))
     arguments = parser.parse_args()
 
