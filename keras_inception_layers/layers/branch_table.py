@@ -62,6 +62,36 @@ def max_pool(pool_size, strides=1, padding="same"):
     return Cell("pool", make)
 
 
+def avg_pool(pool_size, strides=1, padding="same"):
+    """An average pooling; with `"same"` it leaves the border out."""
+
+    def make(name, dtype, options):
+        return keras.layers.AveragePooling2D(
+            pool_size,
+            strides,
+            padding,
+            data_format=options["data_format"],
+            dtype=dtype,
+            name=name,
+        )
+
+    return Cell("pool", make)
+
+
+def zero_pad(padding):
+    """Rows and columns of zeros on every side, for whatever comes next."""
+
+    def make(name, dtype, options):
+        return keras.layers.ZeroPadding2D(
+            padding,
+            data_format=options["data_format"],
+            dtype=dtype,
+            name=name,
+        )
+
+    return Cell("pad", make)
+
+
 def split(*rows):
     """A table within the table: branches side by side, joined again."""
 

@@ -49,7 +49,9 @@ class ConvBN(keras.layers.Layer):
         filters: integer, the number of output channels.
         kernel_size: integer or pair of integers, height and width.
         strides: integer or pair of integers. Defaults to `1`.
-        padding: `"same"` or `"valid"`. Defaults to `"same"`.
+        padding: `"same"`, `"valid"`, or an integer: so many rows and columns
+            of zeros on every side, as torch pads. A strided `"same"` pads
+            the right and the bottom first. Defaults to `"same"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         use_batch_norm: whether to normalize. Defaults to `True`.
@@ -118,10 +120,12 @@ class ConvBN(keras.layers.Layer):
         **kwargs,
     ):
         filters = check_positive_integer("filters", filters)
-        if padding not in ("same", "valid"):
+        if padding not in ("same", "valid") and (
+            not isinstance(padding, Integral) or padding < 1
+        ):
             raise ValueError(
-                '`padding` must be "same" or "valid". Received: '
-                f"padding={padding!r}"
+                '`padding` must be "same", "valid" or an integer of at least '
+                f"1. Received: padding={padding!r}"
             )
         if not 0 <= momentum <= 1:
             raise ValueError(
@@ -147,11 +151,17 @@ class ConvBN(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
         shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
+        self.padding = padding
+        self.pad = None
+        if not isinstance(padding, str):
+            self.pad = keras.layers.ZeroPadding2D(
+                padding, data_format=data_format, name="pad", **shared
+            )
         self.conv = keras.layers.Conv2D(
             filters,
             kernel_size,
             strides=strides,
-            padding=padding,
+            padding="valid" if self.pad else padding,
             data_format=data_format,
             use_bias=not use_batch_norm,
             kernel_initializer=self.kernel_initializer,
@@ -182,7 +192,7 @@ class ConvBN(keras.layers.Layer):
     @property
     def layers(self):
         """The children, in the order in which they are applied."""
-        steps = (self.conv, self.batch_norm, self.activation)
+        steps = (self.pad, self.conv, self.batch_norm, self.activation)
         return [x for x in steps if isinstance(x, keras.layers.Layer)]
 
     def build(self, input_shape):
@@ -194,13 +204,16 @@ class ConvBN(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         """Apply convolution, normalization and activation."""
-        x = self.conv(inputs)
-        if self.batch_norm is not None:
+        x = self.pad(inputs) if self.pad else inputs
+        x = self.conv(x)
+        if self.batch_norm:
             x = self.batch_norm(x, training=training)
         return self.activation(x)
 
     def compute_output_shape(self, input_shape):
         """Return the shape of the convolution's output."""
+        if self.pad:
+            input_shape = self.pad.compute_output_shape(input_shape)
         return self.conv.compute_output_shape(input_shape)
 
     def get_config(self):
@@ -210,7 +223,7 @@ class ConvBN(keras.layers.Layer):
             "filters": self.conv.filters,
             "kernel_size": self.conv.kernel_size,
             "strides": self.conv.strides,
-            "padding": self.conv.padding,
+            "padding": self.padding,
             **serialize_options({x: getattr(self, x) for x in CONV_OPTIONS}),
         }
 
