@@ -31,6 +31,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/layers.py
 	$(BIN)/python benchmarks/export_cost.py
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/onnx_graphs.py
 
 # Rebuilt when the pins or the packages' own files change. A strict editable
 # install lets mypy see both packages where they are.

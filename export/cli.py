@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from keras_inception_export import display
-from keras_inception_export.errors import ExportError
+from keras_inception_export.errors import ExportError, reason_of
 from keras_inception_export.formats import FILES
 
 
@@ -24,7 +24,7 @@ def main(words=None) -> int:
     """
     arguments = _parser().parse_args(words)
     quiet = contextlib.nullcontext() if arguments.debug else _only_our_words()
-    with quiet:
+    with quiet, _own_environment():
         try:
             return arguments.run(arguments)
         except ExportError as error:
@@ -33,6 +33,15 @@ def main(words=None) -> int:
             line = " ".join(str(error).split())
             print(f"keras-inception: {line}", file=sys.stderr)
             return error.exit_code
+        except Exception as error:
+            if arguments.debug:
+                raise
+            print(
+                f"keras-inception: unexpected {type(error).__name__}: "
+                f"{reason_of(error)}; run it again with --debug for more",
+                file=sys.stderr,
+            )
+            return 1
         except KeyboardInterrupt:
             print("keras-inception: interrupted", file=sys.stderr)
             return 130
@@ -117,6 +126,17 @@ def _info(arguments):
     else:
         print(display.information(facts))
     return 0
+
+
+@contextlib.contextmanager
+def _own_environment():
+    """Keep what is set for TensorFlow from a caller that goes on."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextlib.contextmanager

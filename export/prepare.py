@@ -22,6 +22,7 @@ from keras_inception_layers.rebuilding import (
     skip_initializers,
 )
 
+_SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")
 MODELS = {
     "vgg16": plugin.VGG16,
     "vgg16_inception": plugin.VGG16Inception,
@@ -96,6 +97,12 @@ def functional(model):
             "call it on data once, or give it an Input, and save it again"
         )
     for layer in model._flatten_layers():
+        if not _SCOPE.fullmatch(layer.name):
+            raise RequestError(
+                f'the layer name "{layer.name}" cannot be a scope of '
+                "TensorFlow: expected letters, digits and any of _.>-, "
+                "starting with a letter, a digit or a dot; rename the layer"
+            )
         if isinstance(layer, keras.layers.Lambda):
             raise RequestError(
                 f'the layer "{layer.name}" is a Lambda, whose code a .keras '

@@ -6,10 +6,7 @@ from pathlib import Path
 from keras_inception_export.bundle import check_output
 from keras_inception_export.errors import RequestError
 from keras_inception_export.formats import FILES
-
-OPSETS = range(13, 19)
-"""The ONNX opsets that can be written."""
-
+from keras_inception_export.formats.onnx import check_opset
 
 def check_request(
     output: Path, formats, batch_size, opset, overwrite
@@ -26,11 +23,7 @@ def check_request(
         raise RequestError(f"no format was given; choose from {_known()}")
     for name in formats:
         check_choice("format", name, FILES)
-    if isinstance(opset, bool) or opset not in OPSETS:
-        raise RequestError(
-            f"opset {opset} cannot be written; choose one from "
-            f"{OPSETS.start} to {OPSETS.stop - 1}"
-        )
+    check_opset(opset)
     if batch_size is not None and (
         not isinstance(batch_size, int) or batch_size < 1
     ):

@@ -49,11 +49,7 @@ def write(twin: "InferenceTwin", path: Path, *, opset: int = 18) -> None:
         RequestError: the operator set cannot be written.
         ConversionError: the model cannot be expressed in ONNX.
     """
-    if opset not in OPSETS:
-        raise RequestError(
-            f"opset {opset} cannot be written; choose one from {OPSETS[0]} "
-            f"to {OPSETS[-1]}"
-        )
+    check_opset(opset)
     from keras_inception_export.formats.onnx_convert import convert
     from keras_inception_export.formats.onnx_graph import graph_of
     from keras_inception_export.formats.onnx_names import settle_names
@@ -64,6 +60,15 @@ def write(twin: "InferenceTwin", path: Path, *, opset: int = 18) -> None:
     simplify(graph)
     settle_names(graph, twin)
     write_file(graph, path)
+
+
+def check_opset(opset: int) -> None:
+    """Raise RequestError for an operator set that cannot be written."""
+    if opset not in OPSETS:
+        raise RequestError(
+            f"opset {opset} cannot be written; choose one from {OPSETS[0]} "
+            f"to {OPSETS[-1]}"
+        )
 
 
 def open_runner(path: Path, threads: int | None = None) -> "OnnxRunner":

@@ -5,7 +5,6 @@ import numpy as np
 from keras import layers
 
 from keras_inception_export.twin import InferenceTwin
-from tests.numeric import random_images, settle_statistics
 
 
 def _settle(model):
@@ -71,13 +70,6 @@ def normalization():
     return keras.Model(image, layers.Conv2D(2, 3, name="map")(x))
 
 
-def mobilenet():
-    model = keras.applications.MobileNetV2(
-        (32, 32, 3), alpha=0.35, weights=None, classes=7
-    )
-    return settle_statistics(model, random_images((8, 32, 32, 3)))
-
-
 def tied_dense():
     """One kernel of 1.4 MB in two places: it stays out of conversions."""
     vector = layers.Input((600,), name="vector")
@@ -97,7 +89,6 @@ CASES = {
         recurrent,
         embedding,
         normalization,
-        mobilenet,
         tied_dense,
     )
 }

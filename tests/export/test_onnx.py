@@ -29,8 +29,6 @@ from tests.export.format_cases import (
 
 # Relative to an output's largest value. The largest error measured was 9e-7.
 TOLERANCE = 4e-6
-# Keras's own float32 error in the MobileNet, against float64, is 4.4e-5.
-LOOSE = {"mobilenet": 2e-4}
 
 
 def attention():
@@ -126,7 +124,6 @@ def test_computes_what_keras_computes(case, tmp_path):
     path = write(twin, tmp_path)
     assert os.listdir(tmp_path) == ["model.onnx"]
     checked(path)
-    tolerance = LOOSE.get(case.__name__, TOLERANCE)
     runner = onnx.open_runner(path, threads=1)
     assert runner.inputs == twin.inputs
     assert runner.outputs == twin.outputs
@@ -135,9 +132,9 @@ def test_computes_what_keras_computes(case, tmp_path):
         outputs = runner.run(feeds)
         expected = keras_outputs(twin, feeds)
         assert list(outputs) == list(expected)
-        assert largest_error(outputs, expected) <= tolerance
+        assert largest_error(outputs, expected) <= TOLERANCE
     perturb(twin)
-    assert largest_error(outputs, keras_outputs(twin, feeds)) > tolerance
+    assert largest_error(outputs, keras_outputs(twin, feeds)) > TOLERANCE
 
 
 @pytest.mark.parametrize("opset", onnx.OPSETS)

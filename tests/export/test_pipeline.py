@@ -275,6 +275,11 @@ def refused_name():
     return keras.Model(image, layers.Dense(2)(image))
 
 
+def refused_layer_name():
+    image = keras.Input((4,))
+    return keras.Model(image, layers.Dense(2, name="two words")(image))
+
+
 def refused_same_name():
     x = keras.Input((4,), name="x")
     return keras.Model({"x": x}, {"x": layers.Dense(2)(x)})
@@ -292,6 +297,7 @@ def refused_string():
         (refused_lambda, '"hm" is a Lambda'),
         (refused_unbuilt, '"young" is not built'),
         (refused_name, 'input name "in" cannot be used'),
+        (refused_layer_name, 'layer name "two words" cannot be a scope'),
         (refused_same_name, '"x" names both an input and an output'),
         (refused_string, '"words" is of dtype string'),
     ),

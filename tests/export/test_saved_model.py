@@ -9,7 +9,6 @@ from keras import layers
 
 from keras_inception_export.errors import (
     ArtifactError,
-    ConversionError,
     RequestError,
     RuntimeMissingError,
 )
@@ -97,16 +96,6 @@ def test_a_process_without_keras_serves_it(tmp_path):
     )
     expected = keras_outputs(twin, feeds)
     assert largest_error(np.load(outputs), expected) <= TOLERANCE
-
-
-def test_refuses_a_layer_name_that_tensorflow_cannot_hold(tmp_path):
-    vector = layers.Input((2,), name="vector")
-    hidden = layers.Dense(2, name="two words")(vector)
-    model = keras.Model(vector, layers.Dense(2, name="out")(hidden))
-    twin = InferenceTwin.of(model)
-    with pytest.raises(ConversionError, match="'two words' is not") as caught:
-        write(twin, tmp_path / "saved_model")
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

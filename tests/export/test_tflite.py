@@ -170,7 +170,7 @@ def test_bytes_are_the_same_in_every_process(tmp_path):
     program = """if True:
         import sys
         from pathlib import Path
-        from format_cases import CASES, twin_of
+        from tests.export.format_cases import CASES, twin_of
         from keras_inception_export.formats import tflite
         tflite.write(twin_of(CASES["recurrent"]), Path(sys.argv[1]), opset=18)
     """
@@ -179,7 +179,7 @@ def test_bytes_are_the_same_in_every_process(tmp_path):
         subprocess.Popen(
             [sys.executable, "-c", program, path],
             env=os.environ | {"PYTHONHASHSEED": path.stem},
-            cwd=Path(__file__).parent,
+            cwd=Path(__file__).parents[2],
             stderr=subprocess.DEVNULL,
         )
         for path in paths
