@@ -8,6 +8,7 @@ from keras_inception_export.errors import RequestError
 from keras_inception_export.formats import FILES
 from keras_inception_export.formats.onnx import check_opset
 
+
 def check_request(
     output: Path, formats, batch_size, opset, overwrite
 ) -> tuple[str, ...]:
@@ -20,7 +21,9 @@ def check_request(
     if isinstance(formats, str):
         formats = (formats,)
     if not formats:
-        raise RequestError(f"no format was given; choose from {_known()}")
+        raise RequestError(
+            f"no format was given; choose from {', '.join(FILES)}"
+        )
     for name in formats:
         check_choice("format", name, FILES)
     check_opset(opset)
@@ -44,7 +47,3 @@ def check_choice(role, name, choices) -> None:
     raise RequestError(
         f'{role} "{name}" is unknown; {hint}choose from {", ".join(choices)}'
     )
-
-
-def _known():
-    return ", ".join(FILES)

@@ -157,10 +157,10 @@ def _read_image(path, specs, scale):
         )
     height, width = shape[1:] if channels_first else shape[:2]
     try:
-        with Image.open(path) as image:
-            image = image.convert("L" if channels == 1 else "RGB")
-            size = (width or image.width, height or image.height)
-            pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+        with Image.open(path) as file:
+            image = file.convert("L" if channels == 1 else "RGB")
+        size = (width or image.width, height or image.height)
+        pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
     except (OSError, UnidentifiedImageError) as error:
         raise RequestError(f"{path} cannot be read: {error}") from error
     pixels = pixels.reshape(*pixels.shape[:2], channels)
