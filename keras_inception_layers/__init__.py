@@ -18,6 +18,14 @@ from keras_inception_layers.layers.inception_v3 import (
     InceptionV3Block,
     InceptionV3ExpandedBlock,
 )
+from keras_inception_layers.layers.inception_v3_stages import (
+    InceptionV3BlockA,
+    InceptionV3BlockB,
+    InceptionV3BlockC,
+    InceptionV3BlockD,
+    InceptionV3BlockE,
+)
+from keras_inception_layers.models.inception_v3 import InceptionV3
 from keras_inception_layers.models.vgg16 import VGG16
 from keras_inception_layers.models.vgg16_inception import VGG16Inception
 
@@ -28,7 +36,13 @@ __all__ = [
     "InceptionBlock",
     "InceptionV1Block",
     "InceptionV2Block",
+    "InceptionV3",
     "InceptionV3Block",
+    "InceptionV3BlockA",
+    "InceptionV3BlockB",
+    "InceptionV3BlockC",
+    "InceptionV3BlockD",
+    "InceptionV3BlockE",
     "InceptionV3ExpandedBlock",
     "VGG16",
     "VGG16Inception",

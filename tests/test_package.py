@@ -17,7 +17,13 @@ PUBLIC_NAMES = [
     "InceptionBlock",
     "InceptionV1Block",
     "InceptionV2Block",
+    "InceptionV3",
     "InceptionV3Block",
+    "InceptionV3BlockA",
+    "InceptionV3BlockB",
+    "InceptionV3BlockC",
+    "InceptionV3BlockD",
+    "InceptionV3BlockE",
     "InceptionV3ExpandedBlock",
     "VGG16",
     "VGG16Inception",
@@ -40,7 +46,10 @@ print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
 
 def test_public_names():
     assert keras_inception_layers.__all__ == PUBLIC_NAMES
-    assert porting.__all__ == ["port_notebook_weights"]
+    assert porting.__all__ == [
+        "port_keras_applications_weights",
+        "port_notebook_weights",
+    ]
     for name in PUBLIC_NAMES:
         assert hasattr(keras_inception_layers, name)
 

@@ -126,11 +126,12 @@ class InceptionV3ExpandedBlock(PaperBlock):
         """Return the figure as a table."""
         return [
             [conv(a[0], 1)],
-            [conv(b[0], 1), _expanded(b[1])],
-            [conv(c[0], 1), conv(c[1], 3), _expanded(c[1])],
+            [conv(b[0], 1), expanded(b[1])],
+            [conv(c[0], 1), conv(c[1], 3), expanded(c[1])],
             [max_pool(3), conv(d[0], 1)],
         ]
 
 
-def _expanded(filters):
+def expanded(filters):
+    """1 x 3 and 3 x 1 side by side, with `filters` each."""
     return split([conv(filters, (1, 3))], [conv(filters, (3, 1))])

@@ -6,23 +6,35 @@ from pathlib import Path
 
 import keras
 
+from keras_inception_layers.layers.auxiliary_classifier import drop_auxiliary
 from keras_inception_layers.layers.conv_bn import check_positive_integer
+from keras_inception_layers.porting.keras_applications import (
+    port_keras_applications_weights,
+)
 
 DEFAULT_SHAPE = (224, 224, 1)
 
 
-def image_input(input_tensor, input_shape, *, include_top, minimum):
+def image_input(
+    input_tensor,
+    input_shape,
+    *,
+    include_top,
+    minimum,
+    default=DEFAULT_SHAPE,
+):
     """Return the tensor that a network starts from.
 
     Args:
         input_tensor: a Keras tensor to start from, or None.
         input_shape: `(height, width, channels)`, or with the data format
             `"channels_first"` `(channels, height, width)`; unused beside an
-            `input_tensor`. `(224, 224, 1)`, the default of every network, is
-            put into the order of the data format.
+            `input_tensor`. The network's default is put into the order of
+            the data format.
         include_top: whether dense layers follow, so that height and width
             must be known.
         minimum: the smallest height and width that the network allows.
+        default: the network's default shape. Defaults to `(224, 224, 1)`.
 
     Raises:
         ValueError: if the shape is not one the network can take.
@@ -42,7 +54,7 @@ def image_input(input_tensor, input_shape, *, include_top, minimum):
         shape = tuple(input_tensor.shape[1:])
     else:
         shape = input_shape
-        if channels_first and shape == DEFAULT_SHAPE:
+        if channels_first and shape == default:
             shape = (shape[2], *shape[:2])
     if not _fits(shape, channels_first, include_top, minimum):
         known = ", and known, since include_top=True" if include_top else ""
@@ -96,24 +108,51 @@ def global_pooling(x, pooling):
     )
 
 
-def finish(inputs, outputs, name, weights):
-    """Return the model, with the weights of a file where one is given.
+def chosen(conventions, convention):
+    """Return the convention of that name.
 
     Raises:
-        ValueError: if `weights` is not None and not an existing file.
+        ValueError: if there is none.
+    """
+    if convention not in conventions:
+        names = ", ".join(f'"{name}"' for name in conventions)
+        raise ValueError(
+            f"`convention` must be one of {names}. Received: "
+            f"convention={convention!r}"
+        )
+    return conventions[convention]
+
+
+def finish(inputs, outputs, name, weights, published=None):
+    """Return the model, with weights where they are asked for.
+
+    Args:
+        inputs: the tensor that `image_input` returned.
+        outputs: the network's outputs.
+        name: name of the model.
+        weights: None, the path of a file or, for a network with `published`
+            weights, `"imagenet"`.
+        published: called with `weights="imagenet"`, gives the same network
+            of `keras.applications`. Defaults to `None`.
+
+    Raises:
+        ValueError: if `weights` is none of these.
     """
     inputs = keras.utils.get_source_inputs(inputs)
     inputs = inputs[0] if len(inputs) == 1 else inputs
     model = keras.Model(inputs, outputs, name=name)
-    if weights is not None:
-        if (
-            not isinstance(weights, (str, PathLike))
-            or not Path(weights).is_file()
-        ):
-            raise ValueError(
-                "`weights` must be None or the path of a `.weights.h5` or "
-                f"`.keras` file. Received: weights={weights!r}, which is not "
-                "a file"
-            )
-        model.load_weights(weights)
+    if weights is None:
+        return model
+    if published and weights == "imagenet":
+        source = published(weights="imagenet")
+        port_keras_applications_weights(source, drop_auxiliary(model))
+        return model
+    if not isinstance(weights, (str, PathLike)) or not Path(weights).is_file():
+        known = 'None, "imagenet"' if published else "None"
+        raise ValueError(
+            f"`weights` must be {known} or the path of a `.weights.h5` or "
+            f"`.keras` file. Received: weights={weights!r}, which is not "
+            "a file"
+        )
+    model.load_weights(weights)
     return model

@@ -1,5 +1,8 @@
 """Weights from elsewhere, one module a source."""
 
+from keras_inception_layers.porting.keras_applications import (
+    port_keras_applications_weights,
+)
 from keras_inception_layers.porting.notebook import port_notebook_weights
 
-__all__ = ["port_notebook_weights"]
+__all__ = ["port_keras_applications_weights", "port_notebook_weights"]

@@ -13,6 +13,11 @@ from keras_inception_layers import (
     InceptionV1Block,
     InceptionV2Block,
     InceptionV3Block,
+    InceptionV3BlockA,
+    InceptionV3BlockB,
+    InceptionV3BlockC,
+    InceptionV3BlockD,
+    InceptionV3BlockE,
     InceptionV3ExpandedBlock,
 )
 
@@ -102,6 +107,36 @@ CASES = {
         (2, 6, 7, 18),
         18,
         18,
+    ),
+    "InceptionV3BlockA": LayerCase(
+        partial(InceptionV3BlockA, FILTERS), (2, 6, 7, 3), (2, 6, 7, 11), 14, 14
+    ),
+    "InceptionV3BlockA, border counted": LayerCase(
+        partial(InceptionV3BlockA, FILTERS, count_border=True),
+        (2, 6, 7, 3),
+        (2, 6, 7, 11),
+        14,
+        14,
+    ),
+    "InceptionV3BlockB": LayerCase(
+        partial(InceptionV3BlockB, ((4,), (2, 3))),
+        (2, 6, 7, 3),
+        (2, 2, 3, 10),
+        8,
+        8,
+    ),
+    "InceptionV3BlockC": LayerCase(
+        partial(InceptionV3BlockC, FILTERS), (2, 6, 7, 3), (2, 6, 7, 11), 20, 20
+    ),
+    "InceptionV3BlockD": LayerCase(
+        partial(InceptionV3BlockD, ((2, 4), (3, 5))),
+        (2, 6, 7, 3),
+        (2, 2, 3, 12),
+        12,
+        12,
+    ),
+    "InceptionV3BlockE": LayerCase(
+        partial(InceptionV3BlockE, FILTERS), (2, 6, 7, 3), (2, 6, 7, 18), 18, 18
     ),
     "AuxiliaryClassifier": LayerCase(
         partial(AuxiliaryClassifier, 5), (2, 11, 14, 3), (2, 5), 6, 2

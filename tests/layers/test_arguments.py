@@ -11,6 +11,11 @@ from keras_inception_layers import (
     InceptionV1Block,
     InceptionV2Block,
     InceptionV3Block,
+    InceptionV3BlockA,
+    InceptionV3BlockB,
+    InceptionV3BlockC,
+    InceptionV3BlockD,
+    InceptionV3BlockE,
     InceptionV3ExpandedBlock,
 )
 from tests.layers.cases import FILTERS
@@ -20,8 +25,16 @@ BLOCKS = (
     InceptionV1Block,
     InceptionV2Block,
     InceptionV3Block,
+    InceptionV3BlockA,
+    InceptionV3BlockC,
+    InceptionV3BlockE,
     InceptionV3ExpandedBlock,
 )
+AVERAGING = (InceptionV3BlockA, InceptionV3BlockC, InceptionV3BlockE)
+REDUCTIONS = {
+    InceptionV3BlockB: ((4,), (2, 3)),
+    InceptionV3BlockD: ((2, 4), (3, 5)),
+}
 SHARED = {
     "data_format": (["channels_last", "channels_first"], ["NHWC", 1]),
     "momentum": ([0.0, 0.9, 1], [-0.1, 1.5]),
@@ -82,6 +95,17 @@ def every_row(right):
     for block in BLOCKS:
         base = {"branch_filters": FILTERS}
         table += rows(block, base, FILTERS_ONLY, SHARED, right=right)
+    for block in AVERAGING:
+        base = {"branch_filters": FILTERS}
+        border = {"count_border": ([True, False], [])}
+        table += rows(block, base, border, right=right)
+    for block, filters in REDUCTIONS.items():
+        base = {"branch_filters": filters}
+        own = {
+            "branch_filters": ([filters], [FILTERS, filters[:1], 5]),
+            "count_border": ([], [True]),
+        }
+        table += rows(block, base, own, SHARED, right=right)
     table += rows(
         InceptionV3Block,
         {"branch_filters": FILTERS},

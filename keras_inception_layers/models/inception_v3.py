@@ -1,0 +1,171 @@
+"""Inception v3, whole: a stem, eleven blocks, a classifier."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import keras
+
+from keras_inception_layers.layers.conv_bn import (
+    ConvBN,
+    check_positive_integer,
+)
+from keras_inception_layers.layers.inception_v3_stages import (
+    AveragingBlock,
+    InceptionV3BlockA,
+    InceptionV3BlockB,
+    InceptionV3BlockC,
+    InceptionV3BlockD,
+    InceptionV3BlockE,
+)
+from keras_inception_layers.models.network import (
+    chosen,
+    finish,
+    global_pooling,
+    image_input,
+)
+
+DEFAULT_SHAPE = (299, 299, 3)
+# Filters, kernel, strides and padding of a convolution; size and strides of
+# a max pooling.
+STEM = (
+    ("conv_0", (32, 3, 2, "valid")),
+    ("conv_1", (32, 3, 1, "valid")),
+    ("conv_2", (64, 3, 1, "same")),
+    ("pool_0", (3, 2)),
+    ("conv_3", (80, 1, 1, "valid")),
+    ("conv_4", (192, 3, 1, "valid")),
+    ("pool_1", (3, 2)),
+)
+# mixed_0 to mixed_10: each block and its filters.
+BLOCKS = (
+    (InceptionV3BlockA, ((64,), (48, 64), (64, 96), (32,))),
+    (InceptionV3BlockA, ((64,), (48, 64), (64, 96), (64,))),
+    (InceptionV3BlockA, ((64,), (48, 64), (64, 96), (64,))),
+    (InceptionV3BlockB, ((384,), (64, 96))),
+    (InceptionV3BlockC, ((192,), (128, 192), (128, 192), (192,))),
+    (InceptionV3BlockC, ((192,), (160, 192), (160, 192), (192,))),
+    (InceptionV3BlockC, ((192,), (160, 192), (160, 192), (192,))),
+    (InceptionV3BlockC, ((192,), (192, 192), (192, 192), (192,))),
+    (InceptionV3BlockD, ((192, 320), (192, 192))),
+    (InceptionV3BlockE, ((320,), (384, 384), (448, 384), (192,))),
+    (InceptionV3BlockE, ((320,), (384, 384), (448, 384), (192,))),
+)
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What the published implementations of Inception v3 do differently.
+
+    Args:
+        count_border: whether zeros beyond the border count in the mean of an
+            average pooling.
+        scale: whether batch normalization learns a scale.
+        epsilon: what batch normalization adds to the variance.
+        dropout: fraction of the features dropped before the classifier.
+    """
+
+    count_border: bool
+    scale: bool
+    epsilon: float
+    dropout: float
+
+
+CONVENTIONS = {
+    "paper": Convention(False, False, 1e-3, dropout=0.2),
+    "keras": Convention(False, False, 1e-3, dropout=0.0),
+    "torchvision": Convention(True, True, 1e-3, dropout=0.5),
+}
+
+
+def InceptionV3(
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=DEFAULT_SHAPE,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="inception_v3",
+    convention="paper",
+):
+    """Return Inception v3: 23,851,784 parameters at its defaults.
+
+    Its feature maps stand under stable names, for use as a backbone:
+    `mixed_0` to `mixed_2` on the grid of 35 x 35 (for images of 299 x 299),
+    `mixed_3` to `mixed_7` on that of 17 x 17, `mixed_8` to `mixed_10` on
+    that of 8 x 8.
+
+    Args:
+        include_top: whether the global average and the dense layer follow.
+            Defaults to `True`.
+        weights: `"imagenet"` for those that `keras.applications` publishes
+            (images scaled to between -1 and 1; three channels; the
+            convention `"paper"` or `"keras"`), the path of a `.weights.h5`
+            or `.keras` file, or `None` for random weights. Defaults to
+            `None`.
+        input_tensor: a Keras tensor to start from, in place of
+            `input_shape`. Defaults to `None`.
+        input_shape: height, width and channels, in the order of
+            `keras.config.image_data_format()`; at least 75 x 75. Without the
+            top, height and width may be `None`. Defaults to
+            `(299, 299, 3)`.
+        pooling: without the top, the global pooling that follows: `"max"`,
+            `"avg"`, or `None` for the feature maps. Defaults to `None`.
+        classes: number of classes of the top. Defaults to `1000`.
+        classifier_activation: of the last layer; `None` gives logits.
+            Defaults to `"softmax"`.
+        name: name of the model. Defaults to `"inception_v3"`.
+        convention: whose details: `"paper"` for the code of the paper's
+            authors, `"keras"` for `keras.applications`, or `"torchvision"`.
+            Defaults to `"paper"`.
+
+    Returns:
+        A Functional `keras.Model`. Output shape: `(batch, classes)`;
+        without the top `(batch, 2048)`, or feature maps of about 1/32 of the
+        height and width.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+
+    >>> model = InceptionV3(include_top=False, input_shape=(75, 75, 3))
+    >>> features = model.get_layer("mixed_7").output
+    >>> keras.Model(model.input, features).output_shape
+    (None, 3, 3, 768)
+
+    Reference:
+        Szegedy et al., "Rethinking the Inception Architecture for Computer
+        Vision", 2015, arXiv:1512.00567.
+    """
+    details = chosen(CONVENTIONS, convention)
+    batch_norm = {"scale": details.scale, "epsilon": details.epsilon}
+    border = {"count_border": details.count_border}
+    inputs = x = image_input(
+        input_tensor,
+        input_shape,
+        include_top=include_top,
+        minimum=75,
+        default=DEFAULT_SHAPE,
+    )
+    for layer_name, arguments in STEM:
+        if layer_name.startswith("conv"):
+            x = ConvBN(*arguments, name=layer_name, **batch_norm)(x)
+        else:
+            x = keras.layers.MaxPooling2D(*arguments, name=layer_name)(x)
+    for number, (block, filters) in enumerate(BLOCKS):
+        own = border if issubclass(block, AveragingBlock) else {}
+        x = block(filters, name=f"mixed_{number}", **batch_norm, **own)(x)
+    if include_top:
+        classes = check_positive_integer("classes", classes)
+        x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+        x = keras.layers.Dropout(details.dropout, name="dropout")(x)
+        outputs = keras.layers.Dense(
+            classes, activation=classifier_activation, name="predictions"
+        )(x)
+    else:
+        outputs = global_pooling(x, pooling)
+    published = partial(
+        keras.applications.InceptionV3, include_top=include_top, classes=classes
+    )
+    return finish(inputs, outputs, name, weights, published)

@@ -1,0 +1,78 @@
+"""The weights of `keras.applications`, for the same networks of ours."""
+
+from itertools import zip_longest
+
+import keras
+
+from keras_inception_layers.porting.leaves import leaves, shapes
+
+
+def port_keras_applications_weights(source, target):
+    """Copy the weights of a network of `keras.applications` into ours.
+
+    For every network that stands in both: `VGG16` and `InceptionV3`.
+    `keras.applications` numbers its layers by what the process built before
+    (`conv2d_37`), so layers are paired by their place: both graphs are
+    walked from input to output, one branch after the other in the order in
+    which they are joined. Everything is checked before the first weight is
+    copied.
+
+    Args:
+        source: a model of `keras.applications`.
+        target: our model of the same network, with the same `include_top`,
+            channels and `classes`, without side heads; height and width may
+            differ where the top allows it.
+
+    Returns:
+        `target`.
+
+    Raises:
+        ValueError: if the two do not fit, with the first layer that does
+            not, what was found there and what was expected. `target` is
+            unchanged then.
+
+    Example:
+
+    >>> options = {"include_top": False, "input_shape": (32, 32, 3)}
+    >>> source = keras.applications.VGG16(weights=None, **options)
+    >>> target = VGG16(**options)
+    >>> port_keras_applications_weights(source, target).count_params()
+    14714688
+    """
+    for role, model in (("source", source), ("target", target)):
+        if not isinstance(model, keras.Model):
+            raise ValueError(
+                f"`{role}` must be a Keras model. Received: {role}={model!r}"
+            )
+    pairs = list(zip_longest(leaves(source), leaves(target)))
+    for place, (found, expected) in enumerate(pairs):
+        if _form(found) != _form(expected):
+            raise ValueError(
+                f"`source` and `target` do not fit: layer {place} with "
+                f"weights is {_text(found)} in `source` and "
+                f"{_text(expected)} in `target`. Build both as the same "
+                "network, with the same include_top, channels and classes; "
+                "`target` without side heads and with the convention "
+                '"paper" or "keras".'
+            )
+    for found, expected in pairs:
+        expected.set_weights(found.get_weights())
+    return target
+
+
+def _form(layer):
+    """Return what must agree: the kind, the weights, what is computed."""
+    if layer is None:
+        return None
+    arguments = ("strides", "epsilon")
+    return (
+        type(layer),
+        shapes(layer),
+        [getattr(layer, name, None) for name in arguments],
+    )
+
+
+def _text(layer):
+    if layer is None:
+        return "missing"
+    return f'"{layer.path}", {type(layer).__name__} with {shapes(layer)},'

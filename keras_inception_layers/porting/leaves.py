@@ -1,0 +1,45 @@
+"""The layers of a network that hold its weights, in the order of its graph."""
+
+import keras
+
+
+def leaves(layer):
+    """Return the innermost layers that have weights, in order.
+
+    A Functional model is walked from input to output, the branches of a join
+    one after the other in the order in which they are joined; whatever else
+    has `layers` is walked in their order.
+    """
+    if isinstance(layer, keras.Model) and hasattr(layer, "operations"):
+        children = in_order(layer)
+    else:
+        children = getattr(layer, "layers", [])
+    if not children:
+        return [layer] if layer.weights else []
+    return [leaf for child in children for leaf in leaves(child)]
+
+
+def in_order(model):
+    """Return the layers of a Functional model, each after what it reads."""
+    members = {id(layer) for layer in model.layers}
+    order = {}
+    waiting = list(reversed(model.outputs))
+    while waiting:
+        operation, node, _ = waiting[-1]._keras_history
+        inputs = operation._inbound_nodes[node].input_tensors
+        missing = [
+            tensor
+            for tensor in inputs
+            if id(tensor._keras_history.operation) not in order
+        ]
+        if missing:
+            waiting.append(missing[0])
+        else:
+            order[id(operation)] = operation
+            waiting.pop()
+    return [layer for key, layer in order.items() if key in members]
+
+
+def shapes(layer):
+    """Return the shape of each weight by its name."""
+    return {weight.name: tuple(weight.shape) for weight in layer.weights}

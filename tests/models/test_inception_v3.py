@@ -1,0 +1,171 @@
+"""Inception v3 beside the one of `keras.applications`."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_inception_layers import InceptionV3
+from keras_inception_layers.porting import port_keras_applications_weights
+from tests.numeric import perturb, random_images, randomize, relative_error
+
+# Measured: no difference at all, under TensorFlow on a CPU.
+TOLERANCE = 1e-5
+SMALL = {"input_shape": (75, 75, 3)}
+FEATURES = {"include_top": False, "input_shape": (75, 75, 3)}
+
+
+def keras_applications(**options):
+    return randomize(keras.applications.InceptionV3(weights=None, **options))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"input_shape": (299, 299, 3), "classifier_activation": None},
+        {"input_shape": (75, 96, 3), "classes": 10},
+        {**FEATURES, "pooling": "avg"},
+        {**FEATURES, "pooling": "max"},
+        {**FEATURES, "input_shape": (96, 75, 1)},
+    ],
+    ids=str,
+)
+def test_equals_keras_applications(options):
+    theirs = keras_applications(**options)
+    ours = InceptionV3(**options)
+    assert ours.count_params() == theirs.count_params()
+    port_keras_applications_weights(theirs, ours)
+    images = random_images((2, *options["input_shape"]))
+    expected = theirs(images)
+    assert relative_error(ours(images), expected) < TOLERANCE
+    perturb(ours.get_layer("mixed_10").weights[0])
+    assert relative_error(ours(images), expected) > TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("convention", "parameters", "trainable"),
+    [
+        ("paper", 23_851_784, 23_817_352),
+        ("keras", 23_851_784, 23_817_352),
+        ("torchvision", 23_869_000, 23_834_568),
+    ],
+)
+def test_parameters(convention, parameters, trainable):
+    model = InceptionV3(convention=convention)
+    assert model.input_shape == (None, 299, 299, 3)
+    assert model.output_shape == (None, 1000)
+    assert model.count_params() == parameters
+    counts = [np.prod(weight.shape) for weight in model.trainable_weights]
+    assert sum(counts) == trainable
+
+
+def test_conventions_differ():
+    """The same weights, where every scale of torchvision's form is one."""
+    options = {**SMALL, "classifier_activation": None}
+    paper = randomize(InceptionV3(**options))
+    by_path = {weight.path: weight for weight in paper.weights}
+    outputs = {"paper": paper(random_images((2, 75, 75, 3)))}
+    for convention in ("keras", "torchvision"):
+        model = InceptionV3(**options, convention=convention)
+        for weight in model.weights:
+            if weight.name != "gamma":
+                weight.assign(by_path[weight.path])
+        outputs[convention] = model(random_images((2, 75, 75, 3)))
+    assert relative_error(outputs["keras"], outputs["paper"]) == 0
+    assert relative_error(outputs["torchvision"], outputs["paper"]) > 0.1
+
+
+def test_dropout_belongs_to_the_convention():
+    rates = {
+        convention: InceptionV3(**SMALL, classes=2, convention=convention)
+        .get_layer("dropout")
+        .rate
+        for convention in ("paper", "keras", "torchvision")
+    }
+    assert rates == {"paper": 0.2, "keras": 0.0, "torchvision": 0.5}
+
+
+def test_features_have_names():
+    model = InceptionV3(include_top=False, input_shape=(None, None, 3))
+    shapes = keras.Model(
+        model.input,
+        {f"mixed_{i}": model.get_layer(f"mixed_{i}").output for i in range(11)},
+    ).compute_output_shape((None, 299, 299, 3))
+    channels = [256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048]
+    sizes = [35, 35, 35, 17, 17, 17, 17, 17, 8, 8, 8]
+    assert shapes == {
+        f"mixed_{i}": (None, size, size, depth)
+        for i, (size, depth) in enumerate(zip(sizes, channels, strict=True))
+    }
+
+
+def test_channels_first_equals_channels_last():
+    last = randomize(InceptionV3(**FEATURES, pooling="avg"))
+    images = random_images((2, 75, 75, 3))
+    expected = last(images)
+    keras.config.set_image_data_format("channels_first")
+    assert InceptionV3().input_shape == (None, 3, 299, 299)
+    first = InceptionV3(False, None, None, (3, 75, 75), "avg")
+    first.set_weights(last.get_weights())
+    images = np.moveaxis(images, -1, 1)
+    assert relative_error(first(images), expected) < TOLERANCE
+    perturb(first.get_layer("mixed_10").weights[0])
+    assert relative_error(first(images), expected) > TOLERANCE
+
+
+def test_an_input_tensor_and_a_weights_file(tmp_path):
+    images = keras.Input((75, 75, 1), name="gray")
+    x = keras.layers.Concatenate()([images] * 3)
+    model = randomize(InceptionV3(include_top=False, input_tensor=x))
+    assert model.input is images
+    path = tmp_path / "model.weights.h5"
+    plain = InceptionV3(**FEATURES)
+    plain.set_weights(model.get_weights())
+    plain.save_weights(path)
+    loaded = InceptionV3(**FEATURES, weights=path)
+    gray = random_images((1, 75, 75, 1))
+    np.testing.assert_array_equal(loaded(gray.repeat(3, axis=-1)), model(gray))
+
+
+def test_imagenet_weights_are_those_of_keras_applications(monkeypatch):
+    """The published model, which the real loader would fetch, is made up."""
+    published = keras_applications(**FEATURES)
+    asked = []
+
+    def loader(**options):
+        asked.append(options)
+        return published
+
+    monkeypatch.setattr(keras.applications, "InceptionV3", loader)
+    model = InceptionV3(**FEATURES, weights="imagenet")
+    assert asked == [
+        {"weights": "imagenet", "include_top": False, "classes": 1000}
+    ]
+    images = random_images((1, 75, 75, 3))
+    expected = published(images)
+    assert relative_error(model(images), expected) < TOLERANCE
+    perturb(model.get_layer("mixed_10").weights[0])
+    assert relative_error(model(images), expected) > TOLERANCE
+    with pytest.raises(ValueError, match="'gamma'"):
+        InceptionV3(**FEATURES, weights="imagenet", convention="torchvision")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"input_shape": (74, 75, 3)}, r"at least 75.* \(74, 75, 3\)"),
+        ({"input_shape": None}, "Received: None"),
+        ({"input_shape": (None, 75, 3)}, "known, since include_top=True"),
+        ({"classes": 0}, "Received: classes=0"),
+        ({"pooling": "sum", "include_top": False}, "pooling='sum'"),
+        ({"weights": "imagenet", "classes": 7}, "should be 1000"),
+        ({"weights": "no.h5"}, "\"imagenet\" or the path.*weights='no.h5'"),
+        (
+            {"convention": "slim"},
+            '"paper", "keras", "torchvision".*convention=\'slim\'',
+        ),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        InceptionV3(**{**SMALL, **options})
