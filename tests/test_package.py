@@ -15,10 +15,24 @@ PUBLIC_NAMES = [
     "AuxiliaryClassifier",
     "ConvBN",
     "InceptionBlock",
+    "InceptionResNetV2",
+    "InceptionResNetV2BlockA",
+    "InceptionResNetV2BlockB",
+    "InceptionResNetV2BlockC",
+    "InceptionResNetV2Mixed5b",
+    "InceptionResNetV2ReductionA",
+    "InceptionResNetV2ReductionB",
     "InceptionV1Block",
     "InceptionV2Block",
     "InceptionV3Block",
     "InceptionV3ExpandedBlock",
+    "InceptionV4",
+    "InceptionV4BlockA",
+    "InceptionV4BlockB",
+    "InceptionV4BlockC",
+    "InceptionV4ReductionA",
+    "InceptionV4ReductionB",
+    "InceptionV4Stem",
     "VGG16",
     "VGG16Inception",
     "drop_auxiliary",
@@ -40,7 +54,10 @@ print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
 
 def test_public_names():
     assert keras_inception_layers.__all__ == PUBLIC_NAMES
-    assert porting.__all__ == ["port_notebook_weights"]
+    assert porting.__all__ == [
+        "port_keras_inception_resnet_v2",
+        "port_notebook_weights",
+    ]
     for name in PUBLIC_NAMES:
         assert hasattr(keras_inception_layers, name)
 

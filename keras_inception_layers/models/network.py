@@ -9,20 +9,24 @@ import keras
 from keras_inception_layers.layers.conv_bn import check_positive_integer
 
 DEFAULT_SHAPE = (224, 224, 1)
+IMAGENET_SHAPE = (299, 299, 3)
 
 
-def image_input(input_tensor, input_shape, *, include_top, minimum):
+def image_input(
+    input_tensor, input_shape, *, include_top, minimum, default=DEFAULT_SHAPE
+):
     """Return the tensor that a network starts from.
 
     Args:
         input_tensor: a Keras tensor to start from, or None.
         input_shape: `(height, width, channels)`, or with the data format
             `"channels_first"` `(channels, height, width)`; unused beside an
-            `input_tensor`. `(224, 224, 1)`, the default of every network, is
-            put into the order of the data format.
+            `input_tensor`. The network's default is put into the order of
+            the data format.
         include_top: whether dense layers follow, so that height and width
             must be known.
         minimum: the smallest height and width that the network allows.
+        default: the default of the network's `input_shape`.
 
     Raises:
         ValueError: if the shape is not one the network can take.
@@ -42,7 +46,7 @@ def image_input(input_tensor, input_shape, *, include_top, minimum):
         shape = tuple(input_tensor.shape[1:])
     else:
         shape = input_shape
-        if channels_first and shape == DEFAULT_SHAPE:
+        if channels_first and shape == default:
             shape = (shape[2], *shape[:2])
     if not _fits(shape, channels_first, include_top, minimum):
         known = ", and known, since include_top=True" if include_top else ""
@@ -77,6 +81,31 @@ def dense_top(x, classes, classifier_activation):
     return keras.layers.Dense(
         classes, activation=classifier_activation, name="predictions"
     )(x)
+
+
+def average_top(x, classes, classifier_activation, dropout):
+    """Return the predictions of a top that averages the feature maps."""
+    classes = check_positive_integer("classes", classes)
+    x = keras.layers.GlobalAveragePooling2D(name="global_avg_pool")(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
+    return keras.layers.Dense(
+        classes, activation=classifier_activation, name="predictions"
+    )(x)
+
+
+def chosen_convention(convention, conventions):
+    """Return a copy of one row of a network's table of conventions.
+
+    Raises:
+        ValueError: if there is no such row.
+    """
+    if convention not in conventions:
+        raise ValueError(
+            f"`convention` must be one of {', '.join(map(repr, conventions))}"
+            f". Received: convention={convention!r}"
+        )
+    return dict(conventions[convention])
 
 
 def global_pooling(x, pooling):
