@@ -12,6 +12,14 @@ from keras_inception_layers.layers.auxiliary_classifier import (
 )
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_block import InceptionBlock
+from keras_inception_layers.layers.inception_resnet_v2 import (
+    InceptionResNetV2BlockA,
+    InceptionResNetV2BlockB,
+    InceptionResNetV2BlockC,
+    InceptionResNetV2Mixed5b,
+    InceptionResNetV2ReductionA,
+    InceptionResNetV2ReductionB,
+)
 from keras_inception_layers.layers.inception_v1 import InceptionV1Block
 from keras_inception_layers.layers.inception_v2 import InceptionV2Block
 from keras_inception_layers.layers.inception_v3 import (
@@ -25,7 +33,19 @@ from keras_inception_layers.layers.inception_v3_stages import (
     InceptionV3BlockD,
     InceptionV3BlockE,
 )
+from keras_inception_layers.layers.inception_v4 import (
+    InceptionV4BlockA,
+    InceptionV4BlockB,
+    InceptionV4BlockC,
+    InceptionV4ReductionA,
+    InceptionV4ReductionB,
+    InceptionV4Stem,
+)
+from keras_inception_layers.models.inception_resnet_v2 import (
+    InceptionResNetV2,
+)
 from keras_inception_layers.models.inception_v3 import InceptionV3
+from keras_inception_layers.models.inception_v4 import InceptionV4
 from keras_inception_layers.models.vgg16 import VGG16
 from keras_inception_layers.models.vgg16_inception import VGG16Inception
 
@@ -34,6 +54,13 @@ __all__ = [
     "AuxiliaryClassifier",
     "ConvBN",
     "InceptionBlock",
+    "InceptionResNetV2",
+    "InceptionResNetV2BlockA",
+    "InceptionResNetV2BlockB",
+    "InceptionResNetV2BlockC",
+    "InceptionResNetV2Mixed5b",
+    "InceptionResNetV2ReductionA",
+    "InceptionResNetV2ReductionB",
     "InceptionV1Block",
     "InceptionV2Block",
     "InceptionV3",
@@ -44,6 +71,13 @@ __all__ = [
     "InceptionV3BlockD",
     "InceptionV3BlockE",
     "InceptionV3ExpandedBlock",
+    "InceptionV4",
+    "InceptionV4BlockA",
+    "InceptionV4BlockB",
+    "InceptionV4BlockC",
+    "InceptionV4ReductionA",
+    "InceptionV4ReductionB",
+    "InceptionV4Stem",
     "VGG16",
     "VGG16Inception",
     "drop_auxiliary",

@@ -119,7 +119,7 @@ def _fold_layer(entry, layer, plan):
         for child in layer._flatten_layers():
             if _is_ours(child):
                 plan.opened.add(id(child))
-            if isinstance(child, ConvBN):
+            if isinstance(child, ConvBN) and child.batch_norm:
                 plan.folds[id(child.conv)] = child.batch_norm
     elif isinstance(layer, InceptionBlock) and "branches" in config:
         plan.opened.add(id(layer))

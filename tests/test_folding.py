@@ -7,6 +7,7 @@ from keras import layers
 
 import keras_inception_layers as plugin
 from keras_inception_layers import fold_batch_norm
+from tests.layers.cases import CASES as LAYER_CASES
 from tests.numeric import perturb, random_images, randomize, relative_error
 
 # Measured: 8e-7 at most, over all cases; rounding each folded kernel once.
@@ -216,6 +217,16 @@ def test_copy_equals_model(name):
     for weight, value in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(weight, value)
     perturb(copy.weights[0])
+    assert error(model, copy) > TOLERANCE
+
+
+@pytest.mark.parametrize("name", LAYER_CASES)
+def test_every_layer_folds_to_the_last_batch_norm(name):
+    case = LAYER_CASES[name]
+    model = randomize(sequential(case.images[1:], case.make()))
+    copy = fold_batch_norm(model)
+    assert error(model, copy) <= TOLERANCE and not batch_norms(copy)
+    perturb(copy.weights[-1])
     assert error(model, copy) > TOLERANCE
 
 

@@ -13,6 +13,7 @@ from keras_inception_layers.porting.keras_applications import (
 )
 
 DEFAULT_SHAPE = (224, 224, 1)
+IMAGENET_SHAPE = (299, 299, 3)
 
 
 def image_input(
@@ -89,6 +90,31 @@ def dense_top(x, classes, classifier_activation):
     return keras.layers.Dense(
         classes, activation=classifier_activation, name="predictions"
     )(x)
+
+
+def average_top(x, classes, classifier_activation, dropout):
+    """Return the predictions of a top that averages the feature maps."""
+    classes = check_positive_integer("classes", classes)
+    x = keras.layers.GlobalAveragePooling2D(name="global_avg_pool")(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
+    return keras.layers.Dense(
+        classes, activation=classifier_activation, name="predictions"
+    )(x)
+
+
+def chosen_convention(convention, conventions):
+    """Return a copy of one row of a network's table of conventions.
+
+    Raises:
+        ValueError: if there is no such row.
+    """
+    if convention not in conventions:
+        raise ValueError(
+            f"`convention` must be one of {', '.join(map(repr, conventions))}"
+            f". Received: convention={convention!r}"
+        )
+    return dict(conventions[convention])
 
 
 def global_pooling(x, pooling):

@@ -8,6 +8,8 @@ from keras_inception_layers import (
     AuxiliaryClassifier,
     ConvBN,
     InceptionBlock,
+    InceptionResNetV2BlockA,
+    InceptionResNetV2BlockB,
     InceptionV1Block,
     InceptionV2Block,
     InceptionV3Block,
@@ -17,6 +19,7 @@ from keras_inception_layers import (
     InceptionV3BlockD,
     InceptionV3BlockE,
     InceptionV3ExpandedBlock,
+    InceptionV4ReductionA,
 )
 from tests.layers.cases import FILTERS
 
@@ -70,6 +73,18 @@ FILTERS_ONLY = {
         ],
     )
 }
+RESIDUAL = {"branch_filters": ((2,), (2, 3, 4), (3,)), "residual_scale": 0.1}
+RESIDUAL_ONLY = {
+    "branch_filters": (
+        [[[2], [2, 3, 4], [3]]],
+        [None, ((2,), (2, 3, 4)), ((2,), (2, 3, 4), (0,))],
+    ),
+    "residual_scale": ([1, np.float32(0.5)], [0, -0.1, "0.1", None]),
+    "output_activation": (
+        [None, "relu", keras.ops.tanh],
+        ["unheard-of", keras.layers.PReLU(name="slopes")],
+    ),
+}
 HEAD_ONLY = {
     "classes": ([1, 1000], [0, -1, 2.5, True, None]),
     "classifier_activation": ([None, "softmax"], ["unheard-of"]),
@@ -111,6 +126,9 @@ def every_row(right):
         {"branch_filters": FILTERS},
         {"kernel_sizes": ([(3, 5), [7, 7]], [3, (3,), (3, 0), (3, 2.5), "35"])},
         right=right,
+    )
+    table += rows(
+        InceptionResNetV2BlockB, RESIDUAL, RESIDUAL_ONLY, SHARED, right=right
     )
     table += rows(
         AuxiliaryClassifier, {"classes": 5}, HEAD_ONLY, SHARED, right=right
@@ -180,6 +198,20 @@ def test_branches_that_cannot_be_joined_are_refused(other):
     block = InceptionBlock([[conv("a")], [other]], name="mixed")
     with pytest.raises(ValueError, match='"mixed" cannot be joined'):
         block.build((None, 8, 8, 3))
+
+
+def test_residual_block_refuses_other_channels():
+    block = InceptionResNetV2BlockA(
+        ((2,), (2, 3), (2, 3, 4), (3,)), 0.17, name="block"
+    )
+    with pytest.raises(ValueError, match=r'"block" adds.*\(None, 8, 8, 4\)'):
+        block.build((None, 8, 8, 4))
+    block.build((None, 8, 8, 3))
+
+
+def test_reduction_refuses_rows_of_other_blocks():
+    with pytest.raises(ValueError, match=r"form \(\(int,\), \(int, int, int\)"):
+        InceptionV4ReductionA(FILTERS)
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,9 @@ def test_height_and_width_may_be_unknown(case, data_format):
     model = keras.Model(inputs, layer(inputs))
     unknown = ordered((None, None, None, case.outputs[-1]), data_format)
     assert model.output_shape == unknown
-    for size in ((6, 7), (9, 5)):
-        images = ordered((2, *size, case.images[-1]), data_format)
+    batch, height, width, channels = case.images
+    for size in ((height, width), (height + 3, width - 2)):
+        images = ordered((batch, *size, channels), data_format)
         expected = layer.compute_output_shape(images)
         assert model(random_images(images)).shape == expected
 

@@ -1,0 +1,343 @@
+"""The Inception v4 blocks: one stem, three blocks, two reductions.
+
+Where the paper's figures and the authors' own code differ in the order of a
+1 x n and an n x 1, the code decides: the published weights are its.
+"""
+
+from functools import partial
+
+from keras_inception_layers.layers.branch_table import (
+    PaperBlock,
+    avg_pool,
+    conv,
+    max_pool,
+    split,
+)
+from keras_inception_layers.registration import register
+
+# What the figures mark with a V, and halve the height and width with.
+valid_conv = partial(conv, padding="valid")
+reducing_conv = partial(conv, kernel_size=3, strides=2, padding="valid")
+reducing_pool = partial(max_pool, 3, 2, "valid")
+
+
+@register
+class InceptionV4Stem(PaperBlock):
+    """From the image to an eighth of its size, figure 3.
+
+    Args:
+        branch_filters: one row a branch of the figure, from the image on:
+            `((3x3, 3x3, 3x3), (3x3 beside the pooling,), (1x1, 3x3), (1x1,
+            1x7, 7x1, 3x3), (3x3 beside the pooling,))`. Inception v4 has
+            `((32, 32, 64), (96,), (64, 96), (64, 64, 64, 96), (192,))`.
+        **kwargs: the arguments of `ConvBN` from `data_format` to
+            `bias_constraint`, for every convolution, and those of every
+            Keras layer: `name`, `dtype`, `trainable`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or
+        `(batch, channels, height, width)` with `"channels_first"`; at least
+        27 x 27.
+
+    Output shape:
+        About an eighth of the height and width: 299 becomes 35. The last
+        numbers of the last three rows add up to the channels.
+
+    Raises:
+        ValueError: if `branch_filters` does not have that form.
+
+    Example:
+
+    >>> stem = InceptionV4Stem(
+    ...     ((32, 32, 64), (96,), (64, 96), (64, 64, 64, 96), (192,))
+    ... )
+    >>> stem(keras.Input((299, 299, 3))).shape
+    (None, 35, 35, 384)
+
+    Reference:
+        Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
+        Residual Connections on Learning", 2016, arXiv:1602.07261.
+    """
+
+    row_lengths = (3, 1, 2, 4, 1)
+
+    def rows(self, a, b, c, d, e):
+        """Return the figure as a table."""
+        return [
+            [
+                reducing_conv(a[0]),
+                valid_conv(a[1], 3),
+                conv(a[2], 3),
+                split(
+                    [reducing_pool()],
+                    [reducing_conv(b[0])],
+                ),
+                split(
+                    [conv(c[0], 1), valid_conv(c[1], 3)],
+                    [
+                        conv(d[0], 1),
+                        conv(d[1], (1, 7)),
+                        conv(d[2], (7, 1)),
+                        valid_conv(d[3], 3),
+                    ],
+                ),
+                split(
+                    [reducing_conv(e[0])],
+                    [reducing_pool()],
+                ),
+            ]
+        ]
+
+
+@register
+class InceptionV4BlockA(PaperBlock):
+    """The 35 x 35 block: 3 x 3 and two 3 x 3, figure 4.
+
+    Args:
+        branch_filters: one row a branch, `((1x1,), (1x1, 3x3), (1x1, 3x3,
+            3x3), (1x1 after the pooling,))`. Inception v4 has
+            `((96,), (64, 96), (64, 96, 96), (96,))`.
+        **kwargs: the arguments of `ConvBN` from `data_format` to
+            `bias_constraint`, for every convolution, and those of every
+            Keras layer: `name`, `dtype`, `trainable`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or
+        `(batch, channels, height, width)` with `"channels_first"`.
+
+    Output shape:
+        The same height and width; as many channels as the last numbers of
+        the four rows add up to.
+
+    Raises:
+        ValueError: if `branch_filters` does not have that form.
+
+    Example:
+
+    >>> block = InceptionV4BlockA(((96,), (64, 96), (64, 96, 96), (96,)))
+    >>> block(keras.Input((35, 35, 384))).shape
+    (None, 35, 35, 384)
+
+    Reference:
+        Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
+        Residual Connections on Learning", 2016, arXiv:1602.07261.
+    """
+
+    row_lengths = (1, 2, 3, 1)
+
+    def rows(self, a, b, c, d):
+        """Return the figure as a table."""
+        return [
+            [conv(a[0], 1)],
+            [conv(b[0], 1), conv(b[1], 3)],
+            [conv(c[0], 1), conv(c[1], 3), conv(c[2], 3)],
+            [avg_pool(3), conv(d[0], 1)],
+        ]
+
+
+@register
+class InceptionV4BlockB(PaperBlock):
+    """The 17 x 17 block: 7 x 7 and two 7 x 7 as 1 x 7 and 7 x 1, figure 5.
+
+    Args:
+        branch_filters: one row a branch, `((1x1,), (1x1, 1x7, 7x1), (1x1,
+            7x1, 1x7, 7x1, 1x7), (1x1 after the pooling,))`. Inception v4
+            has `((384,), (192, 224, 256), (192, 192, 224, 224, 256),
+            (128,))`.
+        **kwargs: the arguments of `ConvBN` from `data_format` to
+            `bias_constraint`, for every convolution, and those of every
+            Keras layer: `name`, `dtype`, `trainable`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or
+        `(batch, channels, height, width)` with `"channels_first"`.
+
+    Output shape:
+        The same height and width; as many channels as the last numbers of
+        the four rows add up to.
+
+    Raises:
+        ValueError: if `branch_filters` does not have that form.
+
+    Example:
+
+    >>> block = InceptionV4BlockB(
+    ...     ((384,), (192, 224, 256), (192, 192, 224, 224, 256), (128,))
+    ... )
+    >>> block(keras.Input((17, 17, 1024))).shape
+    (None, 17, 17, 1024)
+
+    Reference:
+        Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
+        Residual Connections on Learning", 2016, arXiv:1602.07261.
+    """
+
+    row_lengths = (1, 3, 5, 1)
+
+    def rows(self, a, b, c, d):
+        """Return the figure as a table."""
+        return [
+            [conv(a[0], 1)],
+            [conv(b[0], 1), conv(b[1], (1, 7)), conv(b[2], (7, 1))],
+            [
+                conv(c[0], 1),
+                conv(c[1], (7, 1)),
+                conv(c[2], (1, 7)),
+                conv(c[3], (7, 1)),
+                conv(c[4], (1, 7)),
+            ],
+            [avg_pool(3), conv(d[0], 1)],
+        ]
+
+
+@register
+class InceptionV4BlockC(PaperBlock):
+    """The 8 x 8 block: 1 x 3 and 3 x 1 side by side, figure 6.
+
+    Args:
+        branch_filters: one row a branch, `((1x1,), (1x1, 1x3 and 3x1 each),
+            (1x1, 3x1, 1x3 and then 1x3 and 3x1 each), (1x1 after the
+            pooling,))`. Inception v4 has
+            `((256,), (384, 256), (384, 448, 512, 256), (256,))`.
+        **kwargs: the arguments of `ConvBN` from `data_format` to
+            `bias_constraint`, for every convolution, and those of every
+            Keras layer: `name`, `dtype`, `trainable`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or
+        `(batch, channels, height, width)` with `"channels_first"`.
+
+    Output shape:
+        The same height and width. The rows end in `a`, `b`, `c` and `d`
+        filters: `a + 2 * b + 2 * c + d` channels.
+
+    Raises:
+        ValueError: if `branch_filters` does not have that form.
+
+    Example:
+
+    >>> block = InceptionV4BlockC(
+    ...     ((256,), (384, 256), (384, 448, 512, 256), (256,))
+    ... )
+    >>> block(keras.Input((8, 8, 1536))).shape
+    (None, 8, 8, 1536)
+
+    Reference:
+        Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
+        Residual Connections on Learning", 2016, arXiv:1602.07261.
+    """
+
+    row_lengths = (1, 2, 4, 1)
+
+    def rows(self, a, b, c, d):
+        """Return the figure as a table."""
+        return [
+            [conv(a[0], 1)],
+            [
+                conv(b[0], 1),
+                split([conv(b[1], (1, 3))], [conv(b[1], (3, 1))]),
+            ],
+            [
+                conv(c[0], 1),
+                conv(c[1], (3, 1)),
+                conv(c[2], (1, 3)),
+                split([conv(c[3], (1, 3))], [conv(c[3], (3, 1))]),
+            ],
+            [avg_pool(3), conv(d[0], 1)],
+        ]
+
+
+@register
+class InceptionV4ReductionA(PaperBlock):
+    """From 35 x 35 to 17 x 17, figure 7.
+
+    Args:
+        branch_filters: one row a branch with filters, `((3x3,), (1x1, 3x3,
+            3x3))`. Inception v4 has `((384,), (192, 224, 256))`.
+        **kwargs: the arguments of `ConvBN` from `data_format` to
+            `bias_constraint`, for every convolution, and those of every
+            Keras layer: `name`, `dtype`, `trainable`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or
+        `(batch, channels, height, width)` with `"channels_first"`; at least
+        3 x 3.
+
+    Output shape:
+        What a "valid" 3 x 3 by 2 leaves of height and width; the last
+        numbers of the rows and the input's channels add up to the channels.
+
+    Raises:
+        ValueError: if `branch_filters` does not have that form.
+
+    Example:
+
+    >>> block = InceptionV4ReductionA(((384,), (192, 224, 256)))
+    >>> block(keras.Input((35, 35, 384))).shape
+    (None, 17, 17, 1024)
+
+    Reference:
+        Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
+        Residual Connections on Learning", 2016, arXiv:1602.07261.
+    """
+
+    row_lengths = (1, 3)
+
+    def rows(self, a, b):
+        """Return the figure as a table."""
+        return [
+            [reducing_conv(a[0])],
+            [conv(b[0], 1), conv(b[1], 3), reducing_conv(b[2])],
+            [reducing_pool()],
+        ]
+
+
+@register
+class InceptionV4ReductionB(PaperBlock):
+    """From 17 x 17 to 8 x 8, figure 8.
+
+    Args:
+        branch_filters: one row a branch with filters, `((1x1, 3x3), (1x1,
+            1x7, 7x1, 3x3))`. Inception v4 has
+            `((192, 192), (256, 256, 320, 320))`.
+        **kwargs: the arguments of `ConvBN` from `data_format` to
+            `bias_constraint`, for every convolution, and those of every
+            Keras layer: `name`, `dtype`, `trainable`.
+
+    Input shape:
+        `(batch, height, width, channels)`, or
+        `(batch, channels, height, width)` with `"channels_first"`; at least
+        3 x 3.
+
+    Output shape:
+        What a "valid" 3 x 3 by 2 leaves of height and width; the last
+        numbers of the rows and the input's channels add up to the channels.
+
+    Raises:
+        ValueError: if `branch_filters` does not have that form.
+
+    Example:
+
+    >>> block = InceptionV4ReductionB(((192, 192), (256, 256, 320, 320)))
+    >>> block(keras.Input((17, 17, 1024))).shape
+    (None, 8, 8, 1536)
+
+    Reference:
+        Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
+        Residual Connections on Learning", 2016, arXiv:1602.07261.
+    """
+
+    row_lengths = (2, 4)
+
+    def rows(self, a, b):
+        """Return the figure as a table."""
+        return [
+            [conv(a[0], 1), reducing_conv(a[1])],
+            [
+                conv(b[0], 1),
+                conv(b[1], (1, 7)),
+                conv(b[2], (7, 1)),
+                reducing_conv(b[3]),
+            ],
+            [reducing_pool()],
+        ]

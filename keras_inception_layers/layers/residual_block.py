@@ -1,0 +1,79 @@
+"""A block whose joined branches are a correction of its input."""
+
+from numbers import Real
+
+import keras
+
+from keras_inception_layers.layers.branch_table import PaperBlock, conv, split
+
+
+def residual(*rows, filters):
+    """The table of a residual block: the rows joined, then made linear.
+
+    The projection that ends it is a 1 x 1 convolution with a bias, without
+    batch normalization or activation.
+    """
+    projection = conv(filters, 1, use_batch_norm=False, activation=None)
+    return [[split(*rows), projection]]
+
+
+class ResidualBlock(PaperBlock):
+    """A `PaperBlock` that adds its input: a scaled step, then an activation.
+
+    Args:
+        branch_filters: one row of filters a branch, and one for the
+            projection: as many as the input has channels.
+        residual_scale: what the branches are multiplied by before the input
+            is added.
+        output_activation: name or function, applied to the sum; `None` for
+            none.
+        **kwargs: those of `PaperBlock`.
+    """
+
+    def __init__(
+        self,
+        branch_filters,
+        residual_scale,
+        output_activation="relu",
+        **kwargs,
+    ):
+        if not isinstance(residual_scale, Real) or (float(residual_scale) <= 0):
+            raise ValueError(
+                "`residual_scale` must be greater than 0. Received: "
+                f"residual_scale={residual_scale!r}"
+            )
+        if isinstance(output_activation, keras.layers.Layer):
+            raise ValueError(
+                "`output_activation` must be a name, a function or None. "
+                f"Received the layer {output_activation!r}"
+            )
+        super().__init__(branch_filters, **kwargs)
+        self.residual_scale = float(residual_scale)
+        self.output_activation = keras.activations.get(output_activation)
+
+    def call(self, inputs, training=None):
+        """Add the scaled branches to the input and activate the sum."""
+        step = super().call(inputs)
+        return self.output_activation(inputs + self.residual_scale * step)
+
+    def compute_output_shape(self, input_shape):
+        """Return the input's shape, which the branches must keep."""
+        shape = super().compute_output_shape(input_shape)
+        if shape[self.channel_axis] != input_shape[self.channel_axis]:
+            raise ValueError(
+                f'"{self.name}" adds its branches to its input, so the last '
+                "row of `branch_filters` must be the number of the input's "
+                f"channels. Received: branch_filters={self.branch_filters}, "
+                f"input_shape={tuple(input_shape)}"
+            )
+        return shape
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "residual_scale": self.residual_scale,
+            "output_activation": keras.activations.serialize(
+                self.output_activation
+            ),
+        }

@@ -1,0 +1,170 @@
+"""Inception-ResNet v2."""
+
+from collections.abc import Callable
+from functools import partial
+
+import keras
+
+from keras_inception_layers.layers.conv_bn import ConvBN
+from keras_inception_layers.layers.inception_resnet_v2 import (
+    InceptionResNetV2BlockA,
+    InceptionResNetV2BlockB,
+    InceptionResNetV2BlockC,
+    InceptionResNetV2Mixed5b,
+    InceptionResNetV2ReductionA,
+    InceptionResNetV2ReductionB,
+)
+from keras_inception_layers.models.network import (
+    IMAGENET_SHAPE,
+    average_top,
+    chosen_convention,
+    finish,
+    global_pooling,
+    image_input,
+)
+from keras_inception_layers.porting.inception_resnet_v2 import (
+    port_keras_inception_resnet_v2,
+)
+
+# Where the published implementations differ: the batch normalizations' scale
+# and epsilon, and the share of features dropped in training before the top.
+CONVENTIONS = {
+    "paper": {"scale": False, "epsilon": 1e-3, "dropout": 0.2},
+    "keras": {"scale": False, "epsilon": 1e-3, "dropout": 0.0},
+    "timm": {"scale": True, "epsilon": 1e-3, "dropout": 0.0},
+}
+
+
+def InceptionResNetV2(
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=IMAGENET_SHAPE,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="inception_resnet_v2",
+    convention="paper",
+):
+    """Return Inception-ResNet v2, as its authors published it.
+
+    At the default shape it has 55,873,736 parameters. Features of a backbone
+    stand at `conv_2b`, `conv_4a`, `block35_10`, `block17_20` and `conv_7b`,
+    each with half the height and width of the one before.
+
+    Args:
+        include_top: whether global average pooling and the classifier
+            follow. Defaults to `True`.
+        weights: `"imagenet"` for those of `keras.applications`, path of a
+            `.weights.h5` or `.keras` file, or `None` for random weights.
+            Defaults to `None`.
+        input_tensor: a Keras tensor to start from, in place of
+            `input_shape`. Defaults to `None`.
+        input_shape: height, width and channels, in the order of
+            `keras.config.image_data_format()`; at least 75 x 75. Without the
+            top, height and width may be `None`. Defaults to
+            `(299, 299, 3)`.
+        pooling: without the top, the global pooling that follows: `"max"`,
+            `"avg"`, or `None` for the feature maps. Defaults to `None`.
+        classes: number of classes of the top. Defaults to `1000`.
+        classifier_activation: of the last layer; `None` gives logits.
+            Defaults to `"softmax"`.
+        name: name of the model. Defaults to `"inception_resnet_v2"`.
+        convention: whose details to follow. All three have an epsilon of
+            1e-3 and leave the border out of an average pooling; `"paper"`
+            and `"keras"` have no scale in the batch normalizations,
+            `"timm"` has one; `"paper"` alone drops 0.2 of the features in
+            training. Defaults to `"paper"`.
+
+    Returns:
+        A Functional `keras.Model`. Output shape: `(batch, classes)`;
+        without the top `(batch, 1536)`, or feature maps of about 1/32 of the
+        height and width.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+
+    >>> model = InceptionResNetV2(
+    ...     include_top=False, input_shape=(75, 75, 3), pooling="avg"
+    ... )
+    >>> model.output_shape
+    (None, 1536)
+
+    Reference:
+        Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
+        Residual Connections on Learning", 2016, arXiv:1602.07261.
+    """
+    details = chosen_convention(convention, CONVENTIONS)
+    dropout = details.pop("dropout")
+    inputs = x = image_input(
+        input_tensor,
+        input_shape,
+        include_top=include_top,
+        minimum=75,
+        default=IMAGENET_SHAPE,
+    )
+    for layer in _layers(details):
+        x = layer(x)
+    if include_top:
+        outputs = average_top(x, classes, classifier_activation, dropout)
+    else:
+        outputs = global_pooling(x, pooling)
+    if weights != "imagenet":
+        return finish(inputs, outputs, name, weights)
+    source = keras.applications.InceptionResNetV2(
+        include_top, weights="imagenet", classes=classes
+    )
+    model = finish(inputs, outputs, name, None)
+    return port_keras_inception_resnet_v2(source, model)
+
+
+def _layers(options):
+    """Return the network's layers in order, from the image to the top."""
+    conv: Callable[..., ConvBN] = partial(ConvBN, **options)
+    pool = partial(keras.layers.MaxPooling2D, 3, 2)
+    mixed_5b, block_a, reduction_a, block_b, reduction_b, block_c = (
+        partial(block, branch_filters, **options)
+        for block, branch_filters in (
+            (
+                InceptionResNetV2Mixed5b,
+                ((96,), (48, 64), (64, 96, 96), (64,)),
+            ),
+            (
+                InceptionResNetV2BlockA,
+                ((32,), (32, 32), (32, 48, 64), (320,)),
+            ),
+            (InceptionResNetV2ReductionA, ((384,), (256, 256, 384))),
+            (InceptionResNetV2BlockB, ((192,), (128, 160, 192), (1088,))),
+            (
+                InceptionResNetV2ReductionB,
+                ((256, 384), (256, 288), (256, 288, 320)),
+            ),
+            (InceptionResNetV2BlockC, ((192,), (192, 224, 256), (2080,))),
+        )
+    )
+    return [
+        conv(32, 3, 2, "valid", name="conv_1a"),
+        conv(32, 3, 1, "valid", name="conv_2a"),
+        conv(64, 3, name="conv_2b"),
+        pool(name="pool_3a"),
+        conv(80, 1, name="conv_3b"),
+        conv(192, 3, 1, "valid", name="conv_4a"),
+        pool(name="pool_5a"),
+        mixed_5b(name="mixed_5b"),
+        *_repeated(block_a, 10, 0.17, "block35"),
+        reduction_a(name="mixed_6a"),
+        *_repeated(block_b, 20, 0.1, "block17"),
+        reduction_b(name="mixed_7a"),
+        *_repeated(block_c, 9, 0.2, "block8"),
+        block_c(residual_scale=1.0, output_activation=None, name="block8_10"),
+        conv(1536, 1, name="conv_7b"),
+    ]
+
+
+def _repeated(block, times, scale, name):
+    return [
+        block(residual_scale=scale, name=f"{name}_{number}")
+        for number in range(1, times + 1)
+    ]

@@ -1,0 +1,138 @@
+"""Inception v4."""
+
+from functools import partial
+
+from keras_inception_layers.layers.inception_v4 import (
+    InceptionV4BlockA,
+    InceptionV4BlockB,
+    InceptionV4BlockC,
+    InceptionV4ReductionA,
+    InceptionV4ReductionB,
+    InceptionV4Stem,
+)
+from keras_inception_layers.models.network import (
+    IMAGENET_SHAPE,
+    average_top,
+    chosen_convention,
+    finish,
+    global_pooling,
+    image_input,
+)
+
+# Where the published implementations differ: the batch normalizations' scale
+# and epsilon, and the share of features dropped in training before the top.
+# keras.applications has no Inception v4.
+CONVENTIONS = {
+    "paper": {"scale": False, "epsilon": 1e-3, "dropout": 0.2},
+    "timm": {"scale": True, "epsilon": 1e-3, "dropout": 0.0},
+}
+
+
+def InceptionV4(
+    include_top=True,
+    weights=None,
+    input_tensor=None,
+    input_shape=IMAGENET_SHAPE,
+    pooling=None,
+    classes=1000,
+    classifier_activation="softmax",
+    name="inception_v4",
+    convention="paper",
+):
+    """Return Inception v4: a stem, and 4, 7 and 3 blocks, figure 9.
+
+    At the default shape it has 42,679,816 trainable parameters in the
+    convention `"timm"` and 42,648,360 without a scale. Features of a
+    backbone stand at `stem`, `block_a_4`, `block_b_7` and `block_c_3`, at
+    about 1/8, 1/8, 1/16 and 1/32 of the height and width.
+
+    Args:
+        include_top: whether global average pooling and the classifier
+            follow. Defaults to `True`.
+        weights: path of a `.weights.h5` or `.keras` file, or `None` for
+            random weights. Defaults to `None`.
+        input_tensor: a Keras tensor to start from, in place of
+            `input_shape`. Defaults to `None`.
+        input_shape: height, width and channels, in the order of
+            `keras.config.image_data_format()`; at least 75 x 75. Without the
+            top, height and width may be `None`. Defaults to
+            `(299, 299, 3)`.
+        pooling: without the top, the global pooling that follows: `"max"`,
+            `"avg"`, or `None` for the feature maps. Defaults to `None`.
+        classes: number of classes of the top. Defaults to `1000`.
+        classifier_activation: of the last layer; `None` gives logits.
+            Defaults to `"softmax"`.
+        name: name of the model. Defaults to `"inception_v4"`.
+        convention: whose details to follow. Both have an epsilon of 1e-3
+            and leave the border out of an average pooling; `"timm"` has a
+            scale in the batch normalizations; `"paper"` has none, and drops
+            0.2 of the features in training. Defaults to `"paper"`.
+
+    Returns:
+        A Functional `keras.Model`. Output shape: `(batch, classes)`;
+        without the top `(batch, 1536)`, or feature maps of about 1/32 of the
+        height and width.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+
+    >>> model = InceptionV4(
+    ...     include_top=False, input_shape=(75, 75, 3), pooling="avg"
+    ... )
+    >>> model.output_shape
+    (None, 1536)
+
+    Reference:
+        Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
+        Residual Connections on Learning", 2016, arXiv:1602.07261.
+    """
+    details = chosen_convention(convention, CONVENTIONS)
+    dropout = details.pop("dropout")
+    inputs = x = image_input(
+        input_tensor,
+        input_shape,
+        include_top=include_top,
+        minimum=75,
+        default=IMAGENET_SHAPE,
+    )
+    for layer in _layers(details):
+        x = layer(x)
+    if include_top:
+        outputs = average_top(x, classes, classifier_activation, dropout)
+    else:
+        outputs = global_pooling(x, pooling)
+    return finish(inputs, outputs, name, weights)
+
+
+def _layers(options):
+    """Return the network's layers in order, from the image to the top."""
+    stem, block_a, reduction_a, block_b, reduction_b, block_c = (
+        partial(block, branch_filters, **options)
+        for block, branch_filters in (
+            (
+                InceptionV4Stem,
+                ((32, 32, 64), (96,), (64, 96), (64, 64, 64, 96), (192,)),
+            ),
+            (InceptionV4BlockA, ((96,), (64, 96), (64, 96, 96), (96,))),
+            (InceptionV4ReductionA, ((384,), (192, 224, 256))),
+            (
+                InceptionV4BlockB,
+                ((384,), (192, 224, 256), (192, 192, 224, 224, 256), (128,)),
+            ),
+            (InceptionV4ReductionB, ((192, 192), (256, 256, 320, 320))),
+            (
+                InceptionV4BlockC,
+                ((256,), (384, 256), (384, 448, 512, 256), (256,)),
+            ),
+        )
+    )
+    return [
+        stem(name="stem"),
+        *(block_a(name=f"block_a_{n}") for n in range(1, 5)),
+        reduction_a(name="reduction_a"),
+        *(block_b(name=f"block_b_{n}") for n in range(1, 8)),
+        reduction_b(name="reduction_b"),
+        *(block_c(name=f"block_c_{n}") for n in range(1, 4)),
+    ]
