@@ -48,28 +48,18 @@ def conv(filters, kernel_size, **own):
 
 def max_pool(pool_size, strides=1, padding="same"):
     """A max pooling, by default one that keeps height and width."""
-
-    def make(name, dtype, options):
-        return keras.layers.MaxPooling2D(
-            pool_size,
-            strides,
-            padding,
-            data_format=options["data_format"],
-            dtype=dtype,
-            name=name,
-        )
-
-    return Cell("pool", make)
+    return _pool(keras.layers.MaxPooling2D, pool_size, strides, padding)
 
 
 def avg_pool(pool_size, strides=1, padding="same"):
     """An average pooling; with `"same"` it leaves the border out."""
+    return _pool(keras.layers.AveragePooling2D, pool_size, strides, padding)
 
+
+def _pool(layer, *arguments):
     def make(name, dtype, options):
-        return keras.layers.AveragePooling2D(
-            pool_size,
-            strides,
-            padding,
+        return layer(
+            *arguments,
             data_format=options["data_format"],
             dtype=dtype,
             name=name,
