@@ -12,6 +12,7 @@ from keras_inception_layers import (
     InceptionBlock,
     InceptionV1Block,
     InceptionV2Block,
+    InceptionV3AuxiliaryClassifier,
     InceptionV3Block,
     InceptionV3BlockA,
     InceptionV3BlockB,
@@ -140,6 +141,9 @@ CASES = {
     ),
     "AuxiliaryClassifier": LayerCase(
         partial(AuxiliaryClassifier, 5), (2, 11, 14, 3), (2, 5), 6, 2
+    ),
+    "InceptionV3AuxiliaryClassifier": LayerCase(
+        partial(InceptionV3AuxiliaryClassifier, 5), (2, 17, 20, 3), (2, 5), 6, 4
     ),
 }
 
