@@ -8,6 +8,7 @@ from keras_inception_layers.folding import fold_batch_norm
 from keras_inception_layers.layers.auxiliary_classifier import (
     AUXILIARY_LOSS_WEIGHT,
     AuxiliaryClassifier,
+    InceptionV3AuxiliaryClassifier,
     drop_auxiliary,
 )
 from keras_inception_layers.layers.conv_bn import ConvBN
@@ -64,6 +65,7 @@ __all__ = [
     "InceptionV1Block",
     "InceptionV2Block",
     "InceptionV3",
+    "InceptionV3AuxiliaryClassifier",
     "InceptionV3Block",
     "InceptionV3BlockA",
     "InceptionV3BlockB",

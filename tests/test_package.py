@@ -25,6 +25,7 @@ PUBLIC_NAMES = [
     "InceptionV1Block",
     "InceptionV2Block",
     "InceptionV3",
+    "InceptionV3AuxiliaryClassifier",
     "InceptionV3Block",
     "InceptionV3BlockA",
     "InceptionV3BlockB",
@@ -63,6 +64,7 @@ def test_public_names():
     assert porting.__all__ == [
         "port_keras_applications_weights",
         "port_notebook_weights",
+        "port_torch_weights",
     ]
     for name in PUBLIC_NAMES:
         assert hasattr(keras_inception_layers, name)

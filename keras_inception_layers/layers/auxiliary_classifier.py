@@ -1,4 +1,4 @@
-"""The side head that gives a deep network's middle a loss of its own."""
+"""The side heads that give a deep network's middle a loss of its own."""
 
 import keras
 
@@ -15,8 +15,93 @@ AUXILIARY_LOSS_WEIGHT = 0.3
 """Weight of each side head's loss beside the main loss of 1.0, in training."""
 
 
+class SideHead(keras.layers.Layer):
+    """A chain of layers on a network's middle that ends in a classifier.
+
+    A subclass makes the layers, `predictions` the last, and names them in
+    their order (`layers`).
+
+    Args:
+        **kwargs: the arguments of `ConvBN` from `data_format` to
+            `bias_constraint`, and those of every Keras layer.
+    """
+
+    smallest = 1  # height and width
+    size_known = False  # whether both must be known
+
+    def __init__(self, **kwargs):
+        options = take_options(kwargs)
+        super().__init__(**kwargs)
+        self.options = options
+
+    @property
+    def layers(self):
+        """The children, in the order in which they are applied."""
+        raise NotImplementedError
+
+    def shared(self):
+        """Return the arguments that every child gets."""
+        return {"dtype": self.dtype_policy, "trainable": self.trainable}
+
+    def make_dense(self, units, activation, name):
+        """Return a dense layer with the options that apply to it."""
+        options = {
+            key: value
+            for key, value in self.options.items()
+            if key.startswith(("kernel_", "bias_"))
+        }
+        options = fresh_options({**options, "activation": activation})
+        return keras.layers.Dense(units, name=name, **options, **self.shared())
+
+    @property
+    def data_format(self):
+        """The order of the axes of an image."""
+        return self.pool.data_format
+
+    def build(self, input_shape):
+        """Build the children, once height and width are known to suffice."""
+        format_ = self.data_format
+        axes = slice(1, 3) if format_ == "channels_last" else slice(2, 4)
+        if len(input_shape) != 4 or any(
+            self.size_known if n is None else n < self.smallest
+            for n in input_shape[axes]
+        ):
+            known = "of known height and width, " if self.size_known else ""
+            raise ValueError(
+                f'"{self.name}" needs images {known}at least '
+                f"{self.smallest} x {self.smallest}. Received the {format_} "
+                f"input shape {tuple(input_shape)}"
+            )
+        for layer in self.layers:
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+
+    def call(self, inputs, training=None):
+        """Apply the head; Keras hands `training` to each child."""
+        x = inputs
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def compute_output_shape(self, input_shape):
+        """Return `(batch, classes)`."""
+        return (input_shape[0], self.predictions.units)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            **serialize_options(self.options),
+            "data_format": self.data_format,
+            "classes": self.predictions.units,
+            "classifier_activation": keras.activations.serialize(
+                self.predictions.activation
+            ),
+        }
+
+
 @register
-class AuxiliaryClassifier(keras.layers.Layer):
+class AuxiliaryClassifier(SideHead):
     """Average pooling, 1 x 1 convolution, two dense layers: a side head.
 
     Pooling of 5 x 5 by strides of 3, 128 filters of 1 x 1, a dense layer of
@@ -62,6 +147,9 @@ class AuxiliaryClassifier(keras.layers.Layer):
         arXiv:1409.4842.
     """
 
+    smallest = 5
+    size_known = True
+
     def __init__(
         self,
         classes,
@@ -71,40 +159,24 @@ class AuxiliaryClassifier(keras.layers.Layer):
         **kwargs,
     ):
         classes = check_positive_integer("classes", classes)
-        options = take_options(kwargs)
         super().__init__(**kwargs)
-        self.options = options
-        dense_options = {
-            name: value
-            for name, value in options.items()
-            if name.startswith(("kernel_", "bias_"))
-        }
-        activation = options["activation"]
-        shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
+        options, shared = self.options, self.shared()
+        data_format = options["data_format"]
         self.pool = keras.layers.AveragePooling2D(
-            5, 3, data_format=options["data_format"], name="pool", **shared
+            5, 3, data_format=data_format, name="pool", **shared
         )
         self.conv = ConvBN(
             128, 1, name="conv", **fresh_options(options), **shared
         )
         self.flatten = keras.layers.Flatten(
-            data_format=options["data_format"], name="flatten", **shared
+            data_format=data_format, name="flatten", **shared
         )
-        self.dense = keras.layers.Dense(
-            1024,
-            name="dense",
-            **fresh_options({**dense_options, "activation": activation}),
-            **shared,
-        )
+        self.dense = self.make_dense(1024, options["activation"], "dense")
         self.dropout = keras.layers.Dropout(
             dropout, seed=seed, name="dropout", **shared
         )
-        self.predictions = keras.layers.Dense(
-            classes,
-            activation=classifier_activation,
-            name="predictions",
-            **fresh_options(dense_options),
-            **shared,
+        self.predictions = self.make_dense(
+            classes, classifier_activation, "predictions"
         )
 
     @property
@@ -119,48 +191,97 @@ class AuxiliaryClassifier(keras.layers.Layer):
             self.predictions,
         ]
 
-    def build(self, input_shape):
-        """Build the children, once height and width are known to suffice."""
-        format_ = self.conv.data_format
-        size = (
-            input_shape[1:3]
-            if format_ == "channels_last"
-            else (input_shape[2:4])
-        )
-        if len(input_shape) != 4 or any(n is None or n < 5 for n in size):
-            raise ValueError(
-                f'"{self.name}" needs images of known height and width, at '
-                f"least 5 x 5. Received the {format_} input shape "
-                f"{tuple(input_shape)}"
-            )
-        for layer in self.layers:
-            layer.build(input_shape)
-            input_shape = layer.compute_output_shape(input_shape)
-
-    def call(self, inputs, training=None):
-        """Apply the head; Keras hands `training` to each child."""
-        x = inputs
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-    def compute_output_shape(self, input_shape):
-        """Return `(batch, classes)`."""
-        return (input_shape[0], self.predictions.units)
-
     def get_config(self):
         """Return the constructor's arguments."""
         return {
             **super().get_config(),
-            **serialize_options(self.options),
-            "data_format": self.conv.data_format,
-            "classes": self.predictions.units,
-            "classifier_activation": keras.activations.serialize(
-                self.predictions.activation
-            ),
             "dropout": self.dropout.rate,
             "seed": self.dropout.seed,
         }
+
+
+@register
+class InceptionV3AuxiliaryClassifier(SideHead):
+    """The side head of Inception v3, for the last block of 17 x 17.
+
+    Average pooling of 5 x 5 by strides of 3, 128 filters of 1 x 1, 768 of
+    5 x 5 without padding, the mean of what is left, and the classifier. At
+    17 x 17 one pixel is left.
+
+    Args:
+        classes: integer, the number of classes.
+        classifier_activation: of the last layer; `None` gives logits.
+            Defaults to `"softmax"`.
+        **kwargs: the arguments of `ConvBN` from `data_format` to
+            `bias_constraint`, for the convolutions and (all but those of the
+            batch normalization) the classifier, and those of every Keras
+            layer: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: feature maps of a network's middle.
+        training: whether batch statistics are used.
+
+    Input shape:
+        `(batch, height, width, channels)`, or
+        `(batch, channels, height, width)` with `"channels_first"`; at least
+        17 x 17.
+
+    Output shape:
+        `(batch, classes)`.
+
+    Raises:
+        ValueError: if an argument is out of its range; in `build`, if height
+            or width is smaller than 17.
+
+    Example:
+
+    >>> head = InceptionV3AuxiliaryClassifier(10)
+    >>> head(keras.Input((17, 17, 768))).shape
+    (None, 10)
+
+    Reference:
+        Szegedy et al., "Rethinking the Inception Architecture for Computer
+        Vision", 2015, arXiv:1512.00567.
+    """
+
+    smallest = 17
+
+    def __init__(self, classes, classifier_activation="softmax", **kwargs):
+        classes = check_positive_integer("classes", classes)
+        super().__init__(**kwargs)
+        options, shared = self.options, self.shared()
+        data_format = options["data_format"]
+        self.pool = keras.layers.AveragePooling2D(
+            5, 3, data_format=data_format, name="pool", **shared
+        )
+        self.conv_0 = ConvBN(
+            128, 1, name="conv_0", **fresh_options(options), **shared
+        )
+        self.conv_1 = ConvBN(
+            768,
+            5,
+            padding="valid",
+            name="conv_1",
+            **fresh_options(options),
+            **shared,
+        )
+        self.average = keras.layers.GlobalAveragePooling2D(
+            data_format=data_format, name="average", **shared
+        )
+        self.predictions = self.make_dense(
+            classes, classifier_activation, "predictions"
+        )
+
+    @property
+    def layers(self):
+        """The children, in the order in which they are applied."""
+        return [
+            self.pool,
+            self.conv_0,
+            self.conv_1,
+            self.average,
+            self.predictions,
+        ]
 
 
 def drop_auxiliary(model):
@@ -170,9 +291,9 @@ def drop_auxiliary(model):
         model: a Functional model. Its weights are shared, not copied.
 
     Returns:
-        A model of the same inputs and of all outputs that no
-        `AuxiliaryClassifier` computes; the model itself where there is no
-        such output to drop, or nothing else.
+        A model of the same inputs and of all outputs that no side head
+        computes; the model itself where there is no such output to drop, or
+        nothing else.
 
     Example:
 
@@ -186,7 +307,7 @@ def drop_auxiliary(model):
 
     def is_side(tensor):
         layer = tensor._keras_history.operation
-        return isinstance(layer, AuxiliaryClassifier)
+        return isinstance(layer, SideHead)
 
     side = [is_side(tensor) for tensor in model.outputs]
     if not any(side) or all(side):

@@ -5,6 +5,9 @@ from functools import partial
 
 import keras
 
+from keras_inception_layers.layers.auxiliary_classifier import (
+    InceptionV3AuxiliaryClassifier,
+)
 from keras_inception_layers.layers.conv_bn import (
     ConvBN,
     check_positive_integer,
@@ -18,6 +21,7 @@ from keras_inception_layers.layers.inception_v3_stages import (
     InceptionV3BlockE,
 )
 from keras_inception_layers.models.network import (
+    check_auxiliary,
     chosen,
     finish,
     global_pooling,
@@ -50,6 +54,8 @@ BLOCKS = (
     (InceptionV3BlockE, ((320,), (384, 384), (448, 384), (192,))),
     (InceptionV3BlockE, ((320,), (384, 384), (448, 384), (192,))),
 )
+# The block on whose output the side head stands.
+AUXILIARY = 7
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,7 @@ def InceptionV3(
     classifier_activation="softmax",
     name="inception_v3",
     convention="paper",
+    auxiliary=False,
 ):
     """Return Inception v3: 23,851,784 parameters at its defaults.
 
@@ -100,7 +107,8 @@ def InceptionV3(
             Defaults to `True`.
         weights: `"imagenet"` for those that `keras.applications` publishes
             (images scaled to between -1 and 1; three channels; the
-            convention `"paper"` or `"keras"`), the path of a `.weights.h5`
+            convention `"paper"` or `"keras"`; a side head stays random), the
+            path of a `.weights.h5`
             or `.keras` file, or `None` for random weights. Defaults to
             `None`.
         input_tensor: a Keras tensor to start from, in place of
@@ -118,6 +126,11 @@ def InceptionV3(
         convention: whose details: `"paper"` for the code of the paper's
             authors, `"keras"` for `keras.applications`, or `"torchvision"`.
             Defaults to `"paper"`.
+        auxiliary: whether to return a model for training with a side head
+            on `mixed_7`. Its outputs are a dictionary of `predictions` and
+            `auxiliary`; the paper's authors give the side head's loss the
+            weight 0.4. `drop_auxiliary` returns the model without it. Needs
+            the top and images of at least 299 x 299. Defaults to `False`.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`;
@@ -138,6 +151,7 @@ def InceptionV3(
         Szegedy et al., "Rethinking the Inception Architecture for Computer
         Vision", 2015, arXiv:1512.00567.
     """
+    check_auxiliary(auxiliary, include_top)
     details = chosen(CONVENTIONS, convention)
     batch_norm = {"scale": details.scale, "epsilon": details.epsilon}
     border = {"count_border": details.count_border}
@@ -145,7 +159,7 @@ def InceptionV3(
         input_tensor,
         input_shape,
         include_top=include_top,
-        minimum=75,
+        minimum=299 if auxiliary else 75,
         default=DEFAULT_SHAPE,
     )
     for layer_name, arguments in STEM:
@@ -153,9 +167,11 @@ def InceptionV3(
             x = ConvBN(*arguments, name=layer_name, **batch_norm)(x)
         else:
             x = keras.layers.MaxPooling2D(*arguments, name=layer_name)(x)
+    maps = []
     for number, (block, filters) in enumerate(BLOCKS):
         own = border if issubclass(block, AveragingBlock) else {}
         x = block(filters, name=f"mixed_{number}", **batch_norm, **own)(x)
+        maps.append(x)
     if include_top:
         classes = check_positive_integer("classes", classes)
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
@@ -165,6 +181,11 @@ def InceptionV3(
         )(x)
     else:
         outputs = global_pooling(x, pooling)
+    if auxiliary:
+        head = InceptionV3AuxiliaryClassifier(
+            classes, classifier_activation, name="auxiliary", **batch_norm
+        )
+        outputs = {"predictions": outputs, "auxiliary": head(maps[AUXILIARY])}
     published = partial(
         keras.applications.InceptionV3, include_top=include_top, classes=classes
     )

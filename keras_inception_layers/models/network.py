@@ -149,6 +149,15 @@ def chosen(conventions, convention):
     return conventions[convention]
 
 
+def check_auxiliary(auxiliary, include_top):
+    """Raise ValueError if side heads are asked for without the top."""
+    if auxiliary and not include_top:
+        raise ValueError(
+            "`auxiliary=True` adds side heads to the classifier and needs "
+            "include_top=True. Received: include_top=False"
+        )
+
+
 def finish(inputs, outputs, name, weights, published=None):
     """Return the model, with weights where they are asked for.
 

@@ -10,6 +10,7 @@ from keras_inception_layers.layers.inception_v1 import InceptionV1Block
 from keras_inception_layers.layers.inception_v3 import InceptionV3Block
 from keras_inception_layers.models.network import (
     DEFAULT_SHAPE,
+    check_auxiliary,
     dense_top,
     finish,
     global_pooling,
@@ -106,11 +107,7 @@ def VGG16Inception(
     >>> model.output_shape
     (None, 512)
     """
-    if auxiliary and not include_top:
-        raise ValueError(
-            "`auxiliary=True` adds side heads to the classifier and needs "
-            "include_top=True. Received: include_top=False"
-        )
+    check_auxiliary(auxiliary, include_top)
     inputs = x = image_input(
         input_tensor,
         input_shape,

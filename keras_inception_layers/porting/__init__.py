@@ -4,5 +4,10 @@ from keras_inception_layers.porting.keras_applications import (
     port_keras_applications_weights,
 )
 from keras_inception_layers.porting.notebook import port_notebook_weights
+from keras_inception_layers.porting.torch import port_torch_weights
 
-__all__ = ["port_keras_applications_weights", "port_notebook_weights"]
+__all__ = [
+    "port_keras_applications_weights",
+    "port_notebook_weights",
+    "port_torch_weights",
+]

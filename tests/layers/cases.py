@@ -18,6 +18,7 @@ from keras_inception_layers import (
     InceptionResNetV2ReductionB,
     InceptionV1Block,
     InceptionV2Block,
+    InceptionV3AuxiliaryClassifier,
     InceptionV3Block,
     InceptionV3BlockA,
     InceptionV3BlockB,
@@ -243,6 +244,9 @@ CASES = {
     ),
     "AuxiliaryClassifier": LayerCase(
         partial(AuxiliaryClassifier, 5), (2, 11, 14, 3), (2, 5), 6, 2
+    ),
+    "InceptionV3AuxiliaryClassifier": LayerCase(
+        partial(InceptionV3AuxiliaryClassifier, 5), (2, 17, 20, 3), (2, 5), 6, 4
     ),
 }
 

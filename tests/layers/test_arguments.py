@@ -12,6 +12,7 @@ from keras_inception_layers import (
     InceptionResNetV2BlockB,
     InceptionV1Block,
     InceptionV2Block,
+    InceptionV3AuxiliaryClassifier,
     InceptionV3Block,
     InceptionV3BlockA,
     InceptionV3BlockB,
@@ -85,9 +86,10 @@ RESIDUAL_ONLY = {
         ["unheard-of", keras.layers.PReLU(name="slopes")],
     ),
 }
+CLASSIFIER = "classifier_activation"
 HEAD_ONLY = {
     "classes": ([1, 1000], [0, -1, 2.5, True, None]),
-    "classifier_activation": ([None, "softmax"], ["unheard-of"]),
+    CLASSIFIER: ([None, "softmax"], ["unheard-of"]),
     "dropout": ([0, 0.5], [-0.1, 1.5]),
     "seed": ([None, 3], ["three"]),
 }
@@ -132,6 +134,14 @@ def every_row(right):
     )
     table += rows(
         AuxiliaryClassifier, {"classes": 5}, HEAD_ONLY, SHARED, right=right
+    )
+    own = {name: HEAD_ONLY[name] for name in ("classes", CLASSIFIER)}
+    table += rows(
+        InceptionV3AuxiliaryClassifier,
+        {"classes": 5},
+        own,
+        SHARED,
+        right=right,
     )
     return table
 
@@ -225,3 +235,14 @@ def test_auxiliary_classifier_refuses_a_shape(shape):
         refusal.value
     )
     AuxiliaryClassifier(5).build((None, 5, 5, 3))
+
+
+@pytest.mark.parametrize("shape", [(None, 16, 17, 3), (None, 17, 8, 3)])
+def test_auxiliary_classifier_of_v3_refuses_a_shape(shape):
+    with pytest.raises(ValueError) as refusal:
+        InceptionV3AuxiliaryClassifier(5).build(shape)
+    message = (
+        f"at least 17 x 17. Received the channels_last input shape {shape}"
+    )
+    assert message in str(refusal.value)
+    InceptionV3AuxiliaryClassifier(5).build((None, None, 17, 3))

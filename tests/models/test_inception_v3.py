@@ -157,6 +157,8 @@ def test_imagenet_weights_are_those_of_keras_applications(monkeypatch):
         ({"input_shape": (None, 75, 3)}, "known, since include_top=True"),
         ({"classes": 0}, "Received: classes=0"),
         ({"pooling": "sum", "include_top": False}, "pooling='sum'"),
+        ({"auxiliary": True}, r"at least 299.* \(75, 75, 3\)"),
+        ({"auxiliary": True, "include_top": False}, "needs include_top=True"),
         ({"weights": "imagenet", "classes": 7}, "should be 1000"),
         ({"weights": "no.h5"}, "\"imagenet\" or the path.*weights='no.h5'"),
         (

@@ -1,0 +1,39 @@
+"""Weights from their names: the same in any framework, without a file."""
+
+from zlib import crc32
+
+import numpy as np
+
+
+def seeded_tensor(name, shape):
+    """Return the tensor of that name, in torch's layout.
+
+    Small shifts and means let the signal through a deep network, and a large
+    classifier gives logits of the size that a trained one gives.
+    """
+    rng = np.random.default_rng(crc32(name.encode()))
+    if name.endswith("running_var"):
+        return rng.uniform(0.5, 2.0, shape).astype("float32")
+    value = rng.standard_normal(shape, dtype="float32")
+    if len(shape) > 1:
+        gain = 16 if name.endswith("fc.weight") else 1
+        return value * np.float32(gain * np.sqrt(2 / np.prod(shape[1:])))
+    if name.endswith("bn.weight"):
+        return 1 + np.float32(0.2) * value
+    return np.float32(0.05) * value
+
+
+def seeded_state(names, shapes):
+    """Return a state dict of seeded tensors."""
+    return {
+        name: seeded_tensor(name, tuple(shape))
+        for name, shape in zip(names, shapes, strict=True)
+    }
+
+
+def seeded_images(shape, seed=0):
+    """Return images in torch's order, smooth and in the range -1 to 1."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(-1, 1, (*shape[:2], 10, 10)).astype("float32")
+    grid = [np.arange(n) * 10 // n for n in shape[2:]]
+    return coarse[:, :, grid[0]][:, :, :, grid[1]]
