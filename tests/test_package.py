@@ -57,6 +57,7 @@ def test_public_names():
     assert porting.__all__ == [
         "port_keras_inception_resnet_v2",
         "port_notebook_weights",
+        "port_timm_weights",
     ]
     for name in PUBLIC_NAMES:
         assert hasattr(keras_inception_layers, name)

@@ -42,7 +42,7 @@ def InceptionV4(
     """Return Inception v4: a stem, and 4, 7 and 3 blocks, figure 9.
 
     At the default shape it has 42,679,816 trainable parameters in the
-    convention `"timm"` and 42,648,360 without a scale. Features of a
+    convention `"timm"` and 42,648,232 without a scale. Features of a
     backbone stand at `stem`, `block_a_4`, `block_b_7` and `block_c_3`, at
     about 1/8, 1/8, 1/16 and 1/32 of the height and width.
 
