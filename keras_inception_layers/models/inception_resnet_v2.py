@@ -16,22 +16,19 @@ from keras_inception_layers.layers.inception_resnet_v2 import (
 )
 from keras_inception_layers.models.network import (
     IMAGENET_SHAPE,
+    Convention,
     average_top,
-    chosen_convention,
+    chosen,
     finish,
     global_pooling,
     image_input,
 )
-from keras_inception_layers.porting.inception_resnet_v2 import (
-    port_keras_inception_resnet_v2,
-)
 
-# Where the published implementations differ: the batch normalizations' scale
-# and epsilon, and the share of features dropped in training before the top.
+# Where the published implementations differ.
 CONVENTIONS = {
-    "paper": {"scale": False, "epsilon": 1e-3, "dropout": 0.2},
-    "keras": {"scale": False, "epsilon": 1e-3, "dropout": 0.0},
-    "timm": {"scale": True, "epsilon": 1e-3, "dropout": 0.0},
+    "paper": Convention(False, False, 1e-3, dropout=0.2),
+    "keras": Convention(False, False, 1e-3, dropout=0.0),
+    "timm": Convention(False, True, 1e-3, dropout=0.0),
 }
 
 
@@ -96,8 +93,7 @@ def InceptionResNetV2(
         Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
         Residual Connections on Learning", 2016, arXiv:1602.07261.
     """
-    details = chosen_convention(convention, CONVENTIONS)
-    dropout = details.pop("dropout")
+    details = chosen(CONVENTIONS, convention)
     inputs = x = image_input(
         input_tensor,
         input_shape,
@@ -105,19 +101,20 @@ def InceptionResNetV2(
         minimum=75,
         default=IMAGENET_SHAPE,
     )
-    for layer in _layers(details):
+    for layer in _layers(details.batch_norm):
         x = layer(x)
     if include_top:
-        outputs = average_top(x, classes, classifier_activation, dropout)
+        outputs = average_top(
+            x, classes, classifier_activation, details.dropout
+        )
     else:
         outputs = global_pooling(x, pooling)
-    if weights != "imagenet":
-        return finish(inputs, outputs, name, weights)
-    source = keras.applications.InceptionResNetV2(
-        include_top, weights="imagenet", classes=classes
+    published = partial(
+        keras.applications.InceptionResNetV2,
+        include_top=include_top,
+        classes=classes,
     )
-    model = finish(inputs, outputs, name, None)
-    return port_keras_inception_resnet_v2(source, model)
+    return finish(inputs, outputs, name, weights, published)
 
 
 def _layers(options):

@@ -1,6 +1,5 @@
 """Inception v3, whole: a stem, eleven blocks, a classifier."""
 
-from dataclasses import dataclass
 from functools import partial
 
 import keras
@@ -10,7 +9,6 @@ from keras_inception_layers.layers.auxiliary_classifier import (
 )
 from keras_inception_layers.layers.conv_bn import (
     ConvBN,
-    check_positive_integer,
 )
 from keras_inception_layers.layers.inception_v3_stages import (
     AveragingBlock,
@@ -21,6 +19,9 @@ from keras_inception_layers.layers.inception_v3_stages import (
     InceptionV3BlockE,
 )
 from keras_inception_layers.models.network import (
+    IMAGENET_SHAPE,
+    Convention,
+    average_top,
     check_auxiliary,
     chosen,
     finish,
@@ -28,7 +29,6 @@ from keras_inception_layers.models.network import (
     image_input,
 )
 
-DEFAULT_SHAPE = (299, 299, 3)
 # Filters, kernel, strides and padding of a convolution; size and strides of
 # a max pooling.
 STEM = (
@@ -56,26 +56,7 @@ BLOCKS = (
 )
 # The block on whose output the side head stands.
 AUXILIARY = 7
-
-
-@dataclass(frozen=True)
-class Convention:
-    """What the published implementations of Inception v3 do differently.
-
-    Args:
-        count_border: whether zeros beyond the border count in the mean of an
-            average pooling.
-        scale: whether batch normalization learns a scale.
-        epsilon: what batch normalization adds to the variance.
-        dropout: fraction of the features dropped before the classifier.
-    """
-
-    count_border: bool
-    scale: bool
-    epsilon: float
-    dropout: float
-
-
+# Where the published implementations differ.
 CONVENTIONS = {
     "paper": Convention(False, False, 1e-3, dropout=0.2),
     "keras": Convention(False, False, 1e-3, dropout=0.0),
@@ -87,7 +68,7 @@ def InceptionV3(
     include_top=True,
     weights=None,
     input_tensor=None,
-    input_shape=DEFAULT_SHAPE,
+    input_shape=IMAGENET_SHAPE,
     pooling=None,
     classes=1000,
     classifier_activation="softmax",
@@ -108,9 +89,8 @@ def InceptionV3(
         weights: `"imagenet"` for those that `keras.applications` publishes
             (images scaled to between -1 and 1; three channels; the
             convention `"paper"` or `"keras"`; a side head stays random), the
-            path of a `.weights.h5`
-            or `.keras` file, or `None` for random weights. Defaults to
-            `None`.
+            path of a `.weights.h5` or `.keras` file, or `None` for random
+            weights. Defaults to `None`.
         input_tensor: a Keras tensor to start from, in place of
             `input_shape`. Defaults to `None`.
         input_shape: height, width and channels, in the order of
@@ -153,14 +133,14 @@ def InceptionV3(
     """
     check_auxiliary(auxiliary, include_top)
     details = chosen(CONVENTIONS, convention)
-    batch_norm = {"scale": details.scale, "epsilon": details.epsilon}
+    batch_norm = details.batch_norm
     border = {"count_border": details.count_border}
     inputs = x = image_input(
         input_tensor,
         input_shape,
         include_top=include_top,
         minimum=299 if auxiliary else 75,
-        default=DEFAULT_SHAPE,
+        default=IMAGENET_SHAPE,
     )
     for layer_name, arguments in STEM:
         if layer_name.startswith("conv"):
@@ -173,12 +153,9 @@ def InceptionV3(
         x = block(filters, name=f"mixed_{number}", **batch_norm, **own)(x)
         maps.append(x)
     if include_top:
-        classes = check_positive_integer("classes", classes)
-        x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-        x = keras.layers.Dropout(details.dropout, name="dropout")(x)
-        outputs = keras.layers.Dense(
-            classes, activation=classifier_activation, name="predictions"
-        )(x)
+        outputs = average_top(
+            x, classes, classifier_activation, details.dropout
+        )
     else:
         outputs = global_pooling(x, pooling)
     if auxiliary:

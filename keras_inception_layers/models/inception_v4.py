@@ -12,19 +12,19 @@ from keras_inception_layers.layers.inception_v4 import (
 )
 from keras_inception_layers.models.network import (
     IMAGENET_SHAPE,
+    Convention,
     average_top,
-    chosen_convention,
+    chosen,
     finish,
     global_pooling,
     image_input,
 )
 
-# Where the published implementations differ: the batch normalizations' scale
-# and epsilon, and the share of features dropped in training before the top.
-# keras.applications has no Inception v4.
+# Where the published implementations differ; `keras.applications` has
+# no Inception v4.
 CONVENTIONS = {
-    "paper": {"scale": False, "epsilon": 1e-3, "dropout": 0.2},
-    "timm": {"scale": True, "epsilon": 1e-3, "dropout": 0.0},
+    "paper": Convention(False, False, 1e-3, dropout=0.2),
+    "timm": Convention(False, True, 1e-3, dropout=0.0),
 }
 
 
@@ -42,7 +42,7 @@ def InceptionV4(
     """Return Inception v4: a stem, and 4, 7 and 3 blocks, figure 9.
 
     At the default shape it has 42,679,816 trainable parameters in the
-    convention `"timm"` and 42,648,360 without a scale. Features of a
+    convention `"timm"` and 42,648,232 without a scale. Features of a
     backbone stand at `stem`, `block_a_4`, `block_b_7` and `block_c_3`, at
     about 1/8, 1/8, 1/16 and 1/32 of the height and width.
 
@@ -88,8 +88,7 @@ def InceptionV4(
         Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
         Residual Connections on Learning", 2016, arXiv:1602.07261.
     """
-    details = chosen_convention(convention, CONVENTIONS)
-    dropout = details.pop("dropout")
+    details = chosen(CONVENTIONS, convention)
     inputs = x = image_input(
         input_tensor,
         input_shape,
@@ -97,10 +96,12 @@ def InceptionV4(
         minimum=75,
         default=IMAGENET_SHAPE,
     )
-    for layer in _layers(details):
+    for layer in _layers(details.batch_norm):
         x = layer(x)
     if include_top:
-        outputs = average_top(x, classes, classifier_activation, dropout)
+        outputs = average_top(
+            x, classes, classifier_activation, details.dropout
+        )
     else:
         outputs = global_pooling(x, pooling)
     return finish(inputs, outputs, name, weights)

@@ -1,5 +1,6 @@
 """What every network shares: the entrance, the top and the weights."""
 
+from dataclasses import dataclass
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
@@ -14,6 +15,29 @@ from keras_inception_layers.porting.keras_applications import (
 
 DEFAULT_SHAPE = (224, 224, 1)
 IMAGENET_SHAPE = (299, 299, 3)
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What the published implementations of a network do differently.
+
+    Args:
+        count_border: whether zeros beyond the border count in the mean of an
+            average pooling.
+        scale: whether batch normalization learns a scale.
+        epsilon: what batch normalization adds to the variance.
+        dropout: fraction of the features dropped before the classifier.
+    """
+
+    count_border: bool
+    scale: bool
+    epsilon: float
+    dropout: float
+
+    @property
+    def batch_norm(self):
+        """The options of every batch normalization."""
+        return {"scale": self.scale, "epsilon": self.epsilon}
 
 
 def image_input(
@@ -101,20 +125,6 @@ def average_top(x, classes, classifier_activation, dropout):
     return keras.layers.Dense(
         classes, activation=classifier_activation, name="predictions"
     )(x)
-
-
-def chosen_convention(convention, conventions):
-    """Return a copy of one row of a network's table of conventions.
-
-    Raises:
-        ValueError: if there is no such row.
-    """
-    if convention not in conventions:
-        raise ValueError(
-            f"`convention` must be one of {', '.join(map(repr, conventions))}"
-            f". Received: convention={convention!r}"
-        )
-    return dict(conventions[convention])
 
 
 def global_pooling(x, pooling):

@@ -10,7 +10,8 @@ from keras_inception_layers.porting.leaves import leaves, shapes
 def port_keras_applications_weights(source, target):
     """Copy the weights of a network of `keras.applications` into ours.
 
-    For every network that stands in both: `VGG16` and `InceptionV3`.
+    For every network that stands in both: `VGG16`, `InceptionV3` and
+    `InceptionResNetV2`.
     `keras.applications` numbers its layers by what the process built before
     (`conv2d_37`), so layers are paired by their place: both graphs are
     walked from input to output, one branch after the other in the order in

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_inception_layers.layers.conv_bn import ConvBN
+
 
 def leaves(layer):
     """Return the innermost layers that have weights, in order.
@@ -43,3 +45,12 @@ def in_order(model):
 def shapes(layer):
     """Return the shape of each weight by its name."""
     return {weight.name: tuple(weight.shape) for weight in layer.weights}
+
+
+def convolutions(layer):
+    """Yield each `ConvBN` of a layer, branch by branch."""
+    if isinstance(layer, ConvBN):
+        yield layer
+    else:
+        for child in getattr(layer, "layers", ()):
+            yield from convolutions(child)

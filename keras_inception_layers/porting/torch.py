@@ -1,4 +1,4 @@
-"""The weights of torchvision's networks, from plain arrays."""
+"""The weights of torchvision's and timm's networks, from plain arrays."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -17,6 +17,7 @@ from keras_inception_layers.layers.inception_v3_stages import (
     InceptionV3BlockD,
     InceptionV3BlockE,
 )
+from keras_inception_layers.porting import timm
 
 # A line a network: what torch calls each of our layers.
 NETWORKS = {
@@ -84,17 +85,20 @@ IGNORED = "num_batches_tracked"
 
 
 def port_torch_weights(state_dict, target):
-    """Copy the weights of a network of torchvision into ours.
+    """Copy the weights of a network of torchvision or timm into ours.
 
-    For torchvision's `inception_v3`. torch itself is not needed. Everything
-    is checked before the first weight is assigned.
+    For torchvision's `inception_v3` and timm's `inception_v4` and
+    `inception_resnet_v2`. torch itself is not needed. Everything is checked
+    before the first weight is assigned.
 
     Args:
         state_dict: a mapping from torch's names to arrays, or the path of a
             `.safetensors` file, which is read with the safetensors library.
             The counters `num_batches_tracked` are ignored.
-        target: an `InceptionV3` of `convention="torchvision"`, with the same
-            channels, `classes` and `auxiliary`: torchvision's published
+        target: an `InceptionV3` of `convention="torchvision"`, or an
+            `InceptionV4` or `InceptionResNetV2` of `convention="timm"`, with
+            the same channels, `classes`, `include_top` and `auxiliary`:
+            torchvision's published
             weights hold a side head (`AuxLogits`), which `drop_auxiliary`
             drops afterwards.
 
@@ -139,8 +143,8 @@ def port_torch_weights(state_dict, target):
             raise ValueError(
                 f'"{name}" has no place in `target`. Expected only the '
                 "tensors of what `target` holds: build it with "
-                'convention="torchvision" and the include_top and auxiliary '
-                "that `state_dict` has, or leave the tensor out."
+                "the convention, include_top and auxiliary that `state_dict` "
+                "has, or leave the tensor out."
             )
     for name, variable in places.items():
         variable.assign(values[name])
@@ -171,6 +175,13 @@ def _places(target):
         raise ValueError(
             f"`target` must be a Keras model. Received: target={target!r}"
         )
+    named = timm.modules(target)
+    if named:
+        return {
+            place: variable
+            for name, layer in named
+            for place, variable in _variables(layer, name)
+        }
     layers = {layer.name: layer for layer in target.layers if layer.weights}
     for names in NETWORKS.values():
         if set(layers) <= set(names):
@@ -180,8 +191,8 @@ def _places(target):
                 for place, variable in _variables(layer, names[name])
             }
     raise ValueError(
-        f"`target` must be one of {', '.join(NETWORKS)}. Received the model "
-        f'"{target.name}" with the layers {list(layers)}'
+        "`target` must be an InceptionV3, InceptionV4 or InceptionResNetV2. "
+        f'Received the model "{target.name}" with the layers {list(layers)}'
     )
 
 
@@ -196,7 +207,8 @@ def _variables(layer, prefix):
             yield f"{prefix}.{WEIGHTS[variable.name]}", variable
         return
     for name, part in parts.items():
-        yield from _variables(part, f"{prefix}.{name}")
+        if part is not None:
+            yield from _variables(part, f"{prefix}.{name}")
 
 
 def _units(layer):

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from keras_inception_layers import InceptionResNetV2, fold_batch_norm
-from keras_inception_layers.porting import port_keras_inception_resnet_v2
+from keras_inception_layers.porting import port_keras_applications_weights
 from tests.numeric import perturb, random_images, randomize, relative_error
 
-# Measured: 0 (the same operations in the same order).
+# Of the largest output. Measured: 0, the same operations in the same order.
 TOLERANCE = 1e-5
-# Measured: 2.3e-6.
+# Measured: 2.7e-6.
 FOLDED_TOLERANCE = 1e-5
 SMALL = {"include_top": False, "input_shape": (75, 75, 3)}
 reference = keras.applications.InceptionResNetV2
@@ -46,11 +46,11 @@ def test_parameters_at_full_size():
 def test_equals_keras_applications(options):
     theirs = randomize(reference(weights=None, **options))
     ours = InceptionResNetV2(**options, convention="keras")
-    assert port_keras_inception_resnet_v2(theirs, ours) is ours
+    assert port_keras_applications_weights(theirs, ours) is ours
     images = random_images((1, *options["input_shape"]))
     expected = theirs(images)
     assert relative_error(ours(images), expected) < TOLERANCE
-    perturb(ours.get_layer("block17_3").weights[-1])
+    perturb(ours.get_layer("mixed_6a").weights[0])
     assert relative_error(ours(images), expected) > TOLERANCE
 
 

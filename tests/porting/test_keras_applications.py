@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_inception_layers import VGG16, InceptionV3
+from keras_inception_layers import VGG16, InceptionResNetV2, InceptionV3
 from keras_inception_layers.porting import port_keras_applications_weights
 from tests.numeric import perturb, random_images, randomize, relative_error
 
@@ -12,6 +12,11 @@ from tests.numeric import perturb, random_images, randomize, relative_error
 NETWORKS = {
     "vgg16": (VGG16, keras.applications.VGG16, 32),
     "inception_v3": (InceptionV3, keras.applications.InceptionV3, 75),
+    "inception_resnet_v2": (
+        InceptionResNetV2,
+        keras.applications.InceptionResNetV2,
+        75,
+    ),
 }
 every_network = pytest.mark.parametrize("name", NETWORKS)
 TOLERANCE = 1e-5

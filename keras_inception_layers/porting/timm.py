@@ -1,0 +1,104 @@
+"""What timm calls the layers of Inception v4 and Inception-ResNet v2."""
+
+import keras
+
+from keras_inception_layers.layers.conv_bn import ConvBN
+from keras_inception_layers.layers.inception_block import InceptionBlock
+from keras_inception_layers.layers.inception_v4 import (
+    InceptionV4BlockC,
+    InceptionV4Stem,
+)
+from keras_inception_layers.layers.residual_block import ResidualBlock
+from keras_inception_layers.porting.leaves import convolutions
+
+# The modules behind the layers of Inception-ResNet v2.
+MODULES = {
+    **{f"block35_{n + 1}": f"repeat.{n}" for n in range(10)},
+    **{f"block17_{n + 1}": f"repeat_1.{n}" for n in range(20)},
+    **{f"block8_{n + 1}": f"repeat_2.{n}" for n in range(9)},
+    "block8_10": "block8",
+}
+# The convolutions of Inception v4's blocks that follow no rule, in order.
+STEM = (
+    "features.0",
+    "features.1",
+    "features.2",
+    "features.3.conv",
+    "features.4.branch0.0",
+    "features.4.branch0.1",
+    "features.4.branch1.0",
+    "features.4.branch1.1",
+    "features.4.branch1.2",
+    "features.4.branch1.3",
+    "features.5.conv",
+)
+BLOCK_C = (
+    "branch0",
+    "branch1_0",
+    "branch1_1a",
+    "branch1_1b",
+    "branch2_0",
+    "branch2_1",
+    "branch2_2",
+    "branch2_3a",
+    "branch2_3b",
+    "branch3.1",
+)
+AFTER_STEM = 6
+
+
+def modules(target):
+    """Return pairs of a module's name in timm and our layer.
+
+    None if `target` is neither an `InceptionV4` nor an `InceptionResNetV2`.
+    """
+    if any(isinstance(x, InceptionV4Stem) for x in target.layers):
+        return _inception_v4(target)
+    if any(isinstance(x, ResidualBlock) for x in target.layers):
+        return _inception_resnet_v2(target)
+    return None
+
+
+def _inception_v4(target):
+    """Yield the name of each module, and our layer."""
+    blocks = [x for x in target.layers if isinstance(x, InceptionBlock)]
+    for number, block in enumerate(blocks, start=AFTER_STEM - 1):
+        prefix = f"features.{number}"
+        if isinstance(block, InceptionV4Stem):
+            yield from zip(STEM, convolutions(block), strict=True)
+        elif isinstance(block, InceptionV4BlockC):
+            names = [f"{prefix}.{name}" for name in BLOCK_C]
+            yield from zip(names, convolutions(block), strict=True)
+        else:
+            yield from _branches(prefix, block)
+    yield from _classifier("last_linear", target)
+
+
+def _inception_resnet_v2(target):
+    """Yield the name of each module, and our layer."""
+    for layer in target.layers:
+        if isinstance(layer, ConvBN):
+            yield layer.name.replace("conv_", "conv2d_"), layer
+        elif isinstance(layer, ResidualBlock):
+            prefix = MODULES[layer.name]
+            [[joined, projection]] = layer.branches
+            yield from _branches(prefix, joined)
+            yield f"{prefix}.conv2d", projection.conv
+        elif isinstance(layer, InceptionBlock):
+            yield from _branches(layer.name, layer)
+    yield from _classifier("classif", target)
+
+
+def _branches(prefix, block):
+    """Yield the convolutions of a block; a branch of one has no number."""
+    for number, branch in enumerate(block.branches):
+        for place, layer in enumerate(branch):
+            if isinstance(layer, ConvBN):
+                suffix = f".{place}" if len(branch) > 1 else ""
+                yield f"{prefix}.branch{number}{suffix}", layer
+
+
+def _classifier(name, target):
+    for layer in target.layers:
+        if isinstance(layer, keras.layers.Dense):
+            yield name, layer

@@ -1,0 +1,43 @@
+"""Inception v4: its size, its features and its folded copy.
+
+Its numbers are held to those of timm in tests/porting/test_timm.py.
+"""
+
+import numpy as np
+
+from keras_inception_layers import InceptionV4, fold_batch_norm
+from tests.numeric import perturb, random_images, randomize, relative_error
+
+# Of the largest output. Measured: 7.8e-7.
+FOLDED_TOLERANCE = 1e-5
+SMALL = {"include_top": False, "input_shape": (75, 75, 3)}
+
+
+def test_parameters_at_full_size():
+    for convention, expected in (("timm", 42_679_816), ("paper", 42_648_232)):
+        model = InceptionV4(convention=convention)
+        trainable = sum(np.prod(w.shape) for w in model.trainable_weights)
+        assert trainable == expected
+
+
+def test_folded_copy_equals_the_model():
+    model = randomize(InceptionV4(**SMALL, convention="timm"))
+    copy = fold_batch_norm(model)
+    assert not [w for w in copy.weights if w.name.startswith("moving_")]
+    images = random_images((2, 75, 75, 3))
+    expected = model(images)
+    assert relative_error(copy(images), expected) < FOLDED_TOLERANCE
+    perturb(copy.get_layer("block_c_3").weights[-1])
+    assert relative_error(copy(images), expected) > FOLDED_TOLERANCE
+
+
+def test_features_by_name():
+    model = InceptionV4(False, input_shape=(299, 299, 3))
+    names = ["stem", "block_a_4", "block_b_7", "block_c_3"]
+    shapes = [model.get_layer(name).output.shape[1:] for name in names]
+    assert shapes == [
+        (35, 35, 384),
+        (35, 35, 384),
+        (17, 17, 1024),
+        (8, 8, 1536),
+    ]
