@@ -30,7 +30,7 @@ np.savez(f"{folder}/state.npz", *state)
 
 def every_layer_model():
     """Return a model with an output behind each of the table's layers."""
-    inputs = keras.Input((17, 20, 3))
+    inputs = keras.Input((27, 30, 3))
     outputs = [case.make()(inputs) for case in CASES.values()]
     model = keras.Model(inputs, outputs)
     assert set(registered_layers()) <= {type(x).__name__ for x in model.layers}
