@@ -52,9 +52,9 @@ def test_conventions(network):
             if isinstance(layer, keras.layers.BatchNormalization)
         ]
         found = {(norm.scale, norm.epsilon) for norm in norms}
-        assert found == {(expected["scale"], expected["epsilon"])}
+        assert found == {(expected.scale, expected.epsilon)}
         dropped = [x for x in model.layers if x.name == "dropout"]
-        assert bool(dropped) == bool(expected["dropout"])
+        assert bool(dropped) == bool(expected.dropout)
 
 
 @every_network

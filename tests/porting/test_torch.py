@@ -169,7 +169,7 @@ REFUSED_TARGETS = {
     ),
     "another network": (
         lambda: VGG16Inception(include_top=False, input_shape=(32, 32, 1)),
-        "must be one of InceptionV3.*block_3_1",
+        "must be an InceptionV3.*block_3_1",
     ),
     "a layer": (lambda: keras.layers.Dense(3), "target=<Dense"),
 }
