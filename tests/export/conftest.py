@@ -7,6 +7,7 @@ import pytest
 
 from keras_inception_export import export_model
 from keras_inception_layers import VGG16Inception
+from tests.export.format_cases import small_model
 from tests.numeric import random_images, randomize
 
 
@@ -37,3 +38,11 @@ def published(hybrid, samples, tmp_path_factory):
 def bundle(published, tmp_path):
     """A copy of the bundle, to be changed."""
     return shutil.copytree(published, tmp_path / "bundle")
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory):
+    """A small classifier in a `.keras` file."""
+    path = tmp_path_factory.mktemp("saved") / "small.keras"
+    small_model().save(path)
+    return path

@@ -5,6 +5,8 @@ import numpy as np
 from keras import layers
 
 from keras_inception_export.twin import InferenceTwin
+from keras_inception_layers import InceptionV1Block
+from tests.numeric import randomize
 
 
 def _settle(model):
@@ -134,3 +136,17 @@ def perturb(twin):
     """Change the weights a little: no artifact may equal the twin any more."""
     for weight in twin.model.trainable_weights:
         weight.assign(weight * 1.001)
+
+
+def small_model(**kwargs):
+    """Return a classifier of one block, to export from end to end."""
+    model = keras.Sequential(
+        [
+            keras.Input((12, 12, 3), name="image"),
+            InceptionV1Block(((4,), (3, 5), (2, 4), (3,)), **kwargs),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(4, activation="softmax", name="kind"),
+        ],
+        name="small",
+    )
+    return randomize(model)

@@ -13,32 +13,14 @@ import pytest
 from keras import layers
 from PIL import Image
 
-import keras_inception_layers as plugin
 from keras_inception_export.cli import main
-from tests.numeric import random_images, randomize
+from tests.numeric import random_images
 
-FILTERS = ((4,), (3, 5), (2, 4), (3,))
 COMMANDS = (
     [sys.executable, "-m", "keras_inception_export"],
     [sys.executable, "export"],
     [shutil.which("keras-inception", path=os.path.dirname(sys.executable))],
 )
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    model = keras.Sequential(
-        [
-            keras.Input((12, 12, 3), name="image"),
-            plugin.InceptionV1Block(FILTERS),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(4, activation="softmax", name="kind"),
-        ],
-        name="small",
-    )
-    path = tmp_path_factory.mktemp("saved") / "small.keras"
-    randomize(model).save(path)
-    return path
 
 
 def run(command, *words, **kwargs):

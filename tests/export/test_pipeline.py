@@ -12,8 +12,6 @@ from keras import layers
 
 import keras_inception_layers as plugin
 from keras_inception_export import (
-    ArtifactError,
-    ConversionError,
     RequestError,
     elsewhere,
     export_model,
@@ -21,10 +19,10 @@ from keras_inception_export import (
     verify,
 )
 from keras_inception_export.formats import FILES
-from tests.export.format_cases import CASES, twin_of
+from tests.export.format_cases import CASES, small_model, twin_of
+from tests.layers.cases import CASES as LAYER_CASES
 from tests.numeric import random_images, randomize, settle_statistics
 
-FILTERS = ((4,), (3, 5), (2, 4), (3,))
 REPORT_KEYS = ["model", "versions", "probes", "artifacts", "passed"]
 ARTIFACT_KEYS = [
     "format",
@@ -37,19 +35,6 @@ ARTIFACT_KEYS = [
     "parity",
     "passed",
 ]
-
-
-def small_model(**kwargs):
-    model = keras.Sequential(
-        [
-            keras.Input((12, 12, 3), name="image"),
-            plugin.InceptionV1Block(FILTERS, **kwargs),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(4, activation="softmax", name="kind"),
-        ],
-        name="small",
-    )
-    return randomize(model)
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -90,18 +75,18 @@ def with_side_heads():
     )
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    path = tmp_path_factory.mktemp("saved") / "small.keras"
-    small_model().save(path)
-    return path
-
-
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_every_kind_of_model_is_proven(case, tmp_path):
     report = export_model(twin_of(case).model, tmp_path / "out")
     assert [a["passed"] for a in report["artifacts"]] == [True] * 3
     assert all(proof.passed for proof in verify(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("case", LAYER_CASES.values(), ids=LAYER_CASES)
+def test_every_registered_layer_is_proven(case, tmp_path):
+    image = keras.Input(case.images[1:], name="image")
+    model = randomize(keras.Model(image, case.make()(image)))
+    assert export_model(model, tmp_path / "out")["passed"]
 
 
 @pytest.mark.parametrize(
@@ -245,13 +230,6 @@ def test_static_batch(tmp_path):
     np.testing.assert_allclose(results[0], results[2], atol=1e-6)
 
 
-def test_fixed_batch_of_the_model_is_not_overruled(tmp_path):
-    image = keras.Input(batch_shape=(2, 8, 8, 3))
-    model = keras.Model(image, layers.Conv2D(2, 3)(image))
-    with pytest.raises(RequestError, match="fixed batch size 2"):
-        export_model(model, tmp_path / "out", batch_size=4)
-
-
 def test_own_samples_are_the_probes(saved, tmp_path):
     images = random_images((4, 12, 12, 3))
     export_model(saved, tmp_path / "out", samples=images, formats=["onnx"])
@@ -259,110 +237,6 @@ def test_own_samples_are_the_probes(saved, tmp_path):
         np.testing.assert_array_equal(probes["input/0/image"], images[:1])
         np.testing.assert_array_equal(probes["input/1/image"], images[1:4])
         assert len(probes["input/2/image"]) == 7
-
-
-def refused_lambda():
-    image = keras.Input((4,))
-    return keras.Model(image, layers.Lambda(lambda x: x * 2, name="hm")(image))
-
-
-def refused_unbuilt():
-    return keras.Sequential([layers.Dense(3)], name="young")
-
-
-def refused_name():
-    image = keras.Input((4,), name="in")
-    return keras.Model(image, layers.Dense(2)(image))
-
-
-def refused_layer_name():
-    image = keras.Input((4,))
-    return keras.Model(image, layers.Dense(2, name="two words")(image))
-
-
-def refused_same_name():
-    x = keras.Input((4,), name="x")
-    return keras.Model({"x": x}, {"x": layers.Dense(2)(x)})
-
-
-def refused_string():
-    words = keras.Input((1,), dtype="string", name="words")
-    lookup = layers.StringLookup(vocabulary=["a", "b"], name="lookup")
-    return keras.Model(words, lookup(words))
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    (
-        (refused_lambda, '"hm" is a Lambda'),
-        (refused_unbuilt, '"young" is not built'),
-        (refused_name, 'input name "in" cannot be used'),
-        (refused_layer_name, 'layer name "two words" cannot be a scope'),
-        (refused_same_name, '"x" names both an input and an output'),
-        (refused_string, '"words" is of dtype string'),
-    ),
-)
-def test_what_cannot_be_exported_is_refused(make, words, tmp_path):
-    with pytest.raises(RequestError, match=words):
-        export_model(make(), tmp_path / "out")
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_a_format_lacks_is_refused_with_the_layer(tmp_path):
-    volume = keras.Input((4, 4, 4, 2))
-    x = layers.Conv3D(2, 1, name="fine")(volume)
-    x = layers.AveragePooling3D(2, name="shrink")(x)
-    model = randomize(keras.Model(volume, layers.Flatten()(x)))
-    with pytest.raises(ConversionError, match="'shrink'"):
-        export_model(model, tmp_path / "out", formats=["tflite"])
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_dead_model_proves_nothing(tmp_path):
-    model = small_model()
-    for weight in model.weights:
-        weight.assign(np.zeros(weight.shape))
-    with pytest.raises(ArtifactError, match='"kind" hardly depends'):
-        export_model(model, tmp_path / "out")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_failed_export_leaves_the_old_bundle(saved, tmp_path):
-    out = tmp_path / "out"
-    export_model(saved, out, formats=["onnx"])
-    before = {p: p.read_bytes() for p in out.iterdir()}
-    dead = small_model()
-    for weight in dead.weights:
-        weight.assign(np.zeros(weight.shape))
-    with pytest.raises(ArtifactError):
-        export_model(dead, out, overwrite=True)
-    with pytest.raises(RequestError, match="exists already"):
-        export_model(saved, out)
-    assert {p: p.read_bytes() for p in out.iterdir()} == before
-    assert [p.name for p in tmp_path.iterdir()] == ["out"]
-    report = export_model(saved, out, formats=["tflite"], overwrite=True)
-    assert [a["format"] for a in report["artifacts"]] == ["tflite"]
-    assert not (out / "model.onnx").exists()
-
-
-def test_overwrite_spares_what_is_no_bundle(saved, tmp_path):
-    (tmp_path / "thesis.txt").write_text("all my work")
-    with pytest.raises(RequestError, match="is not a bundle"):
-        export_model(saved, tmp_path, overwrite=True)
-    assert (tmp_path / "thesis.txt").read_text() == "all my work"
-
-
-def test_full_disk_leaves_nothing(saved, tmp_path, monkeypatch):
-    def no_space(twin, path, *, opset):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    from keras_inception_export.formats import onnx
-
-    monkeypatch.setattr(onnx, "write", no_space)
-    with pytest.raises(RequestError, match="No space left on device"):
-        export_model(saved, tmp_path / "out", formats=["onnx"])
-    assert not list(tmp_path.iterdir())
 
 
 def test_other_backends_export_in_a_process_of_their_own(tmp_path):
