@@ -76,7 +76,7 @@ def test_saved_and_loaded_networks_are_the_same(network, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"convention": "torch"}, "one of 'paper'.*convention='torch'"),
+        ({"convention": "torch"}, 'one of "paper".*convention=.torch.'),
         ({"input_shape": (74, 75, 3)}, r"at least 75.* \(74, 75, 3\)"),
         ({"pooling": "sum"}, "Received: pooling='sum'"),
         ({"include_top": True, "classes": 0}, "Received: classes=0"),
