@@ -65,10 +65,11 @@ def run(size, route, cap_gb):
         while process.poll() is None:
             if resident(process.pid) > cap_gb * 1e9:
                 process.kill()
+                return None
             time.sleep(0.05)
         output = process.stdout.read()
     if process.returncode:
-        return None
+        raise RuntimeError(f"{' '.join(route)} failed for {size}")
     return json.loads(output.splitlines()[-1])
 
 
@@ -90,13 +91,17 @@ def summary(rounds):
 def measure(size, kind, by):
     """Build the hybrid, write one artifact, and say what that took."""
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # its allocator keeps memory
+    import numpy as np
+
     from keras_inception_export import prepare
     from keras_inception_layers import VGG16Inception
 
     model = VGG16Inception(include_top=SIZES[size])
+    model(np.zeros((1, *model.input_shape[1:]), "float32"))  # Keras asks it
     name = ROUTES[kind, by]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"model.{name}"
+        suffix = {"litert": "tflite"}.get(name, name)
+        path = Path(folder) / f"model.{suffix}"
         if by == "ours":
             from keras_inception_export.formats import format_module
 

@@ -57,6 +57,7 @@ def main():
 
 def make_runners(folder, threads):
     """Export the model both ways; return a function an artifact."""
+    import numpy as np
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -67,6 +68,9 @@ def make_runners(folder, threads):
     model = VGG16Inception(include_top=False)
     twin = prepare.inference_twin(prepare.functional(model), None)
     runners = {"Keras": model.predict_on_batch}
+    model(
+        np.zeros((1, 224, 224, 1), "float32")
+    )  # Keras exports what was called
     for name, file in FILES.items():
         module = format_module(name)
         module.write(twin, folder / file, opset=18)
@@ -74,10 +78,11 @@ def make_runners(folder, threads):
         runner = module.open_runner(folder / file, **own)
         runners[f"{name}, ours"] = lambda x, r=runner: r.run({"image": x})
     for kind in ("tf_saved_model", "litert", "onnx"):
-        model.export(folder / f"keras.{kind}", format=kind, verbose=False)
+        path = folder / f"keras.{kind}".replace("litert", "tflite")
+        model.export(path, format=kind, verbose=False)
     served = tf.saved_model.load(folder / "keras.tf_saved_model")
     runners["saved_model, Keras's"] = lambda x: served.serve(x).numpy()
-    runners["tflite, Keras's"] = litert(folder / "keras.litert", threads)
+    runners["tflite, Keras's"] = litert(folder / "keras.tflite", threads)
     runners["onnx, Keras's"] = ort(folder / "keras.onnx", threads)
     return runners
 
