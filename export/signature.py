@@ -11,19 +11,55 @@ from keras_inception_export.errors import RequestError
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One named input or output; an unknown axis of `shape` is None."""
+    """One named input or output; an unknown axis of `shape` is None.
+
+    A quantized tensor stands for the real values
+    `scale * (integer - zero_point)`.
+
+    Args:
+        name: name of the tensor.
+        shape: sizes of its axes.
+        dtype: its numpy dtype.
+        scale: the step of a quantized tensor; `None` if it is not quantized.
+        zero_point: the integer that stands for 0.
+    """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+    scale: float | None = None
+    zero_point: int = 0
 
     def as_json(self) -> dict:
         """Return the spec as the plain dictionary that reports hold."""
-        return {
+        facts = {
             "name": self.name,
             "shape": list(self.shape),
             "dtype": self.dtype,
         }
+        if self.scale is not None:
+            facts |= {"scale": self.scale, "zero_point": self.zero_point}
+        return facts
+
+    @classmethod
+    def from_json(cls, facts: Mapping) -> "TensorSpec":
+        """Return the spec that `as_json` turned into a dictionary."""
+        return cls(**{**facts, "shape": tuple(facts["shape"])})
+
+    def quantize(self, values: np.ndarray) -> np.ndarray:
+        """Return real values as the tensor holds them."""
+        if self.scale is None:
+            return values
+        limits = np.iinfo(self.dtype)
+        steps = np.rint(values / self.scale) + self.zero_point
+        return steps.clip(limits.min, limits.max).astype(self.dtype)
+
+    def dequantize(self, values: np.ndarray) -> np.ndarray:
+        """Return the real values, in float32, that the tensor stands for."""
+        if self.scale is None:
+            return values
+        steps = values.astype("float32") - np.float32(self.zero_point)
+        return steps * np.float32(self.scale)
 
 
 class Runner(Protocol):

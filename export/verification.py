@@ -104,10 +104,7 @@ def _verify_artifact(folder, artifact, probes):
     if not path.exists():
         return Proof(artifact["format"], findings=(f"{path} is missing",))
     inputs, outputs = (
-        tuple(
-            TensorSpec(s["name"], tuple(s["shape"]), s["dtype"])
-            for s in artifact[role]
-        )
+        tuple(map(TensorSpec.from_json, artifact[role]))
         for role in ("inputs", "outputs")
     )
     if {spec.name for spec in outputs} != set(probes.keras_error):
