@@ -4,7 +4,8 @@ from pathlib import Path
 
 from keras_inception_export.bundle import REPORT
 
-_COLUMNS = "{:1}  {:<12} {:>9}  {:<20} {:>9}  {:>9}"
+_COLUMNS = "{:1}  {:<14} {:>9}  {:<20} {:>9}  {:>9}"
+_MEASURED = "   {:<14} {:<20} {:>8} {:>9}  {:>9}  {:>9}"
 
 
 def progress(line):
@@ -26,11 +27,12 @@ def export_summary(report, output):
     lines = ["", _head("size")]
     for artifact in report["artifacts"]:
         lines += _rows(
-            artifact["format"],
+            name_of(artifact),
             size(artifact["bytes"]),
             artifact["parity"],
             artifact["passed"],
         )
+    lines += _evaluation(report)
     best = report["artifacts"][-1]["path"]
     lines += [
         "",
@@ -40,12 +42,75 @@ def export_summary(report, output):
     return "\n".join(lines)
 
 
+def name_of(artifact):
+    """Return what a person calls an artifact of a report."""
+    return f"{artifact['format']} {artifact.get('quantization') or ''}".strip()
+
+
+def _evaluation(report):
+    """Return the lines that tell what was measured on the user's samples."""
+    evaluation = report.get("evaluation")
+    if not evaluation:
+        return []
+    lines = [
+        "",
+        f"Measured on {evaluation['evaluation']:,} samples that the "
+        f"calibration on {evaluation['calibration']:,} others did not see",
+        _MEASURED.format(
+            "artifact", "output", "SNR", "error", "agreement", "accuracy"
+        ),
+    ]
+    name = "Keras"
+    for output, accuracy in evaluation["keras_accuracy"].items():
+        lines.append(
+            _MEASURED.format(name, output, "", "", "", _percent(accuracy))
+        )
+        name = ""
+    for artifact in report["artifacts"]:
+        name = name_of(artifact)
+        for record in artifact["measured"]:
+            lines.append(
+                _MEASURED.format(
+                    name,
+                    record["output"],
+                    f"{record['snr_db']:.1f} dB",
+                    f"{record['max_error']:.1e}",
+                    _percent(record["agreement"]),
+                    _percent(record["accuracy"]),
+                )
+            )
+            name = ""
+        lines += _remedies(artifact)
+    return lines + [f"Warning: {text}" for text in evaluation["warnings"]]
+
+
+def _remedies(artifact):
+    """Return what was done so that a quantized artifact keeps its accuracy."""
+    lines = []
+    if artifact["equalized_channels"]:
+        lines.append(f"{artifact['equalized_channels']} channels equalized")
+    kept = artifact["float_layers"]
+    if kept:
+        cost = artifact["float_cost"]
+        lines.append(
+            f"{len(kept)} layers in float ({cost['time']:.2f} times the time, "
+            f"{size(cost['bytes'])} more): {', '.join(kept[:3])}"
+            + (f" and {len(kept) - 3} more" if len(kept) > 3 else "")
+        )
+    return [" " * 18 + line for line in lines]
+
+
+def _percent(part):
+    return "-" if part is None else f"{part:.2%}"
+
+
 def proofs_as_json(proofs):
     """Return what `verify --json` prints."""
     return {
         "artifacts": [
             {
                 "format": proof.format,
+                "quantization": proof.quantization,
                 "parity": [record.as_json() for record in proof.parity],
                 "findings": list(proof.findings),
                 "not_run": proof.missing or None,
@@ -63,11 +128,11 @@ def verification(proofs, folder):
     for proof in proofs:
         parity = [record.as_json() for record in proof.parity]
         if proof.missing:
-            lines.append(f"-  {proof.format:<12} not run: {proof.missing}")
-        lines += _rows(proof.format, "", parity, proof.passed)
-        lines += [f"✗  {proof.format:<12} {f}" for f in proof.findings]
-    wrong = [proof.format for proof in proofs if proof.findings]
-    run = [proof.format for proof in proofs if proof.passed]
+            lines.append(f"-  {proof.name:<14} not run: {proof.missing}")
+        lines += _rows(proof.name, "", parity, proof.passed)
+        lines += [f"✗  {proof.name:<14} {f}" for f in proof.findings]
+    wrong = [proof.name for proof in proofs if proof.findings]
+    run = [proof.name for proof in proofs if proof.passed]
     lines.append("")
     if wrong:
         lines.append(f"{folder} does not hold: {', '.join(wrong)}")
@@ -120,11 +185,12 @@ def _bundle(facts):
     ]
     for artifact in facts["artifacts"]:
         lines += _rows(
-            artifact["format"],
+            name_of(artifact),
             size(artifact["bytes"]),
             artifact["parity"],
             artifact["passed"],
         )
+    lines += _evaluation(facts)
     return "\n".join([*lines, "", f"Figures of the export, from {REPORT}"])
 
 
