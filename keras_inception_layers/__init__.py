@@ -42,6 +42,7 @@ from keras_inception_layers.layers.inception_v4 import (
     InceptionV4ReductionB,
     InceptionV4Stem,
 )
+from keras_inception_layers.models.googlenet import GoogLeNet
 from keras_inception_layers.models.inception_resnet_v2 import (
     InceptionResNetV2,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "AUXILIARY_LOSS_WEIGHT",
     "AuxiliaryClassifier",
     "ConvBN",
+    "GoogLeNet",
     "InceptionBlock",
     "InceptionResNetV2",
     "InceptionResNetV2BlockA",

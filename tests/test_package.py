@@ -14,6 +14,7 @@ PUBLIC_NAMES = [
     "AUXILIARY_LOSS_WEIGHT",
     "AuxiliaryClassifier",
     "ConvBN",
+    "GoogLeNet",
     "InceptionBlock",
     "InceptionResNetV2",
     "InceptionResNetV2BlockA",

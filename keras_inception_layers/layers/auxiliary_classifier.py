@@ -1,5 +1,7 @@
 """The side heads that give a deep network's middle a loss of its own."""
 
+from functools import partial
+
 import keras
 
 from keras_inception_layers.layers.conv_bn import (
@@ -115,6 +117,9 @@ class AuxiliaryClassifier(SideHead):
         dropout: fraction of the 1024 units dropped in training. Defaults to
             `0.7`.
         seed: integer, seed of the dropout. Defaults to `None`.
+        adaptive_pooling: whether the mean is over a grid of 4 x 4 regions
+            that cover the maps, as torchvision has it, in place of windows
+            of 5 x 5. Defaults to `False`.
         **kwargs: the arguments of `ConvBN` from `data_format` to
             `bias_constraint`, for the convolution and (all but those of the
             batch normalization) the dense layers, and those of every Keras
@@ -156,15 +161,20 @@ class AuxiliaryClassifier(SideHead):
         classifier_activation="softmax",
         dropout=0.7,
         seed=None,
+        adaptive_pooling=False,
         **kwargs,
     ):
         classes = check_positive_integer("classes", classes)
         super().__init__(**kwargs)
         options, shared = self.options, self.shared()
         data_format = options["data_format"]
-        self.pool = keras.layers.AveragePooling2D(
-            5, 3, data_format=data_format, name="pool", **shared
+        self.adaptive_pooling = bool(adaptive_pooling)
+        make_pool = (
+            partial(keras.layers.AdaptiveAveragePooling2D, 4)
+            if adaptive_pooling
+            else partial(keras.layers.AveragePooling2D, 5, 3)
         )
+        self.pool = make_pool(data_format=data_format, name="pool", **shared)
         self.conv = ConvBN(
             128, 1, name="conv", **fresh_options(options), **shared
         )
@@ -197,6 +207,7 @@ class AuxiliaryClassifier(SideHead):
             **super().get_config(),
             "dropout": self.dropout.rate,
             "seed": self.dropout.seed,
+            "adaptive_pooling": self.adaptive_pooling,
         }
 
 

@@ -158,6 +158,38 @@ class PaperBlock(InceptionBlock):
         return cls(**config)
 
 
+class KernelSizesBlock(PaperBlock):
+    """A table whose second and third row have kernels of a chosen size.
+
+    Args:
+        branch_filters: one row of filters a branch.
+        kernel_sizes: the n of the n x n kernels of the second and of the
+            third row. Defaults to `(3, 5)`.
+        **kwargs: those of `PaperBlock`.
+
+    Raises:
+        ValueError: if `kernel_sizes` is not a pair of positive integers.
+    """
+
+    def __init__(self, branch_filters, kernel_sizes=(3, 5), **kwargs):
+        if not isinstance(kernel_sizes, (list, tuple)) or (
+            len(kernel_sizes) != 2
+        ):
+            raise ValueError(
+                "`kernel_sizes` must be a pair of integers. Received: "
+                f"kernel_sizes={kernel_sizes!r}"
+            )
+        self.kernel_sizes = tuple(
+            check_positive_integer(f"kernel_sizes[{i}]", size)
+            for i, size in enumerate(kernel_sizes)
+        )
+        super().__init__(branch_filters, **kwargs)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "kernel_sizes": self.kernel_sizes}
+
+
 def check_branch_filters(branch_filters, widths):
     """Return `branch_filters` as tuples, one row of `widths[i]` a branch.
 

@@ -1,17 +1,17 @@
 """The Inception v3 blocks: n x n kernels as 1 x n and n x 1."""
 
 from keras_inception_layers.layers.branch_table import (
+    KernelSizesBlock,
     PaperBlock,
     conv,
     max_pool,
     split,
 )
-from keras_inception_layers.layers.conv_bn import check_positive_integer
 from keras_inception_layers.registration import register
 
 
 @register
-class InceptionV3Block(PaperBlock):
+class InceptionV3Block(KernelSizesBlock):
     """The v1 block with each n x n kernel as 1 x n, then n x 1, figure 6.
 
     The paper advises it for feature maps of 12 to 20 pixels, not for a
@@ -51,20 +51,6 @@ class InceptionV3Block(PaperBlock):
 
     row_lengths = (1, 2, 2, 1)
 
-    def __init__(self, branch_filters, kernel_sizes=(3, 5), **kwargs):
-        if not isinstance(kernel_sizes, (list, tuple)) or (
-            len(kernel_sizes) != 2
-        ):
-            raise ValueError(
-                "`kernel_sizes` must be a pair of integers. Received: "
-                f"kernel_sizes={kernel_sizes!r}"
-            )
-        self.kernel_sizes = tuple(
-            check_positive_integer(f"kernel_sizes[{i}]", size)
-            for i, size in enumerate(kernel_sizes)
-        )
-        super().__init__(branch_filters, **kwargs)
-
     def rows(self, a, b, c, d):
         """Return the figure as a table."""
         n, m = self.kernel_sizes
@@ -74,10 +60,6 @@ class InceptionV3Block(PaperBlock):
             [conv(c[0], 1), conv(c[1], (1, m)), conv(c[1], (m, 1))],
             [max_pool(3), conv(d[0], 1)],
         ]
-
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "kernel_sizes": self.kernel_sizes}
 
 
 @register

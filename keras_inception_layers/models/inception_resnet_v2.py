@@ -26,9 +26,9 @@ from keras_inception_layers.models.network import (
 
 # Where the published implementations differ.
 CONVENTIONS = {
-    "paper": Convention(False, False, 1e-3, dropout=0.2),
-    "keras": Convention(False, False, 1e-3, dropout=0.0),
-    "timm": Convention(False, True, 1e-3, dropout=0.0),
+    "paper": Convention(scale=False, epsilon=1e-3, dropout=0.2),
+    "keras": Convention(scale=False, epsilon=1e-3, dropout=0.0),
+    "timm": Convention(scale=True, epsilon=1e-3, dropout=0.0),
 }
 
 

@@ -1,5 +1,6 @@
 """Inception v3, whole: a stem, eleven blocks, a classifier."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import keras
@@ -7,9 +8,7 @@ import keras
 from keras_inception_layers.layers.auxiliary_classifier import (
     InceptionV3AuxiliaryClassifier,
 )
-from keras_inception_layers.layers.conv_bn import (
-    ConvBN,
-)
+from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_v3_stages import (
     AveragingBlock,
     InceptionV3BlockA,
@@ -56,11 +55,31 @@ BLOCKS = (
 )
 # The block on whose output the side head stands.
 AUXILIARY = 7
+
+
+@dataclass(frozen=True)
+class InceptionV3Convention(Convention):
+    """What the published implementations of Inception v3 do differently.
+
+    Args:
+        count_border: whether zeros beyond the border count in the mean of an
+            average pooling.
+    """
+
+    count_border: bool
+
+
 # Where the published implementations differ.
 CONVENTIONS = {
-    "paper": Convention(False, False, 1e-3, dropout=0.2),
-    "keras": Convention(False, False, 1e-3, dropout=0.0),
-    "torchvision": Convention(True, True, 1e-3, dropout=0.5),
+    "paper": InceptionV3Convention(
+        scale=False, epsilon=1e-3, dropout=0.2, count_border=False
+    ),
+    "keras": InceptionV3Convention(
+        scale=False, epsilon=1e-3, dropout=0.0, count_border=False
+    ),
+    "torchvision": InceptionV3Convention(
+        scale=True, epsilon=1e-3, dropout=0.5, count_border=True
+    ),
 }
 
 

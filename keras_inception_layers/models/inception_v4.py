@@ -23,8 +23,8 @@ from keras_inception_layers.models.network import (
 # Where the published implementations differ; `keras.applications` has
 # no Inception v4.
 CONVENTIONS = {
-    "paper": Convention(False, False, 1e-3, dropout=0.2),
-    "timm": Convention(False, True, 1e-3, dropout=0.0),
+    "paper": Convention(scale=False, epsilon=1e-3, dropout=0.2),
+    "timm": Convention(scale=True, epsilon=1e-3, dropout=0.0),
 }
 
 

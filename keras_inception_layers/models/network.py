@@ -22,14 +22,11 @@ class Convention:
     """What the published implementations of a network do differently.
 
     Args:
-        count_border: whether zeros beyond the border count in the mean of an
-            average pooling.
         scale: whether batch normalization learns a scale.
         epsilon: what batch normalization adds to the variance.
         dropout: fraction of the features dropped before the classifier.
     """
 
-    count_border: bool
     scale: bool
     epsilon: float
     dropout: float

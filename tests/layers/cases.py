@@ -245,6 +245,13 @@ CASES = {
     "AuxiliaryClassifier": LayerCase(
         partial(AuxiliaryClassifier, 5), (2, 11, 14, 3), (2, 5), 6, 2
     ),
+    "AuxiliaryClassifier, adaptive": LayerCase(
+        partial(AuxiliaryClassifier, 5, adaptive_pooling=True),
+        (2, 11, 14, 3),
+        (2, 5),
+        6,
+        2,
+    ),
     "InceptionV3AuxiliaryClassifier": LayerCase(
         partial(InceptionV3AuxiliaryClassifier, 5), (2, 17, 20, 3), (2, 5), 6, 4
     ),
