@@ -66,6 +66,7 @@ def test_public_names():
         "port_keras_applications_weights",
         "port_notebook_weights",
         "port_torch_weights",
+        "port_vgg16_weights",
     ]
     for name in PUBLIC_NAMES:
         assert hasattr(keras_inception_layers, name)
