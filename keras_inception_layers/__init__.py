@@ -17,7 +17,6 @@ from keras_inception_layers.layers.inception_resnet_v2 import (
     InceptionResNetV2BlockA,
     InceptionResNetV2BlockB,
     InceptionResNetV2BlockC,
-    InceptionResNetV2Mixed5b,
     InceptionResNetV2ReductionA,
     InceptionResNetV2ReductionB,
 )
@@ -61,7 +60,6 @@ __all__ = [
     "InceptionResNetV2BlockA",
     "InceptionResNetV2BlockB",
     "InceptionResNetV2BlockC",
-    "InceptionResNetV2Mixed5b",
     "InceptionResNetV2ReductionA",
     "InceptionResNetV2ReductionB",
     "InceptionV1Block",

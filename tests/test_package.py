@@ -20,7 +20,6 @@ PUBLIC_NAMES = [
     "InceptionResNetV2BlockA",
     "InceptionResNetV2BlockB",
     "InceptionResNetV2BlockC",
-    "InceptionResNetV2Mixed5b",
     "InceptionResNetV2ReductionA",
     "InceptionResNetV2ReductionB",
     "InceptionV1Block",

@@ -25,7 +25,16 @@ class SideHead(keras.layers.Layer):
 
     Args:
         **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, and those of every Keras layer.
+            `bias_constraint`, for the convolutions and (all but those of the
+            batch normalization) the dense layers, and those of every Keras
+            layer: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: feature maps of a network's middle.
+        training: whether units are dropped and batch statistics used.
+
+    Output shape:
+        `(batch, classes)`.
     """
 
     smallest = 1  # height and width
@@ -120,22 +129,11 @@ class AuxiliaryClassifier(SideHead):
         adaptive_pooling: whether the mean is over a grid of 4 x 4 regions
             that cover the maps, as torchvision has it, in place of windows
             of 5 x 5. Defaults to `False`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for the convolution and (all but those of the
-            batch normalization) the dense layers, and those of every Keras
-            layer: `name`, `dtype`, `trainable`.
-
-    Call arguments:
-        inputs: feature maps of a network's middle.
-        training: whether units are dropped and batch statistics used.
 
     Input shape:
         `(batch, height, width, channels)`, or
         `(batch, channels, height, width)` with `"channels_first"`. Height and
         width must be known, and at least 5.
-
-    Output shape:
-        `(batch, classes)`.
 
     Raises:
         ValueError: if an argument is out of its range; in `build`, if height
@@ -223,22 +221,11 @@ class InceptionV3AuxiliaryClassifier(SideHead):
         classes: integer, the number of classes.
         classifier_activation: of the last layer; `None` gives logits.
             Defaults to `"softmax"`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for the convolutions and (all but those of the
-            batch normalization) the classifier, and those of every Keras
-            layer: `name`, `dtype`, `trainable`.
-
-    Call arguments:
-        inputs: feature maps of a network's middle.
-        training: whether batch statistics are used.
 
     Input shape:
         `(batch, height, width, channels)`, or
         `(batch, channels, height, width)` with `"channels_first"`; at least
         17 x 17.
-
-    Output shape:
-        `(batch, classes)`.
 
     Raises:
         ValueError: if an argument is out of its range; in `build`, if height

@@ -114,13 +114,21 @@ class PaperBlock(InceptionBlock):
     """An `InceptionBlock` whose branches come from a table of filters.
 
     A subclass says how many filters each row takes (`row_lengths`) and draws
-    the figure (`rows`).
+    the figure (`rows`). What its docstring leaves out, `register` takes from
+    here.
 
     Args:
         branch_filters: one row of filters a branch.
-        **kwargs: the options of every convolution (those of `ConvBN`, from
-            `data_format` to `bias_constraint`) and the arguments of every
-            Keras layer.
+        **kwargs: the arguments of `ConvBN` from `data_format` to
+            `bias_constraint`, for every convolution, and those of every
+            Keras layer: `name`, `dtype`, `trainable`.
+
+    Output shape:
+        The same height and width; as many channels as the last numbers of
+        the rows add up to.
+
+    Raises:
+        ValueError: if an argument does not have that form.
     """
 
     row_lengths: tuple[int, ...] = ()
@@ -162,13 +170,8 @@ class KernelSizesBlock(PaperBlock):
     """A table whose second and third row have kernels of a chosen size.
 
     Args:
-        branch_filters: one row of filters a branch.
-        kernel_sizes: the n of the n x n kernels of the second and of the
-            third row. Defaults to `(3, 5)`.
-        **kwargs: those of `PaperBlock`.
-
-    Raises:
-        ValueError: if `kernel_sizes` is not a pair of positive integers.
+        kernel_sizes: the n of the second and of the third row. Defaults to
+            `(3, 5)`.
     """
 
     def __init__(self, branch_filters, kernel_sizes=(3, 5), **kwargs):

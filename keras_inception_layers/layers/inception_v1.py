@@ -18,22 +18,6 @@ class InceptionV1Block(KernelSizesBlock):
         branch_filters: one row a branch, `((1x1,), (1x1, 3x3), (1x1, 5x5),
             (1x1 after the pooling,))`; for example
             `((64,), (96, 128), (16, 32), (32,))`.
-        kernel_sizes: the kernels of the second and of the third row.
-            Defaults to `(3, 5)`; torchvision's GoogLeNet has `(3, 3)`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same height and width; as many channels as the last numbers of
-        the four rows add up to.
-
-    Raises:
-        ValueError: if an argument does not have that form.
 
     Example:
 

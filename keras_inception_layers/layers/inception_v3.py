@@ -21,22 +21,6 @@ class InceptionV3Block(KernelSizesBlock):
         branch_filters: one row a branch, `((1x1,), (1x1, both of the first
             pair), (1x1, both of the second pair), (1x1 after the
             pooling,))`; for example `((64,), (96, 128), (16, 32), (32,))`.
-        kernel_sizes: the n of the first and of the second pair. Defaults to
-            `(3, 5)`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same height and width; as many channels as the last numbers of
-        the four rows add up to.
-
-    Raises:
-        ValueError: if an argument does not have that form.
 
     Example:
 
@@ -74,20 +58,10 @@ class InceptionV3ExpandedBlock(PaperBlock):
             (1x1, 3x3 and then 1x3 and 3x1 each), (1x1 after the
             pooling,))`. The 8 x 8 block of Inception v3 is
             `((320,), (384, 384), (448, 384), (192,))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
 
     Output shape:
         The same height and width. The rows end in `a`, `b`, `c` and `d`
         filters: `a + 2 * b + 2 * c + d` channels.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 

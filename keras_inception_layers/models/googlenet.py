@@ -16,11 +16,13 @@ from keras_inception_layers.models.network import (
     average_top,
     check_auxiliary,
     chosen,
+    documented,
     finish,
     global_pooling,
     image_input,
 )
 
+SMALLEST = 32  # height and width
 DEFAULT_SHAPE = (224, 224, 3)
 # Table 1: the filters of each block.
 BLOCKS = {
@@ -88,6 +90,7 @@ CONVENTIONS = {
 }
 
 
+@documented(SMALLEST)
 def GoogLeNet(
     include_top=True,
     weights=None,
@@ -113,22 +116,6 @@ def GoogLeNet(
     batch normalization took its place.
 
     Args:
-        include_top: whether global average pooling and the classifier
-            follow. Defaults to `True`.
-        weights: path of a `.weights.h5` or `.keras` file, or `None` for
-            random weights. Defaults to `None`.
-        input_tensor: a Keras tensor to start from, in place of
-            `input_shape`. Defaults to `None`.
-        input_shape: height, width and channels, in the order of
-            `keras.config.image_data_format()`; at least 32 x 32. Without the
-            top, height and width may be `None`. Defaults to
-            `(224, 224, 3)`.
-        pooling: without the top, the global pooling that follows: `"max"`,
-            `"avg"`, or `None` for the feature maps. Defaults to `None`.
-        classes: number of classes of the top. Defaults to `1000`.
-        classifier_activation: of the last layer; `None` gives logits.
-            Defaults to `"softmax"`.
-        name: name of the model. Defaults to `"googlenet"`.
         convention: whose details: `"paper"`, or `"torchvision"`, which has
             3 x 3 kernels in place of 5 x 5, batch normalization, and other
             paddings and poolings. Defaults to `"paper"`.
@@ -146,9 +133,6 @@ def GoogLeNet(
         A Functional `keras.Model`. Output shape: `(batch, classes)`;
         without the top `(batch, 1024)`, or feature maps of about 1/32 of the
         height and width.
-
-    Raises:
-        ValueError: if an argument is out of its range.
 
     Example:
 
@@ -176,7 +160,7 @@ def GoogLeNet(
         input_tensor,
         input_shape,
         include_top=include_top,
-        minimum=80 if auxiliary else 32,
+        minimum=80 if auxiliary else SMALLEST,
         default=DEFAULT_SHAPE,
     )
     x = conv(64, 7, 2, details.stem_padding, name="conv_1")(inputs)

@@ -13,7 +13,6 @@ from keras_inception_layers import (
     InceptionResNetV2BlockA,
     InceptionResNetV2BlockB,
     InceptionResNetV2BlockC,
-    InceptionResNetV2Mixed5b,
     InceptionResNetV2ReductionA,
     InceptionResNetV2ReductionB,
     InceptionV1Block,
@@ -150,13 +149,6 @@ CASES = {
     ),
     "InceptionV3BlockE": LayerCase(
         partial(InceptionV3BlockE, FILTERS), (2, 6, 7, 3), (2, 6, 7, 18), 18, 18
-    ),
-    "InceptionResNetV2Mixed5b": LayerCase(
-        partial(InceptionResNetV2Mixed5b, ((2,), (3, 4), (2, 3, 4), (2,))),
-        (2, 6, 7, 3),
-        (2, 6, 7, 12),
-        14,
-        14,
     ),
     "InceptionResNetV2BlockA": LayerCase(
         partial(InceptionResNetV2BlockA, ((2,), (2, 3), (2, 3, 4), (3,)), 0.17),
