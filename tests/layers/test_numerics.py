@@ -212,6 +212,32 @@ def test_training_reaches_every_batch_norm(case):
     assert moved(training=True) == [True] * case.non_trainable
 
 
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_auxiliary_classifier_pools_a_grid(adaptive):
+    """Windows of 5 x 5 by 3, or 4 x 4 regions that cover the maps."""
+    head = AuxiliaryClassifier(5, adaptive_pooling=adaptive, dtype="float64")
+    images = random_images((2, 11, 14, 3)).astype("float64")
+    height, width = (
+        [
+            slice(i * n // 4, -(-(i + 1) * n // 4))
+            if adaptive
+            else slice(3 * i, 3 * i + 5)
+            for i in range(4 if adaptive else (n - 2) // 3)
+        ]
+        for n in images.shape[1:3]
+    )
+    expected = np.stack(
+        [
+            np.stack([images[:, a, b].mean((1, 2)) for b in width], axis=1)
+            for a in height
+        ],
+        axis=1,
+    )
+    assert relative_error(head.pool(images), expected) < FLOAT64_TOLERANCE
+    images[:, 5] += 0.01
+    assert relative_error(head.pool(images), expected) > FLOAT64_TOLERANCE
+
+
 def test_auxiliary_classifier_drops_units_in_training_only():
     make = partial(AuxiliaryClassifier, 5, use_batch_norm=False, seed=1)
     head = make()

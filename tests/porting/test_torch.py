@@ -4,26 +4,18 @@ The outputs in `data` are torchvision's, for weights that are made from their
 names.
 """
 
-import json
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from keras_inception_layers import (
-    ConvBN,
-    InceptionV3,
-    VGG16Inception,
-    drop_auxiliary,
-)
+from keras_inception_layers import InceptionV3, VGG16Inception, drop_auxiliary
 from keras_inception_layers.porting import port_torch_weights
 from tests.numeric import perturb, relative_error
-from tests.seeded import seeded_images, seeded_state
+from tests.porting.torchvision_data import copy_without_scale, images, load
 
-DATA = Path(__file__).parent / "data" / "torchvision_inception_v3.npz"
 # Measured: 1.1e-6 of the largest logit, after 94 convolutions in float32.
 TOLERANCE = 1e-4
 LOGITS = {"classifier_activation": None, "convention": "torchvision"}
@@ -32,13 +24,7 @@ LOGITS = {"classifier_activation": None, "convention": "torchvision"}
 @pytest.fixture(scope="module")
 def torchvision():
     """The tensors of the whole network, and its outputs by our names."""
-    with np.load(DATA) as data:
-        tensors = json.loads(str(data["tensors"]))
-        outputs = {
-            "predictions": data["logits"],
-            "auxiliary": data["auxiliary"],
-        }
-    return seeded_state(tensors, tensors.values()), outputs
+    return load("inception_v3")
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +46,14 @@ def small():
     return InceptionV3(input_shape=(75, 75, 3), **LOGITS)
 
 
-def images():
-    return np.moveaxis(seeded_images((2, 3, 299, 299)), 1, -1)
+IMAGES = images(2, 299, 299)
 
 
 def test_equals_torchvision(ported, torchvision):
     _, expected = torchvision
     counts = [np.prod(weight.shape) for weight in ported.trainable_weights]
     assert sum(counts) == 27_161_264
-    actual = ported(images())
+    actual = ported(IMAGES)
     for name, logits in expected.items():
         assert relative_error(actual[name], logits) < TOLERANCE
         one, other = logits
@@ -77,7 +62,7 @@ def test_equals_torchvision(ported, torchvision):
         weight = ported.get_layer(name).weights[0]
         before = keras.ops.convert_to_numpy(weight).copy()
         perturb(weight)
-        actual = ported(images())
+        actual = ported(IMAGES)
         weight.assign(before)
         error = relative_error(actual["predictions"], expected["predictions"])
         assert error > TOLERANCE
@@ -89,18 +74,11 @@ def test_the_wrong_convention_differs(ported, torchvision):
     """The same function but for the border: each scale is multiplied in."""
     source = drop_auxiliary(ported)
     target = InceptionV3(classifier_activation=None, convention="paper")
-    units = {x.path: x for x in source._flatten_layers()}
-    for unit in target._flatten_layers():
-        if isinstance(unit, ConvBN):
-            kernel, gamma, beta, mean, variance = units[unit.path].get_weights()
-            unit.set_weights([kernel * gamma, beta, mean * gamma, variance])
-    target.get_layer("predictions").set_weights(
-        source.get_layer("predictions").get_weights()
-    )
+    copy_without_scale(source, target)
     expected = torchvision[1]["predictions"]
-    right = source(images())["predictions"]
+    right = source(IMAGES)["predictions"]
     assert np.max(np.abs(right - expected)) < 0.01
-    assert np.max(np.abs(target(images()) - expected)) > 1
+    assert np.max(np.abs(target(IMAGES) - expected)) > 1
 
 
 def test_a_safetensors_file(without_side_head, small, tmp_path):
@@ -169,7 +147,7 @@ REFUSED_TARGETS = {
     ),
     "another network": (
         lambda: VGG16Inception(include_top=False, input_shape=(32, 32, 1)),
-        "must be an InceptionV3.*block_3_1",
+        "must be a GoogLeNet, InceptionV3.*block_3_1",
     ),
     "a layer": (lambda: keras.layers.Dense(3), "target=<Dense"),
 }
