@@ -115,12 +115,7 @@ def keras_exports(
             "--against keras compares models of one input; this one has "
             f"{len(report['artifacts'][0]['inputs'])}"
         )
-    weights = 4 * report["model"]["parameters"]
-    formats = [
-        name
-        for name in keras_itself.EXPORTS
-        if name != "onnx" or weights <= ONNX_LIMIT
-    ]
+    formats, too_large = _formats(report["model"]["parameters"])
     say(f"Write  {', '.join(formats)} by Keras")
     job = {
         "path": keras.job["path"],
@@ -134,15 +129,25 @@ def keras_exports(
         last = child.stderr.strip().rpartition("\n")[2]
         raise RequestError(f"{keras.job['path']} cannot be exported: {last}")
     outcome = json.loads(child.stdout.splitlines()[-1])
-    if "onnx" not in formats:
-        outcome["onnx"] = (
-            "Keras's ONNX export takes fifty times the memory of the "
-            f"weights, here {50 * weights / 1e9:.0f} GB"
-        )
-    return [
+    written: list[Contender | Absence] = [
         _keras_export(name, Path(folder), reason)
         for name, reason in outcome.items()
     ]
+    return written + ([too_large] if too_large else [])
+
+
+def _formats(parameters):
+    """Return the formats that Keras can write, and what is too large."""
+    formats = list(keras_itself.EXPORTS)
+    weights = 4 * parameters
+    if weights <= ONNX_LIMIT:
+        return formats, None
+    formats.remove("onnx")
+    memory = f"{50 * weights / 1e9:.0f} GB"
+    return formats, Absence(
+        _by_keras("onnx"),
+        f"it needs fifty times the memory of the weights, here {memory}",
+    )
 
 
 def _artifact(folder, artifact):
@@ -172,13 +177,16 @@ def _artifact(folder, artifact):
 
 
 def _keras_export(name, folder, reason):
-    title = f"{name} by Keras"
     if reason:
-        return Absence(title, reason)
+        return Absence(_by_keras(name), reason)
     path = folder / keras_itself.EXPORTS[name][1]
     job = {"kind": "keras_export", "format": name, "path": str(path)}
     facts = _facts(name, bundle.size_of(path))
-    return Contender(title, job, facts, required=False)
+    return Contender(_by_keras(name), job, facts, required=False)
+
+
+def _by_keras(name):
+    return f"{name} by Keras"
 
 
 def _facts(
