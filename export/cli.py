@@ -136,6 +136,27 @@ def _info(arguments):
     return 0
 
 
+def _benchmark(arguments):
+    from keras_inception_export.benchmarking import benchmark
+
+    result = benchmark(
+        arguments.bundle,
+        batch_size=arguments.batch_size,
+        threads=arguments.threads,
+        rounds=arguments.rounds,
+        keras_file=arguments.keras,
+        against_keras=arguments.against == "keras",
+        modules=arguments.imports,
+        seed=arguments.seed,
+        progress=None if arguments.json else display.progress,
+    )
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(display.benchmark(result))
+    return 0
+
+
 @contextlib.contextmanager
 def _own_environment():
     """Keep what is set for TensorFlow from a caller that goes on."""
@@ -236,6 +257,7 @@ def _parser():
         help="classes shown for each sample; default 3",
     )
     predict.set_defaults(run=_predict)
+    _add_benchmark(commands, [common])
     info = commands.add_parser(
         "info",
         parents=[common],
@@ -345,6 +367,59 @@ def _add_quantization(export):
         help="by how much the part of rightly classified samples may fall; "
         "default 0.005",
     )
+
+
+def _add_benchmark(commands, parents):
+    benchmark = commands.add_parser(
+        "benchmark",
+        parents=parents,
+        help="measure the artifacts of a bundle beside Keras",
+        description="Measure how fast every artifact of a bundle and Keras "
+        "itself are on this machine's CPU. Each runs in a process of its own; "
+        "in each round every one has a turn, in random order.",
+    )
+    benchmark.add_argument("bundle", metavar="DIR")
+    benchmark.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="samples a call; default the artifacts' own, or 1",
+    )
+    benchmark.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads of each; default all cores",
+    )
+    benchmark.add_argument(
+        "--rounds",
+        type=int,
+        default=20,
+        metavar="N",
+        help="turns of each, a fifth of a second or two calls long; default 20",
+    )
+    benchmark.add_argument(
+        "--keras",
+        metavar="FILE.keras",
+        help="the model; default the file that the bundle was made from",
+    )
+    benchmark.add_argument(
+        "--against",
+        choices=("keras",),
+        help="add Keras's own exports of the model",
+    )
+    benchmark.add_argument(
+        "--seed", type=int, default=0, help="of the order; default 0"
+    )
+    benchmark.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module that registers custom layers; may be repeated",
+    )
+    benchmark.set_defaults(run=_benchmark)
 
 
 def _number(text):

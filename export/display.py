@@ -6,6 +6,7 @@ from keras_inception_export.bundle import REPORT
 
 _COLUMNS = "{:1}  {:<14} {:>9}  {:<20} {:>9}  {:>9}"
 _MEASURED = "   {:<14} {:<20} {:>8} {:>9}  {:>9}  {:>9}"
+_TIMES = "{:>8} {:>7} {:>7} {:>9} {:>7} {:<6} {:>8} {:>10} {:>9}"
 
 
 def progress(line):
@@ -167,6 +168,76 @@ def information(facts):
     for role in skip:
         lines += [_spec(role, spec) for spec in facts.get(role, ())]
     return "\n".join(lines)
+
+
+def benchmark(result):
+    """Return the table and the verdict of `benchmark`."""
+    model, machine = result["model"], result["machine"]
+    rows = {row["name"]: _times(row) for row in result["rows"]}
+    rows |= {a["name"]: f" -  {a['reason']}" for a in result["not_run"]}
+    width = max(map(len, rows))
+    each = "images/s" if result["images"] else "samples/s"
+    head = _TIMES.format(
+        *("size", "p50 ms", "p90 ms", each, "speed", ""),
+        *("error", "agreement", "accuracy"),
+    )
+    return "\n".join(
+        [
+            "",
+            f"{model['name']}, {model['parameters']:,} parameters, batch "
+            f"{result['batch_size']}, {result['threads']} threads",
+            f"{machine['processor']}, {machine['cores']} cores",
+            "",
+            f"{'':<{width}} {head}",
+            *(f"{name:<{width}} {cells}" for name, cells in rows.items()),
+            "",
+            *_verdict(result),
+        ]
+    )
+
+
+def _times(row):
+    """Return the cells of a row of `benchmark`, but for its name."""
+    percent = [
+        "-" if row[key] is None else f"{row[key]:.2%}"
+        for key in ("agreement", "accuracy")
+    ]
+    spread = (row["speed_high"] - row["speed_low"]) / 2
+    return _TIMES.format(
+        size(row["bytes"]),
+        _digits(row["p50_ms"]),
+        _digits(row["p90_ms"]),
+        _digits(row["samples_per_second"]),
+        f"{row['speed']:.2f}",
+        f"± {spread:.2f}" if spread else "",
+        "-" if row["error"] is None else f"{row['error']:.1e}",
+        *percent,
+    )
+
+
+def _verdict(result):
+    baseline = result["baseline"]
+    lines = [
+        f"speed: as a multiple of {baseline}'s, the median of "
+        f"{result['rounds']} rounds ± half its 95 % interval",
+        "",
+    ]
+    if not result["conclusive"]:
+        lines.append("Too noisy to conclude:")
+        lines += [f"- {doubt}" for doubt in result["doubts"]]
+        return [*lines, "Let nothing else run, or ask for more --rounds."]
+    best = max(result["rows"], key=lambda row: row["speed"])
+    if best["name"] == baseline:
+        return [*lines, f"Nothing is faster than {baseline}."]
+    speed = f"{best['speed']:.2f} times as fast as {baseline}"
+    return [*lines, f"Fastest: {best['name']}, {speed}."]
+
+
+def _digits(number):
+    """Return a number with three digits; a large one without a point."""
+    if number >= 100:
+        return f"{number:.0f}"
+    return f"{number:#.3g}".rstrip(".")
 
 
 def _bundle(facts):
