@@ -15,6 +15,7 @@ from keras_inception_export.errors import (
 )
 
 _ROOMS = {
+    "benchmark": "benchmarking",
     "export_model": "pipeline",
     "load_artifact": "artifact",
     "verify": "verification",
@@ -26,6 +27,7 @@ __all__ = [
     "ExportError",
     "RequestError",
     "RuntimeMissingError",
+    "benchmark",
     "export_model",
     "load_artifact",
     "verify",

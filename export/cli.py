@@ -9,11 +9,10 @@ import os
 import sys
 import warnings
 from fractions import Fraction
-from pathlib import Path
 
 from keras_inception_export import display
 from keras_inception_export.errors import ExportError, reason_of
-from keras_inception_export.formats import FILES
+from keras_inception_export.formats import FILES, SCHEMES
 from keras_inception_export.networks import NETWORKS
 
 
@@ -49,15 +48,30 @@ def main(words=None) -> int:
 
 
 def _export(arguments):
-    from keras_inception_export.request import check_choice, check_request
+    from keras_inception_export.request import ExportRequest, check_choice
 
-    check_request(
-        Path(arguments.output),
-        arguments.format,
-        arguments.batch_size,
-        arguments.opset,
-        arguments.overwrite,
-    )
+    options = {
+        "output_dir": arguments.output,
+        "formats": arguments.format,
+        **{
+            name: getattr(arguments, name)
+            for name in (
+                "samples",
+                "pixel_scale",
+                "batch_size",
+                "opset",
+                "overwrite",
+                "quantize",
+                "quantized_io",
+                "calibration_samples",
+                "min_agreement",
+                "max_accuracy_drop",
+            )
+            if getattr(arguments, name) is not None
+        },
+    }
+    # Before TensorFlow is imported, which takes seconds.
+    ExportRequest(**options)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     # TensorFlow's oneDNN allocator gives no memory back: with it the peak of
     # a 132 M parameter export is 5.9 GB, without it 3.4 GB, in the same time.
@@ -72,14 +86,8 @@ def _export(arguments):
         model = functools.partial(prepare.build_model, arguments.model)
     report = export_model(
         model,
-        arguments.output,
-        formats=arguments.format,
-        samples=arguments.samples,
-        pixel_scale=arguments.pixel_scale,
-        batch_size=arguments.batch_size,
-        opset=arguments.opset,
-        overwrite=arguments.overwrite,
         progress=None if arguments.json else display.progress,
+        **options,
     )
     if arguments.json:
         print(json.dumps(report, indent=2))
@@ -126,6 +134,27 @@ def _info(arguments):
         print(json.dumps(facts, indent=2))
     else:
         print(display.information(facts))
+    return 0
+
+
+def _benchmark(arguments):
+    from keras_inception_export.benchmarking import benchmark
+
+    result = benchmark(
+        arguments.bundle,
+        batch_size=arguments.batch_size,
+        threads=arguments.threads,
+        rounds=arguments.rounds,
+        keras_file=arguments.keras,
+        against_keras=arguments.against == "keras",
+        modules=arguments.imports,
+        seed=arguments.seed,
+        progress=None if arguments.json else display.progress,
+    )
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(display.benchmark(result))
     return 0
 
 
@@ -229,6 +258,7 @@ def _parser():
         help="classes shown for each sample; default 3",
     )
     predict.set_defaults(run=_predict)
+    _add_benchmark(commands, [common])
     info = commands.add_parser(
         "info",
         parents=[common],
@@ -269,8 +299,9 @@ def _add_export(commands, parents):
     export.add_argument(
         "--samples",
         metavar="FILE_OR_FOLDER",
-        help="data to prove on: .npy, .npz, an image or a folder of images; "
-        "default seeded random inputs",
+        help="data to prove on: .npy, .npz with x (and labels y), an image, "
+        "or a folder of images, in a folder a class if labelled; default "
+        "seeded random inputs",
     )
     export.add_argument(
         "--batch-size",
@@ -294,7 +325,102 @@ def _add_export(commands, parents):
         metavar="MODULE",
         help="a module that registers custom layers; may be repeated",
     )
+    _add_quantization(export)
     export.set_defaults(run=_export)
+
+
+def _add_quantization(export):
+    group = export.add_argument_group(
+        "quantization",
+        "TFLite and ONNX artifacts of fewer bits, beside the float ones. They "
+        "are calibrated on some of the samples and measured on the others.",
+    )
+    group.add_argument(
+        "--quantize",
+        nargs="+",
+        action="extend",
+        metavar="SCHEME",
+        help=f"any of {', '.join(SCHEMES)}",
+    )
+    group.add_argument(
+        "--quantized-io",
+        metavar="DTYPE",
+        help="int8 or uint8: inputs and outputs of the int8 artifacts, in "
+        "place of float32",
+    )
+    group.add_argument(
+        "--calibration-samples",
+        type=int,
+        metavar="N",
+        help="samples to calibrate on, at most half; default 200",
+    )
+    group.add_argument(
+        "--min-agreement",
+        type=float,
+        metavar="PART",
+        help="part of the other samples that must get the class that Keras "
+        "gives them; default 0.99",
+    )
+    group.add_argument(
+        "--max-accuracy-drop",
+        type=float,
+        metavar="PART",
+        help="by how much the part of rightly classified samples may fall; "
+        "default 0.005",
+    )
+
+
+def _add_benchmark(commands, parents):
+    benchmark = commands.add_parser(
+        "benchmark",
+        parents=parents,
+        help="measure the artifacts of a bundle beside Keras",
+        description="Measure how fast every artifact of a bundle and Keras "
+        "itself are on this machine's CPU. Each runs in a process of its own; "
+        "in each round every one has a turn, in random order.",
+    )
+    benchmark.add_argument("bundle", metavar="DIR")
+    benchmark.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="samples a call; default the artifacts' own, or 1",
+    )
+    benchmark.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads of each; default all cores",
+    )
+    benchmark.add_argument(
+        "--rounds",
+        type=int,
+        default=20,
+        metavar="N",
+        help="turns of each, a fifth of a second or two calls long; default 20",
+    )
+    benchmark.add_argument(
+        "--keras",
+        metavar="FILE.keras",
+        help="the model; default the file that the bundle was made from",
+    )
+    benchmark.add_argument(
+        "--against",
+        choices=("keras",),
+        help="add Keras's own exports of the model",
+    )
+    benchmark.add_argument(
+        "--seed", type=int, default=0, help="of the order; default 0"
+    )
+    benchmark.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module that registers custom layers; may be repeated",
+    )
+    benchmark.set_defaults(run=_benchmark)
 
 
 def _number(text):

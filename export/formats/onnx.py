@@ -17,6 +17,7 @@ from keras_inception_export.errors import (
 from keras_inception_export.signature import TensorSpec
 
 if TYPE_CHECKING:
+    from keras_inception_export.formats.onnx_graph import Graph
     from keras_inception_export.twin import InferenceTwin
 
 OPSETS = range(13, 19)
@@ -49,17 +50,28 @@ def write(twin: "InferenceTwin", path: Path, *, opset: int = 18) -> None:
         RequestError: the operator set cannot be written.
         ConversionError: the model cannot be expressed in ONNX.
     """
+    from keras_inception_export.formats.onnx_writer import write_file
+
+    write_file(settled_graph(twin, opset), path)
+
+
+def settled_graph(twin: "InferenceTwin", opset: int = 18) -> "Graph":
+    """Return the twin as a graph: simple, and named by the Keras layers.
+
+    Raises:
+        RequestError: the operator set cannot be written.
+        ConversionError: the model cannot be expressed in ONNX.
+    """
     check_opset(opset)
     from keras_inception_export.formats.onnx_convert import convert
     from keras_inception_export.formats.onnx_graph import graph_of
     from keras_inception_export.formats.onnx_names import settle_names
     from keras_inception_export.formats.onnx_passes import simplify
-    from keras_inception_export.formats.onnx_writer import write_file
 
     graph = graph_of(convert(twin, opset), twin, opset)
     simplify(graph)
     settle_names(graph, twin)
-    write_file(graph, path)
+    return graph
 
 
 def check_opset(opset: int) -> None:

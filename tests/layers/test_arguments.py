@@ -100,7 +100,11 @@ def rows(layer, base, *tables, right):
     """Return each right, or each wrong, value of each argument."""
     return [
         pytest.param(
-            layer, base, name, value, id=f"{layer.__name__} {name}={value}"
+            layer,
+            base,
+            name,
+            value,
+            id=f"{layer.__name__} {name}={getattr(value, '__name__', value)}",
         )
         for table in tables
         for name, values in table.items()
