@@ -13,6 +13,7 @@ from fractions import Fraction
 from keras_inception_export import display
 from keras_inception_export.errors import ExportError, reason_of
 from keras_inception_export.formats import FILES, SCHEMES
+from keras_inception_export.networks import NETWORKS
 
 
 def main(words=None) -> int:
@@ -81,7 +82,7 @@ def _export(arguments):
     prepare.import_modules(arguments.imports)
     model = arguments.model_file
     if arguments.model:
-        check_choice("model", arguments.model, prepare.MODELS)
+        check_choice("model", arguments.model, NETWORKS)
         model = functools.partial(prepare.build_model, arguments.model)
     report = export_model(
         model,
@@ -282,8 +283,8 @@ def _add_export(commands, parents):
     source.add_argument(
         "--model",
         metavar="NAME",
-        help="a network at its defaults with seeded random weights: vgg16 or "
-        "vgg16_inception",
+        help="a network at its defaults with seeded random weights: "
+        f"{', '.join(NETWORKS)}",
     )
     export.add_argument(
         "--output", required=True, metavar="DIR", help="the folder to make"
