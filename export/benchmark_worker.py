@@ -16,11 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_inception_export.errors import (
-    RequestError,
-    RuntimeMissingError,
-    reason_of,
-)
+from keras_inception_export.errors import ExportError, reason_of
 from keras_inception_export.formats import format_module
 from keras_inception_export.probes import Probes
 
@@ -41,15 +37,12 @@ def main() -> None:
         feeds = _feeds(probes, job["batch_size"])
         call = _OPENERS[job["kind"]](job, feeds, probes)
         seconds = _turn(call, WARM_UP, at_least=5)
-    except (RequestError, RuntimeMissingError) as error:
+    except ExportError as error:
         answer(error=type(error).__name__, message=str(error))
         return
     except Exception as error:
-        reason = reason_of(error)
-        answer(
-            error="ArtifactError",
-            message=f"{job['path']} cannot be run: {reason}",
-        )
+        message = f"{job['path']} cannot be run: {reason_of(error)}"
+        answer(error="ArtifactError", message=message)
         return
     answer(seconds=seconds[-3:], used=_at_rest())
     for line in sys.stdin:
@@ -69,14 +62,17 @@ def _turn(call, length, at_least):
 
 
 def _at_rest(patience=0.5):
-    """Wait until no thread computes; return the process's CPU seconds."""
+    """Wait until no thread computes; return the process's CPU seconds.
+
+    A thread that spins may have to wait for a core itself, so several looks
+    in a row have to find the process quiet.
+    """
     end = time.perf_counter() + patience
-    used = time.process_time()
-    while time.perf_counter() < end:
+    used, quiet = time.process_time(), 0
+    while quiet < 4 and time.perf_counter() < end:
         time.sleep(0.005)
         before, used = used, time.process_time()
-        if used - before < 0.0005:
-            break
+        quiet = quiet + 1 if used - before < 0.0005 else 0
     return used
 
 

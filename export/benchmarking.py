@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from keras_inception_export import bundle, timing
+from keras_inception_export import bundle, errors, timing
 from keras_inception_export.contenders import (
     Absence,
     artifacts,
@@ -191,16 +191,7 @@ def _open_all(candidates, common, stack, say):
 
 def _announcement(processes, rounds):
     seconds = rounds * sum(max(TURN, 2 * p.latency) for p in processes)
-    return (
-        f"Measure  {len(processes)} rows, {rounds} rounds, about "
-        f"{seconds:.0f} s"
-    )
-
-
-_ERRORS = {
-    error.__name__: error
-    for error in (ArtifactError, RequestError, RuntimeMissingError)
-}
+    return f"Measure  {rounds} rounds, about {seconds:.0f} s"
 
 
 class _Process:
@@ -265,7 +256,7 @@ class _Process:
             )
         facts = json.loads(line)
         if "error" in facts:
-            raise _ERRORS[facts["error"]](facts["message"])
+            raise getattr(errors, facts["error"])(facts["message"])
         self.used = facts["used"]
         return facts["seconds"]
 

@@ -185,7 +185,7 @@ def benchmark(result):
         [
             "",
             f"{model['name']}, {model['parameters']:,} parameters, batch "
-            f"{result['batch_size']}, {result['threads']} threads",
+            f"{result['batch_size']}, threads {result['threads']}",
             f"{machine['processor']}, {machine['cores']} cores",
             "",
             f"{'':<{width}} {head}",

@@ -139,9 +139,11 @@ def export_model(
     facts, twin, probes, evaluation = _prepare(model_or_path, request, say)
     inputs, outputs = twin.inputs, twin.outputs
     with bundle.staging(request.output_dir) as folder:
-        written = _write(twin, request, folder, say)
+        quantized = []
         if evaluation:
-            written += _quantize(twin, evaluation, request, folder, say)
+            # First, for it may equalize the twin that all are written from.
+            quantized = _quantize(twin, evaluation, request, folder, say)
+        written = _write(twin, request, folder, say) + quantized
         probes.save(folder / bundle.PROBES)
         del twin
         gc.collect()  # the runtimes load the weights once more

@@ -114,8 +114,8 @@ def doubts(
     missing = threads + (others or 0.0) - cores
     if others and missing > LOOSE * threads:
         found.append(
-            f"other programs kept {others:.1f} of {cores} cores busy, so "
-            f"{threads} threads had too few"
+            f"other programs kept {others:.1f} of {cores} cores busy, which "
+            f"left too little for --threads {threads}"
         )
     name = max(ratios, key=lambda name: ratios[name].spread)
     if ratios[name].spread > LOOSE:

@@ -3,6 +3,7 @@
 Running an artifact needs numpy and onnxruntime alone.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,11 @@ DTYPES = {
 """The numpy type of each of ONNX Runtime's types."""
 
 
+QUANTIZATION = "quantization"
+"""The key of a file's metadata under which the scale and the zero point of
+each quantized input and output stand, as JSON."""
+
+
 def write(twin: "InferenceTwin", path: Path, *, opset: int = 18) -> None:
     """Write the twin at `path`.
 
@@ -52,11 +58,11 @@ def write(twin: "InferenceTwin", path: Path, *, opset: int = 18) -> None:
     """
     from keras_inception_export.formats.onnx_writer import write_file
 
-    write_file(settled_graph(twin, opset), path)
+    write_file(float_graph(twin, opset), path)
 
 
-def settled_graph(twin: "InferenceTwin", opset: int = 18) -> "Graph":
-    """Return the twin as a graph: simple, and named by the Keras layers.
+def float_graph(twin: "InferenceTwin", opset: int = 18) -> "Graph":
+    """Return the graph that `write` writes.
 
     Raises:
         RequestError: the operator set cannot be written.
@@ -123,8 +129,10 @@ class OnnxRunner:
 
     def __init__(self, session) -> None:
         self._session = session
-        self.inputs = tuple(map(_spec, session.get_inputs()))
-        self.outputs = tuple(map(_spec, session.get_outputs()))
+        metadata = session.get_modelmeta().custom_metadata_map
+        steps = json.loads(metadata.get(QUANTIZATION, "{}"))
+        self.inputs = _specs(session.get_inputs(), steps)
+        self.outputs = _specs(session.get_outputs(), steps)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compute every output from arrays keyed by input name."""
@@ -133,6 +141,13 @@ class OnnxRunner:
         return dict(zip(names, values, strict=True))
 
 
-def _spec(value) -> TensorSpec:
-    shape = [axis if isinstance(axis, int) else None for axis in value.shape]
-    return TensorSpec(value.name, tuple(shape), DTYPES[value.type])
+def _specs(values, steps: dict[str, dict]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(
+            value.name,
+            tuple(x if isinstance(x, int) else None for x in value.shape),
+            DTYPES[value.type],
+            **steps.get(value.name, {}),
+        )
+        for value in values
+    )

@@ -73,6 +73,8 @@ def channel_peaks(
     folder: Path,
 ) -> dict[str, np.ndarray]:
     """Return the largest value of each channel, by the value's name."""
+    if not flows:
+        return {}
     types = graph.inferred_types()
     probe = replace(
         graph, nodes=list(graph.nodes), constants=dict(graph.constants)

@@ -16,7 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_inception_export.formats.onnx import settled_graph
+from keras_inception_export.formats.onnx import float_graph
 from keras_inception_export.quantization.channels import (
     Flow,
     channel_flows,
@@ -45,7 +45,7 @@ def equalize(
         folder: where there is room for a temporary file.
     """
     variables = {variable.path: variable for variable in twin.model.variables}
-    graph = settled_graph(twin)
+    graph = float_graph(twin)
     flows = channel_flows(graph, variables)
     peaks = channel_peaks(graph, flows, calibration, folder)
     return sum(

@@ -163,7 +163,7 @@ class Search:
             self._twin, self._calibration.inputs, self._room
         )
         if not self._channels:
-            self._say("Equalize  no channel stands out")
+            self._say("Equalize  no channel that could be scaled stands out")
             return results
         self._say(f"Equalize  {self._channels} channels that are too large")
         self._open_quantizers()

@@ -119,7 +119,7 @@ def test_what_cannot_be_run_is_said(small, tmp_path, capfd, monkeypatch):
     )
     assert "pip install ai-edge-litert" in table["tflite"]
     assert table["speed:"].startswith("speed: as a multiple of onnx's")
-    assert "Measure  1 rows, 6 rounds, about 1 s" in shown.out
+    assert "Measure  6 rounds, about 1 s" in shown.out
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,8 @@ def test_a_quiet_machine_raises_no_doubt(monkeypatch):
 def test_a_noisy_machine_raises_doubts(monkeypatch):
     monkeypatch.setattr(timing, "cores_allowed", lambda: (0, 1))
     assert timing.doubts(STEADY, 0.9, 2) == [
-        "other programs kept 0.9 of 2 cores busy, so 2 threads had too few"
+        "other programs kept 0.9 of 2 cores busy, which left too little for "
+        "--threads 2"
     ]
     loose = STEADY | {"tflite": timing.Interval(3, 2.5, 3.5)}
     assert timing.doubts(loose, 0.0, 2) == [
@@ -288,7 +289,7 @@ def result_of(**changes):
 
 
 TABLE = """
-hybrid, 8,442,064 parameters, batch 1, 2 threads
+hybrid, 8,442,064 parameters, batch 1, threads 2
 a processor, 2 cores
 
                 size  p50 ms  p90 ms  images/s   speed           error  agreement  accuracy

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_inception_export import prepare
-from keras_inception_export.formats.onnx import settled_graph
+from keras_inception_export.formats.onnx import float_graph
 from keras_inception_export.quantization.channels import channel_flows
 from keras_inception_export.quantization.equalize import equalize
 from keras_inception_layers import ConvBN, InceptionV1Block
@@ -99,7 +99,7 @@ def flows_of(end):
     x = keras.layers.Conv2D(4, 3, name="hard")(image)
     model = keras.Model(image, end(x))
     twin = twin_of(model)
-    return channel_flows(settled_graph(twin), variables(twin))
+    return channel_flows(float_graph(twin), variables(twin))
 
 
 def shared(x):

@@ -86,7 +86,8 @@ def test_plain_int8_of_a_hard_model_is_ruined(name, build, tmp_path):
 def test_equalization_mends_it_at_full_size(healthy, tmp_path):
     artifacts = exported(hard(plain), tmp_path / "out")
     for name, artifact in artifacts.items():
-        assert artifact["equalized_channels"] == 3
+        # Of the three that were made large one never gets past the ReLU.
+        assert artifact["equalized_channels"] == 2
         assert artifact["float_layers"] == []
         assert digit(artifact)["agreement"] >= 0.99
         assert artifact["bytes"] == pytest.approx(
