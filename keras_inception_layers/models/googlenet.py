@@ -62,8 +62,7 @@ class GoogLeNetConvention(Convention):
     adaptive_pooling: bool
 
 
-# Where the published implementations differ; the paper's code is not
-# published, so "paper" is its text, table 1 and figure 3.
+# Where the published implementations differ; "paper" is table 1 and figure 3.
 CONVENTIONS = {
     "paper": GoogLeNetConvention(
         scale=False,

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_inception_layers import VGG16, VGG16Inception
+from keras_inception_layers import VGG16, GoogLeNet, VGG16Inception
 from tests.numeric import random_images, randomize
 
 NETWORKS = (VGG16, VGG16Inception)
@@ -158,6 +158,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
         VGG16Inception(**options, weights=path)
 
 
+@pytest.mark.parametrize("network", [VGG16Inception, GoogLeNet])
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -166,6 +167,6 @@ def test_weights_of_another_network_are_refused(tmp_path):
     ],
     ids=str,
 )
-def test_side_heads_are_refused(options, message):
+def test_side_heads_are_refused(network, options, message):
     with pytest.raises(ValueError, match=message):
-        VGG16Inception(auxiliary=True, **options)
+        network(auxiliary=True, **options)

@@ -191,19 +191,6 @@ def test_side_heads():
         assert np.any(model.get_layer(name).get_weights()[0] != kernel), name
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"include_top": False}, "needs include_top=True"),
-        ({"input_shape": (79, 80, 1)}, r"at least 80.* \(79, 80, 1\)"),
-    ],
-    ids=str,
-)
-def test_side_heads_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        GoogLeNet(**{**SMALL, **options}, auxiliary=True)
-
-
 def test_folded_copy_equals_the_model():
     model = randomize(
         GoogLeNet(False, None, None, (64, 64, 3), convention="torchvision")
