@@ -18,9 +18,20 @@ FILES = {
 """Each format, and what its artifact is called in a bundle."""
 
 
+INSIDE = {"tflite": "tflite_inside", "onnx": "onnx_inside"}
+"""The formats whose layers can be looked at one by one."""
+
+
 def format_module(name: str) -> ModuleType:
     """Return the module that writes and opens a format."""
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def inside_module(name: str) -> ModuleType | None:
+    """Return the module that opens a format from within; None if none can."""
+    if name not in INSIDE:
+        return None
+    return importlib.import_module(f"{__name__}.{INSIDE[name]}")
 
 
 def format_of(path: Path) -> str:
