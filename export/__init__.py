@@ -16,6 +16,7 @@ from keras_inception_export.errors import (
 
 _ROOMS = {
     "export_model": "pipeline",
+    "diagnose": "diagnosis",
     "load_artifact": "artifact",
     "verify": "verification",
 }
@@ -26,6 +27,7 @@ __all__ = [
     "ExportError",
     "RequestError",
     "RuntimeMissingError",
+    "diagnose",
     "export_model",
     "load_artifact",
     "verify",
