@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_inception_export import bundle, elsewhere
+from keras_inception_export.diagnosis import record
 from keras_inception_export.errors import (
     ArtifactError,
     ConversionError,
@@ -17,6 +18,7 @@ from keras_inception_export.errors import (
     reason_of,
 )
 from keras_inception_export.formats import FILES, format_module
+from keras_inception_export.observation import take_landmarks
 from keras_inception_export.parity import degenerate_outputs
 from keras_inception_export.prepare import (
     functional,
@@ -26,7 +28,7 @@ from keras_inception_export.prepare import (
 from keras_inception_export.reference import make_probes
 from keras_inception_export.request import check_request
 from keras_inception_export.samples import load_samples
-from keras_inception_export.verification import Proof, prove
+from keras_inception_export.verification import Proof, explained, prove
 
 
 def export_model(
@@ -103,6 +105,7 @@ def export_model(
         model_or_path, batch_size, samples, pixel_scale, say
     )
     inputs, outputs = twin.inputs, twin.outputs
+    landmarks, feeds = take_landmarks(twin, probes.together()), probes.singles()
     with bundle.staging(output) as folder:
         seconds = _write(twin, formats, folder, opset, say)
         probes.save(folder / bundle.PROBES)
@@ -112,15 +115,18 @@ def export_model(
         for name in formats:
             say(f"Prove  {name}")
             path = folder / FILES[name]
-            proofs.append(prove(name, path, inputs, outputs, probes))
+            proof = prove(name, path, inputs, outputs, probes)
+            artifact = {"format": name, "path": FILES[name]}
+            if proof.passed:
+                landmarks = record(folder, artifact, landmarks, feeds)
+            proofs.append(explained(proof, folder, artifact, landmarks, feeds))
         _raise_findings(proofs)
+        landmarks.save(folder / bundle.LANDMARKS)
         report = {
             "model": facts,
             "versions": _versions(),
-            "probes": {
-                "path": bundle.PROBES,
-                "sha256": bundle.sha256_of(folder / bundle.PROBES),
-            },
+            "probes": bundle.entry(folder, bundle.PROBES),
+            "landmarks": bundle.entry(folder, bundle.LANDMARKS),
             "artifacts": [
                 _artifact(folder, proof, inputs, outputs, seconds)
                 for proof in proofs
