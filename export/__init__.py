@@ -17,6 +17,7 @@ from keras_inception_export.errors import (
 _ROOMS = {
     "benchmark": "benchmarking",
     "export_model": "pipeline",
+    "diagnose": "diagnosis",
     "load_artifact": "artifact",
     "verify": "verification",
 }
@@ -28,6 +29,7 @@ __all__ = [
     "RequestError",
     "RuntimeMissingError",
     "benchmark",
+    "diagnose",
     "export_model",
     "load_artifact",
     "verify",

@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from keras_inception_export.errors import ArtifactError, RequestError
 
 REPORT = "report.json"
 PROBES = "probes.npz"
+LANDMARKS = "landmarks.npz"
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:
@@ -131,6 +133,27 @@ def read_report(folder: Path) -> dict:
             f"{path} is damaged ({error}); export the model again"
         ) from error
     return report
+
+
+def entry(folder: Path, name: str) -> dict:
+    """Return how a report names a file of its bundle."""
+    return {"path": name, "sha256": sha256_of(folder / name)}
+
+
+def published(folder: Path, report: Mapping, role: str) -> Path:
+    """Return the path of a bundle's probes or landmarks.
+
+    Raises:
+        ArtifactError: if it is not the file that was published.
+    """
+    facts = report.get(role, {})
+    path = folder / facts.get("path", f"{role}.npz")
+    if not path.is_file() or sha256_of(path) != facts.get("sha256"):
+        raise ArtifactError(
+            f"{path} is not the file that was published (its hash differs), "
+            "so it proves nothing; export again"
+        )
+    return path
 
 
 def _existing_parent(output: Path) -> Path:

@@ -107,6 +107,19 @@ def _verify(arguments):
     return 0 if all(not p.findings for p in proofs) else 1
 
 
+def _diagnose(arguments):
+    from keras_inception_export.diagnosis import diagnose
+    from keras_inception_export.diagnosis_table import table
+
+    diagnoses = diagnose(arguments.bundle)
+    if arguments.json:
+        artifacts = [diagnosis.as_json() for diagnosis in diagnoses]
+        print(json.dumps({"artifacts": artifacts}, indent=2))
+    else:
+        print(table(diagnoses, arguments.bundle, everything=arguments.all))
+    return 0 if all(diagnosis.passed for diagnosis in diagnoses) else 1
+
+
 def _predict(arguments):
     from keras_inception_export.artifact import load_artifact
     from keras_inception_export.samples import load_inputs, save_outputs
@@ -232,6 +245,20 @@ def _parser():
     )
     verify.add_argument("bundle", metavar="DIR")
     verify.set_defaults(run=_verify)
+    diagnose = commands.add_parser(
+        "diagnose",
+        parents=[common],
+        help="show where along the network an artifact goes wrong",
+        description="Compare what every layer gives in each artifact with "
+        "what it should give, and name the first that diverges.",
+    )
+    diagnose.add_argument("bundle", metavar="DIR")
+    diagnose.add_argument(
+        "--all",
+        action="store_true",
+        help="show every layer, not only what matters",
+    )
+    diagnose.set_defaults(run=_diagnose)
     predict = commands.add_parser(
         "predict",
         parents=[common, images],

@@ -13,6 +13,7 @@ import keras
 
 from keras_inception_export import bundle, elsewhere
 from keras_inception_export.artifact import load_artifact
+from keras_inception_export.diagnosis import record
 from keras_inception_export.errors import (
     ArtifactError,
     ConversionError,
@@ -21,6 +22,7 @@ from keras_inception_export.errors import (
     reason_of,
 )
 from keras_inception_export.formats import FILES, format_module
+from keras_inception_export.observation import take_landmarks
 from keras_inception_export.parity import FLOOR, degenerate_outputs
 from keras_inception_export.prepare import (
     functional,
@@ -32,7 +34,7 @@ from keras_inception_export.quantization.search import Search, Written
 from keras_inception_export.reference import make_probes
 from keras_inception_export.request import ExportRequest
 from keras_inception_export.samples import load_samples
-from keras_inception_export.verification import Proof, prove
+from keras_inception_export.verification import Proof, explained, prove
 
 SLACK = 1.5
 """A quantized artifact may err so many times as much as it did when it was
@@ -136,7 +138,7 @@ def export_model(
     if keras.backend.backend() != "tensorflow":
         return elsewhere.export_in_tensorflow(model_or_path, request)
     say = progress or (lambda line: None)
-    facts, twin, probes, evaluation = _prepare(model_or_path, request, say)
+    model, twin, probes, evaluation = _prepare(model_or_path, request, say)
     inputs, outputs = twin.inputs, twin.outputs
     with bundle.staging(request.output_dir) as folder:
         quantized = []
@@ -145,23 +147,28 @@ def export_model(
             quantized = _quantize(twin, evaluation, request, folder, say)
         written = _write(twin, request, folder, say) + quantized
         probes.save(folder / bundle.PROBES)
+        landmarks = take_landmarks(twin, probes.together())
+        feeds = probes.singles()
         del twin
         gc.collect()  # the runtimes load the weights once more
         proofs = []
         for artifact in written:
             say(f"Prove  {artifact.name}")
-            proofs.append(_prove(artifact, inputs, outputs, probes, request))
+            proof = _prove(artifact, inputs, outputs, probes, request)
+            facts = artifact.as_json()
+            if proof.passed:
+                landmarks = record(folder, facts, landmarks, feeds)
+            proofs.append(explained(proof, folder, facts, landmarks, feeds))
         _raise_findings(proofs)
+        landmarks.save(folder / bundle.LANDMARKS)
         report = {
-            "model": facts,
+            "model": model,
             "versions": _versions(),
-            "probes": {
-                "path": bundle.PROBES,
-                "sha256": bundle.sha256_of(folder / bundle.PROBES),
-            },
+            "probes": bundle.entry(folder, bundle.PROBES),
+            "landmarks": bundle.entry(folder, bundle.LANDMARKS),
             "evaluation": evaluation and evaluation.as_json(),
             "artifacts": [
-                _artifact(artifact, proof, evaluation)
+                _report(artifact, proof, evaluation)
                 for artifact, proof in zip(written, proofs, strict=True)
             ],
             "passed": True,
@@ -295,15 +302,13 @@ def _raise_findings(proofs: list[Proof]) -> None:
         raise ArtifactError("; ".join(findings))
 
 
-def _artifact(artifact, proof, evaluation):
+def _report(artifact, proof, evaluation):
     runner = load_artifact(artifact.path)
     measured = artifact.measured
     if evaluation and not measured:
         measured = evaluation.measure(runner)
     return {
-        "format": artifact.format,
-        "quantization": artifact.quantization,
-        "path": artifact.path.name,
+        **artifact.as_json(),
         "bytes": bundle.size_of(artifact.path),
         "sha256": bundle.sha256_of(artifact.path),
         "inputs": [spec.as_json() for spec in runner.inputs],

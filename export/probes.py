@@ -28,6 +28,40 @@ class Probes:
     reference: tuple[Mapping[str, np.ndarray], ...]
     keras_error: Mapping[str, float]
 
+    def together(self):
+        """Return the inputs of the landmarks, in as few batches as can be.
+
+        All whose samples have the shape of the last one's: one batch where
+        the batch size is free.
+        """
+
+        def shapes(feed):
+            return [array.shape[1:] for array in feed.values()]
+
+        feeds = [f for f in self.feeds if shapes(f) == shapes(self.feeds[-1])]
+        if self._batch_is_fixed:
+            return feeds
+        names = feeds[0]
+        return [{n: np.concatenate([f[n] for f in feeds]) for n in names}]
+
+    def singles(self):
+        """Return the same in as many batches as can be.
+
+        A sample each where the batch size is free, so that a runtime that is
+        looked into holds the tensors of no more.
+        """
+        feeds = self.together()
+        if self._batch_is_fixed:
+            return feeds
+        return [
+            {name: array[row : row + 1] for name, array in feeds[0].items()}
+            for row in range(_count(feeds[0]))
+        ]
+
+    @property
+    def _batch_is_fixed(self):
+        return len({_count(feed) for feed in self.feeds}) == 1
+
     def save(self, path):
         """Write everything into one `.npz` file."""
         arrays: dict[str, Any] = {
@@ -70,3 +104,8 @@ class Probes:
                 "export the model again"
             ) from error
         return cls(tuple(batches["input"]), tuple(batches["reference"]), errors)
+
+
+def _count(feed):
+    """Return the number of samples in a batch."""
+    return len(next(iter(feed.values())))

@@ -32,7 +32,10 @@ def make_probes(model, twin, samples=None):
     else:
         feeds = _cut(samples, _batch_sizes(twin))
     try:
-        single = [_run(twin, feed, "float32") for feed in feeds]
+        single = [
+            _by_name(twin, compute(twin.call, twin.inputs, feed))
+            for feed in feeds
+        ]
     except Exception as error:
         shapes = [tuple(value.shape) for value in feeds[0].values()]
         raise RequestError(
@@ -40,17 +43,16 @@ def make_probes(model, twin, samples=None):
             f"{reason_of(error)}; give it others with --samples"
         ) from error
     exact = float64_twin(model)
-    floatx = keras.config.floatx()
     try:
-        keras.config.set_floatx("float64")  # for constants within layers
-        reference = [_run_exact(exact, feed) for feed in feeds]
+        reference = [
+            _by_name(exact, compute_exactly(exact.call, exact.inputs, feed))
+            for feed in feeds
+        ]
     except Exception as error:
         raise RequestError(
             "the model cannot be computed in float64, so nothing can be "
             f"proven: {reason_of(error)}"
         ) from error
-    finally:
-        keras.config.set_floatx(floatx)
     del exact
     errors = {
         spec.name: max_error(
@@ -62,31 +64,47 @@ def make_probes(model, twin, samples=None):
     return Probes(tuple(feeds), tuple(reference), errors)
 
 
-def _run(twin, feed, dtype, compiled=False):
+def compute(call, specs, feed, dtype="float32", compiled=False):
+    """Return what `call` gives for a feed, with arrays for tensors.
+
+    Args:
+        call: takes one tensor an input.
+        specs: the inputs, in order.
+        feed: an array an input name.
+        dtype: what floating-point inputs are cast to.
+        compiled: whether XLA compiles the whole.
+    """
     tensors = []
-    for spec in twin.inputs:
+    for spec in specs:
         array = feed[spec.name]
         floating = np.issubdtype(array.dtype, np.floating)
         tensors.append(
             keras.ops.convert_to_tensor(array, dtype if floating else None)
         )
-    call = tf.function(twin.call, jit_compile=True) if compiled else twin.call
-    return {
-        spec.name: keras.ops.convert_to_numpy(output)
-        for spec, output in zip(twin.outputs, call(*tensors), strict=True)
-    }
+    if compiled:
+        call = tf.function(call, jit_compile=True)
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, call(*tensors))
 
 
-def _run_exact(twin, feed):
-    """Run in float64, compiled where an operation has no kernel for it.
+def compute_exactly(call, specs, feed):
+    """Compute in float64, compiled where an operation has no kernel for it.
 
     TensorFlow's three-dimensional poolings know float64 in XLA only, which
     takes seconds to compile and is no faster.
     """
+    floatx = keras.config.floatx()
+    keras.config.set_floatx("float64")  # for constants within layers
     try:
-        return _run(twin, feed, "float64")
+        return compute(call, specs, feed, "float64")
     except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError):
-        return _run(twin, feed, "float64", compiled=True)
+        return compute(call, specs, feed, "float64", compiled=True)
+    finally:
+        keras.config.set_floatx(floatx)
+
+
+def _by_name(twin, arrays):
+    names = (spec.name for spec in twin.outputs)
+    return dict(zip(names, arrays, strict=True))
 
 
 def _batch_sizes(twin):

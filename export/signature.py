@@ -75,6 +75,13 @@ class Runner(Protocol):
         """Compute every output from arrays keyed by input name."""
 
 
+def quantized_feed(
+    specs: tuple[TensorSpec, ...], feed: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return real inputs as an artifact with these inputs takes them."""
+    return {spec.name: spec.quantize(feed[spec.name]) for spec in specs}
+
+
 def check_feeds(
     specs: tuple[TensorSpec, ...], feeds: Mapping[str, np.ndarray]
 ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_inception_export import bundle
+from keras_inception_export.diagnosis import examine, load_landmarks
 from keras_inception_export.errors import (
     ArtifactError,
     ExportError,
@@ -100,7 +101,8 @@ def verify(folder) -> tuple[Proof, ...]:
         folder: a bundle that `export_model` wrote.
 
     Returns:
-        One `Proof` an artifact. Where a runtime is not installed, `missing`
+        One `Proof` an artifact. One that does not hold names the first layer
+        that diverges. Where a runtime is not installed, `missing`
         says which.
 
     Raises:
@@ -109,17 +111,38 @@ def verify(folder) -> tuple[Proof, ...]:
     """
     folder = Path(folder)
     report = bundle.read_report(folder)
-    probes = Probes.load(folder / bundle.PROBES)
-    expected = report.get("probes", {}).get("sha256")
-    if bundle.sha256_of(folder / bundle.PROBES) != expected:
-        raise ArtifactError(
-            f"{folder / bundle.PROBES} is not the file that was published "
-            "(its hash differs), so it proves nothing; export again"
-        )
-    return tuple(
+    probes = Probes.load(bundle.published(folder, report, "probes"))
+    proofs = [
         _verify_artifact(folder, artifact, probes)
         for artifact in report["artifacts"]
-    )
+    ]
+    if "landmarks" in report and any(proof.findings for proof in proofs):
+        landmarks, feeds = load_landmarks(folder, report)
+        proofs = [
+            explained(proof, folder, artifact, landmarks, feeds)
+            for proof, artifact in zip(proofs, report["artifacts"], strict=True)
+        ]
+    return tuple(proofs)
+
+
+def explained(proof: Proof, folder, artifact, landmarks, feeds) -> Proof:
+    """Add to what is wrong the first layer that diverges, if one is found.
+
+    Args:
+        proof: what came of running the artifact.
+        folder: where it lies.
+        artifact: its "format", "path" and "quantization".
+        landmarks: those of the model.
+        feeds: the inputs they belong to, in parts.
+    """
+    if not proof.findings or not proof.parity:
+        return proof
+    suspect = {**artifact, "sha256": None}
+    first = examine(folder, suspect, landmarks, feeds).first
+    if first is None:
+        return proof
+    finding = f"the first layer that diverges is {first.described()}"
+    return replace(proof, findings=(*proof.findings, finding))
 
 
 def _verify_artifact(folder, artifact, probes):

@@ -32,9 +32,20 @@ def file_name(name: str, scheme: str | None = None) -> str:
     return path.name if scheme is None else f"{path.stem}.{scheme}{path.suffix}"
 
 
+INSIDE = {"tflite": "tflite_inside", "onnx": "onnx_inside"}
+"""The formats whose layers can be looked at one by one."""
+
+
 def format_module(name: str) -> ModuleType:
     """Return the module that writes and opens a format."""
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def inside_module(name: str) -> ModuleType | None:
+    """Return the module that opens a format from within; None if none can."""
+    if name not in INSIDE:
+        return None
+    return importlib.import_module(f"{__name__}.{INSIDE[name]}")
 
 
 def format_of(path: Path) -> str:

@@ -3,8 +3,10 @@
 Running an artifact needs numpy and onnxruntime alone.
 """
 
+import io
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,6 +98,21 @@ def open_runner(path: Path, threads: int | None = None) -> "OnnxRunner":
         RuntimeMissingError: ONNX Runtime is not installed.
         ArtifactError: the file cannot be read.
     """
+    return OnnxRunner(open_session(path, threads))
+
+
+def open_session(path: Path, threads: int | None = None, appended: bytes = b""):
+    """Open an artifact as an `onnxruntime.InferenceSession`.
+
+    Args:
+        path: the artifact.
+        threads: threads to compute with. Default: all cores.
+        appended: more fields of the file's ONNX message; see `onnx_inside`.
+
+    Raises:
+        RuntimeMissingError: ONNX Runtime is not installed.
+        ArtifactError: the file cannot be read.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -107,9 +124,16 @@ def open_runner(path: Path, threads: int | None = None) -> "OnnxRunner":
     options.log_severity_level = 4
     if threads is not None:
         options.intra_op_num_threads = threads
+    # Where the weights lie beside a file that is opened from memory.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path",
+        str(path.parent),
+    )
     try:
-        session = onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
+        return onnxruntime.InferenceSession(
+            _joined(path, appended) if appended else path,
+            options,
+            providers=["CPUExecutionProvider"],
         )
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
@@ -117,7 +141,15 @@ def open_runner(path: Path, threads: int | None = None) -> "OnnxRunner":
             f"{path} cannot be opened by ONNX Runtime: {reason}; "
             "export the model again"
         ) from error
-    return OnnxRunner(session)
+
+
+def _joined(path: Path, appended: bytes) -> bytes:
+    """Return a file's content and more behind it, held once in memory."""
+    content = io.BytesIO()
+    with open(path, "rb") as file:
+        shutil.copyfileobj(file, content, 2**24)
+    content.write(appended)
+    return content.getvalue()
 
 
 class OnnxRunner:
@@ -134,9 +166,14 @@ class OnnxRunner:
         self.inputs = _specs(session.get_inputs(), steps)
         self.outputs = _specs(session.get_outputs(), steps)
 
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Compute every output from arrays keyed by input name."""
-        names = [spec.name for spec in self.outputs]
+    def run(
+        self,
+        feeds: Mapping[str, np.ndarray],
+        names: Sequence[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Compute every output, or those named, from arrays by input name."""
+        if names is None:
+            names = [spec.name for spec in self.outputs]
         values = self._session.run(names, dict(feeds))
         return dict(zip(names, values, strict=True))
 

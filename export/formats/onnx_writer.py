@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 
 from keras_inception_export.formats.onnx_graph import SMALL, Constant, Graph
+from keras_inception_export.formats.protobuf import key
 
 PROTOBUF_LIMIT = 2**31 - 1
 """The most bytes that a protobuf message can hold."""
@@ -58,10 +59,10 @@ def write_file(graph: Graph, path: Path) -> None:
         tensors.update(_write_external(outside, data))
         length = len(nodes) + _length(tensors, inside)
     with open(path, "wb") as file:
-        file.write(start + _key(GRAPH, length) + nodes)
+        file.write(start + key(GRAPH, length) + nodes)
         for name, tensor in tensors.items():
             content = inside[name].nbytes if name in inside else 0
-            file.write(_key(INITIALIZER, len(tensor) + content) + tensor)
+            file.write(key(INITIALIZER, len(tensor) + content) + tensor)
             if name in inside:
                 _write_content(inside[name], file)
 
@@ -72,13 +73,13 @@ def _length(tensors: dict[str, bytes], inside: dict[str, Constant]) -> int:
         len(tensor) + (inside[name].nbytes if name in inside else 0)
         for name, tensor in tensors.items()
     ]
-    return sum(len(_key(INITIALIZER, length)) + length for length in lengths)
+    return sum(len(key(INITIALIZER, length)) + length for length in lengths)
 
 
 def _tensor(name: str, constant: Constant) -> bytes:
     """Return a tensor's message up to where its content follows."""
     message = _header(name, constant).SerializeToString(deterministic=True)
-    return message + _key(RAW_DATA, constant.nbytes)
+    return message + key(RAW_DATA, constant.nbytes)
 
 
 def _header(name: str, constant: Constant) -> onnx.TensorProto:
@@ -120,17 +121,3 @@ def _write_content(constant: Constant, file: BinaryIO) -> None:
         rows = max(1, CHUNK * len(value) // constant.size)
         for row in range(0, len(value), rows):
             file.write(np.ascontiguousarray(value[row : row + rows]).data)
-
-
-def _key(field: int, length: int) -> bytes:
-    """Return what stands before a field of `length` bytes."""
-    return _varint(field << 3 | 2) + _varint(length)
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)

@@ -188,10 +188,11 @@ def _layer_path(scope: str, layers: set[str]) -> str:
     return f"layer '{'/'.join(path)}'" if path else "outside the layers"
 
 
-class _LiteRTRunner:
+class LiteRTRunner:
     """A TFLite file run by LiteRT, with XNNPACK where it can."""
 
     def __init__(self, interpreter: Any):
+        self.interpreter = interpreter
         self._signature = interpreter.get_signature_runner(SIGNATURE)
         self.inputs = _declared(
             self._signature.get_input_details(), interpreter.get_input_details()
@@ -200,6 +201,34 @@ class _LiteRTRunner:
             self._signature.get_output_details(),
             interpreter.get_output_details(),
         )
+        self.output_names = {
+            tensor["index"]: name
+            for name, tensor in self._signature.get_output_details().items()
+        }
+
+    @classmethod
+    def open(cls, path: Path, **options: Any) -> "LiteRTRunner":
+        """Open a file with options of LiteRT's interpreter.
+
+        Raises:
+            RuntimeMissingError: LiteRT is not installed.
+            ArtifactError: the file is missing, damaged, or has no signature
+                `serving_default`.
+        """
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise RuntimeMissingError(
+                f"{path} needs LiteRT: pip install ai-edge-litert"
+            ) from error
+        try:
+            return cls(Interpreter(model_path=str(path), **options))
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ArtifactError(
+                f"{path} is not a complete TFLite file of this exporter: "
+                f"{reason}"
+            ) from error
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compute every output from arrays keyed by input name."""
@@ -238,20 +267,4 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
         ArtifactError: the file is missing, damaged, or has no signature
             `serving_default`.
     """
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise RuntimeMissingError(
-            f"{path} needs LiteRT: pip install ai-edge-litert"
-        ) from error
-    try:
-        return _LiteRTRunner(
-            Interpreter(
-                model_path=str(path), num_threads=threads or os.cpu_count()
-            )
-        )
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ArtifactError(
-            f"{path} is not a complete TFLite file of this exporter: {reason}"
-        ) from error
+    return LiteRTRunner.open(path, num_threads=threads or os.cpu_count())

@@ -14,9 +14,9 @@ import keras
 import numpy as np
 
 from keras_inception_export.errors import RequestError
+from keras_inception_export.observation import observed
 from keras_inception_export.quantization.split import FEW
 from keras_inception_export.twin import InferenceTwin
-from keras_inception_export.watching import watching
 
 SPREAD_LIMIT = 0.7  # log2 of the ratio of standard deviations
 SHIFT_LIMIT = 0.4  # in standard deviations
@@ -89,12 +89,16 @@ def _worst_misfit(model, samples):
     moments: dict[int, _Moments] = {}
     layers = [layer for layer in model._flatten_layers() if _expected(layer)]
 
-    def note(layer, output):
-        moments.setdefault(id(layer), _Moments()).add(
-            keras.ops.convert_to_numpy(output), _axis(layer, output)
-        )
+    def counting(layer, call):
+        def counted(*args, **kwargs):
+            output = call(*args, **kwargs)
+            array = keras.ops.convert_to_numpy(output)
+            moments.setdefault(id(layer), _Moments()).add(array, _axis(layer))
+            return output
 
-    with watching(layers, note):
+        return counted
+
+    with observed(layers, counting):
         for start in range(0, min(len(samples), _MOST), _BATCH):
             batch = samples.take(slice(start, start + _BATCH))
             named.call(*(batch.inputs[spec.name] for spec in named.inputs))
@@ -129,7 +133,7 @@ class _Moments:
         return np.sqrt(np.maximum(self.squares / self.count - self.mean**2, 0))
 
 
-def _axis(layer, output):
+def _axis(layer):
     axis = layer.axis
     return axis[0] if isinstance(axis, (list, tuple)) else axis
 

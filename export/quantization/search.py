@@ -58,6 +58,14 @@ class Written:
     float_layers: tuple[str, ...] = ()
     float_cost: dict | None = None
 
+    def as_json(self):
+        """Return how a report tells which artifact it is."""
+        return {
+            "format": self.format,
+            "quantization": self.quantization,
+            "path": self.path.name,
+        }
+
     @property
     def name(self):
         """Return what a person calls it."""

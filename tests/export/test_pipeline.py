@@ -14,6 +14,7 @@ from keras import layers
 import keras_inception_layers as plugin
 from keras_inception_export import (
     RequestError,
+    diagnose,
     elsewhere,
     export_model,
     load_artifact,
@@ -24,9 +25,18 @@ from tests.export.format_cases import CASES, small_model, twin_of
 from tests.layers.cases import CASES as LAYER_CASES
 from tests.numeric import random_images, randomize, settle_statistics
 
-REPORT_KEYS = ["model", "versions", "probes", "artifacts", "passed"]
+REPORT_KEYS = [
+    "model",
+    "versions",
+    "probes",
+    "landmarks",
+    "evaluation",
+    "artifacts",
+    "passed",
+]
 ARTIFACT_KEYS = [
     "format",
+    "quantization",
     "path",
     "bytes",
     "sha256",
@@ -34,6 +44,10 @@ ARTIFACT_KEYS = [
     "outputs",
     "seconds",
     "parity",
+    "measured",
+    "equalized_channels",
+    "float_layers",
+    "float_cost",
     "passed",
 ]
 
@@ -81,6 +95,7 @@ def test_every_kind_of_model_is_proven(case, tmp_path):
     report = export_model(twin_of(case).model, tmp_path / "out")
     assert [a["passed"] for a in report["artifacts"]] == [True] * 3
     assert all(proof.passed for proof in verify(tmp_path / "out"))
+    assert all(d.passed for d in diagnose(tmp_path / "out"))
 
 
 def test_every_registered_layer_is_proven(tmp_path):
@@ -128,6 +143,7 @@ def test_keras_applications(name, policy, tmp_path):
     )
     settle_statistics(model, random_images((8, 75, 75, 3)))
     assert export_model(model, tmp_path / "out")["passed"]
+    assert all(d.passed for d in diagnose(tmp_path / "out"))
 
 
 def test_side_heads_are_dropped(tmp_path):
@@ -150,6 +166,7 @@ def test_report(saved, tmp_path):
         "backend": "tensorflow",
     }
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "landmarks.npz",
         "model.onnx",
         "model.tflite",
         "probes.npz",

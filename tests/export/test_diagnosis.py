@@ -1,0 +1,330 @@
+"""`diagnose`: which layer of an artifact is the first to go wrong."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorflow as tf
+from ai_edge_litert import interpreter as litert
+from keras import layers
+from onnx import numpy_helper
+from onnxruntime import quantization
+
+from keras_inception_export import (
+    ArtifactError,
+    diagnose,
+    export_model,
+    verify,
+)
+from keras_inception_export import bundle as bundles
+from keras_inception_export.cli import main
+from keras_inception_export.diagnosis import (
+    examine,
+    load_landmarks,
+    record,
+)
+from keras_inception_export.formats import onnx as onnx_format
+from keras_inception_export.landmarks import Landmarks
+from keras_inception_layers import (
+    ConvBN,
+    InceptionV1Block,
+    InceptionV3Block,
+    fold_batch_norm,
+)
+from tests.export.test_sabotage import renew_hash, replace_in
+from tests.numeric import random_images, randomize
+
+ARTIFACTS = (
+    "model.onnx",
+    "model.tflite",
+    "model.int8.onnx",
+    "model.int8.tflite",
+)
+LAYERS = ("conv", "plain", "inception_2/branch_3/conv_0")
+"""The first, a middle and the last convolution."""
+
+
+BRANCHES = [
+    f"inception_{block}/branch_{branch}/conv_{number}"
+    for block, lengths in ((1, (1, 2, 2, 1)), (2, (1, 3, 3, 1)))
+    for branch, length in enumerate(lengths)
+    for number in range(length)
+]
+
+
+@pytest.fixture(scope="module")
+def small_hybrid():
+    keras.utils.set_random_seed(0)
+    image = keras.Input((16, 16, 2), name="image")
+    x = ConvBN(8, 3, name="conv")(image)
+    x = layers.MaxPooling2D(name="pool")(x)
+    x = InceptionV1Block(((8,), (8, 8), (4, 8), (8,)), name="inception_1")(x)
+    x = layers.Conv2D(24, 3, padding="same", name="plain")(x)
+    x = layers.ReLU(name="relu")(x)
+    x = InceptionV3Block(((8,), (8, 8), (4, 8), (8,)), name="inception_2")(x)
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    x = layers.Dense(5)(x)
+    return randomize(keras.Model(image, x, name="small"))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return random_images((24, 16, 16, 2))
+
+
+@pytest.fixture(scope="module")
+def quantized(small_hybrid, images, tmp_path_factory):
+    """A bundle with int8 artifacts; not to be changed."""
+    folder = tmp_path_factory.mktemp("diagnosed") / "small"
+    export_model(small_hybrid, folder, samples=images)
+    report = json.loads((folder / "report.json").read_text())
+    landmarks, feeds = load_landmarks(folder, report)
+    _quantize_onnx(folder, images)
+    _quantize_tflite(folder, images)
+    for name in ("onnx", "tflite"):
+        (float_one,) = [a for a in report["artifacts"] if a["format"] == name]
+        artifact = {
+            **float_one,
+            "path": f"model.int8.{name}",
+            "quantization": "int8",
+            "sha256": bundles.sha256_of(folder / f"model.int8.{name}"),
+        }
+        landmarks = record(folder, artifact, landmarks, feeds)
+        report["artifacts"].append(artifact)
+    landmarks.save(folder / bundles.LANDMARKS)
+    report["landmarks"] = bundles.entry(folder, bundles.LANDMARKS)
+    bundles.write_report(folder, report)
+    return folder
+
+
+@pytest.fixture
+def bundle(quantized, tmp_path):
+    """A copy of that bundle, to be changed."""
+    return shutil.copytree(quantized, tmp_path / "bundle")
+
+
+def _quantize_onnx(folder, images):
+    feeds = iter([{"image": image[None]} for image in images])
+
+    class Reader(quantization.CalibrationDataReader):
+        def get_next(self):
+            return next(feeds, None)
+
+    quantization.quantize_static(
+        folder / "model.onnx",
+        folder / "model.int8.onnx",
+        Reader(),
+        per_channel=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+    )
+
+
+def _quantize_tflite(folder, images):
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(folder / "saved_model")
+    )
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([x[None]] for x in images)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    (folder / "model.int8.tflite").write_bytes(converter.convert())
+
+
+def by_path(diagnoses):
+    return {diagnosis.path: diagnosis for diagnosis in diagnoses}
+
+
+def kernels(path):
+    """Return the kernels of an artifact's convolutions, outputs first."""
+    if path.suffix == ".onnx":
+        tensors = onnx.load(path).graph.initializer
+        return [numpy_helper.to_array(t) for t in tensors if len(t.dims) == 4]
+    interpreter = litert.Interpreter(str(path))
+    interpreter.allocate_tensors()
+    return [
+        interpreter.get_tensor(operator["inputs"][1]).copy()
+        for operator in interpreter._get_ops_details()
+        if operator["op_name"] == "CONV_2D"
+    ]
+
+
+def kernel_of(model, layer, path):
+    """Find a layer's kernel in an artifact by its values."""
+    (exact,) = [
+        np.array(weight)
+        for weight in fold_batch_norm(model).weights
+        if weight.path in (f"{layer}/kernel", f"{layer}/conv/kernel")
+    ]
+    order = (3, 2, 0, 1) if path.suffix == ".onnx" else (3, 0, 1, 2)
+    exact = exact.transpose(order)
+
+    def unit(kernel):
+        """Undo the scale that quantization gives each output channel."""
+        rows = kernel.reshape(len(kernel), -1).astype("float64")
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    (found,) = [
+        kernel
+        for kernel in kernels(path)
+        if kernel.shape == exact.shape
+        and np.abs(unit(kernel) - unit(exact)).max() < 0.02
+    ]
+    return found
+
+
+def alter_one_weight(bundle, path, model, layer):
+    """Change the largest weight of the layer's most active channel."""
+    old = kernel_of(model, layer, bundle / path)
+    landmarks = Landmarks.load(bundle / "landmarks.npz")
+    (mark,) = [mark for mark in landmarks.layers if mark.layer == layer]
+    channel = mark.values[len(mark.positions) :].argmax()
+    new = old.copy()
+    weights = new[channel].reshape(-1)
+    largest = np.abs(weights.astype("float64")).argmax()
+    weights[largest] = weights[largest] / -2
+    replace_in(bundle / path, old, new)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("path", ARTIFACTS)
+def test_one_altered_weight(bundle, small_hybrid, path, layer):
+    alter_one_weight(bundle, path, small_hybrid, layer)
+    renew_hash(bundle, path)  # the numbers tell by themselves
+    found = by_path(diagnose(bundle))
+    assert found.pop(path).first.name in (layer, f"{layer} + relu")
+    assert not any(diagnosis.first for diagnosis in found.values())
+
+
+def test_unaltered_bundle(quantized):
+    found = by_path(diagnose(quantized))
+    assert "one function" in found.pop("saved_model").reason
+    assert not any(diagnosis.first for diagnosis in found.values())
+    names = {path: [x.name for x in d.layers] for path, d in found.items()}
+    assert names["model.onnx"][:2] == ["conv", "pool"]
+    assert names["model.onnx"][-1] == "dense"
+    assert set(BRANCHES) <= set(names["model.onnx"])
+    merged = [n for n in names["model.onnx"] if n not in ("plain", "relu")]
+    for path in ("model.tflite", "model.int8.onnx", "model.int8.tflite"):
+        assert [n for n in names[path] if n in merged] == merged
+        assert set(names[path]) - set(merged) == {"plain + relu"}
+
+
+@pytest.mark.parametrize("path", ("model.int8.onnx", "model.int8.tflite"))
+def test_other_kernels_are_no_divergence(bundle, path, monkeypatch):
+    def unfused(source, options, **kwargs):
+        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = level
+        return session(source, options, **kwargs)
+
+    def without_xnnpack(**kwargs):
+        kind = litert.OpResolverType.BUILTIN_REF
+        return interpreter(experimental_op_resolver_type=kind, **kwargs)
+
+    session, interpreter = onnxruntime.InferenceSession, litert.Interpreter
+    monkeypatch.setattr(onnxruntime, "InferenceSession", unfused)
+    monkeypatch.setattr(litert, "Interpreter", without_xnnpack)
+    other = by_path(diagnose(bundle))[path]
+    assert other.first is None
+    assert path.endswith("onnx") or any(layer.moved for layer in other.layers)
+
+
+@pytest.mark.parametrize("path", ("model.int8.onnx", "model.int8.tflite"))
+def test_never_published(bundle, small_hybrid, path):
+    """Where nothing is recorded, the signal to noise tells."""
+    layer = "inception_1/branch_1/conv_1"
+    old = kernel_of(small_hybrid, layer, bundle / path)
+    replace_in(bundle / path, old, (old // 16) * 8)
+    report = json.loads((bundle / "report.json").read_text())
+    landmarks, feeds = load_landmarks(bundle, report)
+    artifact = {
+        "format": path.rpartition(".")[2],
+        "path": path,
+        "quantization": "int8",
+    }
+    unknown = Landmarks(landmarks.layers)
+    assert examine(bundle, artifact, unknown, feeds).first.layer == layer
+
+
+def test_verify_names_the_layer(bundle, small_hybrid):
+    alter_one_weight(bundle, "model.onnx", small_hybrid, LAYERS[1])
+    proof = next(proof for proof in verify(bundle) if proof.format == "onnx")
+    assert 'first layer that diverges is "plain" (off' in proof.findings[-1]
+
+
+def test_export_names_the_layer(small_hybrid, images, tmp_path, monkeypatch):
+    def write(twin, path, **kwargs):
+        layer = twin.model.get_layer("inception_2").branches[1][1]
+        layer.conv.kernel.assign(layer.conv.kernel * 1.01)
+        original(twin, path, **kwargs)
+
+    original = onnx_format.write
+    monkeypatch.setattr(onnx_format, "write", write)
+    with pytest.raises(ArtifactError, match='"inception_2/branch_1/conv_1"'):
+        export_model(
+            small_hybrid, tmp_path / "out", formats=["onnx"], samples=images
+        )
+
+
+def test_older_bundle(bundle, capfd):
+    report = json.loads((bundle / "report.json").read_text())
+    del report["landmarks"]
+    bundles.write_report(bundle, report)
+    (bundle / "landmarks.npz").unlink()
+    assert main(["diagnose", str(bundle)]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "earlier version, without landmarks" in line
+    assert verify(bundle)[0].passed
+
+
+@pytest.mark.parametrize("harm", (b"", b"PK not a zip"))
+def test_harmed_landmarks(bundle, harm):
+    (bundle / "landmarks.npz").write_bytes(harm)
+    with pytest.raises(ArtifactError, match="landmarks.npz"):
+        diagnose(bundle)
+    with pytest.raises(ArtifactError, match="landmarks.npz is damaged"):
+        Landmarks.load(bundle / "landmarks.npz")
+
+
+def test_damaged_artifact(bundle, capfd):
+    for path in ("model.onnx", "model.tflite"):
+        content = (bundle / path).read_bytes()
+        (bundle / path).write_bytes(content[: len(content) // 2])
+    assert main(["diagnose", str(bundle)]) == 1
+    shown = capfd.readouterr().out
+    assert "✗  model.onnx cannot be examined" in shown
+    assert "✗  model.tflite cannot be examined" in shown
+
+
+def test_table(bundle, small_hybrid, capfd):
+    alter_one_weight(bundle, "model.int8.onnx", small_hybrid, LAYERS[2])
+    assert main(["diagnose", str(bundle)]) == 1
+    short = capfd.readouterr().out.splitlines()
+    assert max(map(len, short)) <= 100
+    starts = [line for line in short if line.endswith("starts here")]
+    assert [line.split()[:2] for line in starts] == [["✗", LAYERS[2]]]
+    assert short[-1].startswith("✓  no layer diverges: model.tflite, ")
+    assert main(["diagnose", str(bundle), "--all"]) == 1
+    long = capfd.readouterr().out
+    assert all(long.count(f"  {branch} ") == 4 for branch in BRANCHES)
+    assert main(["diagnose", str(bundle), "--json"]) == 1
+    artifacts = json.loads(capfd.readouterr().out)["artifacts"]
+    found = [artifact["first_divergence"] for artifact in artifacts]
+    assert found == [None, None, None, LAYERS[2], None]
+
+
+def test_the_runtime_is_enough(quantized):
+    code = (
+        "import sys; from keras_inception_export.cli import main\n"
+        f"code = main(['diagnose', {str(quantized)!r}])\n"
+        "print(code, {'keras', 'tensorflow', 'onnx'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "0 set()"
