@@ -260,7 +260,7 @@ def table(report, folder, model, images, labels):
                 f"{np.mean(classes == expected):.2%}",
             )
         )
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 if __name__ == "__main__":

@@ -74,14 +74,16 @@ def keras_model(
         why = f"{known} is not there" if known else "made from a live model"
         return Absence(KERAS, f"{why}; name its file with --keras FILE")
     parity = [r for a in report["artifacts"] for r in a.get("parity") or ()]
+    evaluation = report.get("evaluation") or {}
+    accuracies = evaluation.get("keras_accuracy") or {}
     return Contender(
         KERAS,
         {"kind": "keras", "path": str(path)},
         _facts(
             "keras",
             path.stat().st_size,
-            error=_worst(max, parity, "keras_max_error"),
-            accuracy=report.get("keras_accuracy"),
+            error=_largest(r.get("keras_max_error") for r in parity),
+            accuracy=_least(accuracies.values()),
         ),
         required=file is not None,
     )
@@ -169,9 +171,9 @@ def _artifact(folder, artifact):
             name,
             artifact["bytes"],
             quantization=scheme,
-            error=_worst(max, parity or measured, "max_error"),
-            agreement=_worst(min, measured, "agreement"),
-            accuracy=_worst(min, measured, "accuracy"),
+            error=_largest(r.get("max_error") for r in parity or measured),
+            agreement=_least(r.get("agreement") for r in measured),
+            accuracy=_least(r.get("accuracy") for r in measured),
         ),
     )
 
@@ -202,7 +204,10 @@ def _facts(
     }
 
 
-def _worst(choose, records, key):
-    """Return the worst figure of all outputs; None where there is none."""
-    figures = [record.get(key) for record in records]
-    return choose((f for f in figures if f is not None), default=None)
+def _largest(figures):
+    """Return the largest figure of all outputs; None where there is none."""
+    return max((f for f in figures if f is not None), default=None)
+
+
+def _least(figures):
+    return min((f for f in figures if f is not None), default=None)
