@@ -1,12 +1,11 @@
 """torchvision's GoogLeNet in ours, against outputs that torchvision gave."""
 
-import keras
 import numpy as np
 import pytest
 
 from keras_inception_layers import GoogLeNet, drop_auxiliary
 from keras_inception_layers.porting import port_torch_weights
-from tests.numeric import perturb, relative_error
+from tests.numeric import perturb, relative_error, to_array
 from tests.porting.torchvision_data import copy_without_scale, images, load
 
 # Measured: 1.3e-6 of the largest logit.
@@ -53,7 +52,7 @@ def test_equals_torchvision(ported, torchvision):
         ("inception_4a", "inception_4d", "predictions")
     ):
         weight = ported.get_layer(name).weights[0]
-        before = keras.ops.convert_to_numpy(weight).copy()
+        before = to_array(weight)
         perturb(weight)
         actual = ported(images(2, 224, 224))
         weight.assign(before)
