@@ -80,9 +80,7 @@ def test_the_wrong_convention_differs(size, ported, at_other_size, torchvision):
     )
     copy_without_scale(source, target)
     expected = torchvision[1]["195x230" if other else "predictions"]
-    actual = keras.ops.convert_to_numpy(
-        target(images(1 if other else 2, *size))
-    )
+    actual = to_array(target(images(1 if other else 2, *size)))
     assert np.max(np.abs(actual - expected)) > 1  # of 83; measured: 6.9, 8.0
 
 
