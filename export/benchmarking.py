@@ -248,7 +248,8 @@ class _Process:
 
     def _answer(self):
         """Wait for an answer; return the seconds of the calls."""
-        line = self._process.stdout.readline()
+        stdout = self._process.stdout
+        line = stdout.readline() if stdout else ""
         if not line:
             raise ArtifactError(
                 f"{self._name} cannot be measured: its process ended with "
@@ -277,9 +278,10 @@ def _measure(processes, rounds, seed):
     for order in timing.schedule(list(processes), rounds, seed):
         for name in order:
             times[name].append(processes[name].take_turn())
-    if all_ is None:
+    all_after = timing.busy_seconds()
+    if all_ is None or all_after is None:
         return times, None
-    others = timing.busy_seconds() - all_ - (used() - ours)
+    others = all_after - all_ - (used() - ours)
     return times, max(0.0, others / (time.perf_counter() - start))
 
 

@@ -41,9 +41,7 @@ def recorded(model: Any, scopes: dict[str, str]) -> Iterator[None]:
             object.__delattr__(layer, "call")
 
 
-def split_scope(
-    node: str, scopes: Mapping[str, str]
-) -> tuple[str, str] | tuple[None, str]:
+def split_scope(node: str, scopes: Mapping[str, str]) -> tuple[str | None, str]:
     """Return the path of the layer that made a node, and the rest of its name.
 
     The path is None for a node that no layer made.
