@@ -38,7 +38,7 @@ class Measurement:
     def as_json(self):
         """Return the record as `report.json` holds it."""
         return {
-            key: round(value, 6) if isinstance(value, float) else value
+            key: float(f"{value:.6g}") if isinstance(value, float) else value
             for key, value in asdict(self).items()
         }
 
