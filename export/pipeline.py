@@ -105,10 +105,11 @@ def export_model(
         model_or_path, batch_size, samples, pixel_scale, say
     )
     inputs, outputs = twin.inputs, twin.outputs
-    landmarks, feeds = take_landmarks(twin, probes.together()), probes.singles()
     with bundle.staging(output) as folder:
         seconds = _write(twin, formats, folder, opset, say)
         probes.save(folder / bundle.PROBES)
+        landmarks = take_landmarks(twin, probes.together())
+        feeds = probes.singles()
         del twin
         gc.collect()  # the runtimes load the weights once more
         proofs = []
