@@ -15,6 +15,7 @@ from keras_inception_export.errors import (
 )
 
 _ROOMS = {
+    "benchmark": "benchmarking",
     "export_model": "pipeline",
     "diagnose": "diagnosis",
     "load_artifact": "artifact",
@@ -27,6 +28,7 @@ __all__ = [
     "ExportError",
     "RequestError",
     "RuntimeMissingError",
+    "benchmark",
     "diagnose",
     "export_model",
     "load_artifact",

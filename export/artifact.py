@@ -52,10 +52,11 @@ class Artifact:
             *arrays: one array an input, in order, each with one row a
                 sample; or one dictionary of arrays by input name. Where the
                 artifact has a fixed batch size, samples are cut into batches
-                and the last one is filled up.
+                and the last one is filled up. An integer input takes real
+                values, which are quantized, or integers as they are.
 
         Returns:
-            A dictionary of the outputs by name.
+            A dictionary of the outputs by name, in real values.
 
         Raises:
             RequestError: if the arrays do not fit the inputs.
@@ -70,11 +71,16 @@ class Artifact:
                 f"got {len(arrays)} arrays for the {len(self.inputs)} inputs "
                 f"{', '.join(spec.name for spec in self.inputs)}"
             )
-        feeds = load_samples(source, self.inputs)
+        feeds = load_samples(source, self.inputs).inputs
         fixed = self.inputs[0].shape[0]
         if fixed is None:
-            return self._runner.run(feeds)
-        return self._run_fixed(feeds, fixed)
+            results = self._runner.run(feeds)
+        else:
+            results = self._run_fixed(feeds, fixed)
+        return {
+            spec.name: spec.dequantize(results[spec.name])
+            for spec in self.outputs
+        }
 
     def _run_fixed(self, feeds, size):
         number = len(next(iter(feeds.values())))

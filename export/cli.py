@@ -1,6 +1,5 @@
 """The command line: words in, words out."""
 
-import argparse
 import contextlib
 import functools
 import json
@@ -8,12 +7,10 @@ import logging
 import os
 import sys
 import warnings
-from fractions import Fraction
-from pathlib import Path
 
 from keras_inception_export import display
+from keras_inception_export.arguments import make_parser
 from keras_inception_export.errors import ExportError, reason_of
-from keras_inception_export.formats import FILES
 
 
 def main(words=None) -> int:
@@ -22,11 +19,11 @@ def main(words=None) -> int:
     0: proven, or done. 1: an artifact does not hold. 2: the request or the
     input is wrong.
     """
-    arguments = _parser().parse_args(words)
+    arguments = make_parser().parse_args(words)
     quiet = contextlib.nullcontext() if arguments.debug else _only_our_words()
     with quiet, _own_environment():
         try:
-            return arguments.run(arguments)
+            return COMMANDS[arguments.command](arguments)
         except ExportError as error:
             if arguments.debug:
                 raise
@@ -48,37 +45,47 @@ def main(words=None) -> int:
 
 
 def _export(arguments):
-    from keras_inception_export.request import check_choice, check_request
+    from keras_inception_export.request import ExportRequest, check_choice
 
-    check_request(
-        Path(arguments.output),
-        arguments.format,
-        arguments.batch_size,
-        arguments.opset,
-        arguments.overwrite,
-    )
+    options = {
+        "output_dir": arguments.output,
+        "formats": arguments.format,
+        **{
+            name: getattr(arguments, name)
+            for name in (
+                "samples",
+                "pixel_scale",
+                "batch_size",
+                "opset",
+                "overwrite",
+                "quantize",
+                "quantized_io",
+                "calibration_samples",
+                "min_agreement",
+                "max_accuracy_drop",
+            )
+            if getattr(arguments, name) is not None
+        },
+    }
+    # Before TensorFlow is imported, which takes seconds.
+    ExportRequest(**options)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     # TensorFlow's oneDNN allocator gives no memory back: with it the peak of
     # a 132 M parameter export is 5.9 GB, without it 3.4 GB, in the same time.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     from keras_inception_export import prepare
+    from keras_inception_export.networks import NETWORKS
     from keras_inception_export.pipeline import export_model
 
     prepare.import_modules(arguments.imports)
     model = arguments.model_file
     if arguments.model:
-        check_choice("model", arguments.model, prepare.MODELS)
+        check_choice("model", arguments.model, NETWORKS)
         model = functools.partial(prepare.build_model, arguments.model)
     report = export_model(
         model,
-        arguments.output,
-        formats=arguments.format,
-        samples=arguments.samples,
-        pixel_scale=arguments.pixel_scale,
-        batch_size=arguments.batch_size,
-        opset=arguments.opset,
-        overwrite=arguments.overwrite,
         progress=None if arguments.json else display.progress,
+        **options,
     )
     if arguments.json:
         print(json.dumps(report, indent=2))
@@ -141,6 +148,37 @@ def _info(arguments):
     return 0
 
 
+def _benchmark(arguments):
+    from keras_inception_export.benchmarking import benchmark
+
+    result = benchmark(
+        arguments.bundle,
+        batch_size=arguments.batch_size,
+        threads=arguments.threads,
+        rounds=arguments.rounds,
+        keras_file=arguments.keras,
+        against_keras=arguments.against == "keras",
+        modules=arguments.imports,
+        seed=arguments.seed,
+        progress=None if arguments.json else display.progress,
+    )
+    if arguments.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(display.benchmark(result))
+    return 0
+
+
+COMMANDS = {
+    "export": _export,
+    "verify": _verify,
+    "diagnose": _diagnose,
+    "predict": _predict,
+    "info": _info,
+    "benchmark": _benchmark,
+}
+
+
 @contextlib.contextmanager
 def _own_environment():
     """Keep what is set for TensorFlow from a caller that goes on."""
@@ -176,152 +214,3 @@ def _only_our_words():
         sys.stderr = before
         os.dup2(terminal, 2)
         os.close(terminal)
-
-
-def _parser():
-    parser = argparse.ArgumentParser(
-        prog="keras-inception",
-        description="Export Keras models to SavedModel, TFLite and ONNX, and "
-        "prove that each artifact computes what the model computes.",
-        epilog="Exit codes: 0 proven; 1 an artifact does not hold; 2 the "
-        "request or the input is wrong.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--json", action="store_true", help="print the result as JSON"
-    )
-    common.add_argument(
-        "--debug",
-        action="store_true",
-        help="show tracebacks and every library's own log",
-    )
-    images = argparse.ArgumentParser(add_help=False)
-    images.add_argument(
-        "--pixel-scale",
-        type=_number,
-        default=1.0,
-        metavar="FACTOR",
-        help="what pixel values of image files, 0 to 255, are multiplied by, "
-        "such as 1/255; default 1",
-    )
-    _add_export(commands, [common, images])
-    verify = commands.add_parser(
-        "verify",
-        parents=[common],
-        help="run every artifact in a bundle again",
-        description="Run every artifact in a bundle again and hold it to the "
-        "float64 reference. Needs only the runtimes.",
-    )
-    verify.add_argument("bundle", metavar="DIR")
-    verify.set_defaults(run=_verify)
-    diagnose = commands.add_parser(
-        "diagnose",
-        parents=[common],
-        help="show where along the network an artifact goes wrong",
-        description="Compare what every layer gives in each artifact with "
-        "what it should give, and name the first that diverges.",
-    )
-    diagnose.add_argument("bundle", metavar="DIR")
-    diagnose.add_argument(
-        "--all",
-        action="store_true",
-        help="show every layer, not only what matters",
-    )
-    diagnose.set_defaults(run=_diagnose)
-    predict = commands.add_parser(
-        "predict",
-        parents=[common, images],
-        help="run an artifact on inputs",
-        description="Run a SavedModel, TFLite or ONNX artifact by its own "
-        "runtime.",
-    )
-    predict.add_argument("artifact", metavar="ARTIFACT")
-    predict.add_argument(
-        "inputs",
-        nargs="+",
-        metavar="INPUT",
-        help=".npy or image files (each holds samples for the one input), or "
-        "one .npz with an array for each input",
-    )
-    predict.add_argument(
-        "--output", metavar="FILE.npz", help="where to save the outputs"
-    )
-    predict.add_argument(
-        "--top",
-        type=int,
-        default=3,
-        metavar="K",
-        help="classes shown for each sample; default 3",
-    )
-    predict.set_defaults(run=_predict)
-    info = commands.add_parser(
-        "info",
-        parents=[common],
-        help="show inputs, outputs, sizes and provenance",
-        description="Show what a bundle, an artifact or a .keras file holds.",
-    )
-    info.add_argument("path", metavar="FILE_OR_DIR")
-    info.set_defaults(run=_info)
-    return parser
-
-
-def _add_export(commands, parents):
-    export = commands.add_parser(
-        "export",
-        parents=parents,
-        help="write a bundle of artifacts, each proven",
-        description="Write SavedModel, TFLite and ONNX artifacts of a model, "
-        "prove each against a float64 reference, and publish them together.",
-    )
-    source = export.add_mutually_exclusive_group(required=True)
-    source.add_argument("model_file", nargs="?", metavar="MODEL.keras")
-    source.add_argument(
-        "--model",
-        metavar="NAME",
-        help="a network at its defaults with seeded random weights: vgg16 or "
-        "vgg16_inception",
-    )
-    export.add_argument(
-        "--output", required=True, metavar="DIR", help="the folder to make"
-    )
-    export.add_argument(
-        "--format",
-        nargs="+",
-        default=tuple(FILES),
-        metavar="FORMAT",
-        help=f"any of {', '.join(FILES)}; default all",
-    )
-    export.add_argument(
-        "--samples",
-        metavar="FILE_OR_FOLDER",
-        help="data to prove on: .npy, .npz, an image or a folder of images; "
-        "default seeded random inputs",
-    )
-    export.add_argument(
-        "--batch-size",
-        type=int,
-        metavar="N",
-        help="samples a call; default any number",
-    )
-    export.add_argument(
-        "--opset", type=int, default=18, help="ONNX opset; default 18"
-    )
-    export.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace an existing bundle, once the new one is proven",
-    )
-    export.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="a module that registers custom layers; may be repeated",
-    )
-    export.set_defaults(run=_export)
-
-
-def _number(text):
-    return float(Fraction(text))

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from keras_inception_export.bundle import REPORT
 
-_COLUMNS = "{:1}  {:<12} {:>9}  {:<20} {:>9}  {:>9}"
+_COLUMNS = "{:1}  {:<14} {:>9}  {:<20} {:>9}  {:>9}"
+_MEASURED = "   {:<14} {:<20} {:>8} {:>9}  {:>9}  {:>9}"
+_TIMES = "{:>8} {:>7} {:>7} {:>9} {:>7} {:<6} {:>8} {:>10} {:>9}"
 
 
 def progress(line):
@@ -26,11 +28,12 @@ def export_summary(report, output):
     lines = ["", _head("size")]
     for artifact in report["artifacts"]:
         lines += _rows(
-            artifact["format"],
+            name_of(artifact),
             size(artifact["bytes"]),
             artifact["parity"],
             artifact["passed"],
         )
+    lines += _evaluation(report)
     best = report["artifacts"][-1]["path"]
     lines += [
         "",
@@ -40,12 +43,75 @@ def export_summary(report, output):
     return "\n".join(lines)
 
 
+def name_of(artifact):
+    """Return what a person calls an artifact of a report."""
+    return f"{artifact['format']} {artifact.get('quantization') or ''}".strip()
+
+
+def _evaluation(report):
+    """Return the lines that tell what was measured on the user's samples."""
+    evaluation = report.get("evaluation")
+    if not evaluation:
+        return []
+    lines = [
+        "",
+        f"Measured on {evaluation['evaluation']:,} samples that the "
+        f"calibration on {evaluation['calibration']:,} others did not see",
+        _MEASURED.format(
+            "artifact", "output", "SNR", "error", "agreement", "accuracy"
+        ),
+    ]
+    name = "Keras"
+    for output, accuracy in evaluation["keras_accuracy"].items():
+        lines.append(
+            _MEASURED.format(name, output, "", "", "", _percent(accuracy))
+        )
+        name = ""
+    for artifact in report["artifacts"]:
+        name = name_of(artifact)
+        for record in artifact["measured"]:
+            lines.append(
+                _MEASURED.format(
+                    name,
+                    record["output"],
+                    f"{record['snr_db']:.1f} dB",
+                    f"{record['max_error']:.1e}",
+                    _percent(record["agreement"]),
+                    _percent(record["accuracy"]),
+                )
+            )
+            name = ""
+        lines += _remedies(artifact)
+    return lines + [f"Warning: {text}" for text in evaluation["warnings"]]
+
+
+def _remedies(artifact):
+    """Return what was done so that a quantized artifact keeps its accuracy."""
+    lines = []
+    if artifact["equalized_channels"]:
+        lines.append(f"{artifact['equalized_channels']} channels equalized")
+    kept = artifact["float_layers"]
+    if kept:
+        cost = artifact["float_cost"]
+        lines.append(
+            f"{len(kept)} layers in float ({cost['time']:.2f} times the time, "
+            f"{size(cost['bytes'])} more): {', '.join(kept[:3])}"
+            + (f" and {len(kept) - 3} more" if len(kept) > 3 else "")
+        )
+    return [" " * 18 + line for line in lines]
+
+
+def _percent(part):
+    return "-" if part is None else f"{part:.2%}"
+
+
 def proofs_as_json(proofs):
     """Return what `verify --json` prints."""
     return {
         "artifacts": [
             {
                 "format": proof.format,
+                "quantization": proof.quantization,
                 "parity": [record.as_json() for record in proof.parity],
                 "findings": list(proof.findings),
                 "not_run": proof.missing or None,
@@ -63,11 +129,11 @@ def verification(proofs, folder):
     for proof in proofs:
         parity = [record.as_json() for record in proof.parity]
         if proof.missing:
-            lines.append(f"-  {proof.format:<12} not run: {proof.missing}")
-        lines += _rows(proof.format, "", parity, proof.passed)
-        lines += [f"✗  {proof.format:<12} {f}" for f in proof.findings]
-    wrong = [proof.format for proof in proofs if proof.findings]
-    run = [proof.format for proof in proofs if proof.passed]
+            lines.append(f"-  {proof.name:<14} not run: {proof.missing}")
+        lines += _rows(proof.name, "", parity, proof.passed)
+        lines += [f"✗  {proof.name:<14} {f}" for f in proof.findings]
+    wrong = [proof.name for proof in proofs if proof.findings]
+    run = [proof.name for proof in proofs if proof.passed]
     lines.append("")
     if wrong:
         lines.append(f"{folder} does not hold: {', '.join(wrong)}")
@@ -104,6 +170,76 @@ def information(facts):
     return "\n".join(lines)
 
 
+def benchmark(result):
+    """Return the table and the verdict of `benchmark`."""
+    model, machine = result["model"], result["machine"]
+    rows = {row["name"]: _times(row) for row in result["rows"]}
+    rows |= {a["name"]: f" -  {a['reason']}" for a in result["not_run"]}
+    width = max(map(len, rows))
+    each = "images/s" if result["images"] else "samples/s"
+    head = _TIMES.format(
+        *("size", "p50 ms", "p90 ms", each, "speed", ""),
+        *("error", "agreement", "accuracy"),
+    )
+    return "\n".join(
+        [
+            "",
+            f"{model['name']}, {model['parameters']:,} parameters, batch "
+            f"{result['batch_size']}, threads {result['threads']}",
+            f"{machine['processor']}, {machine['cores']} cores",
+            "",
+            f"{'':<{width}} {head}",
+            *(f"{name:<{width}} {cells}" for name, cells in rows.items()),
+            "",
+            *_verdict(result),
+        ]
+    )
+
+
+def _times(row):
+    """Return the cells of a row of `benchmark`, but for its name."""
+    percent = [
+        "-" if row[key] is None else f"{row[key]:.2%}"
+        for key in ("agreement", "accuracy")
+    ]
+    spread = (row["speed_high"] - row["speed_low"]) / 2
+    return _TIMES.format(
+        size(row["bytes"]),
+        _digits(row["p50_ms"]),
+        _digits(row["p90_ms"]),
+        _digits(row["samples_per_second"]),
+        f"{row['speed']:.2f}",
+        f"± {spread:.2f}" if spread else "",
+        "-" if row["error"] is None else f"{row['error']:.1e}",
+        *percent,
+    )
+
+
+def _verdict(result):
+    baseline = result["baseline"]
+    lines = [
+        f"speed: as a multiple of {baseline}'s, the median of "
+        f"{result['rounds']} rounds ± half its 95 % interval",
+        "",
+    ]
+    if not result["conclusive"]:
+        lines.append("Too noisy to conclude:")
+        lines += [f"- {doubt}" for doubt in result["doubts"]]
+        return [*lines, "Let nothing else run, or ask for more --rounds."]
+    best = max(result["rows"], key=lambda row: row["speed"])
+    if best["name"] == baseline:
+        return [*lines, f"Nothing is faster than {baseline}."]
+    speed = f"{best['speed']:.2f} times as fast as {baseline}"
+    return [*lines, f"Fastest: {best['name']}, {speed}."]
+
+
+def _digits(number):
+    """Return a number with three digits; a large one without a point."""
+    if number >= 100:
+        return f"{number:.0f}"
+    return f"{number:#.3g}".rstrip(".")
+
+
 def _bundle(facts):
     model, versions = facts["model"], facts["versions"]
     first = facts["artifacts"][0]
@@ -120,11 +256,12 @@ def _bundle(facts):
     ]
     for artifact in facts["artifacts"]:
         lines += _rows(
-            artifact["format"],
+            name_of(artifact),
             size(artifact["bytes"]),
             artifact["parity"],
             artifact["passed"],
         )
+    lines += _evaluation(facts)
     return "\n".join([*lines, "", f"Figures of the export, from {REPORT}"])
 
 

@@ -9,49 +9,36 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_inception_export import errors
+from keras_inception_export.prepare import functional, load_model
+from keras_inception_export.request import ExportRequest
+from keras_inception_export.samples import load_samples
+from keras_inception_export.twin import InferenceTwin
+
+# Options of the command that are not called like the request's attribute.
+OPTIONS = {"output_dir": "output", "formats": "format"}
 
 
-def export_in_tensorflow(
-    model_or_path,
-    output,
-    *,
-    formats,
-    samples,
-    pixel_scale,
-    batch_size,
-    opset,
-    overwrite,
-):
+def export_in_tensorflow(model_or_path, request: ExportRequest):
     """Do what `export_model` does, in a child process; return its report."""
     with tempfile.TemporaryDirectory() as folder:
-        words = ["export"]
-        if isinstance(model_or_path, (str, Path)):
-            words.append(str(model_or_path))
-        else:
-            if not isinstance(model_or_path, keras.Model):
-                model_or_path = model_or_path()
+        path = model_or_path
+        words = [*_words(request), *_samples(model_or_path, request, folder)]
+        if not isinstance(model_or_path, (str, Path)):
             path = Path(folder) / f"{model_or_path.name}.keras"
             model_or_path.save(path)
-            words += [str(path), *_imports(model_or_path)]
-        words += ["--output", str(output), "--opset", str(opset), "--json"]
-        words += ["--format", *formats]
-        if batch_size is not None:
-            words += ["--batch-size", str(batch_size)]
-        if overwrite:
-            words.append("--overwrite")
-        words += ["--pixel-scale", str(pixel_scale)]
-        if samples is not None:
-            words += ["--samples", _samples_path(samples, Path(folder))]
+            words += _imports(model_or_path)
         done = subprocess.run(
-            [sys.executable, "-m", "keras_inception_export", *words],
+            [
+                *(sys.executable, "-m", "keras_inception_export"),
+                *("export", str(path), "--json", *words),
+            ],
             env={**os.environ, "KERAS_BACKEND": "tensorflow"},
             capture_output=True,
             text=True,
@@ -62,6 +49,22 @@ def export_in_tensorflow(
     if done.returncode == errors.ArtifactError.exit_code:
         raise errors.ArtifactError(message)
     raise errors.RequestError(message)
+
+
+def _words(request):
+    """Return the options of the command that say what the request says."""
+    words = []
+    for attribute in fields(request):
+        value = getattr(request, attribute.name)
+        if attribute.name == "samples" or value in (None, False, ()):
+            continue
+        option = OPTIONS.get(attribute.name, attribute.name)
+        words.append("--" + option.replace("_", "-"))
+        if isinstance(value, tuple):
+            words += value
+        elif value is not True:
+            words.append(str(value))
+    return words
 
 
 def _imports(model):
@@ -76,12 +79,20 @@ def _imports(model):
     ]
 
 
-def _samples_path(samples, folder):
-    if isinstance(samples, (str, Path)):
-        return str(samples)
-    path = folder / "samples.npz"
-    arrays: dict[str, Any] = {"x": samples}
-    if isinstance(samples, Mapping):
-        arrays = {name: np.asarray(array) for name, array in samples.items()}
+def _samples(model_or_path, request, folder):
+    """Return the option that gives the samples, put into a file."""
+    if request.samples is None:
+        return []
+    if isinstance(request.samples, (str, Path)):
+        return ["--samples", str(request.samples)]
+    model = model_or_path
+    if isinstance(model, (str, Path)):
+        model = load_model(model)
+    specs = InferenceTwin.of(functional(model)).inputs
+    samples = load_samples(request.samples, specs)
+    arrays: dict[str, Any] = dict(samples.inputs)
+    if samples.labels is not None:
+        arrays["y"] = samples.labels
+    path = Path(folder) / "samples.npz"
     np.savez(path, **arrays)
-    return str(path)
+    return ["--samples", str(path)]

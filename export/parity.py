@@ -76,13 +76,15 @@ def degenerate_outputs(probes):
     return findings
 
 
-def compare(results, specs, probes):
+def compare(results, specs, probes, limits=None):
     """Compare an artifact's outputs with the reference.
 
     Args:
         results: for each batch of probes, an array an output name.
         specs: the outputs that the artifact should have.
         probes: the inputs and the reference.
+        limits: the error allowed an output name; `None` for what float32
+            allows.
 
     Returns:
         A list of `OutputParity`, and a list of findings, each a sentence.
@@ -93,7 +95,7 @@ def compare(results, specs, probes):
         outputs = [batch.get(spec.name) for batch in results]
         problem = _problem(outputs, reference, spec)
         keras_error = probes.keras_error[spec.name]
-        allowed = tolerance(keras_error)
+        allowed = limits[spec.name] if limits else tolerance(keras_error)
         worst = rms = float("inf")
         if not problem:
             worst = max_error(outputs, reference)

@@ -1,14 +1,18 @@
 """export_model: prepare, write, prove, publish."""
 
+import contextlib
 import gc
 import importlib.metadata
 import platform
+import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 
 from keras_inception_export import bundle, elsewhere
+from keras_inception_export.artifact import load_artifact
 from keras_inception_export.diagnosis import record
 from keras_inception_export.errors import (
     ArtifactError,
@@ -19,16 +23,22 @@ from keras_inception_export.errors import (
 )
 from keras_inception_export.formats import FILES, format_module
 from keras_inception_export.observation import take_landmarks
-from keras_inception_export.parity import degenerate_outputs
+from keras_inception_export.parity import FLOOR, degenerate_outputs
 from keras_inception_export.prepare import (
     functional,
     inference_twin,
     load_model,
 )
+from keras_inception_export.quantization.evaluation import Evaluation
+from keras_inception_export.quantization.search import Search, Written
 from keras_inception_export.reference import make_probes
-from keras_inception_export.request import check_request
+from keras_inception_export.request import ExportRequest
 from keras_inception_export.samples import load_samples
 from keras_inception_export.verification import Proof, explained, prove
+
+SLACK = 1.5
+"""A quantized artifact may err so many times as much as it did when it was
+published: processors round int8 differently."""
 
 
 def export_model(
@@ -40,6 +50,11 @@ def export_model(
     pixel_scale=1.0,
     batch_size=None,
     opset=18,
+    quantize=(),
+    quantized_io=None,
+    calibration_samples=200,
+    min_agreement=0.99,
+    max_accuracy_drop=0.005,
     overwrite=False,
     progress=None,
 ):
@@ -50,6 +65,11 @@ def export_model(
     runtime, and held to the original model computed in float64. `output_dir`
     appears when everything holds, and not before.
 
+    Quantized artifacts come beside those of float32. They are calibrated on
+    some of the samples and measured on the others. Where plain int8 misses
+    what is asked, channels that stand out are equalized, which costs nothing,
+    and then the layers that cost most are kept in float, as few as needed.
+
     Args:
         model_or_path: a built Keras model; the path of a `.keras` file; or
             a function that builds a model, whose memory is then free again
@@ -59,15 +79,28 @@ def export_model(
         output_dir: the folder to make.
         formats: any of `"saved_model"`, `"tflite"` and `"onnx"`. Defaults to
             all three.
-        samples: data to prove the artifacts on: an array, a dictionary of
-            arrays by input name, or the path of a `.npy`, `.npz` or image
-            file or a folder of images. Defaults to `None`: seeded random
-            inputs in the range that the model expects.
+        samples: data to prove the artifacts on: an array; a dictionary of
+            arrays by input name (with labels as `y`); a pair of samples and
+            labels; an iterable of these, such as a `tf.data.Dataset`; or the
+            path of a `.npy`, `.npz` or image file or of a folder of images
+            (one folder a class, if labelled). Defaults to `None`: seeded
+            random inputs in the range that the model expects.
         pixel_scale: what the pixel values of image files, 0 to 255, are
             multiplied by. Defaults to `1.0`.
         batch_size: samples a call, in all formats; `None` for any number.
             Defaults to `None`.
         opset: ONNX opset, 13 to 18. Defaults to `18`.
+        quantize: any of `"float16"`, `"dynamic"` and `"int8"`, in TFLite and
+            ONNX. Needs `samples`. Defaults to none.
+        quantized_io: `"int8"` or `"uint8"` for the inputs and outputs of the
+            int8 artifacts; `None` for float32. Defaults to `None`.
+        calibration_samples: samples to calibrate on, at most half of them.
+            Defaults to `200`.
+        min_agreement: part of the other samples that must get the class that
+            Keras gives them, where outputs are scores of classes. Defaults
+            to `0.99`.
+        max_accuracy_drop: by how much the part of rightly classified samples
+            may fall, where there are labels. Defaults to `0.005`.
         overwrite: whether an existing bundle at `output_dir` may be
             replaced, once the new one is proven. Defaults to `False`.
         progress: called with a line for each step. Defaults to `None`.
@@ -80,67 +113,73 @@ def export_model(
             exported. Nothing is written.
         ConversionError: if the model holds something that a format cannot
             express. Nothing is written.
-        ArtifactError: if an artifact does not hold. Nothing is written.
+        ArtifactError: if an artifact does not hold, or nothing that was
+            tried keeps what is asked of int8. Nothing is written.
 
     Example:
 
         report = export_model("digits.keras", "dist/digits")
         assert report["passed"]
     """
-    output = Path(output_dir)
-    formats = check_request(output, formats, batch_size, opset, overwrite)
-    say = progress or (lambda line: None)
-    if keras.backend.backend() != "tensorflow":
-        return elsewhere.export_in_tensorflow(
-            model_or_path,
-            output,
-            formats=formats,
-            samples=samples,
-            pixel_scale=pixel_scale,
-            batch_size=batch_size,
-            opset=opset,
-            overwrite=overwrite,
-        )
-    facts, twin, probes = _prepare(
-        model_or_path, batch_size, samples, pixel_scale, say
+    request = ExportRequest(
+        output_dir,
+        formats,
+        samples,
+        pixel_scale,
+        batch_size,
+        opset,
+        overwrite,
+        quantize,
+        quantized_io,
+        calibration_samples,
+        min_agreement,
+        max_accuracy_drop,
     )
+    if keras.backend.backend() != "tensorflow":
+        return elsewhere.export_in_tensorflow(model_or_path, request)
+    say = progress or (lambda line: None)
+    model, twin, probes, evaluation = _prepare(model_or_path, request, say)
     inputs, outputs = twin.inputs, twin.outputs
-    with bundle.staging(output) as folder:
-        seconds = _write(twin, formats, folder, opset, say)
+    with bundle.staging(request.output_dir) as folder:
+        quantized = []
+        if evaluation:
+            # First, for it may equalize the twin that all are written from.
+            quantized = _quantize(twin, evaluation, request, folder, say)
+        written = _write(twin, request, folder, say) + quantized
         probes.save(folder / bundle.PROBES)
         landmarks = take_landmarks(twin, probes.together())
         feeds = probes.singles()
         del twin
         gc.collect()  # the runtimes load the weights once more
         proofs = []
-        for name in formats:
-            say(f"Prove  {name}")
-            path = folder / FILES[name]
-            proof = prove(name, path, inputs, outputs, probes)
-            artifact = {"format": name, "path": FILES[name]}
+        for artifact in written:
+            say(f"Prove  {artifact.name}")
+            proof = _prove(artifact, inputs, outputs, probes, request)
+            facts = artifact.as_json()
             if proof.passed:
-                landmarks = record(folder, artifact, landmarks, feeds)
-            proofs.append(explained(proof, folder, artifact, landmarks, feeds))
+                landmarks = record(folder, facts, landmarks, feeds)
+            proofs.append(explained(proof, folder, facts, landmarks, feeds))
         _raise_findings(proofs)
         landmarks.save(folder / bundle.LANDMARKS)
         report = {
-            "model": facts,
+            "model": model,
             "versions": _versions(),
             "probes": bundle.entry(folder, bundle.PROBES),
             "landmarks": bundle.entry(folder, bundle.LANDMARKS),
+            "evaluation": evaluation and evaluation.as_json(),
             "artifacts": [
-                _artifact(folder, proof, inputs, outputs, seconds)
-                for proof in proofs
+                _report(artifact, proof, evaluation)
+                for artifact, proof in zip(written, proofs, strict=True)
             ],
             "passed": True,
         }
         bundle.write_report(folder, report)
-        bundle.publish(folder, output)
+        bundle.publish(folder, request.output_dir)
     return report
 
 
-def _prepare(source, batch_size, samples, pixel_scale, say):
-    """Return facts about the model, its twin and its probes."""
+def _prepare(source, request, say):
+    """Return facts about the model, its twin, its probes, its evaluation."""
     path = None
     if isinstance(source, (str, Path)):
         path = str(source)
@@ -155,39 +194,98 @@ def _prepare(source, batch_size, samples, pixel_scale, say):
         "backend": keras.backend.backend(),
     }
     say(f"Model  {facts['name']}, {facts['parameters']:,} parameters")
-    twin = inference_twin(original, batch_size)
-    if samples is not None:
-        samples = load_samples(samples, twin.inputs, pixel_scale)
+    twin = inference_twin(original, request.batch_size)
+    samples = evaluation = None
+    if request.samples is not None:
+        samples = load_samples(
+            request.samples, twin.inputs, request.pixel_scale
+        )
+        if request.quantize:
+            say(f"Evaluate  Keras on {len(samples)} samples")
+            evaluation = Evaluation.of(original, samples, request)
+            for warning in evaluation.warnings:
+                say(f"Warning  {warning}")
     say("Reference  the model in float64")
-    probes = make_probes(original, twin, samples)
+    probes = make_probes(original, twin, samples and samples.inputs)
     findings = degenerate_outputs(probes)
     if findings:
         raise ArtifactError("; ".join(findings))
-    return facts, twin, probes
+    return facts, twin, probes, evaluation
 
 
-def _write(twin, formats, folder, opset, say):
-    """Write every format; return the seconds that each took."""
-    seconds = {}
-    for name in formats:
+def _write(twin, request, folder, say):
+    """Write every format in float32."""
+    written = []
+    for name in request.formats:
         say(f"Write  {name}")
         start = time.perf_counter()
-        try:
-            path = folder / FILES[name]
-            format_module(name).write(twin, path, opset=opset)
-        except ExportError:
-            raise
-        except OSError as error:
-            raise RequestError(
-                f"{name} cannot be written: {error.strerror or error}; what "
-                "was there is unchanged"
-            ) from error
-        except Exception as error:
-            raise ConversionError(
-                f"the model cannot be converted to {name}: {reason_of(error)}"
-            ) from error
-        seconds[name] = round(time.perf_counter() - start, 2)
-    return seconds
+        path = folder / FILES[name]
+        with _named_failures(name):
+            format_module(name).write(twin, path, opset=request.opset)
+        seconds = time.perf_counter() - start
+        written.append(Written(name, None, path, round(seconds, 2)))
+    return written
+
+
+def _quantize(twin, evaluation, request, folder, say):
+    """Write every quantized artifact that is asked for."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".room-") as room:
+        search = Search(twin, evaluation, folder, Path(room), request, say)
+        written = []
+        for scheme in request.quantize:
+            with _named_failures(scheme):
+                written += search.write(scheme)
+        return written
+
+
+@contextlib.contextmanager
+def _named_failures(name):
+    """Turn what a conversion raises into one line that names it."""
+    try:
+        yield
+    except ExportError:
+        raise
+    except OSError as error:
+        raise RequestError(
+            f"{name} cannot be written: {error.strerror or error}; what "
+            "was there is unchanged"
+        ) from error
+    except Exception as error:
+        raise ConversionError(
+            f"the model cannot be converted to {name}: {reason_of(error)}"
+        ) from error
+
+
+def _prove(artifact, inputs, outputs, probes, request):
+    """Run an artifact; one that is quantized may err as it does now."""
+    if not artifact.quantization:
+        return prove(artifact.path, inputs, outputs, probes)
+    io = artifact.quantization == "int8" and request.quantized_io
+    proof = prove(
+        artifact.path,
+        _as_integers(inputs, io),
+        _as_integers(outputs, io),
+        probes,
+        quantization=artifact.quantization,
+        limits=dict.fromkeys(probes.keras_error, float("inf")),
+    )
+    return replace(
+        proof,
+        parity=tuple(
+            replace(record, tolerance=max(FLOOR, SLACK * record.max_error))
+            for record in proof.parity
+        ),
+    )
+
+
+def _as_integers(specs, dtype):
+    """Return the specs that an artifact with integer tensors should have."""
+    return tuple(
+        replace(spec, dtype=dtype)
+        if dtype and spec.dtype.startswith("float")
+        else spec
+        for spec in specs
+    )
 
 
 def _raise_findings(proofs: list[Proof]) -> None:
@@ -196,7 +294,7 @@ def _raise_findings(proofs: list[Proof]) -> None:
         if proof.missing:
             raise RequestError(proof.missing)
     findings = [
-        f"{proof.format}: {finding}"
+        f"{proof.name}: {finding}"
         for proof in proofs
         for finding in proof.findings
     ]
@@ -204,17 +302,23 @@ def _raise_findings(proofs: list[Proof]) -> None:
         raise ArtifactError("; ".join(findings))
 
 
-def _artifact(folder, proof, inputs, outputs, seconds):
-    path = folder / FILES[proof.format]
+def _report(artifact, proof, evaluation):
+    runner = load_artifact(artifact.path)
+    measured = artifact.measured
+    if evaluation and not measured:
+        measured = evaluation.measure(runner)
     return {
-        "format": proof.format,
-        "path": FILES[proof.format],
-        "bytes": bundle.size_of(path),
-        "sha256": bundle.sha256_of(path),
-        "inputs": [spec.as_json() for spec in inputs],
-        "outputs": [spec.as_json() for spec in outputs],
-        "seconds": seconds[proof.format],
+        **artifact.as_json(),
+        "bytes": bundle.size_of(artifact.path),
+        "sha256": bundle.sha256_of(artifact.path),
+        "inputs": [spec.as_json() for spec in runner.inputs],
+        "outputs": [spec.as_json() for spec in runner.outputs],
+        "seconds": artifact.seconds,
         "parity": [record.as_json() for record in proof.parity],
+        "measured": [record.as_json() for record in measured],
+        "equalized_channels": artifact.equalized_channels,
+        "float_layers": list(artifact.float_layers),
+        "float_cost": artifact.float_cost,
         "passed": proof.passed,
     }
 

@@ -11,6 +11,7 @@ import keras
 
 import keras_inception_layers as plugin
 from keras_inception_export.errors import RequestError, reason_of
+from keras_inception_export.networks import NETWORKS
 from keras_inception_export.signature import TensorSpec
 from keras_inception_export.twin import InferenceTwin
 from keras_inception_layers import drop_auxiliary
@@ -23,17 +24,12 @@ from keras_inception_layers.rebuilding import (
 )
 
 _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")
-MODELS = {
-    "vgg16": plugin.VGG16,
-    "vgg16_inception": plugin.VGG16Inception,
-}
-"""What `--model NAME` builds, with seeded random weights."""
 
 
 def build_model(name):
-    """Return a network of `MODELS` at its defaults, seeded."""
+    """Return a network of `NETWORKS` at its defaults, seeded."""
     keras.utils.set_random_seed(0)
-    return MODELS[name]()
+    return getattr(plugin, NETWORKS[name])()
 
 
 def load_model(path):

@@ -1,6 +1,7 @@
 """The user's own data, read and checked against the model's inputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,44 @@ from keras_inception_export.signature import TensorSpec
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Data that fit a model's inputs, and what they show, if that is known.
+
+    Args:
+        inputs: an array an input name, each with one row a sample.
+        labels: the class of each sample, counted from 0; or None.
+    """
+
+    inputs: Mapping[str, np.ndarray]
+    labels: np.ndarray | None = None
+
+    def __len__(self):
+        return len(next(iter(self.inputs.values())))
+
+    def take(self, rows) -> "Samples":
+        """Return some of the samples."""
+        return Samples(
+            {name: array[rows] for name, array in self.inputs.items()},
+            None if self.labels is None else self.labels[rows],
+        )
+
+
 def load_samples(
     source,
     specs: Sequence[TensorSpec],
     pixel_scale: float = 1.0,
-) -> dict[str, np.ndarray]:
-    """Return an array an input name, each with one row a sample.
+) -> Samples:
+    """Return samples that fit the inputs, with labels where there are any.
 
     Args:
-        source: an array; a dictionary of arrays by input name; or a path:
-            `.npy` (one input), `.npz` (by input name, or `x` for one input),
-            an image, or a folder of images.
+        source: an array; a dictionary of arrays by input name, `x` for one
+            input and `y` for labels; a pair of samples and labels; an
+            iterable of batches or of single samples, each one of these, such
+            as a `tf.data.Dataset`; or a path: `.npy` (one input), `.npz`
+            (named like a dictionary), an image, or a folder of images, where
+            a folder a class gives the labels, in the order of their names.
+            Labels are integers, or one row of scores a sample.
         specs: the model's inputs.
         pixel_scale: what pixel values, 0 to 255, are multiplied by.
 
@@ -32,6 +60,90 @@ def load_samples(
     if isinstance(source, (str, Path)):
         label = str(source)
         source = _read(Path(source), specs, pixel_scale)
+    elif not isinstance(source, (Mapping, tuple)) and not hasattr(
+        source, "__array__"
+    ):
+        source = _gather(source, specs)
+    source, labels = _apart(source, specs)
+    inputs = _by_input(source, specs, label)
+    number = len(next(iter(inputs.values())))
+    return Samples(inputs, _as_classes(labels, number, label))
+
+
+def _apart(source, specs):
+    """Return samples and labels, or None, of one source."""
+    if isinstance(source, tuple) and len(source) == 2:
+        return source
+    if isinstance(source, Mapping) and "y" in source:
+        if "y" not in (spec.name for spec in specs):
+            rest = {k: v for k, v in source.items() if k != "y"}
+            return rest, source["y"]
+    return source, None
+
+
+def _gather(source, specs):
+    """Put batches, or single samples, of an iterable together."""
+    if not isinstance(source, Iterable):
+        raise RequestError(
+            "the samples must be an array, a dictionary of arrays, a pair of "
+            "samples and labels, an iterable of these, or a path; got "
+            f"{type(source).__name__}"
+        )
+    parts = [_apart(item, specs) for item in source]
+    if not parts:
+        raise RequestError("the samples are empty; give at least one")
+
+    def joined(values, dimensions):
+        arrays = [np.asarray(value) for value in values]
+        single = arrays[0].ndim < dimensions
+        try:
+            return np.stack(arrays) if single else np.concatenate(arrays)
+        except ValueError:
+            shapes = sorted({array.shape[not single :] for array in arrays})
+            raise RequestError(
+                f"the samples differ in shape: {', '.join(map(str, shapes))}; "
+                "calibration needs samples of one shape"
+            ) from None
+
+    if isinstance(parts[0][0], Mapping):
+        dimensions = {spec.name: len(spec.shape) for spec in specs}
+        dimensions.setdefault("x", len(specs[0].shape))
+        inputs = {
+            name: joined([part[0][name] for part in parts], dimensions[name])
+            for name in parts[0][0]
+            if name in dimensions
+        }
+    else:
+        inputs = joined([part[0] for part in parts], len(specs[0].shape))
+    if any(part[1] is None for part in parts):
+        return inputs
+    return inputs, joined([part[1] for part in parts], 1)
+
+
+def _as_classes(labels, number, label):
+    """Return labels as integers, counted from 0."""
+    if labels is None:
+        return None
+    labels = np.asarray(labels)
+    if labels.ndim == 2:
+        labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
+    if labels.shape != (number,):
+        raise RequestError(
+            f"{label} must hold a label for each of the {number} samples, got "
+            f"labels of shape {labels.shape}"
+        )
+    if labels.dtype.kind not in "iub" and not np.array_equal(
+        labels, np.rint(labels)
+    ):
+        raise RequestError(
+            f"{label} must hold labels that are integers, the numbers of the "
+            f"classes from 0; got {labels.dtype}"
+        )
+    return labels.astype("int64")
+
+
+def _by_input(source, specs, label):
+    """Return an array an input name, each known to fit."""
     if not isinstance(source, Mapping):
         if len(specs) != 1:
             raise RequestError(
@@ -69,7 +181,9 @@ def load_inputs(paths, specs, pixel_scale=1.0):
     Raises:
         RequestError: if they do not fit the inputs, or each other.
     """
-    parts = [load_samples(str(path), specs, pixel_scale) for path in paths]
+    parts = [
+        load_samples(str(path), specs, pixel_scale).inputs for path in paths
+    ]
     labels = []
     for path, part in zip(paths, parts, strict=True):
         name, number = Path(path).name, len(next(iter(part.values())))
@@ -116,7 +230,8 @@ def _read(path, specs, scale):
                 f"{path} holds no images: expected files ending in "
                 f"{', '.join(IMAGE_SUFFIXES)}"
             )
-        return np.stack([_read_image(p, specs, scale) for p in images])
+        pixels = np.stack([_read_image(p, specs, scale) for p in images])
+        return pixels, _folder_classes(path, images)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return _read_image(path, specs, scale)[None]
     try:
@@ -131,6 +246,17 @@ def _read(path, specs, scale):
         f"{path} is no kind of input known here: expected .npy, .npz, an "
         "image or a folder of images"
     )
+
+
+def _folder_classes(path, images):
+    """Return the class of each image if every one lies in a class's folder."""
+    folders = [image.relative_to(path).parts[:-1] for image in images]
+    if not all(folders):
+        return None
+    names = sorted({folder[0] for folder in folders})
+    if len(names) < 2:
+        return None
+    return np.array([names.index(folder[0]) for folder in folders])
 
 
 def _read_image(path, specs, scale):
@@ -180,7 +306,7 @@ def _checked(array, spec, label):
             f'{label} holds an array of shape {array.shape} for "{spec.name}"'
             f", expected {_shape_text(spec)}"
         )
-    floating = spec.dtype.startswith("float")
+    floating = spec.dtype.startswith("float") or spec.scale is not None
     kinds = "fiub" if floating else "iub"
     if array.dtype.kind not in kinds:
         raise RequestError(
@@ -191,6 +317,8 @@ def _checked(array, spec, label):
         raise RequestError(
             f'{label} holds NaN or infinite values for "{spec.name}"'
         )
+    if array.dtype.kind == "f":
+        return spec.quantize(array).astype(spec.dtype, copy=False)
     return array.astype(spec.dtype, copy=False)
 
 

@@ -32,7 +32,7 @@ class TensorSpec:
 
     def as_json(self) -> dict:
         """Return the spec as the plain dictionary that reports hold."""
-        facts = {
+        facts: dict = {
             "name": self.name,
             "shape": list(self.shape),
             "dtype": self.dtype,

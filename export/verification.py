@@ -15,10 +15,10 @@ from keras_inception_export.errors import (
     RuntimeMissingError,
     reason_of,
 )
-from keras_inception_export.formats import format_module
+from keras_inception_export.formats import format_module, format_of
 from keras_inception_export.parity import OutputParity, compare
 from keras_inception_export.probes import Probes
-from keras_inception_export.signature import TensorSpec
+from keras_inception_export.signature import TensorSpec, quantized_feed
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,22 @@ class Proof:
 
     Args:
         format: the artifact's format.
+        quantization: how it is quantized; `None` for float32.
         parity: one record an output; empty if it could not be run.
         findings: what is wrong, a sentence each.
         missing: the runtime that is not installed here, if that is why.
     """
 
     format: str
+    quantization: str | None = None
     parity: tuple[OutputParity, ...] = ()
     findings: tuple[str, ...] = ()
     missing: str = ""
+
+    @property
+    def name(self):
+        """What a person calls the artifact."""
+        return f"{self.format} {self.quantization or ''}".strip()
 
     @property
     def passed(self):
@@ -43,32 +50,46 @@ class Proof:
         return not self.findings and not self.missing
 
 
-def prove(format_name, path, inputs, outputs, probes) -> Proof:
+def prove(
+    path, inputs, outputs, probes, *, quantization=None, limits=None
+) -> Proof:
     """Run one artifact on the probes and compare.
 
     Args:
-        format_name: its format.
         path: where it lies.
         inputs: the specs that its inputs should have, in order.
         outputs: the specs that its outputs should have, in order.
         probes: the inputs and the float64 reference.
+        quantization: how it is quantized; `None` for float32.
+        limits: the error allowed an output name; `None` for what float32
+            allows.
     """
+    proof = Proof(format_of(path), quantization)
     try:
-        runner = format_module(format_name).open_runner(path)
+        runner = format_module(proof.format).open_runner(path)
         findings = [
             *_differences("inputs", inputs, runner.inputs),
             *_differences("outputs", outputs, runner.outputs),
         ]
-        results = [runner.run(feed) for feed in probes.feeds]
+        results = [_run(runner, feed) for feed in probes.feeds]
     except RuntimeMissingError as error:
-        return Proof(format_name, missing=str(error))
+        return replace(proof, missing=str(error))
     except ExportError as error:
-        return Proof(format_name, findings=(str(error),))
+        return replace(proof, findings=(str(error),))
     except Exception as error:
         finding = f"cannot be run: {reason_of(error)}"
-        return Proof(format_name, findings=(finding,))
-    parity, more = compare(results, outputs, probes)
-    return Proof(format_name, tuple(parity), (*findings, *more))
+        return replace(proof, findings=(finding,))
+    parity, more = compare(results, outputs, probes, limits)
+    return replace(proof, parity=tuple(parity), findings=(*findings, *more))
+
+
+def _run(runner, feed):
+    """Run on real values, and return real values."""
+    outputs = runner.run(quantized_feed(runner.inputs, feed))
+    return {
+        spec.name: spec.dequantize(outputs[spec.name])
+        for spec in runner.outputs
+    }
 
 
 def verify(folder) -> tuple[Proof, ...]:
@@ -124,8 +145,10 @@ def explained(proof: Proof, folder, artifact, landmarks, feeds) -> Proof:
 
 def _verify_artifact(folder, artifact, probes):
     path = folder / artifact["path"]
+    quantization = artifact.get("quantization")
     if not path.exists():
-        return Proof(artifact["format"], findings=(f"{path} is missing",))
+        finding = f"{path} is missing"
+        return Proof(artifact["format"], quantization, findings=(finding,))
     inputs, outputs = (
         tuple(map(TensorSpec.from_json, artifact[role]))
         for role in ("inputs", "outputs")
@@ -135,11 +158,25 @@ def _verify_artifact(folder, artifact, probes):
             f"{folder / bundle.REPORT} and {bundle.PROBES} name different "
             "outputs; export the model again"
         )
-    proof = prove(artifact["format"], path, inputs, outputs, probes)
+    proof = prove(
+        path,
+        inputs,
+        outputs,
+        probes,
+        quantization=quantization,
+        limits=quantization and _published_limits(artifact),
+    )
     if bundle.sha256_of(path) == artifact["sha256"] or proof.missing:
         return proof
     finding = "is not the file that was published (its hash differs)"
-    return Proof(proof.format, proof.parity, (finding, *proof.findings))
+    return replace(proof, findings=(finding, *proof.findings))
+
+
+def _published_limits(artifact):
+    """Return the error allowed a quantized artifact, as it was published."""
+    return {
+        record["output"]: record["tolerance"] for record in artifact["parity"]
+    }
 
 
 def _differences(role, expected, found):

@@ -17,7 +17,6 @@ from keras_inception_layers.layers.inception_resnet_v2 import (
     InceptionResNetV2BlockA,
     InceptionResNetV2BlockB,
     InceptionResNetV2BlockC,
-    InceptionResNetV2Mixed5b,
     InceptionResNetV2ReductionA,
     InceptionResNetV2ReductionB,
 )
@@ -42,6 +41,7 @@ from keras_inception_layers.layers.inception_v4 import (
     InceptionV4ReductionB,
     InceptionV4Stem,
 )
+from keras_inception_layers.models.googlenet import GoogLeNet
 from keras_inception_layers.models.inception_resnet_v2 import (
     InceptionResNetV2,
 )
@@ -54,12 +54,12 @@ __all__ = [
     "AUXILIARY_LOSS_WEIGHT",
     "AuxiliaryClassifier",
     "ConvBN",
+    "GoogLeNet",
     "InceptionBlock",
     "InceptionResNetV2",
     "InceptionResNetV2BlockA",
     "InceptionResNetV2BlockB",
     "InceptionResNetV2BlockC",
-    "InceptionResNetV2Mixed5b",
     "InceptionResNetV2ReductionA",
     "InceptionResNetV2ReductionB",
     "InceptionV1Block",

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_inception_layers.docstrings import complete
+
 PACKAGE = "keras_inception_layers"
 _LAYERS: dict[str, type[keras.layers.Layer]] = {}
 
@@ -9,7 +11,8 @@ _LAYERS: dict[str, type[keras.layers.Layer]] = {}
 def register(cls):
     """Register a layer class as `keras_inception_layers>CLASS_NAME`.
 
-    The name stands in every saved `.keras` file, so it never changes.
+    The name stands in every saved `.keras` file, so it never changes. The
+    class's docstring is completed from those of its bases.
 
     Raises:
         ValueError: if another class already holds the name.
@@ -22,6 +25,8 @@ def register(cls):
             f"{cls.__module__}. Rename one of the two."
         )
     _LAYERS[cls.__name__] = cls
+    bases = cls.__mro__[1 : cls.__mro__.index(keras.layers.Layer)]
+    complete(cls, *(base.__doc__ for base in bases))
     return keras.saving.register_keras_serializable(package=PACKAGE)(cls)
 
 

@@ -1,5 +1,7 @@
 """Every test starts from the same seed and leaves Keras as it found it."""
 
+import contextlib
+
 import keras
 import pytest
 
@@ -12,3 +14,14 @@ def _settled_keras():
     yield
     keras.config.set_image_data_format(image_data_format)
     keras.config.set_dtype_policy(dtype_policy)
+
+
+@pytest.fixture
+def float64():
+    """Let JAX compute in float64, which it does only when it is told to."""
+    with contextlib.ExitStack() as stack:
+        if keras.backend.backend() == "jax":
+            import jax
+
+            stack.enter_context(jax.enable_x64(True))
+        yield

@@ -48,10 +48,25 @@ def random_images(shape, seed=1):
     return rng.standard_normal(shape, dtype="float32")
 
 
+def to_array(value):
+    """Return a copy of what any backend computed, or holds, in numpy."""
+    return np.array(keras.ops.convert_to_numpy(value))
+
+
+def snapshot(layer):
+    """Return copies of all weights: `get_weights` of torch shares memory."""
+    return [to_array(weight) for weight in layer.weights]
+
+
+def assert_equal(actual, expected):
+    """Compare to the last bit what a backend computed."""
+    np.testing.assert_array_equal(to_array(actual), to_array(expected))
+
+
 def relative_error(actual, expected):
     """Return the largest difference, as a part of the largest output."""
-    actual = keras.ops.convert_to_numpy(actual).astype("float64")
-    expected = keras.ops.convert_to_numpy(expected).astype("float64")
+    actual = to_array(actual).astype("float64")
+    expected = to_array(expected).astype("float64")
     assert actual.shape == expected.shape
     assert np.isfinite(expected).all() and np.ptp(expected) > 0
     return np.abs(actual - expected).max() / np.abs(expected).max()
@@ -59,4 +74,4 @@ def relative_error(actual, expected):
 
 def perturb(weight, relative=0.01):
     """Make one weight larger, by a part of itself."""
-    weight.assign(keras.ops.convert_to_numpy(weight) * (1 + relative))
+    weight.assign(to_array(weight) * (1 + relative))

@@ -14,12 +14,12 @@ PUBLIC_NAMES = [
     "AUXILIARY_LOSS_WEIGHT",
     "AuxiliaryClassifier",
     "ConvBN",
+    "GoogLeNet",
     "InceptionBlock",
     "InceptionResNetV2",
     "InceptionResNetV2BlockA",
     "InceptionResNetV2BlockB",
     "InceptionResNetV2BlockC",
-    "InceptionResNetV2Mixed5b",
     "InceptionResNetV2ReductionA",
     "InceptionResNetV2ReductionB",
     "InceptionV1Block",
@@ -65,6 +65,7 @@ def test_public_names():
         "port_keras_applications_weights",
         "port_notebook_weights",
         "port_torch_weights",
+        "port_vgg16_weights",
     ]
     for name in PUBLIC_NAMES:
         assert hasattr(keras_inception_layers, name)

@@ -17,6 +17,20 @@ FILES = {
 }
 """Each format, and what its artifact is called in a bundle."""
 
+SCHEMES = ("float16", "dynamic", "int8")
+"""How TFLite and ONNX artifacts can be quantized."""
+
+
+def file_name(name: str, scheme: str | None = None) -> str:
+    """Return what an artifact is called in a bundle.
+
+    Args:
+        name: its format.
+        scheme: how it is quantized; `None` for float32.
+    """
+    path = Path(FILES[name])
+    return path.name if scheme is None else f"{path.stem}.{scheme}{path.suffix}"
+
 
 INSIDE = {"tflite": "tflite_inside", "onnx": "onnx_inside"}
 """The formats whose layers can be looked at one by one."""

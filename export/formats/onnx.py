@@ -4,6 +4,7 @@ Running an artifact needs numpy and onnxruntime alone.
 """
 
 import io
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from keras_inception_export.errors import (
 from keras_inception_export.signature import TensorSpec
 
 if TYPE_CHECKING:
+    from keras_inception_export.formats.onnx_graph import Graph
     from keras_inception_export.twin import InferenceTwin
 
 OPSETS = range(13, 19)
@@ -41,6 +43,11 @@ DTYPES = {
 """The numpy type of each of ONNX Runtime's types."""
 
 
+QUANTIZATION = "quantization"
+"""The key of a file's metadata under which the scale and the zero point of
+each quantized input and output stand, as JSON."""
+
+
 def write(twin: "InferenceTwin", path: Path, *, opset: int = 18) -> None:
     """Write the twin at `path`.
 
@@ -51,17 +58,28 @@ def write(twin: "InferenceTwin", path: Path, *, opset: int = 18) -> None:
         RequestError: the operator set cannot be written.
         ConversionError: the model cannot be expressed in ONNX.
     """
+    from keras_inception_export.formats.onnx_writer import write_file
+
+    write_file(float_graph(twin, opset), path)
+
+
+def float_graph(twin: "InferenceTwin", opset: int = 18) -> "Graph":
+    """Return the graph that `write` writes.
+
+    Raises:
+        RequestError: the operator set cannot be written.
+        ConversionError: the model cannot be expressed in ONNX.
+    """
     check_opset(opset)
     from keras_inception_export.formats.onnx_convert import convert
     from keras_inception_export.formats.onnx_graph import graph_of
     from keras_inception_export.formats.onnx_names import settle_names
     from keras_inception_export.formats.onnx_passes import simplify
-    from keras_inception_export.formats.onnx_writer import write_file
 
     graph = graph_of(convert(twin, opset), twin, opset)
     simplify(graph)
     settle_names(graph, twin)
-    write_file(graph, path)
+    return graph
 
 
 def check_opset(opset: int) -> None:
@@ -143,8 +161,10 @@ class OnnxRunner:
 
     def __init__(self, session) -> None:
         self._session = session
-        self.inputs = tuple(map(_spec, session.get_inputs()))
-        self.outputs = tuple(map(_spec, session.get_outputs()))
+        metadata = session.get_modelmeta().custom_metadata_map
+        steps = json.loads(metadata.get(QUANTIZATION, "{}"))
+        self.inputs = _specs(session.get_inputs(), steps)
+        self.outputs = _specs(session.get_outputs(), steps)
 
     def run(
         self,
@@ -158,6 +178,13 @@ class OnnxRunner:
         return dict(zip(names, values, strict=True))
 
 
-def _spec(value) -> TensorSpec:
-    shape = [axis if isinstance(axis, int) else None for axis in value.shape]
-    return TensorSpec(value.name, tuple(shape), DTYPES[value.type])
+def _specs(values, steps: dict[str, dict]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(
+            value.name,
+            tuple(x if isinstance(x, int) else None for x in value.shape),
+            DTYPES[value.type],
+            **steps.get(value.name, {}),
+        )
+        for value in values
+    )

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,7 +12,8 @@ import onnx
 import tensorflow as tf
 from onnx.reference import ReferenceEvaluator
 
-from keras_inception_export.formats.onnx_convert import Conversion, layer_of
+from keras_inception_export.formats.onnx_convert import Conversion
+from keras_inception_export.formats.scopes import layer_in_scope
 from keras_inception_export.twin import InferenceTwin
 
 SMALL = 1024
@@ -69,6 +70,7 @@ class Graph:
         inputs: names and types of the inputs, in order.
         outputs: names and types of the outputs, in order.
         layers: the path of the Keras layer that made a node, by node name.
+        metadata: what the file says about itself, by key.
     """
 
     opset: int
@@ -77,6 +79,7 @@ class Graph:
     inputs: list[onnx.ValueInfoProto]
     outputs: list[onnx.ValueInfoProto]
     layers: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
     def producers(self) -> dict[str, onnx.NodeProto]:
         """Return the node that computes each value."""
@@ -131,7 +134,7 @@ class Graph:
             input=self.inputs,
             output=self.outputs,
         )
-        return onnx.ModelProto(
+        model = onnx.ModelProto(
             ir_version=onnx.helper.find_min_ir_version_for(
                 [onnx.helper.make_opsetid("", self.opset)]
             ),
@@ -139,12 +142,18 @@ class Graph:
             opset_import=[onnx.helper.make_opsetid("", self.opset)],
             graph=graph,
         )
+        for key, value in self.metadata.items():
+            model.metadata_props.add(key=key, value=value)
+        return model
 
-    def inferred_types(self) -> dict[str, onnx.TypeProto.Tensor]:
-        """Return the element type and shape of each value, where known."""
+    def model(self, held: Container[str]) -> onnx.ModelProto:
+        """Return the model with the values of the small and `held` constants.
+
+        The others stand among its inputs, by type and shape alone.
+        """
         model = self.header()
         for name, constant in self.constants.items():
-            if constant.size <= SMALL:
+            if constant.size <= SMALL or name in held:
                 model.graph.initializer.append(
                     onnx.numpy_helper.from_array(constant.load(), name)
                 )
@@ -155,7 +164,13 @@ class Graph:
                         name, kind, constant.shape
                     )
                 )
-        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+        return model
+
+    def inferred_types(self) -> dict[str, onnx.TypeProto.Tensor]:
+        """Return the element type and shape of each value, where known."""
+        graph = onnx.shape_inference.infer_shapes(
+            self.model(held=()), data_prop=True
+        ).graph
         return {
             value.name: value.type.tensor_type
             for value in [*graph.input, *graph.value_info, *graph.output]
@@ -174,7 +189,7 @@ def graph_of(conversion: Conversion, twin: InferenceTwin, opset: int) -> Graph:
     for name, variable in conversion.weights.items():
         constants[name] = Constant.of(partial(_memory, variable), variable.path)
     layers = {
-        node.name: layer_of(node.name, conversion.scopes)
+        node.name: layer_in_scope(node.name, conversion.scopes)
         for node in source.node
     }
     return Graph(

@@ -1,5 +1,7 @@
 """The side heads that give a deep network's middle a loss of its own."""
 
+from functools import partial
+
 import keras
 
 from keras_inception_layers.layers.conv_bn import (
@@ -23,7 +25,16 @@ class SideHead(keras.layers.Layer):
 
     Args:
         **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, and those of every Keras layer.
+            `bias_constraint`, for the convolutions and (all but those of the
+            batch normalization) the dense layers, and those of every Keras
+            layer: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: feature maps of a network's middle.
+        training: whether units are dropped and batch statistics used.
+
+    Output shape:
+        `(batch, classes)`.
     """
 
     smallest = 1  # height and width
@@ -115,22 +126,14 @@ class AuxiliaryClassifier(SideHead):
         dropout: fraction of the 1024 units dropped in training. Defaults to
             `0.7`.
         seed: integer, seed of the dropout. Defaults to `None`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for the convolution and (all but those of the
-            batch normalization) the dense layers, and those of every Keras
-            layer: `name`, `dtype`, `trainable`.
-
-    Call arguments:
-        inputs: feature maps of a network's middle.
-        training: whether units are dropped and batch statistics used.
+        adaptive_pooling: whether the mean is over a grid of 4 x 4 regions
+            that cover the maps, as torchvision has it, in place of windows
+            of 5 x 5. Defaults to `False`.
 
     Input shape:
         `(batch, height, width, channels)`, or
         `(batch, channels, height, width)` with `"channels_first"`. Height and
         width must be known, and at least 5.
-
-    Output shape:
-        `(batch, classes)`.
 
     Raises:
         ValueError: if an argument is out of its range; in `build`, if height
@@ -156,15 +159,20 @@ class AuxiliaryClassifier(SideHead):
         classifier_activation="softmax",
         dropout=0.7,
         seed=None,
+        adaptive_pooling=False,
         **kwargs,
     ):
         classes = check_positive_integer("classes", classes)
         super().__init__(**kwargs)
         options, shared = self.options, self.shared()
         data_format = options["data_format"]
-        self.pool = keras.layers.AveragePooling2D(
-            5, 3, data_format=data_format, name="pool", **shared
+        self.adaptive_pooling = bool(adaptive_pooling)
+        make_pool = (
+            partial(keras.layers.AdaptiveAveragePooling2D, 4)
+            if adaptive_pooling
+            else partial(keras.layers.AveragePooling2D, 5, 3)
         )
+        self.pool = make_pool(data_format=data_format, name="pool", **shared)
         self.conv = ConvBN(
             128, 1, name="conv", **fresh_options(options), **shared
         )
@@ -197,6 +205,7 @@ class AuxiliaryClassifier(SideHead):
             **super().get_config(),
             "dropout": self.dropout.rate,
             "seed": self.dropout.seed,
+            "adaptive_pooling": self.adaptive_pooling,
         }
 
 
@@ -212,22 +221,11 @@ class InceptionV3AuxiliaryClassifier(SideHead):
         classes: integer, the number of classes.
         classifier_activation: of the last layer; `None` gives logits.
             Defaults to `"softmax"`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for the convolutions and (all but those of the
-            batch normalization) the classifier, and those of every Keras
-            layer: `name`, `dtype`, `trainable`.
-
-    Call arguments:
-        inputs: feature maps of a network's middle.
-        training: whether batch statistics are used.
 
     Input shape:
         `(batch, height, width, channels)`, or
         `(batch, channels, height, width)` with `"channels_first"`; at least
         17 x 17.
-
-    Output shape:
-        `(batch, classes)`.
 
     Raises:
         ValueError: if an argument is out of its range; in `build`, if height

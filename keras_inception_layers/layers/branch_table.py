@@ -114,13 +114,21 @@ class PaperBlock(InceptionBlock):
     """An `InceptionBlock` whose branches come from a table of filters.
 
     A subclass says how many filters each row takes (`row_lengths`) and draws
-    the figure (`rows`).
+    the figure (`rows`). What its docstring leaves out, `register` takes from
+    here.
 
     Args:
         branch_filters: one row of filters a branch.
-        **kwargs: the options of every convolution (those of `ConvBN`, from
-            `data_format` to `bias_constraint`) and the arguments of every
-            Keras layer.
+        **kwargs: the arguments of `ConvBN` from `data_format` to
+            `bias_constraint`, for every convolution, and those of every
+            Keras layer: `name`, `dtype`, `trainable`.
+
+    Output shape:
+        The same height and width; as many channels as the last numbers of
+        the rows add up to.
+
+    Raises:
+        ValueError: if an argument does not have that form.
     """
 
     row_lengths: tuple[int, ...] = ()
@@ -156,6 +164,33 @@ class PaperBlock(InceptionBlock):
     def from_config(cls, config):
         """Make the block from what `get_config` returned."""
         return cls(**config)
+
+
+class KernelSizesBlock(PaperBlock):
+    """A table whose second and third row have kernels of a chosen size.
+
+    Args:
+        kernel_sizes: the n of the second and of the third row. Defaults to
+            `(3, 5)`.
+    """
+
+    def __init__(self, branch_filters, kernel_sizes=(3, 5), **kwargs):
+        if not isinstance(kernel_sizes, (list, tuple)) or (
+            len(kernel_sizes) != 2
+        ):
+            raise ValueError(
+                "`kernel_sizes` must be a pair of integers. Received: "
+                f"kernel_sizes={kernel_sizes!r}"
+            )
+        self.kernel_sizes = tuple(
+            check_positive_integer(f"kernel_sizes[{i}]", size)
+            for i, size in enumerate(kernel_sizes)
+        )
+        super().__init__(branch_filters, **kwargs)
+
+    def get_config(self):
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "kernel_sizes": self.kernel_sizes}
 
 
 def check_branch_filters(branch_filters, widths):

@@ -4,13 +4,10 @@ Filters are those of the network that the authors published, which keras and
 timm have; the paper's figures have more channels between the blocks.
 """
 
-from keras_inception_layers.layers.branch_table import (
-    PaperBlock,
-    avg_pool,
-    conv,
-)
-from keras_inception_layers.layers.inception_v4 import (
-    InceptionV4ReductionA,
+from keras_inception_layers.layers.branch_table import conv
+from keras_inception_layers.layers.inception_v4 import InceptionV4ReductionA
+from keras_inception_layers.layers.reduction_block import (
+    ReductionBlock,
     reducing_conv,
     reducing_pool,
 )
@@ -19,54 +16,6 @@ from keras_inception_layers.layers.residual_block import (
     residual,
 )
 from keras_inception_layers.registration import register
-
-
-@register
-class InceptionResNetV2Mixed5b(PaperBlock):
-    """The one block without a residual, before the 35 x 35 ones.
-
-    Args:
-        branch_filters: one row a branch, `((1x1,), (1x1, 5x5), (1x1, 3x3,
-            3x3), (1x1 after the pooling,))`. Inception-ResNet v2 has
-            `((96,), (48, 64), (64, 96, 96), (64,))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same height and width; as many channels as the last numbers of
-        the four rows add up to.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
-
-    Example:
-
-    >>> block = InceptionResNetV2Mixed5b(
-    ...     ((96,), (48, 64), (64, 96, 96), (64,))
-    ... )
-    >>> block(keras.Input((35, 35, 192))).shape
-    (None, 35, 35, 320)
-
-    Reference:
-        Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
-        Residual Connections on Learning", 2016, arXiv:1602.07261.
-    """
-
-    row_lengths = (1, 2, 3, 1)
-
-    def rows(self, a, b, c, d):
-        """Return the block as a table."""
-        return [
-            [conv(a[0], 1)],
-            [conv(b[0], 1), conv(b[1], 5)],
-            [conv(c[0], 1), conv(c[1], 3), conv(c[2], 3)],
-            [avg_pool(3), conv(d[0], 1)],
-        ]
 
 
 @register
@@ -80,22 +29,6 @@ class InceptionResNetV2BlockA(ResidualBlock):
             `((32,), (32, 32), (32, 48, 64), (320,))`.
         residual_scale: what the branches are multiplied by before the input
             is added. The published network has `0.17` here.
-        output_activation: name or function, applied to the sum; `None` for
-            none. Defaults to `"relu"`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same as the input's.
-
-    Raises:
-        ValueError: if an argument does not have that form; in `build`, if the
-            last row is not the number of the input's channels.
 
     Example:
 
@@ -132,22 +65,6 @@ class InceptionResNetV2BlockB(ResidualBlock):
             Inception-ResNet v2 has `((192,), (128, 160, 192), (1088,))`.
         residual_scale: what the branches are multiplied by before the input
             is added. The published network has `0.1` here.
-        output_activation: name or function, applied to the sum; `None` for
-            none. Defaults to `"relu"`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same as the input's.
-
-    Raises:
-        ValueError: if an argument does not have that form; in `build`, if the
-            last row is not the number of the input's channels.
 
     Example:
 
@@ -183,22 +100,6 @@ class InceptionResNetV2BlockC(ResidualBlock):
             Inception-ResNet v2 has `((192,), (192, 224, 256), (2080,))`.
         residual_scale: what the branches are multiplied by before the input
             is added. The published network has `0.2` here.
-        output_activation: name or function, applied to the sum; `None` for
-            none. Defaults to `"relu"`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same as the input's.
-
-    Raises:
-        ValueError: if an argument does not have that form; in `build`, if the
-            last row is not the number of the input's channels.
 
     Example:
 
@@ -231,21 +132,6 @@ class InceptionResNetV2ReductionA(InceptionV4ReductionA):
     Args:
         branch_filters: one row a branch with filters, `((3x3,), (1x1, 3x3,
             3x3))`. Inception-ResNet v2 has `((384,), (256, 256, 384))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`; at least
-        3 x 3.
-
-    Output shape:
-        What a "valid" 3 x 3 by 2 leaves of height and width; the last
-        numbers of the rows and the input's channels add up to the channels.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 
@@ -260,28 +146,13 @@ class InceptionResNetV2ReductionA(InceptionV4ReductionA):
 
 
 @register
-class InceptionResNetV2ReductionB(PaperBlock):
+class InceptionResNetV2ReductionB(ReductionBlock):
     """From 17 x 17 to 8 x 8, figure 18.
 
     Args:
         branch_filters: one row a branch with filters, `((1x1, 3x3), (1x1,
             3x3), (1x1, 3x3, 3x3))`. Inception-ResNet v2 has
             `((256, 384), (256, 288), (256, 288, 320))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`; at least
-        3 x 3.
-
-    Output shape:
-        What a "valid" 3 x 3 by 2 leaves of height and width; the last
-        numbers of the rows and the input's channels add up to the channels.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 

@@ -1,7 +1,7 @@
 """The Inception v1 block: four views of one input, side by side."""
 
 from keras_inception_layers.layers.branch_table import (
-    PaperBlock,
+    KernelSizesBlock,
     conv,
     max_pool,
 )
@@ -9,7 +9,7 @@ from keras_inception_layers.registration import register
 
 
 @register
-class InceptionV1Block(PaperBlock):
+class InceptionV1Block(KernelSizesBlock):
     """The Inception module with dimension reduction, figure 2(b).
 
     A 1 x 1 convolution reduces the channels before each larger kernel.
@@ -18,20 +18,6 @@ class InceptionV1Block(PaperBlock):
         branch_filters: one row a branch, `((1x1,), (1x1, 3x3), (1x1, 5x5),
             (1x1 after the pooling,))`; for example
             `((64,), (96, 128), (16, 32), (32,))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same height and width; as many channels as the last numbers of
-        the four rows add up to.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 
@@ -48,9 +34,10 @@ class InceptionV1Block(PaperBlock):
 
     def rows(self, a, b, c, d):
         """Return the figure as a table."""
+        n, m = self.kernel_sizes
         return [
             [conv(a[0], 1)],
-            [conv(b[0], 1), conv(b[1], 3)],
-            [conv(c[0], 1), conv(c[1], 5)],
+            [conv(b[0], 1), conv(b[1], n)],
+            [conv(c[0], 1), conv(c[1], m)],
             [max_pool(3), conv(d[0], 1)],
         ]

@@ -19,20 +19,6 @@ class InceptionV2Block(PaperBlock):
         branch_filters: one row a branch, `((1x1,), (1x1, 3x3),
             (1x1, each of the two 3x3), (1x1 after the pooling,))`; for
             example `((64,), (96, 128), (16, 32), (32,))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same height and width; as many channels as the last numbers of
-        the four rows add up to.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 

@@ -1,17 +1,17 @@
 """The Inception v3 blocks: n x n kernels as 1 x n and n x 1."""
 
 from keras_inception_layers.layers.branch_table import (
+    KernelSizesBlock,
     PaperBlock,
     conv,
     max_pool,
     split,
 )
-from keras_inception_layers.layers.conv_bn import check_positive_integer
 from keras_inception_layers.registration import register
 
 
 @register
-class InceptionV3Block(PaperBlock):
+class InceptionV3Block(KernelSizesBlock):
     """The v1 block with each n x n kernel as 1 x n, then n x 1, figure 6.
 
     The paper advises it for feature maps of 12 to 20 pixels, not for a
@@ -21,22 +21,6 @@ class InceptionV3Block(PaperBlock):
         branch_filters: one row a branch, `((1x1,), (1x1, both of the first
             pair), (1x1, both of the second pair), (1x1 after the
             pooling,))`; for example `((64,), (96, 128), (16, 32), (32,))`.
-        kernel_sizes: the n of the first and of the second pair. Defaults to
-            `(3, 5)`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same height and width; as many channels as the last numbers of
-        the four rows add up to.
-
-    Raises:
-        ValueError: if an argument does not have that form.
 
     Example:
 
@@ -51,20 +35,6 @@ class InceptionV3Block(PaperBlock):
 
     row_lengths = (1, 2, 2, 1)
 
-    def __init__(self, branch_filters, kernel_sizes=(3, 5), **kwargs):
-        if not isinstance(kernel_sizes, (list, tuple)) or (
-            len(kernel_sizes) != 2
-        ):
-            raise ValueError(
-                "`kernel_sizes` must be a pair of integers. Received: "
-                f"kernel_sizes={kernel_sizes!r}"
-            )
-        self.kernel_sizes = tuple(
-            check_positive_integer(f"kernel_sizes[{i}]", size)
-            for i, size in enumerate(kernel_sizes)
-        )
-        super().__init__(branch_filters, **kwargs)
-
     def rows(self, a, b, c, d):
         """Return the figure as a table."""
         n, m = self.kernel_sizes
@@ -74,10 +44,6 @@ class InceptionV3Block(PaperBlock):
             [conv(c[0], 1), conv(c[1], (1, m)), conv(c[1], (m, 1))],
             [max_pool(3), conv(d[0], 1)],
         ]
-
-    def get_config(self):
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "kernel_sizes": self.kernel_sizes}
 
 
 @register
@@ -92,20 +58,10 @@ class InceptionV3ExpandedBlock(PaperBlock):
             (1x1, 3x3 and then 1x3 and 3x1 each), (1x1 after the
             pooling,))`. The 8 x 8 block of Inception v3 is
             `((320,), (384, 384), (448, 384), (192,))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
 
     Output shape:
         The same height and width. The rows end in `a`, `b`, `c` and `d`
         filters: `a + 2 * b + 2 * c + d` channels.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 

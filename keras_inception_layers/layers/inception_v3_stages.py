@@ -4,10 +4,14 @@ from keras_inception_layers.layers.branch_table import (
     PaperBlock,
     avg_pool,
     conv,
-    max_pool,
     zero_pad,
 )
 from keras_inception_layers.layers.inception_v3 import expanded
+from keras_inception_layers.layers.reduction_block import (
+    ReductionBlock,
+    reducing_conv,
+    reducing_pool,
+)
 from keras_inception_layers.registration import register
 
 
@@ -15,10 +19,8 @@ class AveragingBlock(PaperBlock):
     """A table with an average pooling, whose border counts or does not.
 
     Args:
-        branch_filters: one row of filters a branch.
-        count_border: whether the zeros beyond the border are part of a mean.
-            Defaults to `False`.
-        **kwargs: those of `PaperBlock`.
+        count_border: whether the zeros beyond the border are part of a mean
+            of the average pooling. Defaults to `False`.
     """
 
     def __init__(self, branch_filters, count_border=False, **kwargs):
@@ -36,11 +38,6 @@ class AveragingBlock(PaperBlock):
         return {**super().get_config(), "count_border": self.count_border}
 
 
-def halve(filters):
-    """A 3 x 3 convolution that halves height and width."""
-    return conv(filters, 3, strides=2, padding="valid")
-
-
 @register
 class InceptionV3BlockA(AveragingBlock):
     """The block on the 35 x 35 grid: the 3 x 3 pair of figure 5, and a 5 x 5.
@@ -49,22 +46,6 @@ class InceptionV3BlockA(AveragingBlock):
         branch_filters: one row a branch, `((1x1,), (1x1, 5x5), (1x1, both
             3x3), (1x1 after the pooling,))`; the network's first is
             `((64,), (48, 64), (64, 96), (32,))`.
-        count_border: whether the zeros beyond the border are part of a mean
-            of the average pooling. Defaults to `False`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same height and width; as many channels as the last numbers of
-        the four rows add up to.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 
@@ -90,29 +71,13 @@ class InceptionV3BlockA(AveragingBlock):
 
 
 @register
-class InceptionV3BlockB(PaperBlock):
+class InceptionV3BlockB(ReductionBlock):
     """The reduction from 35 x 35 to 17 x 17, figure 10.
 
     Args:
         branch_filters: one row a branch with convolutions, `((3x3,), (1x1,
             both 3x3))`; the network's is `((384,), (64, 96))`. The third
             branch, the pooling, takes none.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`; at least
-        3 x 3.
-
-    Output shape:
-        Height and width are what a `"valid"` 3 x 3 kernel by strides of 2
-        leaves; the channels are the last numbers of the rows and those of
-        the input.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 
@@ -130,9 +95,9 @@ class InceptionV3BlockB(PaperBlock):
     def rows(self, a, b):
         """Return the figure as a table."""
         return [
-            [halve(a[0])],
-            [conv(b[0], 1), conv(b[1], 3), halve(b[1])],
-            [max_pool(3, 2, "valid")],
+            [reducing_conv(a[0])],
+            [conv(b[0], 1), conv(b[1], 3), reducing_conv(b[1])],
+            [reducing_pool()],
         ]
 
 
@@ -144,22 +109,6 @@ class InceptionV3BlockC(AveragingBlock):
         branch_filters: one row a branch, `((1x1,), (all but the last, last),
             (all but the last, last), (1x1 after the pooling,))`; the
             network's first is `((192,), (128, 192), (128, 192), (192,))`.
-        count_border: whether the zeros beyond the border are part of a mean
-            of the average pooling. Defaults to `False`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same height and width; as many channels as the last numbers of
-        the four rows add up to.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 
@@ -192,7 +141,7 @@ class InceptionV3BlockC(AveragingBlock):
 
 
 @register
-class InceptionV3BlockD(PaperBlock):
+class InceptionV3BlockD(ReductionBlock):
     """The reduction from 17 x 17 to 8 x 8, with a 7 x 7 before one branch.
 
     Args:
@@ -200,22 +149,6 @@ class InceptionV3BlockD(PaperBlock):
             (1x1, 1x7 and 7x1 each, 3x3))`; the network's is
             `((192, 320), (192, 192))`. The third branch, the pooling, takes
             none.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`; at least
-        3 x 3.
-
-    Output shape:
-        Height and width are what a `"valid"` 3 x 3 kernel by strides of 2
-        leaves; the channels are the last numbers of the rows and those of
-        the input.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 
@@ -233,14 +166,14 @@ class InceptionV3BlockD(PaperBlock):
     def rows(self, a, b):
         """Return the figure as a table."""
         return [
-            [conv(a[0], 1), halve(a[1])],
+            [conv(a[0], 1), reducing_conv(a[1])],
             [
                 conv(b[0], 1),
                 conv(b[0], (1, 7)),
                 conv(b[0], (7, 1)),
-                halve(b[1]),
+                reducing_conv(b[1]),
             ],
-            [max_pool(3, 2, "valid")],
+            [reducing_pool()],
         ]
 
 
@@ -255,22 +188,10 @@ class InceptionV3BlockE(AveragingBlock):
             (1x1, 3x3 and then 1x3 and 3x1 each), (1x1 after the
             pooling,))`; the network's is
             `((320,), (384, 384), (448, 384), (192,))`.
-        count_border: whether the zeros beyond the border are part of a mean
-            of the average pooling. Defaults to `False`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
 
     Output shape:
         The same height and width. The rows end in `a`, `b`, `c` and `d`
         filters: `a + 2 * b + 2 * c + d` channels.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 

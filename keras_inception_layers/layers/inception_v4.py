@@ -4,21 +4,24 @@ Where the paper's figures and the authors' own code differ in the order of a
 1 x n and an n x 1, the code decides: the published weights are its.
 """
 
-from functools import partial
-
 from keras_inception_layers.layers.branch_table import (
     PaperBlock,
     avg_pool,
     conv,
-    max_pool,
     split,
+)
+from keras_inception_layers.layers.inception_v3 import expanded
+from keras_inception_layers.layers.reduction_block import (
+    ReductionBlock,
+    reducing_conv,
+    reducing_pool,
 )
 from keras_inception_layers.registration import register
 
-# What the figures mark with a V, and halve the height and width with.
-valid_conv = partial(conv, padding="valid")
-reducing_conv = partial(conv, kernel_size=3, strides=2, padding="valid")
-reducing_pool = partial(max_pool, 3, 2, "valid")
+
+def valid_conv(filters, kernel_size):
+    """What the figures mark with a V."""
+    return conv(filters, kernel_size, padding="valid")
 
 
 @register
@@ -30,9 +33,6 @@ class InceptionV4Stem(PaperBlock):
             `((3x3, 3x3, 3x3), (3x3 beside the pooling,), (1x1, 3x3), (1x1,
             1x7, 7x1, 3x3), (3x3 beside the pooling,))`. Inception v4 has
             `((32, 32, 64), (96,), (64, 96), (64, 64, 64, 96), (192,))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
 
     Input shape:
         `(batch, height, width, channels)`, or
@@ -42,9 +42,6 @@ class InceptionV4Stem(PaperBlock):
     Output shape:
         About an eighth of the height and width: 299 becomes 35. The last
         numbers of the last three rows add up to the channels.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 
@@ -97,20 +94,6 @@ class InceptionV4BlockA(PaperBlock):
         branch_filters: one row a branch, `((1x1,), (1x1, 3x3), (1x1, 3x3,
             3x3), (1x1 after the pooling,))`. Inception v4 has
             `((96,), (64, 96), (64, 96, 96), (96,))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same height and width; as many channels as the last numbers of
-        the four rows add up to.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 
@@ -144,20 +127,6 @@ class InceptionV4BlockB(PaperBlock):
             7x1, 1x7, 7x1, 1x7), (1x1 after the pooling,))`. Inception v4
             has `((384,), (192, 224, 256), (192, 192, 224, 224, 256),
             (128,))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
-
-    Output shape:
-        The same height and width; as many channels as the last numbers of
-        the four rows add up to.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 
@@ -199,20 +168,10 @@ class InceptionV4BlockC(PaperBlock):
             (1x1, 3x1, 1x3 and then 1x3 and 3x1 each), (1x1 after the
             pooling,))`. Inception v4 has
             `((256,), (384, 256), (384, 448, 512, 256), (256,))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`.
 
     Output shape:
         The same height and width. The rows end in `a`, `b`, `c` and `d`
         filters: `a + 2 * b + 2 * c + d` channels.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 
@@ -235,40 +194,25 @@ class InceptionV4BlockC(PaperBlock):
             [conv(a[0], 1)],
             [
                 conv(b[0], 1),
-                split([conv(b[1], (1, 3))], [conv(b[1], (3, 1))]),
+                expanded(b[1]),
             ],
             [
                 conv(c[0], 1),
                 conv(c[1], (3, 1)),
                 conv(c[2], (1, 3)),
-                split([conv(c[3], (1, 3))], [conv(c[3], (3, 1))]),
+                expanded(c[3]),
             ],
             [avg_pool(3), conv(d[0], 1)],
         ]
 
 
 @register
-class InceptionV4ReductionA(PaperBlock):
+class InceptionV4ReductionA(ReductionBlock):
     """From 35 x 35 to 17 x 17, figure 7.
 
     Args:
         branch_filters: one row a branch with filters, `((3x3,), (1x1, 3x3,
             3x3))`. Inception v4 has `((384,), (192, 224, 256))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`; at least
-        3 x 3.
-
-    Output shape:
-        What a "valid" 3 x 3 by 2 leaves of height and width; the last
-        numbers of the rows and the input's channels add up to the channels.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 
@@ -293,28 +237,13 @@ class InceptionV4ReductionA(PaperBlock):
 
 
 @register
-class InceptionV4ReductionB(PaperBlock):
+class InceptionV4ReductionB(ReductionBlock):
     """From 17 x 17 to 8 x 8, figure 8.
 
     Args:
         branch_filters: one row a branch with filters, `((1x1, 3x3), (1x1,
             1x7, 7x1, 3x3))`. Inception v4 has
             `((192, 192), (256, 256, 320, 320))`.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`; at least
-        3 x 3.
-
-    Output shape:
-        What a "valid" 3 x 3 by 2 leaves of height and width; the last
-        numbers of the rows and the input's channels add up to the channels.
-
-    Raises:
-        ValueError: if `branch_filters` does not have that form.
 
     Example:
 

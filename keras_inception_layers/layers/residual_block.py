@@ -26,8 +26,14 @@ class ResidualBlock(PaperBlock):
         residual_scale: what the branches are multiplied by before the input
             is added.
         output_activation: name or function, applied to the sum; `None` for
-            none.
-        **kwargs: those of `PaperBlock`.
+            none. Defaults to `"relu"`.
+
+    Output shape:
+        The same as the input's.
+
+    Raises:
+        ValueError: if an argument does not have that form; in `build`, if the
+            last row is not the number of the input's channels.
     """
 
     def __init__(

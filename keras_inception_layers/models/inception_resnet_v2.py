@@ -10,28 +10,31 @@ from keras_inception_layers.layers.inception_resnet_v2 import (
     InceptionResNetV2BlockA,
     InceptionResNetV2BlockB,
     InceptionResNetV2BlockC,
-    InceptionResNetV2Mixed5b,
     InceptionResNetV2ReductionA,
     InceptionResNetV2ReductionB,
 )
+from keras_inception_layers.layers.inception_v3_stages import InceptionV3BlockA
 from keras_inception_layers.models.network import (
     IMAGENET_SHAPE,
     Convention,
     average_top,
     chosen,
+    documented,
     finish,
     global_pooling,
     image_input,
 )
 
+SMALLEST = 75  # height and width
 # Where the published implementations differ.
 CONVENTIONS = {
-    "paper": Convention(False, False, 1e-3, dropout=0.2),
-    "keras": Convention(False, False, 1e-3, dropout=0.0),
-    "timm": Convention(False, True, 1e-3, dropout=0.0),
+    "paper": Convention(scale=False, epsilon=1e-3, dropout=0.2),
+    "keras": Convention(scale=False, epsilon=1e-3, dropout=0.0),
+    "timm": Convention(scale=True, epsilon=1e-3, dropout=0.0),
 }
 
 
+@documented(SMALLEST)
 def InceptionResNetV2(
     include_top=True,
     weights=None,
@@ -50,23 +53,9 @@ def InceptionResNetV2(
     each with half the height and width of the one before.
 
     Args:
-        include_top: whether global average pooling and the classifier
-            follow. Defaults to `True`.
         weights: `"imagenet"` for those of `keras.applications`, path of a
             `.weights.h5` or `.keras` file, or `None` for random weights.
             Defaults to `None`.
-        input_tensor: a Keras tensor to start from, in place of
-            `input_shape`. Defaults to `None`.
-        input_shape: height, width and channels, in the order of
-            `keras.config.image_data_format()`; at least 75 x 75. Without the
-            top, height and width may be `None`. Defaults to
-            `(299, 299, 3)`.
-        pooling: without the top, the global pooling that follows: `"max"`,
-            `"avg"`, or `None` for the feature maps. Defaults to `None`.
-        classes: number of classes of the top. Defaults to `1000`.
-        classifier_activation: of the last layer; `None` gives logits.
-            Defaults to `"softmax"`.
-        name: name of the model. Defaults to `"inception_resnet_v2"`.
         convention: whose details to follow. All three have an epsilon of
             1e-3 and leave the border out of an average pooling; `"paper"`
             and `"keras"` have no scale in the batch normalizations,
@@ -77,9 +66,6 @@ def InceptionResNetV2(
         A Functional `keras.Model`. Output shape: `(batch, classes)`;
         without the top `(batch, 1536)`, or feature maps of about 1/32 of the
         height and width.
-
-    Raises:
-        ValueError: if an argument is out of its range.
 
     Example:
 
@@ -98,7 +84,7 @@ def InceptionResNetV2(
         input_tensor,
         input_shape,
         include_top=include_top,
-        minimum=75,
+        minimum=SMALLEST,
         default=IMAGENET_SHAPE,
     )
     for layer in _layers(details.batch_norm):
@@ -124,10 +110,7 @@ def _layers(options):
     mixed_5b, block_a, reduction_a, block_b, reduction_b, block_c = (
         partial(block, branch_filters, **options)
         for block, branch_filters in (
-            (
-                InceptionResNetV2Mixed5b,
-                ((96,), (48, 64), (64, 96, 96), (64,)),
-            ),
+            (InceptionV3BlockA, ((96,), (48, 64), (64, 96), (64,))),
             (
                 InceptionResNetV2BlockA,
                 ((32,), (32, 32), (32, 48, 64), (320,)),

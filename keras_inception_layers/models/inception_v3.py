@@ -1,5 +1,6 @@
 """Inception v3, whole: a stem, eleven blocks, a classifier."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import keras
@@ -7,9 +8,7 @@ import keras
 from keras_inception_layers.layers.auxiliary_classifier import (
     InceptionV3AuxiliaryClassifier,
 )
-from keras_inception_layers.layers.conv_bn import (
-    ConvBN,
-)
+from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_v3_stages import (
     AveragingBlock,
     InceptionV3BlockA,
@@ -24,11 +23,13 @@ from keras_inception_layers.models.network import (
     average_top,
     check_auxiliary,
     chosen,
+    documented,
     finish,
     global_pooling,
     image_input,
 )
 
+SMALLEST = 75  # height and width
 # Filters, kernel, strides and padding of a convolution; size and strides of
 # a max pooling.
 STEM = (
@@ -56,14 +57,35 @@ BLOCKS = (
 )
 # The block on whose output the side head stands.
 AUXILIARY = 7
+
+
+@dataclass(frozen=True)
+class InceptionV3Convention(Convention):
+    """What the published implementations of Inception v3 do differently.
+
+    Args:
+        count_border: whether zeros beyond the border count in the mean of an
+            average pooling.
+    """
+
+    count_border: bool
+
+
 # Where the published implementations differ.
 CONVENTIONS = {
-    "paper": Convention(False, False, 1e-3, dropout=0.2),
-    "keras": Convention(False, False, 1e-3, dropout=0.0),
-    "torchvision": Convention(True, True, 1e-3, dropout=0.5),
+    "paper": InceptionV3Convention(
+        scale=False, epsilon=1e-3, dropout=0.2, count_border=False
+    ),
+    "keras": InceptionV3Convention(
+        scale=False, epsilon=1e-3, dropout=0.0, count_border=False
+    ),
+    "torchvision": InceptionV3Convention(
+        scale=True, epsilon=1e-3, dropout=0.5, count_border=True
+    ),
 }
 
 
+@documented(SMALLEST)
 def InceptionV3(
     include_top=True,
     weights=None,
@@ -84,25 +106,11 @@ def InceptionV3(
     that of 8 x 8.
 
     Args:
-        include_top: whether the global average and the dense layer follow.
-            Defaults to `True`.
         weights: `"imagenet"` for those that `keras.applications` publishes
             (images scaled to between -1 and 1; three channels; the
             convention `"paper"` or `"keras"`; a side head stays random), the
             path of a `.weights.h5` or `.keras` file, or `None` for random
             weights. Defaults to `None`.
-        input_tensor: a Keras tensor to start from, in place of
-            `input_shape`. Defaults to `None`.
-        input_shape: height, width and channels, in the order of
-            `keras.config.image_data_format()`; at least 75 x 75. Without the
-            top, height and width may be `None`. Defaults to
-            `(299, 299, 3)`.
-        pooling: without the top, the global pooling that follows: `"max"`,
-            `"avg"`, or `None` for the feature maps. Defaults to `None`.
-        classes: number of classes of the top. Defaults to `1000`.
-        classifier_activation: of the last layer; `None` gives logits.
-            Defaults to `"softmax"`.
-        name: name of the model. Defaults to `"inception_v3"`.
         convention: whose details: `"paper"` for the code of the paper's
             authors, `"keras"` for `keras.applications`, or `"torchvision"`.
             Defaults to `"paper"`.
@@ -116,9 +124,6 @@ def InceptionV3(
         A Functional `keras.Model`. Output shape: `(batch, classes)`;
         without the top `(batch, 2048)`, or feature maps of about 1/32 of the
         height and width.
-
-    Raises:
-        ValueError: if an argument is out of its range.
 
     Example:
 
@@ -139,7 +144,7 @@ def InceptionV3(
         input_tensor,
         input_shape,
         include_top=include_top,
-        minimum=299 if auxiliary else 75,
+        minimum=299 if auxiliary else SMALLEST,
         default=IMAGENET_SHAPE,
     )
     for layer_name, arguments in STEM:

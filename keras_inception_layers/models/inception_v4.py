@@ -15,19 +15,22 @@ from keras_inception_layers.models.network import (
     Convention,
     average_top,
     chosen,
+    documented,
     finish,
     global_pooling,
     image_input,
 )
 
+SMALLEST = 75  # height and width
 # Where the published implementations differ; `keras.applications` has
 # no Inception v4.
 CONVENTIONS = {
-    "paper": Convention(False, False, 1e-3, dropout=0.2),
-    "timm": Convention(False, True, 1e-3, dropout=0.0),
+    "paper": Convention(scale=False, epsilon=1e-3, dropout=0.2),
+    "timm": Convention(scale=True, epsilon=1e-3, dropout=0.0),
 }
 
 
+@documented(SMALLEST)
 def InceptionV4(
     include_top=True,
     weights=None,
@@ -47,22 +50,6 @@ def InceptionV4(
     about 1/8, 1/8, 1/16 and 1/32 of the height and width.
 
     Args:
-        include_top: whether global average pooling and the classifier
-            follow. Defaults to `True`.
-        weights: path of a `.weights.h5` or `.keras` file, or `None` for
-            random weights. Defaults to `None`.
-        input_tensor: a Keras tensor to start from, in place of
-            `input_shape`. Defaults to `None`.
-        input_shape: height, width and channels, in the order of
-            `keras.config.image_data_format()`; at least 75 x 75. Without the
-            top, height and width may be `None`. Defaults to
-            `(299, 299, 3)`.
-        pooling: without the top, the global pooling that follows: `"max"`,
-            `"avg"`, or `None` for the feature maps. Defaults to `None`.
-        classes: number of classes of the top. Defaults to `1000`.
-        classifier_activation: of the last layer; `None` gives logits.
-            Defaults to `"softmax"`.
-        name: name of the model. Defaults to `"inception_v4"`.
         convention: whose details to follow. Both have an epsilon of 1e-3
             and leave the border out of an average pooling; `"timm"` has a
             scale in the batch normalizations; `"paper"` has none, and drops
@@ -72,9 +59,6 @@ def InceptionV4(
         A Functional `keras.Model`. Output shape: `(batch, classes)`;
         without the top `(batch, 1536)`, or feature maps of about 1/32 of the
         height and width.
-
-    Raises:
-        ValueError: if an argument is out of its range.
 
     Example:
 
@@ -93,7 +77,7 @@ def InceptionV4(
         input_tensor,
         input_shape,
         include_top=include_top,
-        minimum=75,
+        minimum=SMALLEST,
         default=IMAGENET_SHAPE,
     )
     for layer in _layers(details.batch_norm):

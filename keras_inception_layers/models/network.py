@@ -1,20 +1,43 @@
-"""What every network shares: the entrance, the top and the weights."""
+"""What every network shares: the entrance, the top, the weights, the words."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
+from typing import TypeVar
 
 import keras
 
+from keras_inception_layers.docstrings import complete
 from keras_inception_layers.layers.auxiliary_classifier import drop_auxiliary
 from keras_inception_layers.layers.conv_bn import check_positive_integer
 from keras_inception_layers.porting.keras_applications import (
     port_keras_applications_weights,
 )
 
+Network = TypeVar("Network", bound=Callable)
 DEFAULT_SHAPE = (224, 224, 1)
 IMAGENET_SHAPE = (299, 299, 3)
+DOCSTRING = """What the docstrings of the networks leave out.
+
+Args:
+    include_top: whether global average pooling and the classifier follow.
+    weights: path of a `.weights.h5` or `.keras` file, or `None` for random
+        weights.
+    input_tensor: a Keras tensor to start from, in place of `input_shape`.
+    input_shape: height, width and channels, in the order of
+        `keras.config.image_data_format()`; at least {0} x {0}. Without the
+        top, height and width may be `None`.
+    pooling: without the top, the global pooling that follows: `"max"`,
+        `"avg"`, or `None` for the feature maps.
+    classes: number of classes of the top.
+    classifier_activation: of the last layer; `None` gives logits.
+    name: name of the model.
+
+Raises:
+    ValueError: if an argument is out of its range.
+"""
 
 
 @dataclass(frozen=True)
@@ -22,14 +45,11 @@ class Convention:
     """What the published implementations of a network do differently.
 
     Args:
-        count_border: whether zeros beyond the border count in the mean of an
-            average pooling.
         scale: whether batch normalization learns a scale.
         epsilon: what batch normalization adds to the variance.
         dropout: fraction of the features dropped before the classifier.
     """
 
-    count_border: bool
     scale: bool
     epsilon: float
     dropout: float
@@ -38,6 +58,19 @@ class Convention:
     def batch_norm(self):
         """The options of every batch normalization."""
         return {"scale": self.scale, "epsilon": self.epsilon}
+
+
+def documented(minimum):
+    """Return a decorator that completes a network's docstring.
+
+    Args:
+        minimum: the smallest height and width that the network allows.
+    """
+
+    def decorate(network: Network) -> Network:
+        return complete(network, DOCSTRING.format(minimum))
+
+    return decorate
 
 
 def image_input(

@@ -5,15 +5,18 @@ import keras
 from keras_inception_layers.models.network import (
     DEFAULT_SHAPE,
     dense_top,
+    documented,
     finish,
     global_pooling,
     image_input,
 )
 
+SMALLEST = 32  # height and width
 # Filters and number of the 3 x 3 convolutions before each pooling.
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
+@documented(SMALLEST)
 def VGG16(
     include_top=True,
     input_tensor=None,
@@ -32,28 +35,11 @@ def VGG16(
     Args:
         include_top: whether the three dense layers follow. Defaults to
             `True`.
-        input_tensor: a Keras tensor to start from, in place of
-            `input_shape`. Defaults to `None`.
-        input_shape: height, width and channels, in the order of
-            `keras.config.image_data_format()`; at least 32 x 32. Without the
-            top, height and width may be `None`. Defaults to
-            `(224, 224, 1)`.
-        pooling: without the top, the global pooling that follows: `"max"`,
-            `"avg"`, or `None` for the feature maps. Defaults to `"max"`.
-        classes: number of classes of the top. Defaults to `1000`.
-        classifier_activation: of the last layer; `None` gives logits.
-            Defaults to `"softmax"`.
-        name: name of the model. Defaults to `"vgg16"`.
-        weights: path of a `.weights.h5` or `.keras` file, or `None` for
-            random weights. Defaults to `None`.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`;
         without the top `(batch, 512)`, or feature maps of 1/32 of the height
         and width.
-
-    Raises:
-        ValueError: if an argument is out of its range.
 
     Example:
 
@@ -66,7 +52,7 @@ def VGG16(
         Large-Scale Image Recognition", 2014, arXiv:1409.1556.
     """
     inputs = x = image_input(
-        input_tensor, input_shape, include_top=include_top, minimum=32
+        input_tensor, input_shape, include_top=include_top, minimum=SMALLEST
     )
     for block, (filters, depth) in enumerate(BLOCKS, start=1):
         for number in range(1, depth + 1):

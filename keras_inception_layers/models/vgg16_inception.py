@@ -12,11 +12,13 @@ from keras_inception_layers.models.network import (
     DEFAULT_SHAPE,
     check_auxiliary,
     dense_top,
+    documented,
     finish,
     global_pooling,
     image_input,
 )
 
+SMALLEST = 32  # height and width
 FILTERS_3 = ((64,), (96, 128), (16, 32), (32,))
 FILTERS_5 = ((128,), (192, 256), (32, 64), (64,))
 
@@ -50,6 +52,7 @@ BLOCKS = (
 AUXILIARY = {3: "auxiliary_1", 4: "auxiliary_2"}
 
 
+@documented(SMALLEST)
 def VGG16Inception(
     include_top=True,
     input_tensor=None,
@@ -70,20 +73,6 @@ def VGG16Inception(
     Args:
         include_top: whether the three dense layers follow. Defaults to
             `True`.
-        input_tensor: a Keras tensor to start from, in place of
-            `input_shape`. Defaults to `None`.
-        input_shape: height, width and channels, in the order of
-            `keras.config.image_data_format()`; at least 32 x 32. Without the
-            top, height and width may be `None`. Defaults to
-            `(224, 224, 1)`.
-        pooling: without the top, the global pooling that follows: `"max"`,
-            `"avg"`, or `None` for the feature maps. Defaults to `"max"`.
-        classes: number of classes of the top. Defaults to `1000`.
-        classifier_activation: of the last layer; `None` gives logits.
-            Defaults to `"softmax"`.
-        name: name of the model. Defaults to `"vgg16_inception"`.
-        weights: path of a `.weights.h5` or `.keras` file, or `None` for
-            random weights. Defaults to `None`.
         auxiliary: whether to return a model for training with two side
             heads, after the pooling of blocks 3 and 4. Its outputs are a
             dictionary of `predictions`, `auxiliary_1` and `auxiliary_2`;
@@ -95,9 +84,6 @@ def VGG16Inception(
         A Functional `keras.Model`. Output shape: `(batch, classes)`;
         without the top `(batch, 512)`, or feature maps of 1/32 of the height
         and width.
-
-    Raises:
-        ValueError: if an argument is out of its range.
 
     Example:
 
@@ -112,7 +98,7 @@ def VGG16Inception(
         input_tensor,
         input_shape,
         include_top=include_top,
-        minimum=80 if auxiliary else 32,
+        minimum=80 if auxiliary else SMALLEST,
     )
     side_heads = {}
     for number, block in enumerate(BLOCKS, start=1):

@@ -2,9 +2,7 @@
 
 from itertools import zip_longest
 
-import keras
-
-from keras_inception_layers.porting.leaves import leaves, shapes
+from keras_inception_layers.porting.leaves import check_model, leaves, shapes
 
 
 def port_keras_applications_weights(source, target):
@@ -40,11 +38,8 @@ def port_keras_applications_weights(source, target):
     >>> port_keras_applications_weights(source, target).count_params()
     14714688
     """
-    for role, model in (("source", source), ("target", target)):
-        if not isinstance(model, keras.Model):
-            raise ValueError(
-                f"`{role}` must be a Keras model. Received: {role}={model!r}"
-            )
+    check_model("source", source)
+    check_model("target", target)
     pairs = list(zip_longest(leaves(source), leaves(target)))
     for place, (found, expected) in enumerate(pairs):
         if _form(found) != _form(expected):

@@ -5,6 +5,14 @@ import keras
 from keras_inception_layers.layers.conv_bn import ConvBN
 
 
+def check_model(role, model):
+    """Raise ValueError unless the argument `role` is a Keras model."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"`{role}` must be a Keras model. Received: {role}={model!r}"
+        )
+
+
 def leaves(layer):
     """Return the innermost layers that have weights, in order.
 

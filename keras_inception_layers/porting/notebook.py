@@ -4,6 +4,7 @@ import keras
 
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_block import InceptionBlock
+from keras_inception_layers.porting.leaves import check_model, shapes
 
 
 def port_notebook_weights(source, target):
@@ -37,11 +38,8 @@ def port_notebook_weights(source, target):
     >>> port_notebook_weights(source, target).count_params()
     8442064
     """
-    for role, model in (("source", source), ("target", target)):
-        if not isinstance(model, keras.Model):
-            raise ValueError(
-                f"`{role}` must be a Keras model. Received: {role}={model!r}"
-            )
+    check_model("source", source)
+    check_model("target", target)
     weighted = {x.name: x for x in source.layers if x.weights}
     pairs = _pairs(target)
     _check_top(weighted, pairs)
@@ -105,13 +103,13 @@ def _check_layer(name, found, layer):
         raise ValueError(
             f'`source` has no layer "{name}" with weights. Expected the '
             "model of the notebook's `VGG16_Inception`, with one that holds "
-            f"{_shapes(layer)}, for `{layer.path}` of `target`."
+            f"{shapes(layer)}, for `{layer.path}` of `target`."
         )
-    if _shapes(found) != _shapes(layer):
+    if shapes(found) != shapes(layer):
         raise ValueError(
             f'The weights of the layer "{name}" of `source` do not fit '
-            f"`{layer.path}` of `target`. Found {_shapes(found)}, expected "
-            f"{_shapes(layer)}. Build `target` with the input_shape and "
+            f"`{layer.path}` of `target`. Found {shapes(found)}, expected "
+            f"{shapes(layer)}. Build `target` with the input_shape and "
             "classes of `source`."
         )
 
@@ -122,11 +120,6 @@ def _check_left_over(weighted, pairs):
         if name not in expected:
             raise ValueError(
                 f'The layer "{name}" of `source` has weights, '
-                f"{_shapes(layer)}, and no place in `target`. Expected only "
+                f"{shapes(layer)}, and no place in `target`. Expected only "
                 "the layers of the notebook's `VGG16_Inception`."
             )
-
-
-def _shapes(layer):
-    """Return the shape of each weight by its name."""
-    return {weight.name: tuple(weight.shape) for weight in layer.weights}

@@ -2,76 +2,18 @@
 
 from collections.abc import Mapping
 from os import PathLike
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from keras_inception_layers.layers.auxiliary_classifier import (
-    InceptionV3AuxiliaryClassifier,
+    AuxiliaryClassifier,
 )
 from keras_inception_layers.layers.conv_bn import ConvBN
-from keras_inception_layers.layers.inception_v3_stages import (
-    InceptionV3BlockA,
-    InceptionV3BlockB,
-    InceptionV3BlockC,
-    InceptionV3BlockD,
-    InceptionV3BlockE,
-)
-from keras_inception_layers.porting import timm
+from keras_inception_layers.porting import timm, torchvision
+from keras_inception_layers.porting.leaves import check_model
 
-# A line a network: what torch calls each of our layers.
-NETWORKS = {
-    "InceptionV3": {
-        "conv_0": "Conv2d_1a_3x3",
-        "conv_1": "Conv2d_2a_3x3",
-        "conv_2": "Conv2d_2b_3x3",
-        "conv_3": "Conv2d_3b_1x1",
-        "conv_4": "Conv2d_4a_3x3",
-        "mixed_0": "Mixed_5b",
-        "mixed_1": "Mixed_5c",
-        "mixed_2": "Mixed_5d",
-        "mixed_3": "Mixed_6a",
-        "mixed_4": "Mixed_6b",
-        "mixed_5": "Mixed_6c",
-        "mixed_6": "Mixed_6d",
-        "mixed_7": "Mixed_6e",
-        "auxiliary": "AuxLogits",
-        "mixed_8": "Mixed_7a",
-        "mixed_9": "Mixed_7b",
-        "mixed_10": "Mixed_7c",
-        "predictions": "fc",
-    },
-}
-# What torch calls the parts of a block, a line a branch.
-PARTS: dict[type, tuple[str, ...]] = {
-    InceptionV3BlockA: (
-        "branch1x1",
-        *(f"branch5x5_{i}" for i in (1, 2)),
-        *(f"branch3x3dbl_{i}" for i in (1, 2, 3)),
-        "branch_pool",
-    ),
-    InceptionV3BlockB: (
-        "branch3x3",
-        *(f"branch3x3dbl_{i}" for i in (1, 2, 3)),
-    ),
-    InceptionV3BlockC: (
-        "branch1x1",
-        *(f"branch7x7_{i}" for i in (1, 2, 3)),
-        *(f"branch7x7dbl_{i}" for i in (1, 2, 3, 4, 5)),
-        "branch_pool",
-    ),
-    InceptionV3BlockD: (
-        *(f"branch3x3_{i}" for i in (1, 2)),
-        *(f"branch7x7x3_{i}" for i in (1, 2, 3, 4)),
-    ),
-    InceptionV3BlockE: (
-        "branch1x1",
-        *(f"branch3x3_{i}" for i in ("1", "2a", "2b")),
-        *(f"branch3x3dbl_{i}" for i in ("1", "2", "3a", "3b")),
-        "branch_pool",
-    ),
-    InceptionV3AuxiliaryClassifier: ("conv0", "conv1", "fc"),
-}
 WEIGHTS = {
     "kernel": "weight",
     "bias": "bias",
@@ -84,23 +26,34 @@ WEIGHTS = {
 IGNORED = "num_batches_tracked"
 
 
+class Place(NamedTuple):
+    """Where a tensor goes.
+
+    Args:
+        variable: of the target.
+        channels: of the maps that a dense kernel reads flattened, else None.
+    """
+
+    variable: keras.Variable
+    channels: int | None = None
+
+
 def port_torch_weights(state_dict, target):
     """Copy the weights of a network of torchvision or timm into ours.
 
-    For torchvision's `inception_v3` and timm's `inception_v4` and
-    `inception_resnet_v2`. torch itself is not needed. Everything is checked
+    For torchvision's `googlenet` and `inception_v3` and timm's `inception_v4`
+    and `inception_resnet_v2`. torch itself is not needed. Everything is checked
     before the first weight is assigned.
 
     Args:
         state_dict: a mapping from torch's names to arrays, or the path of a
             `.safetensors` file, which is read with the safetensors library.
             The counters `num_batches_tracked` are ignored.
-        target: an `InceptionV3` of `convention="torchvision"`, or an
-            `InceptionV4` or `InceptionResNetV2` of `convention="timm"`, with
-            the same channels, `classes`, `include_top` and `auxiliary`:
-            torchvision's published
-            weights hold a side head (`AuxLogits`), which `drop_auxiliary`
-            drops afterwards.
+        target: a `GoogLeNet` or `InceptionV3` of `convention="torchvision"`,
+            or an `InceptionV4` or `InceptionResNetV2` of `convention="timm"`,
+            with the same channels, `classes`, `include_top` and `auxiliary`:
+            torchvision's published weights hold side heads (`aux1` and
+            `aux2`, `AuxLogits`), which `drop_auxiliary` drops afterwards.
 
     Returns:
         `target`.
@@ -124,19 +77,20 @@ def port_torch_weights(state_dict, target):
     }
     places = _places(target)
     values = {}
-    for name, variable in places.items():
+    for name, place in places.items():
+        path, expected = place.variable.path, tuple(place.variable.shape)
         if name not in tensors:
             raise ValueError(
-                f'`state_dict` lacks "{name}" for `{variable.path}` of '
-                f"`target`. Received {len(tensors)} tensors, expected "
-                f"{len(places)}."
+                f'`state_dict` lacks "{name}" for `{path}` of `target`. '
+                f"Received {len(tensors)} tensors, expected {len(places)}."
             )
-        values[name] = _in_keras_order(tensors[name], variable)
-        if values[name].shape != tuple(variable.shape):
+        values[name] = _in_keras_order(tensors[name], place)
+        if values[name].shape != expected:
             raise ValueError(
-                f'"{name}" does not fit `{variable.path}` of `target`. In the '
-                f"order of Keras its shape is {values[name].shape}, expected "
-                f"{tuple(variable.shape)}."
+                f'"{name}" does not fit `{path}` of `target`. In the order of '
+                f"Keras its shape is {values[name].shape}, expected "
+                f"{expected}. Build `target` with the convention, channels "
+                "and classes that `state_dict` has."
             )
     for name in tensors:
         if name not in places:
@@ -146,8 +100,8 @@ def port_torch_weights(state_dict, target):
                 "the convention, include_top and auxiliary that `state_dict` "
                 "has, or leave the tensor out."
             )
-    for name, variable in places.items():
-        variable.assign(values[name])
+    for name, place in places.items():
+        place.variable.assign(values[name])
     return target
 
 
@@ -170,60 +124,47 @@ def _mapping(state_dict):
 
 
 def _places(target):
-    """Return the target's variables by torch's names."""
-    if not isinstance(target, keras.Model):
+    """Return the places of the target's variables by torch's names."""
+    check_model("target", target)
+    modules = torchvision.modules(target) or timm.modules(target)
+    if modules is None:
         raise ValueError(
-            f"`target` must be a Keras model. Received: target={target!r}"
+            "`target` must be a GoogLeNet, InceptionV3, InceptionV4 or "
+            f'InceptionResNetV2. Received the model "{target.name}" with the '
+            f"layers {[x.name for x in target.layers if x.weights]}"
         )
-    named = timm.modules(target)
-    if named:
-        return {
-            place: variable
-            for name, layer in named
-            for place, variable in _variables(layer, name)
-        }
-    layers = {layer.name: layer for layer in target.layers if layer.weights}
-    for names in NETWORKS.values():
-        if set(layers) <= set(names):
-            return {
-                place: variable
-                for name, layer in layers.items()
-                for place, variable in _variables(layer, names[name])
-            }
-    raise ValueError(
-        "`target` must be an InceptionV3, InceptionV4 or InceptionResNetV2. "
-        f'Received the model "{target.name}" with the layers {list(layers)}'
-    )
+    flattened = {
+        id(head.dense): head.conv.conv.filters
+        for head in target.layers
+        if isinstance(head, AuxiliaryClassifier)
+    }
+    return {
+        f"{name}.{WEIGHTS[variable.name]}": Place(
+            variable, flattened.get(id(leaf))
+        )
+        for module, layer in modules
+        for name, leaf in _leaves(module, layer)
+        for variable in leaf.weights
+    }
 
 
-def _variables(layer, prefix):
-    """Find each variable of a layer and its name in torch."""
-    if isinstance(layer, ConvBN):
-        parts = {"conv": layer.conv, "bn": layer.batch_norm}
-    elif type(layer) in PARTS:
-        parts = dict(zip(PARTS[type(layer)], _units(layer), strict=True))
-    else:
-        for variable in layer.weights:
-            yield f"{prefix}.{WEIGHTS[variable.name]}", variable
-        return
-    for name, part in parts.items():
-        if part is not None:
-            yield from _variables(part, f"{prefix}.{name}")
+def _leaves(name, layer):
+    """Return the parts of a module that hold its weights, by their names."""
+    if not isinstance(layer, ConvBN):
+        return [(name, layer)]
+    parts = {"conv": layer.conv, "bn": layer.batch_norm}
+    return [(f"{name}.{key}", part) for key, part in parts.items() if part]
 
 
-def _units(layer):
-    """Return the convolutions and dense layers of a block, in order."""
-    units = []
-    for child in layer.layers:
-        if isinstance(child, ConvBN) or not hasattr(child, "layers"):
-            units += [child] if child.weights else []
-        else:
-            units += _units(child)
-    return units
+def _in_keras_order(tensor, place):
+    """Return a tensor with a kernel's channels, in and out, at the end.
 
-
-def _in_keras_order(tensor, variable):
-    """Return a tensor with a kernel's channels, in and out, at the end."""
-    if variable.name == "kernel" and tensor.ndim > 1:
-        return tensor.transpose(*range(2, tensor.ndim), 1, 0)
-    return tensor
+    torch flattens maps channel by channel, Keras pixel by pixel.
+    """
+    if place.variable.name != "kernel" or tensor.ndim < 2:
+        return tensor
+    channels = place.channels
+    if channels and tensor.shape[1] % channels == 0:
+        tensor = tensor.reshape(len(tensor), channels, -1)
+    tensor = tensor.transpose(*range(2, tensor.ndim), 1, 0)
+    return tensor.reshape(-1, tensor.shape[-1]) if channels else tensor

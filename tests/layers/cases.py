@@ -13,7 +13,6 @@ from keras_inception_layers import (
     InceptionResNetV2BlockA,
     InceptionResNetV2BlockB,
     InceptionResNetV2BlockC,
-    InceptionResNetV2Mixed5b,
     InceptionResNetV2ReductionA,
     InceptionResNetV2ReductionB,
     InceptionV1Block,
@@ -151,13 +150,6 @@ CASES = {
     "InceptionV3BlockE": LayerCase(
         partial(InceptionV3BlockE, FILTERS), (2, 6, 7, 3), (2, 6, 7, 18), 18, 18
     ),
-    "InceptionResNetV2Mixed5b": LayerCase(
-        partial(InceptionResNetV2Mixed5b, ((2,), (3, 4), (2, 3, 4), (2,))),
-        (2, 6, 7, 3),
-        (2, 6, 7, 12),
-        14,
-        14,
-    ),
     "InceptionResNetV2BlockA": LayerCase(
         partial(InceptionResNetV2BlockA, ((2,), (2, 3), (2, 3, 4), (3,)), 0.17),
         (2, 6, 7, 3),
@@ -244,6 +236,13 @@ CASES = {
     ),
     "AuxiliaryClassifier": LayerCase(
         partial(AuxiliaryClassifier, 5), (2, 11, 14, 3), (2, 5), 6, 2
+    ),
+    "AuxiliaryClassifier, adaptive": LayerCase(
+        partial(AuxiliaryClassifier, 5, adaptive_pooling=True),
+        (2, 11, 14, 3),
+        (2, 5),
+        6,
+        2,
     ),
     "InceptionV3AuxiliaryClassifier": LayerCase(
         partial(InceptionV3AuxiliaryClassifier, 5), (2, 17, 20, 3), (2, 5), 6, 4

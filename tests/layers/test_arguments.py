@@ -92,6 +92,7 @@ HEAD_ONLY = {
     CLASSIFIER: ([None, "softmax"], ["unheard-of"]),
     "dropout": ([0, 0.5], [-0.1, 1.5]),
     "seed": ([None, 3], ["three"]),
+    "adaptive_pooling": ([True, False], []),
 }
 
 
@@ -99,7 +100,11 @@ def rows(layer, base, *tables, right):
     """Return each right, or each wrong, value of each argument."""
     return [
         pytest.param(
-            layer, base, name, value, id=f"{layer.__name__} {name}={value}"
+            layer,
+            base,
+            name,
+            value,
+            id=f"{layer.__name__} {name}={getattr(value, '__name__', value)}",
         )
         for table in tables
         for name, values in table.items()
@@ -123,12 +128,12 @@ def every_row(right):
             "count_border": ([], [True]),
         }
         table += rows(block, base, own, SHARED, right=right)
-    table += rows(
-        InceptionV3Block,
-        {"branch_filters": FILTERS},
-        {"kernel_sizes": ([(3, 5), [7, 7]], [3, (3,), (3, 0), (3, 2.5), "35"])},
-        right=right,
-    )
+    own = {
+        "kernel_sizes": ([(3, 5), [7, 7]], [3, (3,), (3, 0), (3, 2.5), "35"])
+    }
+    for block in (InceptionV1Block, InceptionV3Block):
+        base = {"branch_filters": FILTERS}
+        table += rows(block, base, own, right=right)
     table += rows(
         InceptionResNetV2BlockB, RESIDUAL, RESIDUAL_ONLY, SHARED, right=right
     )

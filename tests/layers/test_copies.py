@@ -10,7 +10,13 @@ import pytest
 from keras_inception_layers.registration import registered_layers
 from tests.layers.cases import CASES, DATA_FORMATS, ordered
 from tests.layers.test_options import descendants
-from tests.numeric import random_images, randomize
+from tests.numeric import (
+    assert_equal,
+    random_images,
+    randomize,
+    snapshot,
+    to_array,
+)
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 COPIES = {
@@ -31,11 +37,11 @@ def test_copies_of_layers_and_models_hold_the_weights(case, make_copy):
     model = functional(case)
     images = random_images(case.images)
     expected = model(images)
-    np.testing.assert_array_equal(make_copy(model)(images), expected)
+    assert_equal(make_copy(model)(images), expected)
     layer = make_copy(model.get_layer("layer"))
-    np.testing.assert_array_equal(layer(images), expected)
+    assert_equal(layer(images), expected)
     randomize(layer, seed=2)
-    np.testing.assert_array_equal(model(images), expected)
+    assert_equal(model(images), expected)
 
 
 @every_case
@@ -45,9 +51,9 @@ def test_clone_model_gives_the_same_model_with_new_weights(case):
     config = model.get_layer("layer").get_config()
     assert clone.get_layer("layer").get_config() == config
     images = random_images(case.images)
-    assert np.any(np.array(clone(images)) != np.array(model(images)))
+    assert np.any(to_array(clone(images)) != to_array(model(images)))
     clone.set_weights(model.get_weights())
-    np.testing.assert_array_equal(clone(images), model(images))
+    assert_equal(clone(images), model(images))
 
 
 @pytest.mark.parametrize("data_format", DATA_FORMATS)
@@ -57,7 +63,7 @@ def test_saved_and_loaded_layers_are_the_same(case, data_format, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     images = random_images((2, *model.input_shape[1:]))
-    np.testing.assert_array_equal(loaded(images), model(images))
+    assert_equal(loaded(images), model(images))
     weights = [weight.path for weight in model.weights]
     assert [weight.path for weight in loaded.weights] == weights
 
@@ -92,10 +98,10 @@ def test_a_frozen_layer_stays_frozen(case, by, tmp_path):
         assert len(model.trainable_weights) == case.trainable
         model.get_layer("layer").trainable = False
     assert is_frozen(model.get_layer("layer"))
-    before = model.get_weights()
+    before = snapshot(model)
     model(random_images(case.images), training=True)
     for old, new in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(new, old)
+        assert_equal(new, old)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     layer = loaded.get_layer("layer")

@@ -107,6 +107,7 @@ def check(layer, figure, border):
     return images, expected
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", BLOCKS)
 def test_block_equals_its_figure_in_numpy(name):
     block, filters, figure = BLOCKS[name]
@@ -116,6 +117,7 @@ def test_block_equals_its_figure_in_numpy(name):
     assert relative_error(layer(images), expected) > FLOAT64_TOLERANCE
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", AVERAGING)
 def test_the_border_counts_where_asked_for(name):
     block, filters, figure = BLOCKS[name]

@@ -8,10 +8,13 @@ from tests.layers.cases import CASES, DATA_FORMATS, FILTERS, ordered
 from tests.numeric import random_images, randomize, relative_error
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+UNSIZED = {
+    name: case
+    for name, case in CASES.items()
+    if not name.startswith("AuxiliaryClassifier")
+}
 every_unsized_case = pytest.mark.parametrize(
-    "case",
-    [x for name, x in CASES.items() if name != "AuxiliaryClassifier"],
-    ids=[name for name in CASES if name != "AuxiliaryClassifier"],
+    "case", UNSIZED.values(), ids=UNSIZED.keys()
 )
 
 
@@ -59,8 +62,9 @@ def test_height_and_width_may_be_unknown(case, data_format):
         assert model(random_images(images)).shape == expected
 
 
-def test_auxiliary_classifier_asks_for_height_and_width():
-    head = CASES["AuxiliaryClassifier"].make(name="head")
+@pytest.mark.parametrize("name", sorted(CASES.keys() - UNSIZED))
+def test_auxiliary_classifier_asks_for_height_and_width(name):
+    head = CASES[name].make(name="head")
     with pytest.raises(ValueError, match=r'"head" needs images of known'):
         head(keras.Input((None, 14, 3)))
 

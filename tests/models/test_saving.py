@@ -10,7 +10,13 @@ import pytest
 from keras_inception_layers import VGG16Inception
 from keras_inception_layers.registration import registered_layers
 from tests.layers.cases import CASES
-from tests.numeric import perturb, random_images, randomize
+from tests.numeric import (
+    assert_equal,
+    perturb,
+    random_images,
+    randomize,
+    to_array,
+)
 
 NEW_PROCESS = """
 import sys
@@ -61,16 +67,13 @@ def test_a_new_process_loads_what_was_trained(make, tmp_path):
         cwd=tmp_path,
     )
     outputs = keras.tree.flatten(model.predict_on_batch(images))
-    state = [
-        keras.ops.convert_to_numpy(variable)
-        for variable in model.optimizer.variables
-    ]
+    state = [to_array(variable) for variable in model.optimizer.variables]
     assert len(state) == 2 + 2 * len(model.trainable_weights)
     for name, expected in (("outputs", outputs), ("state", state)):
         with np.load(tmp_path / f"{name}.npz") as loaded:
             assert len(loaded.files) == len(expected)
             for key, value in zip(loaded.files, expected, strict=True):
-                np.testing.assert_array_equal(loaded[key], value)
+                assert_equal(loaded[key], value)
     perturb(model.trainable_weights[0], relative=1e-5)
     moved = keras.tree.flatten(model.predict_on_batch(images))
     assert np.any(moved[0] != outputs[0])

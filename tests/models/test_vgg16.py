@@ -1,11 +1,16 @@
 """VGG16 beside the one of `keras.applications`."""
 
 import keras
-import numpy as np
 import pytest
 
 from keras_inception_layers import VGG16
-from tests.numeric import perturb, random_images, randomize, relative_error
+from tests.numeric import (
+    assert_equal,
+    perturb,
+    random_images,
+    randomize,
+    relative_error,
+)
 
 # The same operations in the same order: a few roundings of float32.
 TOLERANCE = 1e-6
@@ -65,4 +70,4 @@ def test_weights_file_for_keras_applications(tmp_path):
     for weight, expected in zip(
         theirs.get_weights(), ours.get_weights(), strict=True
     ):
-        np.testing.assert_array_equal(weight, expected)
+        assert_equal(weight, expected)

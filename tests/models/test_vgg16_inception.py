@@ -12,7 +12,13 @@ from keras_inception_layers import (
     drop_auxiliary,
 )
 from keras_inception_layers.porting import port_notebook_weights
-from tests.numeric import perturb, random_images, randomize, relative_error
+from tests.numeric import (
+    perturb,
+    random_images,
+    randomize,
+    relative_error,
+    to_array,
+)
 
 # The same operations in the same order: a few roundings of float32.
 TOLERANCE = 1e-6
@@ -31,7 +37,7 @@ def check_equal(ours, theirs, images):
     assert relative_error(ours(images), expected) < TOLERANCE
     for layer, name in PERTURBED.items():
         weights = [x for x in ours.get_layer(layer).weights if x.name == name]
-        value = keras.ops.convert_to_numpy(weights[-1])
+        value = to_array(weights[-1])
         perturb(weights[-1])
         error = relative_error(ours(images), expected)
         assert error > TOLERANCE, f"{weights[-1].path} moves nothing"
@@ -152,11 +158,8 @@ def test_side_heads_train_with_their_loss_weight(training_model):
         name: training_model.get_layer(name).weights[0]
         for name in ("block1_conv1", "fc1", *heads)
     }
-    before = {
-        name: np.copy(keras.ops.convert_to_numpy(weight))
-        for name, weight in weights.items()
-    }
+    before = {name: to_array(weight) for name, weight in weights.items()}
     training_model.train_on_batch(images, labels)
     for name, weight in weights.items():
-        moved = keras.ops.convert_to_numpy(weight) != before[name]
+        moved = to_array(weight) != before[name]
         assert moved.any(), f"{weight.path} did not move"

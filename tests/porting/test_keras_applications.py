@@ -1,12 +1,18 @@
 """What `port_keras_applications_weights` copies, and what it refuses."""
 
 import keras
-import numpy as np
 import pytest
 
 from keras_inception_layers import VGG16, InceptionResNetV2, InceptionV3
 from keras_inception_layers.porting import port_keras_applications_weights
-from tests.numeric import perturb, random_images, randomize, relative_error
+from tests.numeric import (
+    assert_equal,
+    perturb,
+    random_images,
+    randomize,
+    relative_error,
+    snapshot,
+)
 
 # Ours, theirs and the smallest images: a line a network.
 NETWORKS = {
@@ -101,11 +107,11 @@ REFUSED = {
 )
 def test_a_source_that_does_not_fit_is_refused(make, message):
     target, _ = small("vgg16")
-    before = target.get_weights()
+    before = snapshot(target)
     with pytest.raises(ValueError, match=message):
         port_keras_applications_weights(make(), target)
     for old, new in zip(before, target.get_weights(), strict=True):
-        np.testing.assert_array_equal(new, old)
+        assert_equal(new, old)
 
 
 def test_another_convention_is_refused():

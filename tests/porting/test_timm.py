@@ -8,7 +8,13 @@ import pytest
 
 from keras_inception_layers import VGG16, InceptionResNetV2, InceptionV4
 from keras_inception_layers.porting import port_torch_weights
-from tests.numeric import perturb, relative_error
+from tests.numeric import (
+    assert_equal,
+    perturb,
+    relative_error,
+    snapshot,
+    to_array,
+)
 from tests.porting.timm_logits import (
     FILE,
     NETWORKS,
@@ -72,7 +78,7 @@ def test_logits_equal_those_of_timm(name, size, tensors):
     for weight in model.weights:  # the convention without a scale
         if weight.name == "gamma":
             weight.assign(keras.ops.ones_like(weight))
-    assert np.abs(np.array(model(images)) - expected).max() > 1
+    assert np.abs(to_array(model(images)) - expected).max() > 1
 
 
 REFUSED = {
@@ -100,11 +106,11 @@ REFUSED = {
 )
 def test_tensors_that_do_not_fit_are_refused(change, message, topless):
     target = InceptionV4(**SMALL, convention="timm")
-    before = target.get_weights()
+    before = snapshot(target)
     with pytest.raises(ValueError, match=message):
         port_torch_weights(change(topless), target)
     for old, new in zip(before, target.get_weights(), strict=True):
-        np.testing.assert_array_equal(new, old)
+        assert_equal(new, old)
     port_torch_weights(topless, target)
 
 

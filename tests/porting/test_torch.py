@@ -4,26 +4,24 @@ The outputs in `data` are torchvision's, for weights that are made from their
 names.
 """
 
-import json
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from keras_inception_layers import (
-    ConvBN,
-    InceptionV3,
-    VGG16Inception,
-    drop_auxiliary,
-)
+from keras_inception_layers import InceptionV3, VGG16Inception, drop_auxiliary
 from keras_inception_layers.porting import port_torch_weights
-from tests.numeric import perturb, relative_error
-from tests.seeded import seeded_images, seeded_state
+from tests.numeric import (
+    assert_equal,
+    perturb,
+    relative_error,
+    snapshot,
+    to_array,
+)
+from tests.porting.torchvision_data import copy_without_scale, images, load
 
-DATA = Path(__file__).parent / "data" / "torchvision_inception_v3.npz"
 # Measured: 1.1e-6 of the largest logit, after 94 convolutions in float32.
 TOLERANCE = 1e-4
 LOGITS = {"classifier_activation": None, "convention": "torchvision"}
@@ -32,13 +30,7 @@ LOGITS = {"classifier_activation": None, "convention": "torchvision"}
 @pytest.fixture(scope="module")
 def torchvision():
     """The tensors of the whole network, and its outputs by our names."""
-    with np.load(DATA) as data:
-        tensors = json.loads(str(data["tensors"]))
-        outputs = {
-            "predictions": data["logits"],
-            "auxiliary": data["auxiliary"],
-        }
-    return seeded_state(tensors, tensors.values()), outputs
+    return load("inception_v3")
 
 
 @pytest.fixture(scope="module")
@@ -60,24 +52,23 @@ def small():
     return InceptionV3(input_shape=(75, 75, 3), **LOGITS)
 
 
-def images():
-    return np.moveaxis(seeded_images((2, 3, 299, 299)), 1, -1)
+IMAGES = images(2, 299, 299)
 
 
 def test_equals_torchvision(ported, torchvision):
     _, expected = torchvision
     counts = [np.prod(weight.shape) for weight in ported.trainable_weights]
     assert sum(counts) == 27_161_264
-    actual = ported(images())
+    actual = ported(IMAGES)
     for name, logits in expected.items():
         assert relative_error(actual[name], logits) < TOLERANCE
         one, other = logits
         assert relative_error(one, other) > 100 * TOLERANCE
     for name in ("mixed_7", "mixed_10"):
         weight = ported.get_layer(name).weights[0]
-        before = keras.ops.convert_to_numpy(weight).copy()
+        before = to_array(weight)
         perturb(weight)
-        actual = ported(images())
+        actual = ported(IMAGES)
         weight.assign(before)
         error = relative_error(actual["predictions"], expected["predictions"])
         assert error > TOLERANCE
@@ -89,18 +80,11 @@ def test_the_wrong_convention_differs(ported, torchvision):
     """The same function but for the border: each scale is multiplied in."""
     source = drop_auxiliary(ported)
     target = InceptionV3(classifier_activation=None, convention="paper")
-    units = {x.path: x for x in source._flatten_layers()}
-    for unit in target._flatten_layers():
-        if isinstance(unit, ConvBN):
-            kernel, gamma, beta, mean, variance = units[unit.path].get_weights()
-            unit.set_weights([kernel * gamma, beta, mean * gamma, variance])
-    target.get_layer("predictions").set_weights(
-        source.get_layer("predictions").get_weights()
-    )
+    copy_without_scale(source, target)
     expected = torchvision[1]["predictions"]
-    right = source(images())["predictions"]
+    right = to_array(source(IMAGES)["predictions"])
     assert np.max(np.abs(right - expected)) < 0.01
-    assert np.max(np.abs(target(images()) - expected)) > 1
+    assert np.max(np.abs(to_array(target(IMAGES)) - expected)) > 1
 
 
 def test_a_safetensors_file(without_side_head, small, tmp_path):
@@ -109,7 +93,7 @@ def test_a_safetensors_file(without_side_head, small, tmp_path):
     save_file({**without_side_head, **counters}, path)
     for given in (path, str(path)):
         port_torch_weights(given, small)
-        np.testing.assert_array_equal(
+        assert_equal(
             small.get_layer("predictions").bias, without_side_head["fc.bias"]
         )
 
@@ -151,11 +135,11 @@ REFUSED_STATES = {
 def test_a_state_that_does_not_fit_is_refused(
     change, message, without_side_head, small
 ):
-    before = small.get_weights()
+    before = snapshot(small)
     with pytest.raises(ValueError, match=message):
         port_torch_weights(change(without_side_head), small)
     for old, new in zip(before, small.get_weights(), strict=True):
-        np.testing.assert_array_equal(new, old)
+        assert_equal(new, old)
 
 
 REFUSED_TARGETS = {
@@ -169,7 +153,7 @@ REFUSED_TARGETS = {
     ),
     "another network": (
         lambda: VGG16Inception(include_top=False, input_shape=(32, 32, 1)),
-        "must be an InceptionV3.*block_3_1",
+        "must be a GoogLeNet, InceptionV3.*block_3_1",
     ),
     "a layer": (lambda: keras.layers.Dense(3), "target=<Dense"),
 }

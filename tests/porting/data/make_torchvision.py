@@ -16,9 +16,17 @@ import torchvision
 from tests.seeded import seeded_images, seeded_state
 
 
-def inception_v3():
-    """Write names and shapes of the weights, and the logits of two images."""
-    model = torchvision.models.inception_v3(weights=None, init_weights=False)
+def write(name, model, heads, other_sizes=()):
+    """Write names and shapes of the weights, and what the network gives.
+
+    Args:
+        name: of the file, and of the network.
+        model: torchvision's network.
+        heads: for each side head, by our name, its module and the one whose
+            maps it reads: torchvision runs them in training only.
+        other_sizes: height and width of one more image each, of which only
+            the logits are kept.
+    """
     tensors = {
         name: list(tensor.shape)
         for name, tensor in model.state_dict().items()
@@ -27,22 +35,42 @@ def inception_v3():
     state = seeded_state(tensors, tensors.values())
     arrays = {name: torch.from_numpy(x) for name, x in state.items()}
     model.load_state_dict(arrays, strict=False)
-    kept = {}
-    model.Mixed_6e.register_forward_hook(
-        lambda module, inputs, output: kept.update(maps=output)
-    )
     model.eval()
+    outputs = {}
+    for head, (module, place) in heads.items():
+        getattr(model, place).register_forward_hook(
+            lambda _, inputs, maps, head=head, module=module: outputs.update(
+                {head: getattr(model, module)(maps)}
+            )
+        )
     with torch.no_grad():
-        images = torch.from_numpy(seeded_images((2, 3, 299, 299)))
-        logits = model(images)
-        auxiliary = model.AuxLogits(kept["maps"])
+        for size in other_sizes:
+            image = torch.from_numpy(seeded_images((1, 3, *size)))
+            outputs["{}x{}".format(*size)] = model(image)
+        size = SIZES[name]
+        images = torch.from_numpy(seeded_images((2, 3, size, size)))
+        outputs["logits"] = model(images)
     np.savez_compressed(
-        Path(__file__).with_name("torchvision_inception_v3.npz"),
+        Path(__file__).with_name(f"torchvision_{name}.npz"),
         tensors=json.dumps(tensors),
-        logits=logits.numpy(),
-        auxiliary=auxiliary.numpy(),
+        **{key: output.numpy() for key, output in outputs.items()},
     )
 
+
+SIZES = {"googlenet": 224, "inception_v3": 299}
 
 if __name__ == "__main__":
-    inception_v3()
+    write(
+        "inception_v3",
+        torchvision.models.inception_v3(weights=None, init_weights=False),
+        {"auxiliary": ("AuxLogits", "Mixed_6e")},
+    )
+    write(
+        "googlenet",
+        torchvision.models.googlenet(weights=None, init_weights=False),
+        {
+            "auxiliary_1": ("aux1", "inception4a"),
+            "auxiliary_2": ("aux2", "inception4d"),
+        },
+        other_sizes=[(195, 230)],
+    )

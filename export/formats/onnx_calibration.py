@@ -1,0 +1,63 @@
+"""The ranges of an ONNX graph's values, by running it on samples."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from onnxruntime.quantization import CalibrationMethod
+from onnxruntime.quantization.calibrate import (
+    CalibrationDataReader,
+    create_calibrator,
+)
+
+from keras_inception_export.formats.onnx_graph import Graph
+from keras_inception_export.formats.onnx_writer import write_file
+
+UNIT_OUTPUT = frozenset({"Sigmoid", "Softmax"})
+"""Operators that return numbers from 0 to 1, whatever the samples show."""
+
+Ranges = dict[str, tuple[float, float]]
+"""The least and the largest number of each value, by its name."""
+
+
+def calibrate(
+    graph: Graph, folder: Path, samples: Mapping[str, np.ndarray]
+) -> Ranges:
+    """Return the least and the largest number of each value, over samples."""
+    path = folder / "calibrated.onnx"
+    write_file(graph, path)
+    calibrator = create_calibrator(
+        path,
+        augmented_model_path=str(folder / "calibrator.onnx"),
+        calibrate_method=CalibrationMethod.MinMax,
+        use_external_data_format=path.with_name(f"{path.name}.data").exists(),
+    )
+    fixed = graph.inputs[0].type.tensor_type.shape.dim[0].dim_value
+    calibrator.collect_data(_Batches(samples, fixed or 1))
+    ranges = {
+        name: (float(np.min(data.lowest)), float(np.max(data.highest)))
+        for name, data in calibrator.compute_data().items()
+    }
+    for node in graph.nodes:
+        if node.op_type in UNIT_OUTPUT:
+            ranges[node.output[0]] = (0.0, 1.0)
+    for left in folder.glob("calibrat*.onnx*"):
+        left.unlink()
+    return ranges
+
+
+class _Batches(CalibrationDataReader):
+    """Samples in batches of one size; the last one is filled up."""
+
+    def __init__(self, samples: Mapping[str, np.ndarray], size: int) -> None:
+        number = len(next(iter(samples.values())))
+        self._batches = (
+            {
+                name: values[np.arange(start, start + size) % number]
+                for name, values in samples.items()
+            }
+            for start in range(0, number, size)
+        )
+
+    def get_next(self) -> dict | None:
+        return next(self._batches, None)

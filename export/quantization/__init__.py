@@ -1,0 +1,1 @@
+"""Fewer bits, and what they cost on the user's own data."""

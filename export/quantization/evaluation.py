@@ -1,0 +1,88 @@
+"""The samples of a quantization, and what Keras gives on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+
+from keras_inception_export.quantization.guard import Guard
+from keras_inception_export.quantization.measure import (
+    Measurement,
+    Outputs,
+    measure,
+    run,
+)
+from keras_inception_export.quantization.sample_check import check_samples
+from keras_inception_export.quantization.split import Split, split
+from keras_inception_export.twin import InferenceTwin
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What every artifact is held to.
+
+    Args:
+        split: the samples that calibrate, and those that measure.
+        reference: what Keras gives, in float32, on those that measure.
+        keras: the same, measured: its accuracy, where there are labels.
+        guard: what is asked of quantized artifacts.
+        warnings: what looks wrong with the samples, a sentence each.
+    """
+
+    split: Split
+    reference: Outputs
+    keras: Sequence[Measurement]
+    guard: Guard
+    warnings: Sequence[str]
+
+    @classmethod
+    def of(cls, model, samples, request) -> "Evaluation":
+        """Run the original Functional model on the samples.
+
+        Args:
+            model: the original model.
+            samples: `Samples` that fit it.
+            request: the `ExportRequest`.
+
+        Raises:
+            RequestError: if the samples are too few or cannot be of use.
+        """
+        parts = split(samples, request.calibration_samples)
+        warnings = check_samples(model, parts.calibration)
+        named = InferenceTwin.of(model)
+
+        def call(feeds):
+            tensors = named.call(*(feeds[spec.name] for spec in named.inputs))
+            return {
+                spec.name: keras.ops.convert_to_numpy(tensor)
+                for spec, tensor in zip(named.outputs, tensors, strict=True)
+            }
+
+        reference = run(call, parts.evaluation, named.inputs[0].shape[0])
+        labels = parts.evaluation.labels
+        measured = measure(reference, reference, labels)
+        guard = Guard.of(
+            measured,
+            reference,
+            labels,
+            request.min_agreement,
+            request.max_accuracy_drop,
+        )
+        return cls(parts, reference, measured, guard, warnings)
+
+    def measure(self, artifact) -> list[Measurement]:
+        """Measure an opened artifact on the samples made for that."""
+        outputs = run(artifact, self.split.evaluation)
+        return measure(outputs, self.reference, self.split.evaluation.labels)
+
+    def as_json(self) -> dict:
+        """Return what `report.json` says of it."""
+        return {
+            **self.split.as_json(),
+            "keras_accuracy": {
+                record.output: record.accuracy for record in self.keras
+            },
+            "min_agreement": self.guard.min_agreement,
+            "max_accuracy_drop": self.guard.max_accuracy_drop,
+            "warnings": list(self.warnings),
+        }

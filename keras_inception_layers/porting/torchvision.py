@@ -1,0 +1,120 @@
+"""What torchvision calls the layers of GoogLeNet and Inception v3."""
+
+from keras_inception_layers.layers.auxiliary_classifier import (
+    AuxiliaryClassifier,
+    InceptionV3AuxiliaryClassifier,
+)
+from keras_inception_layers.layers.conv_bn import ConvBN
+from keras_inception_layers.layers.inception_v1 import InceptionV1Block
+from keras_inception_layers.layers.inception_v3_stages import (
+    InceptionV3BlockA,
+    InceptionV3BlockB,
+    InceptionV3BlockC,
+    InceptionV3BlockD,
+    InceptionV3BlockE,
+)
+
+# A line a network: the module behind each of our layers.
+NETWORKS = {
+    "GoogLeNet": {
+        **{f"conv_{i}": f"conv{i}" for i in (1, 2, 3)},
+        **{
+            f"inception_{place}": f"inception{place}"
+            for place in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
+        },
+        "auxiliary_1": "aux1",
+        "auxiliary_2": "aux2",
+        "predictions": "fc",
+    },
+    "InceptionV3": {
+        "conv_0": "Conv2d_1a_3x3",
+        "conv_1": "Conv2d_2a_3x3",
+        "conv_2": "Conv2d_2b_3x3",
+        "conv_3": "Conv2d_3b_1x1",
+        "conv_4": "Conv2d_4a_3x3",
+        "mixed_0": "Mixed_5b",
+        "mixed_1": "Mixed_5c",
+        "mixed_2": "Mixed_5d",
+        "mixed_3": "Mixed_6a",
+        "mixed_4": "Mixed_6b",
+        "mixed_5": "Mixed_6c",
+        "mixed_6": "Mixed_6d",
+        "mixed_7": "Mixed_6e",
+        "auxiliary": "AuxLogits",
+        "mixed_8": "Mixed_7a",
+        "mixed_9": "Mixed_7b",
+        "mixed_10": "Mixed_7c",
+        "predictions": "fc",
+    },
+}
+# The parts of a block, a line a branch.
+PARTS: dict[type, tuple[str, ...]] = {
+    InceptionV1Block: (
+        "branch1",
+        *(f"branch{i}.{j}" for i in (2, 3) for j in (0, 1)),
+        "branch4.1",
+    ),
+    AuxiliaryClassifier: ("conv", "fc1", "fc2"),
+    InceptionV3BlockA: (
+        "branch1x1",
+        *(f"branch5x5_{i}" for i in (1, 2)),
+        *(f"branch3x3dbl_{i}" for i in (1, 2, 3)),
+        "branch_pool",
+    ),
+    InceptionV3BlockB: (
+        "branch3x3",
+        *(f"branch3x3dbl_{i}" for i in (1, 2, 3)),
+    ),
+    InceptionV3BlockC: (
+        "branch1x1",
+        *(f"branch7x7_{i}" for i in (1, 2, 3)),
+        *(f"branch7x7dbl_{i}" for i in (1, 2, 3, 4, 5)),
+        "branch_pool",
+    ),
+    InceptionV3BlockD: (
+        *(f"branch3x3_{i}" for i in (1, 2)),
+        *(f"branch7x7x3_{i}" for i in (1, 2, 3, 4)),
+    ),
+    InceptionV3BlockE: (
+        "branch1x1",
+        *(f"branch3x3_{i}" for i in ("1", "2a", "2b")),
+        *(f"branch3x3dbl_{i}" for i in ("1", "2", "3a", "3b")),
+        "branch_pool",
+    ),
+    InceptionV3AuxiliaryClassifier: ("conv0", "conv1", "fc"),
+}
+
+
+def modules(target):
+    """Return pairs of a module's name in torchvision and our layer.
+
+    None if `target` is neither a `GoogLeNet` nor an `InceptionV3`.
+    """
+    layers = {layer.name: layer for layer in target.layers if layer.weights}
+    for names in NETWORKS.values():
+        if set(layers) <= set(names):
+            return [
+                module
+                for name, layer in layers.items()
+                for module in _parts(names[name], layer)
+            ]
+    return None
+
+
+def _parts(name, layer):
+    """Find the convolutions and dense layers of a block, and their names."""
+    if type(layer) not in PARTS:
+        yield name, layer
+        return
+    for part, unit in zip(PARTS[type(layer)], _units(layer), strict=True):
+        yield f"{name}.{part}", unit
+
+
+def _units(layer):
+    """Yield the convolutions and dense layers of a block, in order."""
+    for child in layer.layers:
+        if isinstance(child, ConvBN) or not hasattr(child, "layers"):
+            if child.weights:
+                yield child
+        else:
+            yield from _units(child)

@@ -1,0 +1,135 @@
+"""Equal channels, and a model that computes what it computed."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_inception_export import prepare
+from keras_inception_export.formats.onnx import float_graph
+from keras_inception_export.quantization.channels import channel_flows
+from keras_inception_export.quantization.equalize import equalize
+from keras_inception_layers import ConvBN, InceptionV1Block
+from tests.numeric import random_images, randomize
+
+IMAGES = random_images((12, 12, 12, 2))
+
+
+def twin_of(model):
+    return prepare.inference_twin(prepare.functional(randomize(model)), None)
+
+
+def variables(twin):
+    return {variable.path: variable for variable in twin.model.variables}
+
+
+def scale(variable, axis, channels, factor):
+    value = keras.ops.convert_to_numpy(variable).copy()
+    np.moveaxis(value, axis, 0)[channels] *= factor
+    variable.assign(value)
+
+
+def harden(twin, kernel, channels, readers, factor=1000.0):
+    """Make channels of one kernel large, and undo it where they are read."""
+    held = variables(twin)
+    scale(held[kernel], -1, channels, factor)
+    scale(held[kernel.replace("/kernel", "/bias")], -1, channels, factor)
+    for reader, first in readers.items():
+        places = [first + channel for channel in channels]
+        scale(held[reader], -2, places, 1 / factor)
+
+
+def peaks(kernel):
+    return np.abs(keras.ops.convert_to_numpy(kernel)).max(axis=(0, 1, 2))
+
+
+def blocks():
+    image = keras.Input((12, 12, 2), name="image")
+    x = ConvBN(6, 3, name="stem")(image)
+    x = InceptionV1Block(((4,), (4, 6), (2, 4), (4,)), name="block")(x)
+    x = keras.layers.MaxPooling2D(2)(x)
+    x = ConvBN(5, 3, name="next")(x)
+    x = keras.layers.GlobalMaxPooling2D()(x)
+    return keras.Model(image, keras.layers.Dense(3, name="scores")(x))
+
+
+# A kernel, and the kernels that read its channels, with the first channel.
+HARD = {
+    "stem/conv/kernel": {
+        f"block/branch_{i}/conv_0/conv/kernel": 0 for i in range(4)
+    },
+    "block/branch_0/conv_0/conv/kernel": {"next/conv/kernel": 0},
+    "block/branch_1/conv_1/conv/kernel": {"next/conv/kernel": 4},
+    "block/branch_3/conv_0/conv/kernel": {"next/conv/kernel": 14},
+    "next/conv/kernel": {"scores/kernel": 0},
+}
+
+
+@pytest.mark.parametrize("kernel", HARD)
+def test_hard_channels_are_found_and_nothing_changes(kernel, tmp_path):
+    twin = twin_of(blocks())
+    held = variables(twin)
+    assert set(HARD[kernel]) <= set(held)
+    harden(twin, kernel, [1], HARD[kernel])
+    before = keras.ops.convert_to_numpy(twin.model(IMAGES))
+    peak = peaks(held[kernel])
+    assert equalize(twin, {"image": IMAGES}, tmp_path) == 1
+    np.testing.assert_array_equal(twin.model(IMAGES), before)
+    after = peaks(held[kernel])
+    assert peak[1] / after[1] > 100
+    assert equalize(twin, {"image": IMAGES}, tmp_path) == 0
+
+
+def test_a_factor_that_is_not_undone_would_show():
+    twin = twin_of(blocks())
+    before = keras.ops.convert_to_numpy(twin.model(IMAGES))
+    harden(twin, "stem/conv/kernel", [1], {})
+    assert np.abs(twin.model(IMAGES) - before).max() > 1
+
+
+def test_a_healthy_model_is_left_alone(tmp_path):
+    twin = twin_of(blocks())
+    before = twin.model.get_weights()
+    assert equalize(twin, {"image": IMAGES}, tmp_path) == 0
+    for old, new in zip(before, twin.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def flows_of(end):
+    image = keras.Input((12, 12, 2), name="image")
+    x = keras.layers.Conv2D(4, 3, name="hard")(image)
+    model = keras.Model(image, end(x))
+    twin = twin_of(model)
+    return channel_flows(float_graph(twin), variables(twin))
+
+
+def shared(x):
+    layer = keras.layers.Conv2D(10, 1, name="shared")
+    return layer(x), layer(keras.layers.ReLU()(x))
+
+
+BLOCKED = {
+    "output": lambda x: x,
+    "sum": lambda x: keras.layers.Conv2D(2, 1)(x + keras.ops.flip(x, 1)),
+    "swish": lambda x: keras.layers.Conv2D(2, 1)(keras.ops.silu(x)),
+    "clipped": lambda x: keras.layers.Conv2D(2, 1)(keras.ops.relu6(x)),
+    "flattened": lambda x: keras.layers.Dense(2)(keras.layers.Flatten()(x)),
+    "grouped": keras.layers.Conv2D(4, 1, groups=2),
+    "shared": shared,
+}
+
+
+@pytest.mark.parametrize("end", BLOCKED.values(), ids=BLOCKED)
+def test_channels_that_something_else_reads_are_left_alone(end):
+    assert "hard/kernel" not in [flow.kernel for flow in flows_of(end)]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        keras.layers.Conv2D(2, 1),
+        keras.layers.DepthwiseConv2D(3, activation="relu"),
+    ],
+    ids=["convolution", "depthwise"],
+)
+def test_channels_that_kernels_read_can_be_scaled(end):
+    assert "hard/kernel" in [flow.kernel for flow in flows_of(end)]

@@ -1,0 +1,108 @@
+"""Signal to noise, agreement and accuracy, worked out by hand."""
+
+import numpy as np
+import pytest
+
+from keras_inception_export.quantization.guard import Guard
+from keras_inception_export.quantization.measure import (
+    is_classifier,
+    measure,
+    run,
+)
+from keras_inception_export.samples import Samples
+
+KERAS = np.array([[0.6, 0.4], [0.3, 0.7], [0.9, 0.1], [0.2, 0.8]], "float32")
+LABELS = np.array([0, 1, 0, 0])
+
+
+def one(output, labels=None, reference=KERAS):
+    (record,) = measure({"y": output}, {"y": reference}, labels)
+    return record
+
+
+def test_a_tenth_of_the_signal_is_20_db():
+    assert one(KERAS * 1.1).snr_db == pytest.approx(20, abs=1e-4)
+    assert one(KERAS * 1.1).max_error == pytest.approx(0.1, rel=1e-5)
+
+
+def test_an_equal_output_has_no_noise():
+    assert one(KERAS).snr_db == 200
+
+
+def test_agreement_and_accuracy_count_classes():
+    output = KERAS.copy()
+    output[0] = 0.4, 0.6
+    record = one(output, LABELS)
+    assert (record.agreement, record.accuracy) == (0.75, 0.5)
+    assert one(KERAS, LABELS).accuracy == 0.75
+
+
+def test_one_score_is_a_class_from_a_half_on():
+    scores = np.array([[0.9], [0.2], [0.4]], "float32")
+    record = one(scores + 0.2, np.array([1, 0, 1]), scores)
+    assert record.agreement == pytest.approx(2 / 3)
+    assert record.accuracy == 1
+
+
+def test_feature_maps_have_no_classes():
+    maps = np.ones((2, 3, 3, 4), "float32")
+    record = one(maps, np.array([0, 1]), maps)
+    assert record.agreement is None and record.accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("output", "labels", "expected"),
+    [
+        (KERAS, None, True),
+        (KERAS * 3, None, False),
+        (KERAS * 3, LABELS, True),
+        (KERAS, LABELS + 2, False),
+        (np.ones((4, 1), "float32"), None, False),
+        (np.ones((4, 2, 2, 1), "float32"), LABELS, False),
+    ],
+    ids=["rows of one", "logits", "labelled", "no such class", "one", "maps"],
+)
+def test_which_outputs_are_scores_of_classes(output, labels, expected):
+    assert is_classifier(output, labels) is expected
+
+
+def test_a_fixed_batch_is_filled_up_and_cut():
+    sizes = []
+
+    def double(feeds):
+        sizes.append(len(feeds["x"]))
+        return {"y": feeds["x"] * 2}
+
+    rows = np.arange(10.0)
+    outputs = run(double, Samples({"x": rows}), size=4)
+    np.testing.assert_array_equal(outputs["y"], rows * 2)
+    assert sizes == [4, 4, 4]
+    run(double, Samples({"x": rows}))
+    assert sizes[3:] == [10]
+
+
+def guard(**asked):
+    keras = measure({"y": KERAS}, {"y": KERAS}, LABELS)
+    return Guard.of(keras, {"y": KERAS}, LABELS, **asked)
+
+
+def test_the_guard_tells_what_is_missed():
+    output = KERAS.copy()
+    output[0] = 0.4, 0.6
+    measured = measure({"y": output}, {"y": KERAS}, LABELS)
+    findings = guard(min_agreement=0.8, max_accuracy_drop=0.2).findings(
+        measured
+    )
+    assert [text.partition(",")[0] for text in findings] == [
+        'output "y" agrees with Keras on 75.00% of the samples',
+        'output "y" is right on 50.00% of the samples',
+    ]
+    assert not guard(min_agreement=0.75, max_accuracy_drop=0.25).findings(
+        measured
+    )
+
+
+def test_noise_is_never_let_through():
+    measured = measure({"y": KERAS * 1.5}, {"y": KERAS}, LABELS)
+    (finding,) = guard(min_agreement=0, max_accuracy_drop=1).findings(measured)
+    assert "6.0 dB" in finding

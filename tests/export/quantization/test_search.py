@@ -1,0 +1,132 @@
+"""Plain int8, equalized int8, int8 with float layers; on real digits."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+from keras_inception_export import (
+    ArtifactError,
+    export_model,
+    load_artifact,
+    prepare,
+)
+from tests.export.quantization.hard_models import (
+    digits,
+    easy,
+    gated,
+    hard,
+    plain,
+)
+
+FORMATS = ("tflite", "onnx")
+
+
+def exported(model, folder, formats=FORMATS, **options):
+    """Export in int8; return the report and the int8 artifacts by format."""
+    report = export_model(
+        model,
+        folder,
+        formats=formats,
+        samples=digits(),
+        quantize="int8",
+        calibration_samples=100,
+        **options,
+    )
+    return {
+        artifact["format"]: artifact
+        for artifact in report["artifacts"]
+        if artifact["quantization"] == "int8"
+    }
+
+
+def digit(artifact):
+    (record,) = artifact["measured"]
+    return record
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    return exported(easy(plain), tmp_path_factory.mktemp("easy") / "out")
+
+
+def test_hard_models_compute_what_the_easy_ones_do():
+    images = digits()[0][:100]
+    for build in (plain, gated):
+        before, after = (
+            make(build).predict(images, verbose=0) for make in (easy, hard)
+        )
+        np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+def test_a_healthy_model_needs_nothing(healthy):
+    for artifact in healthy.values():
+        assert digit(artifact)["agreement"] >= 0.99
+        assert artifact["equalized_channels"] == 0
+        assert artifact["float_layers"] == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("build", [plain, gated], ids=["plain", "gated"])
+def test_plain_int8_of_a_hard_model_is_ruined(name, build, tmp_path):
+    images, labels = digits()
+    twin = prepare.inference_twin(prepare.functional(hard(build)), None)
+    module = importlib.import_module(
+        f"keras_inception_export.formats.{name}_quantize"
+    )
+    calibration = {"image": images[:100]}
+    path = tmp_path / f"model.{name}"
+    module.Quantizer(twin, tmp_path, calibration=calibration).write(
+        path, "int8"
+    )
+    classes = load_artifact(path)(images)["digit"].argmax(axis=1)
+    assert np.mean(classes == labels) < 0.6
+
+
+def test_equalization_mends_it_at_full_size(healthy, tmp_path):
+    artifacts = exported(hard(plain), tmp_path / "out")
+    for name, artifact in artifacts.items():
+        # Of the three that were made large one never gets past the ReLU.
+        assert artifact["equalized_channels"] == 2
+        assert artifact["float_layers"] == []
+        assert digit(artifact)["agreement"] >= 0.99
+        assert artifact["bytes"] == pytest.approx(
+            healthy[name]["bytes"], rel=0.01
+        )
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_float_layers_mend_what_equalization_cannot(name, tmp_path):
+    lines = []
+    artifacts = exported(
+        hard(gated), tmp_path / "out", (name,), progress=lines.append
+    )
+    artifact = artifacts[name]
+    assert digit(artifact)["agreement"] >= 0.99
+    assert {"first", "second"} <= set(artifact["float_layers"])
+    assert len(artifact["float_layers"]) < 4
+    assert artifact["float_cost"]["bytes"] > 0
+    module = importlib.import_module(
+        f"keras_inception_export.formats.{name}_quantize"
+    )
+    path = tmp_path / "out" / artifact["path"]
+    assert set(artifact["float_layers"]) <= set(module.float_layers(path))
+    assert any(line.startswith("Rank") for line in lines)
+
+
+def test_what_nothing_mends_is_not_published(tmp_path):
+    images, labels = digits()
+    images = images.copy()
+    images[:, 0, 0] = np.where(np.arange(len(images)) % 2, 1e4, 0)[:, None]
+    with pytest.raises(ArtifactError) as caught:
+        export_model(
+            easy(plain),
+            tmp_path / "out",
+            formats="onnx",
+            samples=(images, labels),
+            quantize="int8",
+            quantized_io="int8",
+        )
+    assert "agrees with Keras on" in str(caught.value)
+    assert "any number of layers in float" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

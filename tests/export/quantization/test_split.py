@@ -1,0 +1,37 @@
+"""Samples that calibrate never measure."""
+
+import numpy as np
+import pytest
+
+from keras_inception_export.errors import RequestError
+from keras_inception_export.quantization.split import split
+from keras_inception_export.samples import Samples
+
+
+def numbered(number):
+    rows = np.arange(number)
+    return Samples({"image": rows[:, None].astype("float32")}, rows)
+
+
+@pytest.mark.parametrize(
+    ("number", "asked", "calibration"),
+    [(1000, 200, 200), (100, 200, 50), (21, 200, 10), (100, 7, 7)],
+)
+def test_parts_are_disjoint_and_lose_nothing(number, asked, calibration):
+    parts = split(numbered(number), asked)
+    first, second = parts.calibration.labels, parts.evaluation.labels
+    assert len(first) == calibration
+    assert sorted([*first, *second]) == list(range(number))
+    image = parts.evaluation.inputs["image"]
+    np.testing.assert_array_equal(image[:, 0], second)
+
+
+def test_the_split_is_the_same_every_time_and_mixed():
+    first, second = (split(numbered(500)).calibration.labels for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, np.arange(200))
+
+
+def test_too_few_samples_are_refused():
+    with pytest.raises(RequestError, match="at least 20.*got 19"):
+        split(numbered(19))

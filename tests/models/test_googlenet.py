@@ -1,0 +1,218 @@
+"""GoogLeNet beside the paper's table 1, written out in numpy.
+
+torchvision's convention is held to torchvision's own numbers in
+tests/porting/test_torch_googlenet.py.
+"""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_inception_layers import (
+    AUXILIARY_LOSS_WEIGHT,
+    GoogLeNet,
+    drop_auxiliary,
+    fold_batch_norm,
+)
+from tests.layers.test_numerics import conv_bn, pad_same, windows
+from tests.numeric import perturb, random_images, randomize, relative_error
+
+# float64 rounds at 1e-16; through 22 layers. Measured: 2.4e-15.
+FLOAT64_TOLERANCE = 1e-13
+# Of the largest output. Measured: 1.6e-6.
+FOLDED_TOLERANCE = 1e-5
+SMALL = {"input_shape": (80, 80, 1), "classes": 5}
+# Columns of the table: #1x1, #3x3 reduce, #3x3, #5x5 reduce, #5x5, pool proj.
+TABLE_1 = """
+    convolution 7x7/2
+    max pool
+    convolution 1x1
+    convolution 3x3
+    max pool
+    3a   64   96  128   16   32   32
+    3b  128  128  192   32   96   64
+    max pool
+    4a  192   96  208   16   48   64
+    4b  160  112  224   24   64   64
+    4c  128  128  256   24   64   64
+    4d  112  144  288   32   64   64
+    4e  256  160  320   32  128  128
+    max pool
+    5a  256  160  320   32  128  128
+    5b  384  192  384   48  128  128
+"""
+
+
+def max_pool(x, strides):
+    size = (3, 3)
+    padded = pad_same(x, size, (strides, strides), -np.inf)
+    return windows(padded, size, (strides, strides)).max((-2, -1))
+
+
+def googlenet(x, weights, normalized):
+    """Return the last maps, read off the table."""
+
+    def conv(x, size, strides=1, filters=None):
+        kernel, shift = next(weights), next(weights)
+        assert filters in (None, kernel.shape[3])
+        if normalized:
+            statistics = [next(weights), next(weights)]
+        else:  # such that nothing but the shift is left
+            statistics = [np.zeros(1), np.ones(1) - 1e-3]
+        own = iter([kernel, shift, *statistics])
+        return conv_bn(x, own, (size, size), (strides, strides))
+
+    for row in TABLE_1.strip().splitlines():
+        name, *columns = row.split()
+        if name == "max":
+            x = max_pool(x, 2)
+        elif name == "convolution":
+            size, _, strides = columns[0].partition("/")
+            x = conv(x, int(size[0]), int(strides or 1))
+        else:
+            a, b, c, d, e, f = map(int, columns)
+            x = np.concatenate(
+                [
+                    conv(x, 1, filters=a),
+                    conv(conv(x, 1, filters=b), 3, filters=c),
+                    conv(conv(x, 1, filters=d), 5, filters=e),
+                    conv(max_pool(x, 1), 1, filters=f),
+                ],
+                axis=-1,
+            )
+    return x
+
+
+@pytest.mark.parametrize("use_batch_norm", [False, True])
+def test_equals_table_1_in_numpy(use_batch_norm):
+    keras.config.set_dtype_policy("float64")
+    model = GoogLeNet(
+        include_top=False,
+        input_shape=(65, 70, 3),
+        use_batch_norm=use_batch_norm,
+    )
+    randomize(model)
+    images = random_images((1, 65, 70, 3)).astype("float64")
+    weights = iter(model.get_weights())
+    expected = googlenet(images, weights, use_batch_norm)
+    assert next(weights, None) is None
+    assert relative_error(model(images), expected) < FLOAT64_TOLERANCE
+    perturb(model.get_layer("inception_4c").weights[-1])
+    assert relative_error(model(images), expected) > FLOAT64_TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("options", "trainable"),
+    [
+        ({}, 6_998_552),
+        ({"auxiliary": True}, 13_378_280),
+        ({"use_batch_norm": True}, 6_998_552),
+        ({"convention": "torchvision"}, 6_624_904),
+        ({"convention": "torchvision", "auxiliary": True}, 13_004_888),
+    ],
+    ids=str,
+)
+def test_parameters(options, trainable):
+    weights = GoogLeNet(**options).trainable_weights
+    assert sum(np.prod(weight.shape) for weight in weights) == trainable
+
+
+@pytest.mark.parametrize(
+    ("convention", "use_batch_norm", "expected"),
+    [
+        ("paper", None, False),
+        ("paper", True, True),
+        ("torchvision", None, True),
+        ("torchvision", False, False),
+    ],
+)
+def test_batch_norm_is_the_conventions_unless_told(
+    convention, use_batch_norm, expected
+):
+    model = GoogLeNet(
+        **SMALL,
+        auxiliary=True,
+        convention=convention,
+        use_batch_norm=use_batch_norm,
+    )
+    found = {
+        layer.use_batch_norm
+        for layer in model._flatten_layers()
+        if hasattr(layer, "use_batch_norm")
+    }
+    assert found == {expected}
+
+
+@pytest.mark.parametrize("convention", ["paper", "torchvision"])
+def test_features_by_name(convention):
+    model = GoogLeNet(False, convention=convention)
+    names = ["conv_1", "conv_3", "inception_3b", "inception_4e", "inception_5b"]
+    shapes = [model.get_layer(name).output.shape[1:] for name in names]
+    assert shapes == [
+        (112, 112, 64),
+        (56, 56, 192),
+        (28, 28, 480),
+        (14, 14, 832),
+        (7, 7, 1024),
+    ]
+
+
+def test_side_heads():
+    model = randomize(GoogLeNet(**SMALL, auxiliary=True))
+    shapes = {name: x.shape for name, x in model.output.items()}
+    heads = {"auxiliary_1": "inception_4a", "auxiliary_2": "inception_4d"}
+    assert shapes == dict.fromkeys(("predictions", *heads), (None, 5))
+    for head, place in heads.items():
+        assert model.get_layer(head).input is model.get_layer(place).output
+    images = random_images((2, 80, 80, 1))
+    dropped = drop_auxiliary(model)
+    assert list(dropped.output) == ["predictions"]
+    expected = model(images)["predictions"]
+    plain = GoogLeNet(**SMALL)
+    plain.set_weights(dropped.get_weights())
+    assert relative_error(plain(images), expected) == 0
+
+    loss = "sparse_categorical_crossentropy"
+    model.compile(
+        keras.optimizers.SGD(1e-3),
+        dict.fromkeys(shapes, loss),
+        loss_weights={
+            "predictions": 1.0,
+            **dict.fromkeys(heads, AUXILIARY_LOSS_WEIGHT),
+        },
+    )
+    before = {
+        name: np.copy(model.get_layer(name).get_weights()[0])
+        for name in ("conv_1", "inception_5b", *heads)
+    }
+    labels = dict.fromkeys(shapes, np.array([0, 2]))
+    model.train_on_batch(images, labels)
+    for name, kernel in before.items():
+        assert np.any(model.get_layer(name).get_weights()[0] != kernel), name
+
+
+def test_folded_copy_equals_the_model():
+    model = randomize(
+        GoogLeNet(False, None, None, (64, 64, 3), convention="torchvision")
+    )
+    copy = fold_batch_norm(model)
+    assert not [w for w in copy.weights if w.name.startswith("moving_")]
+    images = random_images((2, 64, 64, 3))
+    expected = model(images)
+    assert relative_error(copy(images), expected) < FOLDED_TOLERANCE
+    perturb(copy.get_layer("inception_5b").weights[-1])
+    assert relative_error(copy(images), expected) > FOLDED_TOLERANCE
+
+
+def test_channels_first_equals_channels_last():
+    options = {"convention": "torchvision", "classes": 5}
+    last = randomize(GoogLeNet(input_shape=(65, 80, 3), **options))
+    images = random_images((2, 65, 80, 3))
+    expected = last(images)
+    keras.config.set_image_data_format("channels_first")
+    first = GoogLeNet(input_shape=(3, 65, 80), **options)
+    first.set_weights(last.get_weights())
+    images = np.moveaxis(images, -1, 1)
+    assert relative_error(first(images), expected) < FOLDED_TOLERANCE
+    perturb(first.get_layer("inception_5b").weights[0])
+    assert relative_error(first(images), expected) > FOLDED_TOLERANCE

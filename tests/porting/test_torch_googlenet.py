@@ -1,0 +1,108 @@
+"""torchvision's GoogLeNet in ours, against outputs that torchvision gave."""
+
+import numpy as np
+import pytest
+
+from keras_inception_layers import GoogLeNet, drop_auxiliary
+from keras_inception_layers.porting import port_torch_weights
+from tests.numeric import perturb, relative_error, to_array
+from tests.porting.torchvision_data import copy_without_scale, images, load
+
+# Measured: 1.3e-6 of the largest logit.
+TOLERANCE = 1e-4
+LOGITS = {"classifier_activation": None, "convention": "torchvision"}
+# Odd sizes on the way, which round up here and down there.
+OTHER_SIZE = (195, 230)
+
+
+@pytest.fixture(scope="module")
+def torchvision():
+    """The tensors of the whole network, and its outputs by our names."""
+    return load("googlenet")
+
+
+@pytest.fixture(scope="module")
+def ported(torchvision):
+    """The network with its side heads, on images of 224 x 224."""
+    target = GoogLeNet(auxiliary=True, **LOGITS)
+    assert port_torch_weights(torchvision[0], target) is target
+    return target
+
+
+@pytest.fixture(scope="module")
+def at_other_size(torchvision):
+    """The network without them, on images of another size."""
+    state = {k: x for k, x in torchvision[0].items() if "aux" not in k}
+    target = GoogLeNet(input_shape=(*OTHER_SIZE, 3), **LOGITS)
+    return port_torch_weights(state, target)
+
+
+def test_equals_torchvision(ported, torchvision):
+    outputs = ("predictions", "auxiliary_1", "auxiliary_2")
+    expected = {name: torchvision[1][name] for name in outputs}
+    counts = [np.prod(weight.shape) for weight in ported.trainable_weights]
+    assert sum(counts) == 13_004_888
+    actual = ported(images(2, 224, 224))
+    for name, logits in expected.items():
+        assert relative_error(actual[name], logits) < TOLERANCE
+        one, other = logits
+        assert relative_error(one, other) > 100 * TOLERANCE
+    # Each lies behind the one before, so it moves fewer outputs.
+    for place, name in enumerate(
+        ("inception_4a", "inception_4d", "predictions")
+    ):
+        weight = ported.get_layer(name).weights[0]
+        before = to_array(weight)
+        perturb(weight)
+        actual = ported(images(2, 224, 224))
+        weight.assign(before)
+        moved = {
+            key
+            for key, logits in expected.items()
+            if relative_error(actual[key], logits) > TOLERANCE
+        }
+        assert moved == {outputs[0], *outputs[1 + place :]}
+
+
+def test_equals_torchvision_at_another_size(at_other_size, torchvision):
+    expected = torchvision[1]["195x230"]
+    actual = at_other_size(images(1, *OTHER_SIZE))
+    assert relative_error(actual, expected) < TOLERANCE
+
+
+@pytest.mark.parametrize("size", [(224, 224), OTHER_SIZE], ids=str)
+def test_the_wrong_convention_differs(size, ported, at_other_size, torchvision):
+    """The same function but for paddings and poolings."""
+    other = size == OTHER_SIZE
+    source = at_other_size if other else drop_auxiliary(ported)
+    target = GoogLeNet(
+        input_shape=(*size, 3), classifier_activation=None, use_batch_norm=True
+    )
+    copy_without_scale(source, target)
+    expected = torchvision[1]["195x230" if other else "predictions"]
+    actual = to_array(target(images(1 if other else 2, *size)))
+    assert np.max(np.abs(actual - expected)) > 1  # of 83; measured: 6.9, 8.0
+
+
+def test_the_kernels_of_the_wrong_convention_are_refused(torchvision):
+    target = GoogLeNet(
+        auxiliary=True, use_batch_norm=True, input_shape=(224, 224, 3)
+    )
+    with pytest.raises(
+        ValueError,
+        match=r'"inception3a.branch3.1.conv.weight".*is \(3, 3, 16, 32\), '
+        r"expected \(5, 5, 16, 32\).*Build `target` with the convention",
+    ):
+        port_torch_weights(torchvision[0], target)
+
+
+def test_side_heads_for_another_size_are_refused(torchvision):
+    """Of maps of 4 x 4, whatever the size; so only these fit."""
+    target = GoogLeNet(auxiliary=True, input_shape=(80, 96, 3), **LOGITS)
+    port_torch_weights(torchvision[0], target)
+    name = "aux2.fc1.weight"
+    state = {**torchvision[0], name: torchvision[0][name][:, :-1]}
+    with pytest.raises(
+        ValueError, match=rf'"{name}".*\(2047, 1024\), expected'
+    ):
+        port_torch_weights(state, target)

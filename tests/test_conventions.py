@@ -1,0 +1,96 @@
+"""docs/conventions.md says what the code's tables say."""
+
+import inspect
+import re
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+import keras_inception_layers as plugin
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "conventions.md"
+SECTION = re.compile(r"^## (\w+)\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+SECTIONS = dict(SECTION.findall(DOCUMENT.read_text(encoding="utf-8")))
+YES_NO = {True: "yes", False: "no"}
+# For each field: the document's words for it, and for its values.
+WORDS = {
+    "scale": ("scale of batch norm", YES_NO),
+    "epsilon": ("epsilon of batch norm", "{:g}".format),
+    "dropout": ("dropout before the classifier", "{:g}".format),
+    "count_border": (
+        "border in an average pooling",
+        {True: "zeros, counted in the mean", False: "left out of the mean"},
+    ),
+    "use_batch_norm": (
+        "batch norm, where `use_batch_norm` does not say",
+        YES_NO,
+    ),
+    "kernel_sizes": (
+        "kernels of the second and the third branch",
+        lambda sizes: ", ".join(f"{n} x {n}" for n in sizes),
+    ),
+    "stem_padding": (
+        "padding of the 7 x 7 convolution, which halves the grid",
+        {"same": '`"same"`', 3: "3 rows and columns on every side"},
+    ),
+    "ceil_mode": (
+        "padding of a max pooling that halves the grid",
+        {
+            False: '`"same"`',
+            True: "none at the start, and the size rounded up",
+        },
+    ),
+    "last_pool": ("the last of these poolings", "{0} x {0}".format),
+    "adaptive_pooling": (
+        "mean of a side head",
+        {
+            False: "windows of 5 x 5 by 3",
+            True: "4 x 4 regions that cover the maps",
+        },
+    ),
+}
+
+
+NETWORKS = {
+    name: function
+    for name in plugin.__all__
+    if inspect.isfunction(function := getattr(plugin, name))
+    and "convention" in inspect.signature(function).parameters
+}
+
+
+def table(network):
+    """Return the table of a network as the document should have it."""
+    conventions = sys.modules[network.__module__].CONVENTIONS
+    default = inspect.signature(network).parameters["convention"].default
+    heads = [
+        f'`"{name}"`' + (" (default)" if name == default else "")
+        for name in conventions
+    ]
+    lines = [["", *heads], ["---"] * (1 + len(heads))]
+    for field in fields(conventions[default]):
+        label, words = WORDS[field.name]
+        word = words.get if isinstance(words, dict) else words
+        values = [getattr(x, field.name) for x in conventions.values()]
+        lines.append([label, *map(word, values)])
+    return [f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines]
+
+
+def test_every_network_with_conventions_has_a_section():
+    assert set(SECTIONS) == set(NETWORKS)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_table(name):
+    lines = SECTIONS[name].splitlines()
+    assert [x for x in lines if x.startswith("|")] == table(NETWORKS[name])
+
+
+def test_a_table_that_drifts_is_noticed(monkeypatch):
+    module = sys.modules[plugin.GoogLeNet.__module__]
+    paper = replace(module.CONVENTIONS["paper"], last_pool=2)
+    before = table(plugin.GoogLeNet)
+    monkeypatch.setitem(module.CONVENTIONS, "paper", paper)
+    assert table(plugin.GoogLeNet) != before
