@@ -12,6 +12,10 @@ from keras_inception_export.errors import ArtifactError
 BATCH_SIZES = (1, 3, 7)
 """Samples in each batch of probes, where the batch size is free."""
 
+LANDMARK_INPUTS = 2**16
+"""About so many input values suffice for the landmarks: one image of 224 x
+224, or all the probes of 32 x 32, whose last layers have few places each."""
+
 
 @dataclass(frozen=True)
 class Probes:
@@ -28,35 +32,33 @@ class Probes:
     reference: tuple[Mapping[str, np.ndarray], ...]
     keras_error: Mapping[str, float]
 
-    def together(self):
-        """Return the inputs of the landmarks, in as few batches as can be.
+    def singles(self):
+        """Return the inputs of the landmarks, one sample a batch.
 
-        All whose samples have the shape of the last one's: one batch where
-        the batch size is free.
+        Where the batch size is fixed, they are whole batches. All have one
+        shape, and there are the more of them the smaller they are.
         """
 
         def shapes(feed):
             return [array.shape[1:] for array in feed.values()]
 
         feeds = [f for f in self.feeds if shapes(f) == shapes(self.feeds[-1])]
+        if not self._batch_is_fixed:
+            feeds = [
+                {name: array[row : row + 1] for name, array in feed.items()}
+                for feed in feeds
+                for row in range(_count(feed))
+            ]
+        size = sum(array.size for array in feeds[-1].values())
+        return feeds[-max(1, LANDMARK_INPUTS // size) :]
+
+    def together(self):
+        """Return the same as one batch, where the batch size is free."""
+        feeds = self.singles()
         if self._batch_is_fixed:
             return feeds
         names = feeds[0]
         return [{n: np.concatenate([f[n] for f in feeds]) for n in names}]
-
-    def singles(self):
-        """Return the same in as many batches as can be.
-
-        A sample each where the batch size is free, so that a runtime that is
-        looked into holds the tensors of no more.
-        """
-        feeds = self.together()
-        if self._batch_is_fixed:
-            return feeds
-        return [
-            {name: array[row : row + 1] for name, array in feeds[0].items()}
-            for row in range(_count(feeds[0]))
-        ]
 
     @property
     def _batch_is_fixed(self):

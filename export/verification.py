@@ -18,7 +18,7 @@ from keras_inception_export.errors import (
 from keras_inception_export.formats import format_module, format_of
 from keras_inception_export.parity import OutputParity, compare
 from keras_inception_export.probes import Probes
-from keras_inception_export.signature import TensorSpec
+from keras_inception_export.signature import TensorSpec, quantized_feed
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,7 @@ def prove(
 
 def _run(runner, feed):
     """Run on real values, and return real values."""
-    outputs = runner.run(
-        {spec.name: spec.quantize(feed[spec.name]) for spec in runner.inputs}
-    )
+    outputs = runner.run(quantized_feed(runner.inputs, feed))
     return {
         spec.name: spec.dequantize(outputs[spec.name])
         for spec in runner.outputs

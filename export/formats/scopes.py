@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from keras_inception_export.calls import observed
+
 
 @contextmanager
 def recorded(model: Any, scopes: dict[str, str]) -> Iterator[None]:
@@ -28,17 +30,14 @@ def recorded(model: Any, scopes: dict[str, str]) -> Iterator[None]:
 
         return recorded_call
 
-    layers = list(model._flatten_layers(include_self=False))
-    for layer in layers:
-        object.__setattr__(layer, "call", recording(layer, layer.call))
     eagerly = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:
-        yield
+        layers = model._flatten_layers(include_self=False)
+        with observed(layers, recording):
+            yield
     finally:
         tf.config.run_functions_eagerly(eagerly)
-        for layer in layers:
-            object.__delattr__(layer, "call")
 
 
 def split_scope(node: str, scopes: Mapping[str, str]) -> tuple[str | None, str]:
