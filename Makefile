@@ -3,14 +3,24 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 STAMP = .venv/.installed
 
-.PHONY: demo test lint runtime-only bench lock clean
+# What runs under JAX and torch as well.
+LAYERS = tests/layers tests/models/test_saving.py tests/test_folding.py
+
+.PHONY: demo test backends lint runtime-only bench lock clean
 
 demo: $(STAMP)
 	mkdir -p dist
 	$(BIN)/python examples/digits.py 2> dist/digits.log || { cat dist/digits.log; exit 1; }
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/backends
+
+# The layers under JAX and torch, and what goes from one backend to the other.
+backends: $(STAMP)
+	$(BIN)/python -m pip install --quiet --requirement requirements-backends.lock
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 $(LAYERS)
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -n 2 $(LAYERS)
+	$(BIN)/python -m pytest tests/backends
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -32,6 +42,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/export_cost.py
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/onnx_graphs.py
+	$(BIN)/python benchmarks/quantized.py
 
 # Rebuilt when the pins or the packages' own files change. A strict editable
 # install lets mypy see both packages where they are.
