@@ -1,7 +1,9 @@
 """The ranges of an ONNX graph's values, by running it on samples."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from onnxruntime.quantization import CalibrationMethod
@@ -24,16 +26,18 @@ def calibrate(
     graph: Graph, folder: Path, samples: Mapping[str, np.ndarray]
 ) -> Ranges:
     """Return the least and the largest number of each value, over samples."""
-    path = folder / "calibrated.onnx"
-    write_file(graph, path)
-    calibrator = create_calibrator(
-        path,
-        augmented_model_path=str(folder / "calibrator.onnx"),
-        calibrate_method=CalibrationMethod.MinMax,
-        use_external_data_format=path.with_name(f"{path.name}.data").exists(),
-    )
     fixed = graph.inputs[0].type.tensor_type.shape.dim[0].dim_value
-    calibrator.collect_data(_Batches(samples, fixed or 1))
+    with TemporaryDirectory(dir=folder) as name:
+        path = Path(name, "float.onnx")
+        write_file(graph, path)
+        calibrator = create_calibrator(
+            path,
+            augmented_model_path=str(path.with_name("observed.onnx")),
+            calibrate_method=CalibrationMethod.MinMax,
+            use_external_data_format=len(os.listdir(name)) > 1,
+        )
+        # Of each batch it keeps two numbers a value.
+        calibrator.collect_data(_Batches(samples, fixed or 1))
     ranges = {
         name: (float(np.min(data.lowest)), float(np.max(data.highest)))
         for name, data in calibrator.compute_data().items()
@@ -41,8 +45,6 @@ def calibrate(
     for node in graph.nodes:
         if node.op_type in UNIT_OUTPUT:
             ranges[node.output[0]] = (0.0, 1.0)
-    for left in folder.glob("calibrat*.onnx*"):
-        left.unlink()
     return ranges
 
 

@@ -3,7 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import keras
@@ -125,6 +126,17 @@ class Graph:
             for name, constant in self.constants.items()
             if name in needed
         }
+
+    def copy(self) -> "Graph":
+        """Return a graph to rewrite; constants are shared."""
+        return replace(
+            self,
+            nodes=deepcopy(self.nodes),
+            constants=dict(self.constants),
+            inputs=deepcopy(self.inputs),
+            outputs=deepcopy(self.outputs),
+            metadata=dict(self.metadata),
+        )
 
     def header(self) -> onnx.ModelProto:
         """Return the model without its constants."""

@@ -61,7 +61,7 @@ def names(path: Path) -> dict[str, str]:
             quantized.add(node.input[0])
         if node.op_type == "DequantizeLinear":
             source = producers.get(node.input[0])
-            if source is not None:
+            if source is not None and source.op_type == "QuantizeLinear":
                 found[node.output[0]] = source.input[0]
                 dequantized.add(node.output[0])
     outputs = {value.name for value in graph.output}

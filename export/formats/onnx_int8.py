@@ -7,7 +7,6 @@ uint8 weights 0.8.
 """
 
 from collections.abc import Collection
-from copy import deepcopy
 from functools import partial
 
 import numpy as np
@@ -29,6 +28,7 @@ from keras_inception_export.formats.onnx_int8_plan import (
     ACTIVATIONS,
     SELECTIONS,
     integer_nodes,
+    layer_nodes,
     prepare,
 )
 from keras_inception_export.formats.onnx_passes import sort_depth_first
@@ -47,12 +47,12 @@ def quantize(
     """Return the graph in int8.
 
     Args:
-        graph: the graph in float; it is not changed.
+        graph: the graph in float, to be rewritten.
         ranges: of its values.
         float_layers: the layers that stay in float.
         io: dtype of inputs and outputs, where they are not to be float.
     """
-    graph = prepare(graph, float_layers)
+    prepare(graph, float_layers)
     chosen = integer_nodes(graph, float_layers)
     ranges = _joined(graph, ranges, chosen)
     result = _with_pairs(graph, ranges, chosen)
@@ -60,7 +60,7 @@ def quantize(
     spare_rounding(graph, result, chosen)
     if io is not None:
         quantize_ends(result, ranges, io)
-    keep_float(graph, result, chosen)
+    keep_float(result, {x.name for x in layer_nodes(graph)} - chosen)
     sort_depth_first(result)
     result.prune()
     return result
@@ -149,10 +149,6 @@ def _with_pairs(graph: Graph, ranges: Ranges, chosen: set[str]) -> Graph:
         constants[tensor.name] = Constant.of(
             partial(onnx.numpy_helper.to_array, tensor)
         )
-    return Graph(
-        opset=graph.opset,
-        nodes=list(result.node),
-        constants=constants,
-        inputs=deepcopy(graph.inputs),
-        outputs=deepcopy(graph.outputs),
-    )
+    quantized = graph.copy()
+    quantized.nodes, quantized.constants = list(result.node), constants
+    return quantized

@@ -5,24 +5,23 @@ ONNX Runtime takes a node and what stands around it together.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 
 import numpy as np
 import onnx
 from onnxruntime.quantization.quant_utils import compute_scale_zp
 
-from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.onnx import QUANTIZATION
 from keras_inception_export.formats.onnx_calibration import Ranges
 from keras_inception_export.formats.onnx_graph import Constant, Graph
 from keras_inception_export.formats.onnx_int8_plan import (
     ACTIVATIONS,
     PRODUCTS,
-    layer_name,
-    layer_nodes,
 )
-from keras_inception_export.formats.onnx_passes import axis_lengths
+from keras_inception_export.formats.onnx_passes import rename_reads
+
+FLOAT = onnx.TensorProto.FLOAT
 
 
 def pad_integers(graph: Graph) -> None:
@@ -30,23 +29,17 @@ def pad_integers(graph: Graph) -> None:
 
     ONNX Runtime would convert to float and back.
     """
-    producers, readers = graph.producers(), _readers(graph)
-    dropped = set()
-    for node in graph.nodes:
-        source = producers.get(node.input[0]) if node.input else None
-        following = readers.get(node.output[0], [])
-        if (
-            node.op_type == "Pad"
-            and _is(source, "DequantizeLinear")
-            and len(following) == 1
-            and _is(following[0], "QuantizeLinear")
-            and _step(graph, source) == _step(graph, following[0])
-        ):
-            node.input[0] = source.input[0]
-            node.input.append(source.input[2])
-            node.output[0] = following[0].output[0]
-            dropped.add(following[0].name)
-    graph.nodes = [node for node in graph.nodes if node.name not in dropped]
+    producers, uses = graph.producers(), graph.uses()
+    for node in list(graph.nodes):
+        pad = _source(producers, node, "Pad")
+        if not pad or uses[pad.output[0]] != 1:
+            continue
+        source = _source(producers, pad, "DequantizeLinear")
+        if source and _same_step(graph, source, node):
+            pad.input[0] = source.input[0]
+            pad.input.append(source.input[2])
+            pad.output[0] = node.output[0]
+            graph.nodes.remove(node)
 
 
 def spare_rounding(
@@ -66,24 +59,27 @@ def spare_rounding(
         for node in graph.nodes
         if node.op_type in PRODUCTS and node.output[0] not in activated
     }
-    producers, readers = result.producers(), _readers(result)
+    needed = {
+        name
+        for node in result.nodes
+        if node.name in chosen
+        for name in node.input
+    }
+    producers = result.producers()
     exact = {}
     for node in result.nodes:
-        pair = producers.get(node.input[0]) if node.input else None
-        if _is(node, "DequantizeLinear") and _is(pair, "QuantizeLinear"):
+        pair = _source(producers, node, "QuantizeLinear")
+        if pair and node.op_type == "DequantizeLinear":
             source = producers.get(pair.input[0])
-            following = readers.get(node.output[0], [])
             if (
                 source is None
                 or source.name not in chosen
-                or source.name in products
-                and not any(reader.name in chosen for reader in following)
+                or (source.name in products and node.output[0] not in needed)
             ):
                 exact[node.output[0]] = pair.input[0]
     for node in result.nodes:
-        if node.name not in chosen and not _is(node, "QuantizeLinear"):
-            for index, name in enumerate(node.input):
-                node.input[index] = exact.get(name, name)
+        if node.name not in chosen and node.op_type != "QuantizeLinear":
+            rename_reads(node, exact)
     for value in result.outputs:
         if value.name in exact:
             other = exact[value.name]
@@ -95,7 +91,7 @@ def quantize_ends(graph: Graph, ranges: Ranges, dtype: str) -> None:
     steps = {}
     for value in [*graph.inputs, *graph.outputs]:
         kind, name = value.type.tensor_type, value.name
-        if kind.elem_type != onnx.TensorProto.FLOAT:
+        if kind.elem_type != FLOAT:
             continue
         kind.elem_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         zero, scale = compute_scale_zp(
@@ -125,12 +121,8 @@ def _join_conversions(graph: Graph) -> None:
     inputs = {value.name for value in graph.inputs}
     outputs = {value.name for value in graph.outputs}
     for node in list(graph.nodes):
-        source = graph.producers().get(node.input[0]) if node.input else None
-        if (
-            _is(node, "QuantizeLinear")
-            and _is(source, "DequantizeLinear")
-            and _step(graph, source) == _step(graph, node)
-        ):
+        source = _source(graph.producers(), node, "DequantizeLinear")
+        if source and _same_step(graph, source, node):
             before, after = source.input[0], node.output[0]
             if before not in inputs:
                 graph.nodes.remove(node)
@@ -140,45 +132,36 @@ def _join_conversions(graph: Graph) -> None:
                 _rename(graph, {after: before})
 
 
-def keep_float(graph: Graph, result: Graph, chosen: Collection[str]) -> None:
-    """Give float layers that read integers a conversion of their own.
+def keep_float(graph: Graph, kept: Collection[str]) -> None:
+    """Turn integers by arithmetic into the real values that float nodes read.
 
-    ONNX Runtime makes a convolution with a float kernel an int8 one where it
-    stands between conversions from and to integers. It does not where the
-    first has a scale along an axis, though all scales be the same.
+    Of a layer with a float kernel that stands between a DequantizeLinear and
+    a QuantizeLinear ONNX Runtime makes one in int8.
+
+    Args:
+        graph: the quantized graph.
+        kept: the nodes that stay in float.
     """
-    types = graph.inferred_types()
-    producers = result.producers()
-    named = {node.name: node for node in result.nodes}
-    for original in layer_nodes(graph):
-        node = named[original.name]
-        source = producers.get(node.input[0])
-        if node.name in chosen or not _is(source, "DequantizeLinear"):
+    producers = graph.producers()
+    for node in list(graph.nodes):
+        source = _source(producers, node, "DequantizeLinear")
+        if node.name not in kept or not source:
             continue
-        shape = axis_lengths(types.get(original.input[0])) or []
-        lengths = {
-            axis: length
-            for axis, length in enumerate(shape)
-            if axis and isinstance(length, int) and length > 1
-        }
-        if not lengths:
-            raise ConversionError(
-                f"the layer '{layer_name(node)}' reads one value a sample, and "
-                "ONNX Runtime cannot be kept from computing it in int8; leave "
-                "the layer before it in float too"
-            )
-        axis, length = next(iter(lengths.items()))
+        scale, zero = (graph.constants[x].load() for x in source.input[1:])
         real = f"{node.name}/real"
-        scale, zero = (result.value(name) for name in source.input[1:])
-        _convert(
-            result,
-            "DequantizeLinear",
-            source.input[0],
-            real,
-            np.full(length, scale),
-            np.full(length, zero),
-            axis=axis,
-        )
+        operands = {
+            f"{real}/zero_point": zero.astype(np.float32),
+            f"{real}/scale": scale,
+        }
+        for name, value in operands.items():
+            graph.constants[name] = Constant.of(partial(np.array, value))
+        cast, shifted = f"{real}/Cast", f"{real}/Sub"
+        make = onnx.helper.make_node
+        graph.nodes += [
+            make("Cast", source.input[:1], [cast], cast, to=FLOAT),
+            make("Sub", [cast, f"{real}/zero_point"], [shifted], shifted),
+            make("Mul", [shifted, f"{real}/scale"], [real], f"{real}/Mul"),
+        ]
         node.input[0] = real
 
 
@@ -189,7 +172,6 @@ def _convert(
     after: str,
     scale: np.ndarray,
     zero: np.ndarray,
-    **attributes: int,
 ) -> None:
     """Add a conversion to or from integers."""
     name = f"{after}/{operator}"
@@ -197,34 +179,36 @@ def _convert(
     for key, value in operands.items():
         graph.constants[key] = Constant.of(partial(np.array, value))
     graph.nodes.append(
-        onnx.helper.make_node(
-            operator, [before, *operands], [after], name, **attributes
-        )
+        onnx.helper.make_node(operator, [before, *operands], [after], name)
     )
 
 
-def _readers(graph: Graph) -> dict[str, list[onnx.NodeProto]]:
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.nodes:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    return readers
+def _source(
+    producers: Mapping[str, onnx.NodeProto], node: onnx.NodeProto, operator: str
+) -> onnx.NodeProto | None:
+    """Return the node that computes the first input, if it is such a one."""
+    source = producers.get(node.input[0]) if node.input else None
+    return source if source and source.op_type == operator else None
 
 
-def _is(node: onnx.NodeProto | None, operator: str) -> bool:
-    return node is not None and node.op_type == operator
-
-
-def _step(graph: Graph, node: onnx.NodeProto) -> tuple:
-    """Return scale, zero point and type of a conversion."""
-    scale, zero = (graph.value(name) for name in node.input[1:])
-    return scale.tolist(), zero.tolist(), zero.dtype
+def _same_step(
+    graph: Graph, source: onnx.NodeProto, node: onnx.NodeProto
+) -> bool:
+    """Tell whether a node converts back what the source has converted."""
+    if node.op_type != "QuantizeLinear":
+        return False
+    return all(
+        np.array_equal(before, after) and before.dtype == after.dtype
+        for before, after in (
+            (graph.constants[one].load(), graph.constants[other].load())
+            for one, other in zip(source.input[1:], node.input[1:], strict=True)
+        )
+    )
 
 
 def _rename(graph: Graph, names: dict[str, str]) -> None:
     """Rename values that nodes read and compute."""
     for node in graph.nodes:
-        for index, name in enumerate(node.input):
-            node.input[index] = names.get(name, name)
+        rename_reads(node, names)
         for index, name in enumerate(node.output):
             node.output[index] = names.get(name, name)

@@ -5,7 +5,6 @@ between them follow: they compute on integers where that spares a conversion.
 """
 
 from collections.abc import Collection, Iterable
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -62,8 +61,11 @@ def layer_nodes(graph: Graph) -> list[onnx.NodeProto]:
     for node in graph.nodes:
         if node.op_type in LAYERS:
             kernel = graph.constants.get(node.input[1])
-            is_float = kernel is not None and kernel.dtype == np.float32
-            if is_float and (node.op_type == "Conv" or len(kernel.shape) == 2):
+            if (
+                kernel is not None
+                and kernel.dtype == np.float32
+                and (node.op_type == "Conv" or len(kernel.shape) == 2)
+            ):
                 found.append(node)
     return found
 
@@ -73,19 +75,15 @@ def layer_name(node: onnx.NodeProto) -> str:
     return node.name.rpartition("/")[0]
 
 
-def prepare(graph: Graph, float_layers: Collection[str]) -> Graph:
-    """Return a copy with the same outputs that int8 suits better."""
-    copy = replace(
-        graph, nodes=deepcopy(graph.nodes), constants=dict(graph.constants)
-    )
-    _add_biases(copy, float_layers)
-    _widen_inputs(copy, float_layers)
-    for node in copy.nodes:
-        if node.op_type == "Pad" and _pads_zeros(copy, node):
+def prepare(graph: Graph, float_layers: Collection[str]) -> None:
+    """Rewrite a graph so that int8 suits it better; its outputs stay."""
+    _add_biases(graph, float_layers)
+    _widen_inputs(graph, float_layers)
+    for node in graph.nodes:
+        if node.op_type == "Pad" and _pads_zeros(graph, node):
             del node.input[2:]
-    sort_depth_first(copy)
-    copy.prune()
-    return copy
+    sort_depth_first(graph)
+    graph.prune()
 
 
 def _add_biases(graph: Graph, float_layers: Collection[str]) -> None:
@@ -193,7 +191,7 @@ def _with_channels(kernel: Constant, missing: int) -> Constant:
 def _pads_zeros(graph: Graph, node: onnx.NodeProto) -> bool:
     if attribute_of(node, "mode", b"constant") != b"constant":
         return False
-    value = graph.value(node.input[2]) if len(node.input) > 2 else None
+    value = graph.value(node.input[2]) if len(node.input) == 3 else None
     return len(node.input) == 2 or (value is not None and not value.any())
 
 
@@ -229,25 +227,36 @@ def integer_nodes(graph: Graph, float_layers: Collection[str]) -> set[str]:
     before = _nearest(graph, layers, backward=False)
     after = _nearest(graph, layers, backward=True)
     chosen = {name for name, nearest in layers.items() if nearest.integer}
-    producers = graph.producers()
+    producers, types = graph.producers(), graph.inferred_types()
     for node in graph.nodes:
+        kind = types.get(node.output[0])
+        if (
+            node.name in layers
+            or kind is None
+            or kind.elem_type != onnx.TensorProto.FLOAT
+        ):
+            continue
         inputs = _variables(graph, node)
         above = _any(before[name] for name in inputs)
         below = _any(after[name] for name in node.output)
+        sources = [producers.get(name) for name in inputs]
         if node.op_type in ACTIVATIONS:
-            source = producers.get(node.input[0])
-            integer = source is not None and source.name in chosen
-        elif node.op_type in SELECTIONS:
-            integer = _is_carrier(graph, node) and (
-                above.integer and (below.integer or not above.floating)
-                if above != _Nearest()
-                else below == _Nearest(integer=True)
-            )
+            integer = sources[0] is not None and sources[0].name in chosen
+        elif not _is_carrier(graph, node):
+            integer = False
+        elif above == _Nearest():
+            integer = below == _Nearest(integer=True)
+        elif below.integer:
+            integer = above.integer
         else:
-            integer = (
-                _is_carrier(graph, node) and above.integer and below.integer
+            # What reads the result reads float. A product returns float.
+            integer = node.op_type in SELECTIONS and all(
+                source is not None
+                and source.name in chosen
+                and source.op_type not in PRODUCTS
+                for source in sources
             )
-        if integer and node.name not in layers:
+        if integer:
             chosen.add(node.name)
     return chosen
 

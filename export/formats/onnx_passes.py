@@ -125,7 +125,7 @@ def _without_identities(
         root = _root(copy, copies)
         renamed[copy] = renamed.get(root, root)
     for node in kept:
-        _rename_reads(node, renamed)
+        rename_reads(node, renamed)
         for index, name in enumerate(node.output):
             node.output[index] = renamed.get(name, name)
         for attribute in node.attribute:
@@ -142,13 +142,14 @@ def _without_identities(
     ]
 
 
-def _rename_reads(node: onnx.NodeProto, renamed: dict[str, str]) -> None:
+def rename_reads(node: onnx.NodeProto, renamed: dict[str, str]) -> None:
+    """Rename the values that a node reads, by its bodies too."""
     for index, name in enumerate(node.input):
         node.input[index] = renamed.get(name, name)
     for attribute in node.attribute:
         if attribute.HasField("g"):
             for inner in attribute.g.node:
-                _rename_reads(inner, renamed)
+                rename_reads(inner, renamed)
 
 
 def _root(name: str, copies: dict[str, str]) -> str:

@@ -5,9 +5,7 @@ Written from the graph of the float artifact, whose names stay; run by
 """
 
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
-from copy import deepcopy
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from keras_inception_export.errors import RequestError
+from keras_inception_export.errors import ArtifactError, reason_of
 from keras_inception_export.formats.onnx import float_graph
 from keras_inception_export.formats.onnx_calibration import Ranges, calibrate
 from keras_inception_export.formats.onnx_graph import SMALL, Constant, Graph
@@ -27,6 +25,11 @@ from keras_inception_export.formats.onnx_int8_plan import (
 )
 from keras_inception_export.formats.onnx_passes import sort_depth_first
 from keras_inception_export.formats.onnx_writer import write_file
+from keras_inception_export.formats.quantizing import (
+    calibration_arrays,
+    check_layers,
+    check_scheme,
+)
 from keras_inception_export.twin import InferenceTwin
 
 INTEGER_OPERATORS = frozenset(
@@ -81,6 +84,7 @@ class Quantizer:
         calibration: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self._graph = float_graph(twin, opset)
+        self._specs = twin.inputs
         self._folder = folder
         self._calibration = calibration
         self.layers = tuple(
@@ -101,49 +105,29 @@ class Quantizer:
             path: the `.onnx` file; weights that would not fit a protobuf file
                 are written beside it, with `.data` added to its name.
             scheme: `"float16"`, `"dynamic"` or `"int8"`.
-            float_layers: the layers that are left in float32.
-            io: `"int8"` or `"uint8"`, with the scheme `"int8"`: the dtype of
-                the inputs and outputs that are float32. Defaults to `None`,
-                which leaves them in float32.
+            float_layers: of `layers`, those that int8 leaves in float32.
+            io: `"int8"` or `"uint8"`, the dtype that int8 gives to inputs and
+                outputs in float32. Defaults to `None`: they stay float32.
 
         Raises:
-            RequestError: int8 without calibration, `io` without int8, or a
-                layer that is not there.
+            RequestError: an argument does not fit the others.
         """
-        unknown = sorted(set(float_layers) - set(self.layers))
-        if unknown:
-            raise RequestError(
-                f"the model has no layer '{unknown[0]}' that can be quantized; "
-                f"its layers are {', '.join(self.layers)}"
-            )
-        if io is not None and scheme != "int8":
-            raise RequestError(
-                f"{io} inputs and outputs were asked for with {scheme}; only "
-                "int8 artifacts can have them"
-            )
-        graph = replace(
-            self._graph,
-            nodes=deepcopy(self._graph.nodes),
-            constants=dict(self._graph.constants),
-        )
+        check_scheme(scheme, float_layers, io)
+        check_layers(float_layers, self.layers)
+        graph = self._graph.copy()
         if scheme == "int8":
             graph = quantize(graph, self._ranges, float_layers, io)
-        elif scheme == "dynamic":
-            _store_int8(graph, float_layers)
         else:
-            _store_float16(graph, float_layers)
+            store = {"float16": _store_float16, "dynamic": _store_int8}
+            store[scheme](graph)
         sort_depth_first(graph)
         graph.prune()
         write_file(graph, path)
 
     @cached_property
     def _ranges(self) -> Ranges:
-        if not self._calibration:
-            raise RequestError(
-                "int8 takes the ranges of its values from samples, and none "
-                "were given; give --samples"
-            )
-        return calibrate(self._graph, self._folder, self._calibration)
+        samples = calibration_arrays(self._specs, self._calibration)
+        return calibrate(self._graph, self._folder, samples)
 
 
 def float_layers(path: Path) -> tuple[str, ...]:
@@ -154,10 +138,19 @@ def float_layers(path: Path) -> tuple[str, ...]:
 
     Args:
         path: the artifact.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
     """
-    graph = onnx.load(path, load_external_data=False).graph
-    with tempfile.TemporaryDirectory() as folder:
-        optimized = _optimized(path, Path(folder))
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+        with tempfile.TemporaryDirectory() as folder:
+            optimized = _optimized(path, Path(folder))
+    except Exception as error:
+        raise ArtifactError(
+            f"{path} is not a complete ONNX file: {reason_of(error)}; export "
+            "the model again"
+        ) from error
     integer = {
         node.name for node in optimized if node.op_type in INTEGER_OPERATORS
     }
@@ -192,15 +185,13 @@ def _optimized(path: Path, folder: Path) -> list[onnx.NodeProto]:
     return list(onnx.load(file, load_external_data=False).graph.node)
 
 
-def _store_float16(graph: Graph, float_layers: Collection[str]) -> None:
+def _store_float16(graph: Graph) -> None:
     """Hold in float16 what fits; it is cast once, when the file is opened."""
     for name, constant in list(graph.constants.items()):
-        layer = (constant.weight or "").rpartition("/")[0]
         if (
             constant.dtype == np.float32
             and constant.size > SMALL
-            and layer not in float_layers
-            and np.abs(constant.load()).max() <= np.finfo(np.float16).max
+            and _largest(constant) <= np.finfo(np.float16).max
         ):
             narrow = f"{name}/float16"
             graph.constants[narrow] = Constant(
@@ -212,15 +203,23 @@ def _store_float16(graph: Graph, float_layers: Collection[str]) -> None:
             _add(graph, "Cast", [narrow], name, to=onnx.TensorProto.FLOAT)
 
 
+def _largest(
+    constant: Constant, axes: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """Return the largest magnitude along axes, without a copy of the values."""
+    value = constant.load()
+    return np.maximum(
+        value.max(axes, keepdims=True), -value.min(axes, keepdims=True)
+    )
+
+
 def _narrow(constant: Constant) -> np.ndarray:
     return constant.load().astype(np.float16)
 
 
-def _store_int8(graph: Graph, float_layers: Collection[str]) -> None:
+def _store_int8(graph: Graph) -> None:
     """Hold kernels in int8; let products quantize what they multiply."""
     for node in layer_nodes(graph):
-        if layer_name(node) in float_layers:
-            continue
         name = node.input[1]
         is_product = node.op_type == "MatMul"
         integers, scale = _quantized(graph, name, axis=1 if is_product else 0)
@@ -241,7 +240,7 @@ def _quantized(graph: Graph, name: str, axis: int) -> tuple[str, str]:
     if names[0] not in graph.constants:
         kernel = graph.constants[name]
         others = tuple(x for x in range(len(kernel.shape)) if x != axis)
-        largest = np.abs(kernel.load()).max(others, keepdims=True)
+        largest = _largest(kernel, others)
         scale = np.where(largest > 0, largest / np.float32(127), np.float32(1))
         graph.constants[names[0]] = Constant(
             kernel.shape, np.dtype(np.int8), partial(_round, kernel, scale)
@@ -251,7 +250,8 @@ def _quantized(graph: Graph, name: str, axis: int) -> tuple[str, str]:
 
 
 def _round(kernel: Constant, scale: np.ndarray) -> np.ndarray:
-    return np.rint(kernel.load() / scale).astype(np.int8)
+    steps = kernel.load() / scale
+    return np.rint(steps, out=steps).astype(np.int8)
 
 
 def _multiply_integers(
@@ -277,7 +277,7 @@ def _multiply_integers(
 def _add(
     graph: Graph,
     operator: str,
-    inputs: Iterable[str],
+    inputs: Sequence[str],
     output: str,
     **attributes,
 ) -> None:

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_inception_export.errors import (
-    ArtifactError,
-    ConversionError,
-    RequestError,
-)
+from keras_inception_export.errors import ArtifactError, ConversionError
 from keras_inception_export.formats import tflite
 from keras_inception_export.formats.children import (
     Worker,
     last_words,
     run_script,
+)
+from keras_inception_export.formats.quantizing import (
+    calibration_arrays,
+    check_layers,
+    check_scheme,
 )
 from keras_inception_export.formats.tflite_calibrated import CalibratedModel
 from keras_inception_export.formats.tflite_flatbuffer import Structure
@@ -32,9 +33,6 @@ from keras_inception_export.formats.tflite_names import layers_with_kernel
 
 if TYPE_CHECKING:
     from keras_inception_export.twin import InferenceTwin
-
-SCHEMES = ("float16", "dynamic", "int8")
-"""What `Quantizer.write` can write."""
 
 
 class Quantizer:
@@ -96,16 +94,11 @@ class Quantizer:
             RequestError: an argument does not fit the others.
             ConversionError: the model cannot be written so.
         """
-        _check(scheme, float_layers, io, self._calibration)
+        check_scheme(scheme, float_layers, io)
         if scheme != "int8":
             tflite.write_reduced(self._twin, path, scheme)
             return
-        unknown = sorted(set(float_layers) - set(self.layers))
-        if unknown:
-            raise RequestError(
-                f"received the layers {unknown} to leave in float, expected "
-                f"some of {list(self.layers)}"
-            )
+        check_layers(float_layers, self.layers)
         model = self._calibrated
         calibrated, raw = (
             self._folder / f"{name}.tflite" for name in ("calibrated", "raw")
@@ -141,7 +134,9 @@ class Quantizer:
     @cached_property
     def _calibrated(self) -> CalibratedModel:
         """The model, with the ranges of its tensors."""
-        samples = self._samples()
+        samples = list(
+            calibration_arrays(self._twin.inputs, self._calibration).values()
+        )
         watched = self._folder / "watched.tflite"
         ranges = self._folder / "ranges.npy"
         paths = []
@@ -161,21 +156,6 @@ class Quantizer:
     @cached_property
     def _converter(self) -> Worker:
         return Worker(self._folder / "integers.log", "tflite_integers")
-
-    def _samples(self) -> list[np.ndarray]:
-        """Return the calibration's arrays in the order of the inputs."""
-        given = self._calibration or {}
-        names = [spec.name for spec in self._twin.inputs]
-        counts = {len(given[name]) for name in names if name in given}
-        if set(given) != set(names) or len(counts) != 1 or 0 in counts:
-            raise RequestError(
-                f"received calibration samples for {sorted(given)}, numbering "
-                f"{sorted(counts)}; expected as many for each of {names}"
-            )
-        return [
-            np.asarray(given[spec.name], spec.dtype)
-            for spec in self._twin.inputs
-        ]
 
 
 def float_layers(path: Path) -> tuple[str, ...]:
@@ -204,25 +184,3 @@ def float_layers(path: Path) -> tuple[str, ...]:
             for layer in layers_with_kernel(structure.name_of(kernel))
         )
     )
-
-
-def _check(scheme, float_layers, io, calibration) -> None:
-    if scheme not in SCHEMES:
-        raise RequestError(
-            f"received the quantization {scheme!r}, expected one of {SCHEMES}"
-        )
-    if io not in (None, "int8", "uint8"):
-        raise RequestError(
-            f"received {io!r} as the type of inputs and outputs, expected "
-            "'int8' or 'uint8'"
-        )
-    if scheme != "int8" and (float_layers or io):
-        raise RequestError(
-            f"{scheme} has float inputs and outputs, and no layers to leave "
-            "in float: only int8 has"
-        )
-    if scheme == "int8" and calibration is None:
-        raise RequestError(
-            "int8 needs samples of the model's inputs to measure the ranges "
-            "of its activations on; received none"
-        )
