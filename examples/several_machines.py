@@ -1,0 +1,265 @@
+"""Inception on several machines, one training that survives a lost worker.
+
+Each worker is a process, on a host of its own or beside the others, and reads
+its own shards of scikit-learn's handwritten digits. They train one model
+together on JAX: the losses, the gradients and batch normalization are over the
+batch of all of them, so the run is the run of one large machine.
+
+    python examples/several_machines.py --coordinator alpha:8476 \
+        --processes 2 --process-id 0                      # on the host alpha
+    python examples/several_machines.py --coordinator alpha:8476 \
+        --processes 2 --process-id 1                      # on another one
+
+Every worker keeps a checkpoint. When one is lost the others stop; start them
+again, as many as there are left, and they go on from the newest checkpoint
+that any of them has. With no worker named,
+
+    python examples/several_machines.py
+
+starts two on this machine, then one alone, and sets their losses side by side.
+"""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "jax"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import argparse
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import keras
+import numpy as np
+from jax.experimental import multihost_utils
+from sklearn.datasets import load_digits
+
+from keras_inception_layers import ConvBN, InceptionV1Block, InceptionV3Block
+
+SHARDS = 8  # divided among the workers: 1, 2, 4 or 8 of them
+TRAINING, HELD_OUT = 192, 32  # digits in a shard
+BATCH_SIZE = 64  # of all workers together
+LOSSES = "losses.txt"
+LOG = "stderr.log"
+CHECKPOINT = "digits.keras"
+
+
+def read_shard(number):
+    """Return images of 16 x 16 x 1 and labels: one file of a large data set."""
+    digits = load_digits()
+    rows = slice(number, SHARDS * (TRAINING + HELD_OUT), SHARDS)
+    images = digits.images[rows, :, :, None].astype("float32") / 16
+    labels = digits.target[rows].astype("int32")
+    return images.repeat(2, axis=1).repeat(2, axis=2), labels
+
+
+def take(shards, rows):
+    """Return the same rows of each shard, joined: images and labels."""
+    images, labels = zip(*shards, strict=True)
+    return tuple(
+        np.concatenate([part[rows] for part in parts])
+        for parts in (images, labels)
+    )
+
+
+def batches(shards, epoch):
+    """Yield this worker's part of each batch of an epoch.
+
+    All workers draw the same order, and every batch has the same number of
+    digits of each shard: it does not depend on who reads which.
+    """
+    order = np.random.default_rng(epoch).permutation(TRAINING)
+    for rows in order.reshape(-1, BATCH_SIZE // SHARDS):
+        yield take(shards, rows)
+
+
+def build_model(epochs):
+    """Return the model, compiled; the rate rises for two epochs, then falls."""
+    steps = SHARDS * TRAINING // BATCH_SIZE
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps * epochs, warmup_target=5e-3, warmup_steps=2 * steps
+    )
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 1), name="image"),
+            ConvBN(16, 3, momentum=0.9),
+            InceptionV1Block(((8,), (12, 16), (4, 8), (8,)), momentum=0.9),
+            keras.layers.MaxPooling2D(),
+            InceptionV3Block(((16,), (16, 24), (8, 8), (8,)), momentum=0.9),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(10, activation="softmax", name="digit"),
+        ],
+        name="digits",
+    )
+    model.compile(
+        keras.optimizers.Adam(rate),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def variables(model):
+    return [*model.variables, *model.optimizer.variables]
+
+
+def newest_state(path, epochs):
+    """Return what the worker that is furthest has saved, and who that is.
+
+    Returns:
+        The values of all variables, epochs done, and the worker's number.
+    """
+    model = (
+        keras.models.load_model(path) if path.exists() else build_model(epochs)
+    )
+    steps = int(model.optimizer.iterations)
+    values = [keras.ops.convert_to_numpy(x) for x in variables(model)]
+    done = multihost_utils.process_allgather(np.array(steps))
+    source = int(done.argmax())
+    values = multihost_utils.broadcast_one_to_all(
+        values, is_source=jax.process_index() == source
+    )
+    return values, int(done[source]) * BATCH_SIZE // SHARDS // TRAINING, source
+
+
+def save(model, path):
+    """Replace the checkpoint at once: a worker may be lost at any time."""
+    unfinished = path.with_stem("unfinished")
+    model.save(unfinished)
+    unfinished.replace(path)
+
+
+def work(arguments, say):
+    """Train as one of the workers."""
+    count, number = arguments.processes, arguments.process_id
+    keras.utils.set_random_seed(0)
+    if count > 1:
+        say(f"waits for all {count} at {arguments.coordinator}")
+        keras.distribution.initialize(arguments.coordinator, count, number)
+    mine = range(number, SHARDS, count)
+    shards = [read_shard(shard) for shard in mine]
+    say(
+        f"of {count} on {socket.gethostname()}: reads shards "
+        f"{', '.join(map(str, mine))}; {len(shards) * TRAINING} digits to "
+        f"train on, {len(shards) * HELD_OUT} held out"
+    )
+    folder = arguments.output / f"worker_{number}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / CHECKPOINT
+    values, first, source = newest_state(path, arguments.epochs)
+    if first:
+        say(f"goes on after epoch {first}, which worker {source} has")
+
+    # Each worker feeds its own part of the batch, so nothing is to be sharded.
+    keras.distribution.set_distribution(
+        keras.distribution.DataParallel(auto_shard_dataset=False)
+    )
+    model = build_model(arguments.epochs)
+    for variable, value in zip(variables(model), values, strict=True):
+        variable.assign(value)
+
+    held_out = take(shards, slice(TRAINING, None))
+    for epoch in range(first, arguments.epochs):
+        start = time.perf_counter()
+        losses = []
+        with (folder / LOSSES).open("a") as file:
+            for images, labels in batches(shards, epoch):
+                loss, _ = model.train_on_batch(images, labels)
+                step = int(model.optimizer.iterations)
+                print(step, repr(float(loss)), file=file)
+                losses.append(loss)
+        save(model, path)
+        _, accuracy = model.test_on_batch(*held_out)
+        say(
+            f"epoch {epoch + 1} of {arguments.epochs}   "
+            f"loss {np.mean(losses):.4f}   held out {accuracy:.2%}   "
+            f"{time.perf_counter() - start:.1f} s"
+        )
+    say(f"has the trained model in {path}")
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--coordinator", help="host:port of worker 0")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--process-id", type=int)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument(
+        "--output", type=Path, default=Path("dist/several_machines")
+    )
+    arguments = parser.parse_args()
+    if arguments.process_id is None:
+        show(arguments)
+        return
+    if arguments.processes > 1 and not arguments.coordinator:
+        parser.error("--processes of more than 1 needs --coordinator host:port")
+    if SHARDS % arguments.processes:
+        parser.error(
+            f"--processes {arguments.processes}: expected a divisor of the "
+            f"{SHARDS} shards"
+        )
+
+    def say(text):
+        # In one piece, since other workers may write to the same terminal.
+        sys.stdout.write(f"worker {arguments.process_id}  {text}\n")
+        sys.stdout.flush()
+
+    try:
+        work(arguments, say)
+    except jax.errors.JaxRuntimeError as error:
+        say(f"lost another worker: {str(error).splitlines()[0]}")
+        say("start all workers again: they go on from the newest checkpoint")
+        os._exit(1)  # an orderly end would wait for the lost one
+
+
+def show(arguments):
+    """Two workers, then one alone, and their losses side by side."""
+    runs = {}
+    for processes in (2, 1):
+        folder = arguments.output / f"{processes}_processes"
+        shutil.rmtree(folder, ignore_errors=True)
+        workers = start_here(processes, arguments.epochs, folder)
+        if any([worker.wait() for worker in workers]):
+            sys.exit(f"a worker failed: {folder / LOG} may say why")
+        runs[processes] = read_losses(folder / "worker_0" / LOSSES)
+        print()
+    print("step    2 processes    1 process    difference")
+    for step in range(1, 11):
+        two, one = runs[2][step], runs[1][step]
+        print(f"{step:4}    {two:11.8f}  {one:11.8f}       {two - one:+.1e}")
+    path = folder / "worker_0" / CHECKPOINT
+    print(f"\nNext: keras-inception export {path} --output dist/digits")
+
+
+def start_here(processes, epochs, folder):
+    """Start all workers on this machine; return them."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, __file__, "--output", str(folder)]
+    command += ["--epochs", str(epochs), "--coordinator", f"localhost:{port}"]
+    command += ["--processes", str(processes), "--process-id"]
+    folder.mkdir(parents=True)
+    with (folder / LOG).open("w") as log:
+        return [
+            subprocess.Popen([*command, str(number)], stderr=log)
+            for number in range(processes)
+        ]
+
+
+def read_losses(path):
+    """Return the loss of each step; the last one, where it was done twice."""
+    lines = (line.split() for line in path.read_text().splitlines())
+    return {int(step): float(loss) for step, loss in lines}
+
+
+if __name__ == "__main__":
+    main()
