@@ -1,0 +1,82 @@
+"""A file written under one backend, read and exported under the others."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from keras_inception_export import load_artifact, verify
+from keras_inception_export.cli import main
+from tests.backends.exchange import MODELS
+from tests.backends.processes import BACKENDS, finish, start
+from tests.numeric import random_images, relative_error
+
+# Of the largest output. A bound, not yet a measurement.
+TOLERANCE = 2e-5
+MODULE = "tests.backends.exchange"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The files of every backend, and what every backend makes of them."""
+    folder = tmp_path_factory.mktemp("exchange")
+    for step in ("write", "read"):
+        finish(*(start(x, "-m", MODULE, step, folder) for x in BACKENDS))
+    return folder
+
+
+def outputs(path):
+    with np.load(path) as file:
+        return [file[name] for name in file.files]
+
+
+def error(actual, expected):
+    return max(map(relative_error, actual, expected))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("writer", "reader"), product(BACKENDS, BACKENDS))
+def test_every_backend_gives_the_same_numbers(name, writer, reader, folder):
+    expected = outputs(folder / f"{name}_{writer}_by_{writer}.npz")
+    read = folder / f"{name}_{writer}_by_{reader}"
+    assert error(outputs(f"{read}.npz"), expected) < TOLERANCE
+    assert error(outputs(f"{read}_perturbed.npz"), expected) > TOLERANCE
+
+
+@pytest.mark.parametrize("writer", BACKENDS)
+def test_the_command_takes_files_of_every_backend(writer, folder, tmp_path):
+    path = folder / f"hybrid_{writer}.keras"
+    words = ["export", str(path), "--output", str(tmp_path / "out")]
+    assert main([*words, "--format", "onnx"]) == 0
+    run = load_artifact(tmp_path / "out/model.onnx")
+    images = random_images((3, 32, 32, 1), seed=7)
+    expected = outputs(folder / f"hybrid_{writer}_by_{writer}.npz")
+    (actual,) = run(images).values()
+    assert error([actual], expected) < TOLERANCE
+    assert error([run(images * 1.01)["predictions"]], expected) > TOLERANCE
+
+
+EXPORT = """
+import sys
+import keras
+from keras_inception_export import export_model
+from keras_inception_layers import ConvBN, InceptionV1Block
+from tests.numeric import randomize
+
+model = keras.Sequential(
+    [
+        keras.Input((12, 12, 3), name="image"),
+        ConvBN(4, 3),
+        InceptionV1Block(((2,), (3, 4), (2, 3), (2,))),
+        keras.layers.GlobalMaxPooling2D(),
+    ]
+)
+report = export_model(randomize(model), sys.argv[1], formats=["onnx"])
+assert report["passed"] and report["model"]["backend"] == "tensorflow"
+"""
+
+
+@pytest.mark.parametrize("backend", ("jax", "torch"))
+def test_export_model_is_called_under_other_backends(backend, tmp_path):
+    finish(start(backend, "-c", EXPORT, tmp_path / "out"))
+    assert verify(tmp_path / "out")[0].passed
