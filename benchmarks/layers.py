@@ -1,51 +1,103 @@
-"""The hybrid against the notebook's plain functional model: is it as fast?
+"""The networks against the same ones in plain functions: are they as fast?
 
-The same network without its top, on 224 x 224 x 1 images, twice: made of this
-package's layers, and written out layer by layer. A step of one and a step of
-the other take turns, so that whatever else the machine does falls on both.
+Each network twice, with the same weights: made of this package's layers, and
+written out layer by layer, as the notebook and `keras.applications` have it. A
+step of one and a step of the other take turns, so that whatever else the
+machine does falls on both. On any backend:
 
-    python benchmarks/layers.py [--batch-size 4] [--steps 10]
+    KERAS_BACKEND=jax python benchmarks/layers.py --network InceptionV3
 """
 
 import argparse
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from notebook_model import VGG16_Inception
 
-from keras_inception_layers import VGG16Inception
-from keras_inception_layers.porting import port_notebook_weights
+from keras_inception_layers import InceptionV3, VGG16Inception
+from keras_inception_layers.porting import (
+    port_keras_applications_weights,
+    port_notebook_weights,
+)
+
+
+class Pair(NamedTuple):
+    """One network, made of layers and written out.
+
+    Args:
+        ours: makes it of this package's layers.
+        name: of whoever wrote it out.
+        theirs: makes it as they did.
+        port: carries the weights of the second into the first.
+    """
+
+    ours: Callable[[], keras.Model]
+    name: str
+    theirs: Callable[[], keras.Model]
+    port: Callable[[keras.Model, keras.Model], keras.Model]
+
+
+NETWORKS = {
+    "VGG16Inception": Pair(
+        partial(VGG16Inception, include_top=False),
+        "notebook",
+        partial(VGG16_Inception, include_top=False),
+        port_notebook_weights,
+    ),
+    "InceptionV3": Pair(
+        partial(InceptionV3, convention="keras"),
+        "applications",
+        partial(keras.applications.InceptionV3, weights=None),
+        port_keras_applications_weights,
+    ),
+}
+# XLA does not help TensorFlow on a CPU, and JAX is nothing without it.
+JIT_COMPILE = {"tensorflow": False, "jax": True, "torch": False}
 
 
 def main():
-    """Measure, and print one row a kind of step."""
+    """Measure, and print one row a network and kind of step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", choices=NETWORKS, action="append")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--steps", type=int, default=10)
     arguments = parser.parse_args()
-    rng = np.random.default_rng(0)
-    size = arguments.batch_size
-    images = rng.standard_normal((size, 224, 224, 1), dtype="float32")
-    features = rng.standard_normal((size, 512), dtype="float32")
+    for name in arguments.network or NETWORKS:
+        measure(name, arguments.batch_size, arguments.steps)
 
-    plain = VGG16_Inception(include_top=False)
-    ours = port_notebook_weights(plain, VGG16Inception(include_top=False))
-    for model in (plain, ours):
-        model.compile(keras.optimizers.SGD(1e-6), "mse", jit_compile=False)
+
+def measure(name, size, steps):
+    """Print the table of one network."""
+    pair = NETWORKS[name]
+    theirs = pair.theirs()
+    ours = pair.port(theirs, pair.ours())
+    backend = keras.backend.backend()
+    for model in (ours, theirs):
+        model.compile(
+            keras.optimizers.SGD(1e-6), "mse", jit_compile=JIT_COMPILE[backend]
+        )
+    rng = np.random.default_rng(0)
+    shapes = (ours.input_shape, ours.output_shape)
+    images, targets = (
+        rng.standard_normal((size, *shape[1:]), dtype="float32")
+        for shape in shapes
+    )
     kinds = {
         "forward pass": lambda model: model.predict_on_batch(images),
-        "training step": lambda model: model.train_on_batch(images, features),
+        "training step": lambda model: model.train_on_batch(images, targets),
     }
     print(
-        f"VGG16Inception(include_top=False), batch of {size}, "
-        f"{arguments.steps} steps each, Keras {keras.__version__} on "
-        f"{keras.backend.backend()}"
+        f"\n{name}, {' x '.join(map(str, images.shape))}, {steps} steps each, "
+        f"Keras {keras.__version__} on {backend}"
     )
-    row = "{:<14} {:>12} {:>14} {:>7} {:>15}"
-    print(row.format("", "layers [ms]", "notebook [ms]", "ratio", "of ratios"))
+    row = "{:<14} {:>12} {:>18} {:>7} {:>15}"
+    print(row.format("", "layers [ms]", f"{pair.name} [ms]", "ratio", "half"))
     for kind, step in kinds.items():
-        times = interleaved(step, (ours, plain), arguments.steps)
+        times = interleaved(step, (ours, theirs), steps)
         print(row.format(kind, *summary(times)))
 
 
