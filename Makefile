@@ -52,9 +52,12 @@ $(STAMP): requirements.lock pyproject.toml $(wildcard keras_inception_layers/*.p
 	$(BIN)/python -m pip install --quiet --no-deps --editable . --config-settings editable_mode=strict
 	touch $@
 
-# Writes down what is installed now, after `pip install -e .[dev]`.
+# Writes down what is installed now, after `pip install -e .[dev]`. The pins of
+# `make backends` have a file of their own.
 lock:
-	$(BIN)/python -m pip freeze --exclude-editable --exclude keras-inception-layers > requirements.lock
+	$(BIN)/python -m pip freeze --exclude-editable \
+		$$(sed -n "s/^\(.*\)==.*/--exclude \1/p" requirements-backends.lock) \
+		--exclude keras-inception-layers > requirements.lock
 
 clean:
 	rm -rf .venv build dist *.egg-info
