@@ -21,6 +21,7 @@ from tf2onnx import optimizer, tf_loader, tfonnx, utils
 from tf2onnx.graph import Graph, Node
 
 from keras_inception_export.errors import ConversionError
+from keras_inception_export.formats.scopes import layer_in_scope, recorded
 from keras_inception_export.twin import InferenceTwin
 
 WEIGHTED_LAYERS = (
@@ -70,7 +71,7 @@ def convert(twin: InferenceTwin, opset: int) -> Conversion:
     function, signature = _traceable(twin, weights)
     with (
         _functions_inlined(),
-        _recorded(twin.model, scopes),
+        recorded(twin.model, scopes),
         _weights_without_memory(len(weights)),
         _silent(),
     ):
@@ -87,14 +88,6 @@ def convert(twin: InferenceTwin, opset: int) -> Conversion:
         },
         scopes=scopes,
     )
-
-
-def layer_of(node: str, scopes: dict[str, str]) -> str | None:
-    """Return the path of the layer whose call made a node."""
-    scope = node
-    while scope and scope not in scopes:
-        scope = scope.rpartition("/")[0]
-    return scopes.get(scope)
 
 
 def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
@@ -126,7 +119,7 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
         )
     for node in _all_nodes(converted):
         if not _is_converted(node):
-            layer = layer_of(node.name, scopes)
+            layer = layer_in_scope(node.name, scopes)
             where = f"layer {layer!r}" if layer else f"node {node.name!r}"
             raise ConversionError(
                 f"{where} computes {node.type}, which ONNX cannot express; "
@@ -199,32 +192,6 @@ def _functions_inlined() -> Iterator[None]:
         yield
     finally:
         tf.config.run_functions_eagerly(before)
-
-
-@contextmanager
-def _recorded(model: keras.Model, scopes: dict[str, str]) -> Iterator[None]:
-    """Note in `scopes` which layer runs in which TensorFlow name scope.
-
-    The scope's own name does not tell: the first call of a layer `conv` runs
-    in a scope `conv_1`, as its second call or a layer `conv_1` might.
-    """
-
-    def recording(layer, call):
-        def recorded(*args, **kwargs):
-            path = layer.path or layer.name
-            scopes.setdefault(tf.get_current_name_scope(), path)
-            return call(*args, **kwargs)
-
-        return recorded
-
-    layers = list(model._flatten_layers(include_self=False))
-    for layer in layers:
-        object.__setattr__(layer, "call", recording(layer, layer.call))
-    try:
-        yield
-    finally:
-        for layer in layers:
-            object.__delattr__(layer, "call")
 
 
 @contextmanager

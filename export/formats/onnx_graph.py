@@ -12,7 +12,8 @@ import onnx
 import tensorflow as tf
 from onnx.reference import ReferenceEvaluator
 
-from keras_inception_export.formats.onnx_convert import Conversion, layer_of
+from keras_inception_export.formats.onnx_convert import Conversion
+from keras_inception_export.formats.scopes import layer_in_scope
 from keras_inception_export.twin import InferenceTwin
 
 SMALL = 1024
@@ -174,7 +175,7 @@ def graph_of(conversion: Conversion, twin: InferenceTwin, opset: int) -> Graph:
     for name, variable in conversion.weights.items():
         constants[name] = Constant.of(partial(_memory, variable), variable.path)
     layers = {
-        node.name: layer_of(node.name, conversion.scopes)
+        node.name: layer_in_scope(node.name, conversion.scopes)
         for node in source.node
     }
     return Graph(

@@ -2,9 +2,7 @@
 
 import json
 import os
-import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,14 +15,20 @@ from keras_inception_export.errors import (
     ConversionError,
     RuntimeMissingError,
 )
+from keras_inception_export.formats.children import last_words, run_script
 from keras_inception_export.formats.saved_model import (
     SIGNATURE,
     save_function,
 )
+from keras_inception_export.formats.scopes import recorded
 from keras_inception_export.formats.tflite_convert import REFUSED
 from keras_inception_export.formats.tflite_flatbuffer import (
     LargeWeight,
     Structure,
+)
+from keras_inception_export.formats.tflite_names import (
+    keras_name,
+    name_kernels,
 )
 from keras_inception_export.signature import (
     Runner,
@@ -62,17 +66,40 @@ def write(twin: "InferenceTwin", path: Path, *, opset: int) -> None:
     """
     weights = _large_weights(twin.model)
     while True:
-        structure = Structure(_convert(twin, weights, path.parent))
+        structure = _convert(twin, weights, path.parent, "float32")
         named = [(f"weight_{i}", w) for i, w in enumerate(weights)]
         weights = [w for name, w in named if structure.is_weight(name)]
         if len(weights) == len(named):
             break
-    structure.drop_scope(twin.model.name)
+    _write(structure, twin, path, named)
+
+
+def write_reduced(twin: "InferenceTwin", path: Path, scheme: str) -> None:
+    """Write the twin with weights of fewer bits.
+
+    Args:
+        twin: the model; traced with `training=False`.
+        path: the file to write.
+        scheme: "float16" or "dynamic".
+
+    Raises:
+        ConversionError: an operation has no builtin TFLite operator.
+    """
+    structure = _convert(twin, [], path.parent, scheme)
+    _write(structure, twin, path, [])
+
+
+def _write(
+    structure: Structure,
+    twin: "InferenceTwin",
+    path: Path,
+    weights: Sequence[tuple[str, LargeWeight]],
+) -> None:
     structure.write(
         path,
         [(f"input_{i}", s.name) for i, s in enumerate(twin.inputs)],
         [(f"output_{i}", s.name) for i, s in enumerate(twin.outputs)],
-        named,
+        weights,
     )
 
 
@@ -95,14 +122,21 @@ def _large_weights(model: Any) -> list[LargeWeight]:
 
 
 def _convert(
-    twin: "InferenceTwin", weights: Sequence[LargeWeight], folder: Path
-) -> bytes:
+    twin: "InferenceTwin",
+    weights: Sequence[LargeWeight],
+    folder: Path,
+    scheme: str,
+) -> Structure:
     """Convert in a child process, with `weights` as inputs of the graph.
 
     Args:
         twin: the model.
         weights: what is an input, `weight_0` and so on.
         folder: where there is room for temporary files.
+        scheme: what `tflite_convert.py` calls the type of the weights.
+
+    Returns:
+        The converted model, its tensors and kernels bearing Keras's names.
     """
     import keras
     import tensorflow as tf
@@ -124,68 +158,47 @@ def _convert(
         TensorSpec(f"weight_{i}", weight.shape, weight.variable.dtype)
         for i, weight in enumerate(weights)
     ]
+    scopes: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix=".tflite-", dir=folder) as room:
         saved_model = Path(room, "saved_model")
-        structure = Path(room, "structure.tflite")
-        save_function(serve, tuple(inputs), saved_model, twin.model)
-        script = Path(__file__).with_name("tflite_convert.py")
-        # -P keeps the script's folder, with its onnx.py, off the import path.
-        child = subprocess.run(
-            [sys.executable, "-P", script, saved_model, structure],
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
+        converted = Path(room, "converted.tflite")
+        with recorded(twin.model, scopes):
+            save_function(serve, tuple(inputs), saved_model, twin.model)
+        child = run_script("tflite_convert", saved_model, converted, scheme)
         if child.returncode:
-            raise ConversionError(_explain(child, twin.model))
-        return structure.read_bytes()
+            raise ConversionError(_explain(child, scopes))
+        structure = Structure(converted.read_bytes())
+    structure.rename(lambda name: keras_name(name, scopes))
+    name_kernels(structure, twin.model)
+    return structure
 
 
-def _explain(child: subprocess.CompletedProcess, model: Any) -> str:
+def _explain(
+    child: subprocess.CompletedProcess, scopes: Mapping[str, str]
+) -> str:
     """Say in one line why the converter failed, and in which layers."""
     if child.returncode != REFUSED:
-        reason = child.stderr.strip().rpartition("\n")[2]
-        return (
-            f"the TFLite converter ended with status {child.returncode}, its "
-            f"last words: {reason or 'none'}"
-        )
+        words = last_words(child.returncode, child.stderr)
+        return f"the TFLite converter {words}"
     report = json.loads(child.stdout.splitlines()[-1])
     reason = report["message"].partition("\n")[0]
     if not report["places"]:
         return f"the TFLite converter refuses the model: {reason}"
-    parts = [*model.operations, *model._flatten_layers(include_self=False)]
-    layers = {part.name for part in parts}
-    refused = sorted(
-        {
-            f"{operator.removeprefix('tf.')} ({_layer_path(scope, layers)})"
-            for operator, scope in report["places"]
-        }
-    )
+    refused = set()
+    for operator, scope in report["places"]:
+        # TensorFlow names the function behind an `@`.
+        steps = scope.partition("@")[0].split("/")
+        within = ["/".join(steps[:end]) for end in range(1, len(steps) + 1)]
+        names = [scopes[x].rpartition("/")[2] for x in within if x in scopes]
+        where = f"layer '{'/'.join(names)}'" if names else "outside the layers"
+        refused.add(f"{operator.removeprefix('tf.')} ({where})")
     cure = "change the model, or leave the format tflite out"
     if "TensorList" in reason:
         cure = "recurrent layers need a known batch size, give one"
     return (
         "TFLite's builtin operators cannot express "
-        f"{', '.join(refused)}: {cure}"
+        f"{', '.join(sorted(refused))}: {cure}"
     )
-
-
-def _layer_path(scope: str, layers: set[str]) -> str:
-    """Find the Keras layers in a TensorFlow name scope.
-
-    Args:
-        scope: `functional_1/block_1_1/conv_1/Conv2D@__inference_serve_36`;
-            TensorFlow has made each layer's name unique with a suffix `_N`.
-        layers: the names of all layers.
-    """
-    path = []
-    for part in scope.partition("@")[0].split("/"):
-        for name in (re.sub(r"_\d+$", "", part), part):
-            if name in layers:
-                path.append(name)
-                break
-    return f"layer '{'/'.join(path)}'" if path else "outside the layers"
 
 
 class _LiteRTRunner:
@@ -213,16 +226,19 @@ def _declared(named: Mapping[str, Any], listed: list) -> tuple[TensorSpec, ...]:
     """Order a signature's tensors, which LiteRT sorts by name, as listed."""
     places = {entry["index"]: place for place, entry in enumerate(listed)}
     order = sorted(named, key=lambda name: places[named[name]["index"]])
-    return tuple(
-        TensorSpec(
-            name,
-            tuple(
-                None if size < 0 else int(size)
-                for size in named[name]["shape_signature"]
-            ),
-            np.dtype(named[name]["dtype"]).name,
-        )
-        for name in order
+    return tuple(_spec(name, named[name]) for name in order)
+
+
+def _spec(name: str, details: Mapping[str, Any]) -> TensorSpec:
+    sizes = details["shape_signature"]
+    scale, zero_point = details["quantization"]
+    return TensorSpec(
+        name,
+        tuple(None if size < 0 else int(size) for size in sizes),
+        np.dtype(details["dtype"]).name,
+        # LiteRT gives a scale of 0 to what is not quantized.
+        float(scale) or None,
+        int(zero_point),
     )
 
 

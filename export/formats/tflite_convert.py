@@ -1,6 +1,6 @@
 """The child process that runs TensorFlow's TFLite converter.
 
-    python tflite_convert.py SAVED_MODEL OUTPUT
+    python tflite_convert.py SAVED_MODEL OUTPUT float32|float16|dynamic
 
 It writes OUTPUT and exits with 0. When the converter refuses the model it
 exits with REFUSED, and the last line of its standard output is a JSON object:
@@ -16,7 +16,7 @@ from pathlib import Path
 REFUSED = 3
 
 
-def convert(saved_model: str, output: str) -> int:
+def convert(saved_model: str, output: str, scheme: str) -> int:
     """Convert with builtin operators only; return the exit status."""
     import tensorflow as tf
 
@@ -24,6 +24,10 @@ def convert(saved_model: str, output: str) -> int:
     # The metadata (TensorFlow's version, the options) would be added by
     # unpacking and repacking the whole model in Python.
     converter.exclude_conversion_metadata = True
+    if scheme != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if scheme == "float16":
+        converter.target_spec.supported_types = [tf.float16]
     try:
         model = converter.convert()
     except Exception as error:
@@ -48,4 +52,4 @@ def describe(error: Exception) -> dict:
 
 
 if __name__ == "__main__":
-    sys.exit(convert(sys.argv[1], sys.argv[2]))
+    sys.exit(convert(*sys.argv[1:]))

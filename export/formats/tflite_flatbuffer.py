@@ -6,9 +6,8 @@ contents of every large buffer are appended behind it, and the buffer's table
 is pointed there: an offset in a flatbuffer may point to any later byte.
 """
 
-import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,17 @@ _LARGEST_FILE = 2**31 - 1
 _SMALL_BUFFER = 1024
 # The place of `data` in the table `Buffer` of TFLite's schema.
 _DATA_FIELD = 4
-# Where each operator takes a weight: (operator, place among its inputs).
+# Where each operator takes a large weight: (operator, place of the input).
 _WEIGHT_PLACES = {("FULLY_CONNECTED", 1), ("CONV_2D", 1), ("GATHER", 0)}
+# Where each operator takes its kernel.
+_KERNEL_PLACES = {
+    "BATCH_MATMUL": 1,
+    "CONV_2D": 1,
+    "CONV_3D": 1,
+    "DEPTHWISE_CONV_2D": 1,
+    "FULLY_CONNECTED": 1,
+    "TRANSPOSE_CONV": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -66,8 +74,27 @@ class LargeWeight:
             yield np.asarray(tf.transpose(tensor[tuple(index)], self.axes))
 
 
+@dataclass(frozen=True)
+class Operator:
+    """One step of the graph.
+
+    Args:
+        name: what it is in TFLite's schema, `CONV_2D` say.
+        inputs: indices of the tensors it reads; -1 for one that is left out.
+        outputs: indices of the tensors it computes.
+    """
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
 class Structure:
-    """A converted model, its large weights still being graph inputs."""
+    """A TFLite file, taken apart.
+
+    Args:
+        data: its bytes. They are not copied.
+    """
 
     def __init__(self, data: bytes):
         from ai_edge_litert import schema_py_generated as schema
@@ -75,10 +102,46 @@ class Structure:
         self._schema = schema
         self._model = schema.ModelT.InitFromPackedBuf(data)
         self._signature = self._model.signatureDefs[0]
-        graph = self._model.subgraphs[self._signature.subgraphIndex]
-        self._graph = graph
+        self.graph = self._model.subgraphs[self._signature.subgraphIndex]
+        self.tensors = self.graph.tensors
         self._inputs = _tensor_indices(self._signature.inputs)
         self._outputs = _tensor_indices(self._signature.outputs)
+
+    def operators(self) -> Iterator[Operator]:
+        """Yield the steps of the main graph, in the order of computation."""
+        numbers = vars(self._schema.BuiltinOperator)
+        names = {value: name for name, value in numbers.items()}
+        for entry in self.graph.operators:
+            code = self._model.operatorCodes[entry.opcodeIndex]
+            yield Operator(
+                names[max(code.builtinCode, code.deprecatedBuiltinCode)],
+                tuple(entry.inputs if entry.inputs is not None else ()),
+                tuple(entry.outputs if entry.outputs is not None else ()),
+            )
+
+    def kernels(self) -> Iterator[tuple[Operator, int]]:
+        """Yield each operator that has a kernel, and the constant it is in.
+
+        A kernel may be stored in fewer bits than the operator reads.
+        """
+        sources = {}
+        for operator in self.operators():
+            if operator.name == "DEQUANTIZE":
+                sources[operator.outputs[0]] = operator.inputs[0]
+            elif operator.name in _KERNEL_PLACES:
+                kernel = operator.inputs[_KERNEL_PLACES[operator.name]]
+                kernel = sources.get(kernel, kernel)
+                if self._is_constant(kernel):
+                    yield operator, kernel
+
+    def _is_constant(self, tensor: int) -> bool:
+        buffer = self._model.buffers[self.tensors[tensor].buffer]
+        return buffer.data is not None and len(buffer.data) > 0
+
+    def is_float(self, tensor: int) -> bool:
+        """Tell whether a tensor is of float32 or float16."""
+        types = self._schema.TensorType
+        return self.tensors[tensor].type in (types.FLOAT32, types.FLOAT16)
 
     def is_weight(self, name: str) -> bool:
         """Tell whether every reader of this input takes it as its weight.
@@ -87,79 +150,103 @@ class Structure:
         call, and the converter must be given the contents to fold.
         """
         index = self._inputs[name]
-        codes = self._model.operatorCodes
         readers = [
-            (self._operator_name(codes[operator.opcodeIndex]), place)
-            for operator in self._graph.operators
-            if operator.inputs is not None
+            (operator.name, place)
+            for operator in self.operators()
             for place, tensor in enumerate(operator.inputs)
             if tensor == index
         ]
         return bool(readers) and _WEIGHT_PLACES.issuperset(readers)
 
-    def _operator_name(self, code: Any) -> str:
-        number = max(code.builtinCode, code.deprecatedBuiltinCode)
-        names = vars(self._schema.BuiltinOperator)
-        return next(name for name, value in names.items() if value == number)
+    def name_of(self, tensor: int) -> str:
+        """Return the name of a tensor of the main graph."""
+        return _text(self.tensors[tensor].name)
 
-    def drop_scope(self, name: str) -> None:
-        """Drop a name scope that all names share, whatever its suffix `_N`.
+    def rename(self, settle: Callable[[str], str]) -> None:
+        """Give every graph and tensor a new name.
 
-        The outermost scope is the model's name, which Keras may have numbered
-        by what the process built before.
+        Args:
+            settle: returns the new name for an old one. A number is added
+                where two tensors of a graph would get the same.
         """
-        scope = re.compile(rf"(^|;){re.escape(name)}(_\d+)?/".encode())
         for graph in self._model.subgraphs:
-            graph.name = scope.sub(rb"\1", graph.name)
+            graph.name = settle(_text(graph.name))
+            taken: set[str] = set()
             for tensor in graph.tensors:
-                tensor.name = scope.sub(rb"\1", tensor.name)
+                tensor.name = _unused(settle(_text(tensor.name)), taken)
 
     def write(
         self,
         path: Path,
         inputs: Sequence[tuple[str, str]],
         outputs: Sequence[tuple[str, str]],
-        weights: Iterable[tuple[str, LargeWeight]],
+        weights: Iterable[tuple[str, LargeWeight]] = (),
     ) -> None:
-        """Write the finished file.
+        """Bind names and weights, and write the finished file.
 
         Args:
             path: the file to write.
-            inputs: (name while converting, final name), in declared order.
+            inputs: (name so far, final name), in declared order.
             outputs: the same for the outputs.
-            weights: (name while converting, weight).
+            weights: (name so far, weight).
 
         Raises:
             ConversionError: the file would be larger than TFLite allows.
         """
-        signature, graph = self._signature, self._graph
+        signature, graph = self._signature, self.graph
         contents: dict[int, tuple[int, Iterable]] = {}
-        for index, buffer in enumerate(self._model.buffers):
-            if buffer.data is not None and len(buffer.data) > _SMALL_BUFFER:
-                contents[index] = len(buffer.data), [buffer.data]
         for name, weight in weights:
-            tensor = graph.tensors[self._inputs[name]]
+            tensor = self.tensors[self._inputs[name]]
             tensor.name = weight.variable.path
             tensor.buffer = len(self._model.buffers)
             contents[tensor.buffer] = weight.nbytes, weight.blocks()
             self._model.buffers.append(self._schema.BufferT())
         signature.outputs, graph.outputs = self._bind(self._outputs, outputs)
         signature.inputs, graph.inputs = self._bind(self._inputs, inputs)
-        for index in contents:
-            self._model.buffers[index].data = np.zeros(1, np.uint8)
-        self._write_packed(path, contents)
+        self.save(path, contents)
 
     def _bind(
-        self, indices: dict[str, int], names: Sequence[tuple[str, str]]
+        self,
+        indices: dict[str, int],
+        names: Sequence[tuple[str, str]],
     ) -> tuple[list, list[int]]:
-        """Name tensors, and list them for the signature and the subgraph."""
+        """Return a signature's entries and their tensors, with final names."""
         entries = []
         for name, final_name in names:
             entry = self._schema.TensorMapT()
             entry.name, entry.tensorIndex = final_name, indices[name]
-            self._graph.tensors[indices[name]].name = final_name
+            self.tensors[indices[name]].name = final_name
             entries.append(entry)
         return entries, [entry.tensorIndex for entry in entries]
+
+    def save(
+        self,
+        path: Path,
+        contents: Mapping[int, tuple[int, Iterable]] | None = None,
+    ) -> None:
+        """Write the file as it is.
+
+        Args:
+            path: the file to write.
+            contents: the size and the blocks of buffers that are empty here.
+
+        Raises:
+            ConversionError: the file would be larger than TFLite allows.
+        """
+        large = {
+            index: buffer.data
+            for index, buffer in enumerate(self._model.buffers)
+            if buffer.data is not None and len(buffer.data) > _SMALL_BUFFER
+        }
+        contents = {
+            **{index: (len(data), [data]) for index, data in large.items()},
+            **(contents or {}),
+        }
+        for index in contents:
+            self._model.buffers[index].data = np.zeros(1, np.uint8)
+        self._write_packed(path, contents)
+        for index in contents:
+            self._model.buffers[index].data = large.get(index)
 
     def _write_packed(
         self, path: Path, contents: dict[int, tuple[int, Iterable]]
@@ -196,3 +283,16 @@ class Structure:
 
 def _tensor_indices(entries: Iterable) -> dict[str, int]:
     return {entry.name.decode(): entry.tensorIndex for entry in entries}
+
+
+def _text(name: bytes | str | None) -> str:
+    return name.decode() if isinstance(name, bytes) else name or ""
+
+
+def _unused(wanted: str, taken: set[str]) -> str:
+    name, count = wanted, 0
+    while name in taken:
+        count += 1
+        name = f"{wanted}_{count}"
+    taken.add(name)
+    return name
