@@ -70,7 +70,6 @@ def convert(twin: InferenceTwin, opset: int) -> Conversion:
     scopes: dict[str, str] = {}
     function, signature = _traceable(twin, weights)
     with (
-        _functions_inlined(),
         recorded(twin.model, scopes),
         _weights_without_memory(len(weights)),
         _silent(),
@@ -178,20 +177,6 @@ def _traceable(twin: InferenceTwin, weights: list[keras.Variable]):
         for index, spec in enumerate(twin.inputs)
     ]
     return tf.function(call, autograph=False), signature
-
-
-@contextmanager
-def _functions_inlined() -> Iterator[None]:
-    """Keep nested tf.functions out of the trace; ONNX files cannot hold them.
-
-    Keras computes grouped convolutions in one.
-    """
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(before)
 
 
 @contextmanager

@@ -14,7 +14,9 @@ from typing import Any
 def recorded(model: Any, scopes: dict[str, str]) -> Iterator[None]:
     """Note in `scopes` the path of the layer that runs in each name scope.
 
-    The model itself is not among them.
+    The model itself is not among them. Nested `tf.function`s, in which Keras
+    computes grouped convolutions, are inlined: within them the scopes would
+    start anew, and ONNX cannot express them.
     """
     import tensorflow as tf
 
@@ -29,9 +31,12 @@ def recorded(model: Any, scopes: dict[str, str]) -> Iterator[None]:
     layers = list(model._flatten_layers(include_self=False))
     for layer in layers:
         object.__setattr__(layer, "call", recording(layer, layer.call))
+    eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
     try:
         yield
     finally:
+        tf.config.run_functions_eagerly(eagerly)
         for layer in layers:
             object.__delattr__(layer, "call")
 
