@@ -88,6 +88,15 @@ class Operator:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
+    @property
+    def kernel(self) -> int:
+        """Index of the tensor that it takes as its kernel; -1 if it has none.
+
+        The tensor may be a constant or not.
+        """
+        place = _KERNEL_PLACES.get(self.name)
+        return -1 if place is None else self.inputs[place]
+
 
 class Structure:
     """A TFLite file, taken apart.
@@ -128,11 +137,9 @@ class Structure:
         for operator in self.operators():
             if operator.name == "DEQUANTIZE":
                 sources[operator.outputs[0]] = operator.inputs[0]
-            elif operator.name in _KERNEL_PLACES:
-                kernel = operator.inputs[_KERNEL_PLACES[operator.name]]
-                kernel = sources.get(kernel, kernel)
-                if self._is_constant(kernel):
-                    yield operator, kernel
+            kernel = sources.get(operator.kernel, operator.kernel)
+            if kernel >= 0 and self._is_constant(kernel):
+                yield operator, kernel
 
     def _is_constant(self, tensor: int) -> bool:
         buffer = self._model.buffers[self.tensors[tensor].buffer]
@@ -161,6 +168,17 @@ class Structure:
     def name_of(self, tensor: int) -> str:
         """Return the name of a tensor of the main graph."""
         return _text(self.tensors[tensor].name)
+
+    def set_range(self, tensor: int, limits: Sequence[float]) -> None:
+        """Note a tensor's smallest and largest value, for the converter.
+
+        Args:
+            tensor: index of the tensor.
+            limits: the two values; none if its range is not to be known.
+        """
+        quantization = self._schema.QuantizationParametersT()
+        quantization.min, quantization.max = limits[:1], limits[1:]
+        self.tensors[tensor].quantization = quantization
 
     def rename(self, settle: Callable[[str], str]) -> None:
         """Give every graph and tensor a new name.

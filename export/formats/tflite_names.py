@@ -48,6 +48,14 @@ def layers_of(name: str, layers: Collection[str]) -> Iterator[str]:
             yield part
 
 
+def layers_with_kernel(name: str) -> Iterator[str]:
+    """Yield the layers whose kernel the tensor of this name is."""
+    for path in name.split(";"):
+        layer = path.rpartition("/")[0]
+        if layer:
+            yield layer
+
+
 def keras_name(name: str, scopes: Mapping[str, str]) -> str:
     """Put Keras paths in the place of TensorFlow's name scopes.
 

@@ -1,0 +1,228 @@
+"""TFLite in fewer bits, by TensorFlow's own converter.
+
+- "float16": weights in half the bytes, computed in float32.
+- "dynamic": weights in int8; what is multiplied by them is quantized anew at
+  each call.
+- "int8": weights and activations in int8, each weight channel with a scale of
+  its own, the ranges of the activations measured beforehand on samples. An
+  operator that TFLite has no integer kernel for computes in float.
+"""
+
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_inception_export.errors import (
+    ArtifactError,
+    ConversionError,
+    RequestError,
+)
+from keras_inception_export.formats import tflite
+from keras_inception_export.formats.children import (
+    Worker,
+    last_words,
+    run_script,
+)
+from keras_inception_export.formats.tflite_calibrated import CalibratedModel
+from keras_inception_export.formats.tflite_flatbuffer import Structure
+from keras_inception_export.formats.tflite_names import layers_with_kernel
+
+if TYPE_CHECKING:
+    from keras_inception_export.twin import InferenceTwin
+
+SCHEMES = ("float16", "dynamic", "int8")
+"""What `Quantizer.write` can write."""
+
+
+class Quantizer:
+    """Writes quantized artifacts of one twin; what costs time is done once.
+
+    Args:
+        twin: the model. It is not to change any more.
+        folder: a folder for temporary files. The caller removes it.
+        opset: not used; it is ONNX's.
+        calibration: for each input the samples that the ranges of int8 are
+            measured on, one row a sample. Defaults to `None`: there are none,
+            and "int8" cannot be written.
+    """
+
+    def __init__(
+        self,
+        twin: "InferenceTwin",
+        folder: Path,
+        *,
+        opset: int = 18,
+        calibration: Mapping[str, np.ndarray] | None = None,
+    ):
+        self._twin = twin
+        self._folder = folder
+        self._opset = opset
+        self._calibration = calibration
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What int8 applies to, in the order of the network.
+
+        A layer is named by the path of its kernel, less the last component.
+        Layers in nested models that have the same path count as one. A
+        transposed convolution is not among them: the converter always turns
+        its kernel into int8.
+        """
+        return self._model.layers
+
+    def write(
+        self,
+        path: Path,
+        scheme: str,
+        *,
+        float_layers: Collection[str] = (),
+        io: str | None = None,
+    ) -> None:
+        """Write a quantized artifact.
+
+        Args:
+            path: the file to write.
+            scheme: "float16", "dynamic" or "int8".
+            float_layers: of `layers`, those that "int8" leaves in float. What
+                has no weights stays in float with them when everything before
+                it, or everything after it, does.
+            io: "int8" or "uint8", the type of the artifact's inputs and
+                outputs with the scheme "int8". Defaults to `None`: float32.
+
+        Raises:
+            RequestError: an argument does not fit the others.
+            ConversionError: the model cannot be written so.
+        """
+        _check(scheme, float_layers, io, self._calibration)
+        if scheme != "int8":
+            tflite.write_reduced(self._twin, path, scheme)
+            return
+        unknown = sorted(set(float_layers) - set(self.layers))
+        if unknown:
+            raise RequestError(
+                f"received the layers {unknown} to leave in float, expected "
+                f"some of {list(self.layers)}"
+            )
+        model = self._calibrated
+        calibrated, raw = (
+            self._folder / f"{name}.tflite" for name in ("calibrated", "raw")
+        )
+        answer = self._converter.ask(
+            model=str(calibrated),
+            float_tensors=model.save_calibrated(
+                calibrated, float_layers, io is not None
+            ),
+            io=io or "float32",
+            output=str(raw),
+        )
+        if answer:
+            raise ConversionError(
+                "the TFLite converter refuses the model in int8: "
+                f"{answer['error']}"
+            )
+        structure = Structure(raw.read_bytes())
+        model.restore_names(structure)
+        structure.write(
+            path,
+            [(spec.name, spec.name) for spec in self._twin.inputs],
+            [(spec.name, spec.name) for spec in self._twin.outputs],
+        )
+
+    @cached_property
+    def _model(self) -> CalibratedModel:
+        """The float artifact, of which everything else is made."""
+        path = self._folder / "float.tflite"
+        tflite.write(self._twin, path, opset=self._opset)
+        return CalibratedModel(Structure(path.read_bytes()))
+
+    @cached_property
+    def _calibrated(self) -> CalibratedModel:
+        """The model, with the ranges of its tensors."""
+        samples = self._samples()
+        watched = self._folder / "watched.tflite"
+        ranges = self._folder / "ranges.npy"
+        paths = []
+        for index, array in enumerate(samples):
+            paths.append(self._folder / f"samples_{index}.npy")
+            np.save(paths[-1], array)
+        fixed = [s.shape[0] for s in self._twin.inputs if s.shape[0]]
+        rows = str(fixed[0] if fixed else 1)
+        self._model.save_watched(watched)
+        child = run_script("tflite_calibrate", watched, ranges, rows, *paths)
+        if child.returncode:
+            words = last_words(child.returncode, child.stderr)
+            raise ConversionError(f"calibration with LiteRT {words}")
+        self._model.calibrate(samples, np.load(ranges))
+        return self._model
+
+    @cached_property
+    def _converter(self) -> Worker:
+        return Worker(self._folder / "integers.log", "tflite_integers")
+
+    def _samples(self) -> list[np.ndarray]:
+        """Return the calibration's arrays in the order of the inputs."""
+        given = self._calibration or {}
+        names = [spec.name for spec in self._twin.inputs]
+        counts = {len(given[name]) for name in names if name in given}
+        if set(given) != set(names) or len(counts) != 1 or 0 in counts:
+            raise RequestError(
+                f"received calibration samples for {sorted(given)}, numbering "
+                f"{sorted(counts)}; expected as many for each of {names}"
+            )
+        return [
+            np.asarray(given[spec.name], spec.dtype)
+            for spec in self._twin.inputs
+        ]
+
+
+def float_layers(path: Path) -> tuple[str, ...]:
+    """Return the layers that LiteRT computes in float.
+
+    They are those whose operator reads its kernel in float: int8 kernels of a
+    file are never turned into float ones, by LiteRT or by XNNPACK, which only
+    takes over what the file says. (A float16 kernel is read through a
+    DEQUANTIZE, so it is computed in float.)
+
+    Args:
+        path: a `.tflite` file of this exporter.
+
+    Raises:
+        ArtifactError: the file is missing or damaged.
+    """
+    try:
+        structure = Structure(path.read_bytes())
+    except Exception as error:
+        raise ArtifactError(f"{path} is not a TFLite file: {error}") from error
+    return tuple(
+        dict.fromkeys(
+            layer
+            for operator, kernel in structure.kernels()
+            if structure.is_float(operator.kernel)
+            for layer in layers_with_kernel(structure.name_of(kernel))
+        )
+    )
+
+
+def _check(scheme, float_layers, io, calibration) -> None:
+    if scheme not in SCHEMES:
+        raise RequestError(
+            f"received the quantization {scheme!r}, expected one of {SCHEMES}"
+        )
+    if io not in (None, "int8", "uint8"):
+        raise RequestError(
+            f"received {io!r} as the type of inputs and outputs, expected "
+            "'int8' or 'uint8'"
+        )
+    if scheme != "int8" and (float_layers or io):
+        raise RequestError(
+            f"{scheme} has float inputs and outputs, and no layers to leave "
+            "in float: only int8 has"
+        )
+    if scheme == "int8" and calibration is None:
+        raise RequestError(
+            "int8 needs samples of the model's inputs to measure the ranges "
+            "of its activations on; received none"
+        )
