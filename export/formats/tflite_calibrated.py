@@ -118,12 +118,12 @@ class CalibratedModel:
         }
         if integer_ends:
             needed.update(graph.inputs, graph.outputs)
-        for operator in self._operators:
-            # What a float concatenation joins has its scale all the same, and
-            # that of its first input where its own range is not known.
-            if operator.outputs[0] not in self._layers:
-                if not needed.isdisjoint(operator.inputs):
-                    needed.update(operator.outputs)
+        # What is joined or split has one scale, in float too, and the converter
+        # takes any range that it knows: so it must know all of them, or none.
+        for operator in [*self._operators, *reversed(self._operators)]:
+            tensors = {*operator.inputs, *operator.outputs}
+            if operator.outputs[0] not in self._layers and tensors & needed:
+                needed |= tensors
         for index, values in self._ranges.items():
             self._structure.set_range(index, values if index in needed else ())
         self._structure.save(path)
