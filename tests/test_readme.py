@@ -78,7 +78,8 @@ def compare(text, room):
 
 
 def without_figures(text):
-    return re.sub(r"[\d.]+e-\d\d|\d+(\.\d+)? [kM]B", "#", text).split()
+    figures = r"[\d.]+e-\d\d|\d+(\.\d+)? [kM]B|[\d.]+( dB|%)"
+    return re.sub(figures, "#", text).split()
 
 
 def test_large_model_was_lean(room):
