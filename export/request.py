@@ -50,7 +50,8 @@ class ExportRequest:
                 f"no format was given; choose from {', '.join(FILES)}"
             )
         check_opset(self.opset)
-        _check_count("the batch size", self.batch_size or 1)
+        if self.batch_size is not None:
+            _check_count("the batch size", self.batch_size)
         _check_count("the number of samples", self.calibration_samples)
         self._check_quantization()
         check_output(self.output_dir, overwrite=self.overwrite)

@@ -63,7 +63,7 @@ def small_hybrid():
     x = layers.ReLU(name="relu")(x)
     x = InceptionV3Block(((8,), (8, 8), (4, 8), (8,)), name="inception_2")(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)
-    x = layers.Dense(5)(x)
+    x = layers.Dense(5, name="dense")(x)
     return randomize(keras.Model(image, x, name="small"))
 
 

@@ -21,6 +21,7 @@ from keras_inception_export import (
     verify,
 )
 from keras_inception_export.formats import FILES
+from keras_inception_export.request import ExportRequest
 from tests.export.format_cases import CASES, small_model, twin_of
 from tests.layers.cases import CASES as LAYER_CASES
 from tests.numeric import random_images, randomize, settle_statistics
@@ -270,28 +271,21 @@ def test_own_samples_are_the_probes(saved, tmp_path):
 
 def test_other_backends_export_in_a_process_of_their_own(tmp_path):
     keras.utils.set_random_seed(0)
-    report = elsewhere.export_in_tensorflow(
-        small_model(),
+    images = random_images((30, 12, 12, 3))
+    request = ExportRequest(
         tmp_path / "out",
-        formats=("onnx",),
-        samples=random_images((3, 12, 12, 3)),
-        pixel_scale=1.0,
-        batch_size=None,
+        formats="onnx",
+        samples=[(image, 0) for image in images],
         opset=17,
-        overwrite=False,
+        quantize="float16",
+        max_accuracy_drop=1,
     )
-    assert report["passed"] and verify(tmp_path / "out")[0].passed
+    report = elsewhere.export_in_tensorflow(small_model(), request)
+    assert [a["quantization"] for a in report["artifacts"]] == [None, "float16"]
+    assert report["evaluation"]["labelled"]
+    assert all(proof.passed for proof in verify(tmp_path / "out"))
     with pytest.raises(RequestError, match="exists already"):
-        elsewhere.export_in_tensorflow(
-            small_model(),
-            tmp_path / "out",
-            formats=("onnx",),
-            samples=None,
-            pixel_scale=1.0,
-            batch_size=None,
-            opset=17,
-            overwrite=False,
-        )
+        elsewhere.export_in_tensorflow(small_model(), request)
 
 
 EXPORT_BYTES = """
