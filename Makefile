@@ -4,7 +4,7 @@ BIN = .venv/bin
 STAMP = .venv/.installed
 
 # What runs under JAX and torch as well.
-LAYERS = tests/layers tests/models/test_saving.py tests/test_folding.py
+LAYERS = tests/layers/test_conformance.py tests/layers/test_numerics.py
 
 .PHONY: demo test backends lint runtime-only bench lock clean
 

@@ -226,6 +226,7 @@ def test_training_reaches_every_batch_norm(case):
     assert moved(training=True) == [True] * case.non_trainable
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_auxiliary_classifier_pools_a_grid(adaptive):
     """Windows of 5 x 5 by 3, or 4 x 4 regions that cover the maps."""
