@@ -205,6 +205,10 @@ def _agreement(first, second):
     return np.corrcoef(_ranks(first), _ranks(second))[0, 1]
 
 
+@pytest.mark.filterwarnings(
+    # The debugger itself still opens it.
+    r"ignore:\s*Warning.\s*tf.lite.Interpreter is deprecated:UserWarning"
+)
 def test_ranking_of_layers_is_that_of_tensorflows_debugger(case, tmp_path):
     """Each layer alone in int8: the error of the output, ours and theirs.
 
