@@ -214,7 +214,10 @@ def main():
 
     try:
         work(arguments, say)
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        # JAX has two kinds of error for a connection that is gone.
+        if isinstance(error, ValueError) and "Gloo" not in str(error):
+            raise
         say(f"lost another worker: {str(error).splitlines()[0]}")
         say("start all workers again: they go on from the newest checkpoint")
         os._exit(1)  # an orderly end would wait for the lost one

@@ -35,7 +35,9 @@ def error(actual, expected):
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("writer", "reader"), product(BACKENDS, BACKENDS))
+@pytest.mark.parametrize(
+    ("writer", "reader"), list(product(BACKENDS, BACKENDS))
+)
 def test_every_backend_gives_the_same_numbers(name, writer, reader, folder):
     expected = outputs(folder / f"{name}_{writer}_by_{writer}.npz")
     read = folder / f"{name}_{writer}_by_{reader}"
