@@ -8,6 +8,7 @@ import pytest
 
 from keras_inception_export import verify
 from keras_inception_export.cli import main
+import keras_inception_layers  # noqa: F401, registers what the files hold
 from tests.backends.processes import finish, free_port, start
 from tests.numeric import snapshot
 
