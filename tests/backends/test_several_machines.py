@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+import keras_inception_layers  # noqa: F401, registers what the files hold
 from keras_inception_export import verify
 from keras_inception_export.cli import main
-import keras_inception_layers  # noqa: F401, registers what the files hold
 from tests.backends.processes import finish, free_port, start
 from tests.numeric import snapshot
 
