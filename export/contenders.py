@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_inception_export import bundle, keras_itself
 from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.formats import spoken_name
 
 ONNX_LIMIT = 100e6
 """Bytes of weights up to which Keras's own ONNX export is tried.
@@ -165,7 +166,7 @@ def _artifact(folder, artifact):
     parity = artifact.get("parity") or ()
     measured = artifact.get("measured") or ()
     return Contender(
-        f"{name} {scheme}" if scheme else name,
+        spoken_name(name, scheme),
         {"kind": "artifact", "format": name, "path": str(path)},
         _facts(
             name,

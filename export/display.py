@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from keras_inception_export.bundle import REPORT
+from keras_inception_export.formats import spoken_name
 
 _COLUMNS = "{:1}  {:<14} {:>9}  {:<20} {:>9}  {:>9}"
 _MEASURED = "   {:<14} {:<20} {:>8} {:>9}  {:>9}  {:>9}"
@@ -45,7 +46,7 @@ def export_summary(report, output):
 
 def name_of(artifact):
     """Return what a person calls an artifact of a report."""
-    return f"{artifact['format']} {artifact.get('quantization') or ''}".strip()
+    return spoken_name(artifact["format"], artifact.get("quantization"))
 
 
 def _evaluation(report):

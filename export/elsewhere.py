@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_inception_export import errors
@@ -27,10 +28,12 @@ OPTIONS = {"output_dir": "output", "formats": "format"}
 
 def export_in_tensorflow(model_or_path, request: ExportRequest):
     """Do what `export_model` does, in a child process; return its report."""
+    if not isinstance(model_or_path, (str, Path, keras.Model)):
+        model_or_path = model_or_path()
     with tempfile.TemporaryDirectory() as folder:
         path = model_or_path
         words = [*_words(request), *_samples(model_or_path, request, folder)]
-        if not isinstance(model_or_path, (str, Path)):
+        if isinstance(model_or_path, keras.Model):
             path = Path(folder) / f"{model_or_path.name}.keras"
             model_or_path.save(path)
             words += _imports(model_or_path)
@@ -56,7 +59,9 @@ def _words(request):
     words = []
     for attribute in fields(request):
         value = getattr(request, attribute.name)
-        if attribute.name == "samples" or value in (None, False, ()):
+        if attribute.name == "samples" or value is None or value is False:
+            continue
+        if value == ():
             continue
         option = OPTIONS.get(attribute.name, attribute.name)
         words.append("--" + option.replace("_", "-"))

@@ -231,11 +231,12 @@ def _quantize(twin, evaluation, request, folder, say):
     """Write every quantized artifact that is asked for."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=".room-") as room:
         search = Search(twin, evaluation, folder, Path(room), request, say)
-        written = []
-        for scheme in request.quantize:
+        written = {}
+        # int8 first: it may equalize the twin that the others are written of.
+        for scheme in reversed(request.quantize):
             with _named_failures(scheme):
-                written += search.write(scheme)
-        return written
+                written[scheme] = search.write(scheme)
+        return [x for scheme in request.quantize for x in written[scheme]]
 
 
 @contextlib.contextmanager

@@ -15,7 +15,11 @@ from keras_inception_export.errors import (
     RuntimeMissingError,
     reason_of,
 )
-from keras_inception_export.formats import format_module, format_of
+from keras_inception_export.formats import (
+    format_module,
+    format_of,
+    spoken_name,
+)
 from keras_inception_export.parity import OutputParity, compare
 from keras_inception_export.probes import Probes
 from keras_inception_export.signature import TensorSpec, quantized_feed
@@ -42,7 +46,7 @@ class Proof:
     @property
     def name(self):
         """What a person calls the artifact."""
-        return f"{self.format} {self.quantization or ''}".strip()
+        return spoken_name(self.format, self.quantization)
 
     @property
     def passed(self):

@@ -36,6 +36,11 @@ INSIDE = {"tflite": "tflite_inside", "onnx": "onnx_inside"}
 """The formats whose layers can be looked at one by one."""
 
 
+def spoken_name(name: str, scheme: str | None = None) -> str:
+    """Return what a person calls an artifact: `onnx`, or `onnx int8`."""
+    return name if scheme is None else f"{name} {scheme}"
+
+
 def format_module(name: str) -> ModuleType:
     """Return the module that writes and opens a format."""
     return importlib.import_module(f"{__name__}.{name}")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.errors import ConversionError
+from keras_inception_export.formats.unused import unused_name
 
 # TFLite asks for this alignment of a buffer's contents.
 _ALIGNMENT = 16
@@ -191,7 +192,7 @@ class Structure:
             graph.name = settle(_text(graph.name))
             taken: set[str] = set()
             for tensor in graph.tensors:
-                tensor.name = _unused(settle(_text(tensor.name)), taken)
+                tensor.name = unused_name(settle(_text(tensor.name)), taken)
 
     def write(
         self,
@@ -305,12 +306,3 @@ def _tensor_indices(entries: Iterable) -> dict[str, int]:
 
 def _text(name: bytes | str | None) -> str:
     return name.decode() if isinstance(name, bytes) else name or ""
-
-
-def _unused(wanted: str, taken: set[str]) -> str:
-    name, count = wanted, 0
-    while name in taken:
-        count += 1
-        name = f"{wanted}_{count}"
-    taken.add(name)
-    return name

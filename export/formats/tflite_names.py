@@ -23,24 +23,16 @@ from keras_inception_export.formats.scopes import split_scope
 from keras_inception_export.formats.tflite_flatbuffer import Structure
 
 
-def layer_of(name: str, layers: Collection[str]) -> str | None:
-    """Return the layer whose output a tensor holds, or whose weight it is.
+def layers_of(name: str, layers: Collection[str]) -> Iterator[str]:
+    """Yield each layer that had a part in a tensor, or whose weight it is.
 
     Args:
         name: the name of a tensor in a file of this exporter. Of fused
-            layers the last that is among `layers` is returned: the
-            activation, or the convolution if only that is asked for.
-        layers: the Keras paths of the layers that are asked for. The
-            innermost of nested ones is returned.
-
-    Returns:
-        One of `layers`, or None: no such layer made the tensor.
+            layers the last comes first: the activation, or the convolution
+            if only that is asked for.
+        layers: the Keras paths of the layers that are asked for; of nested
+            ones the innermost counts.
     """
-    return next(layers_of(name, layers), None)
-
-
-def layers_of(name: str, layers: Collection[str]) -> Iterator[str]:
-    """Yield each layer of `layers` that had a part in a tensor, last first."""
     for part in name.split(";"):
         while part and part not in layers:
             part = part.rpartition("/")[0]

@@ -17,7 +17,7 @@ import numpy as np
 from keras_inception_export.artifact import load_artifact
 from keras_inception_export.bundle import size_of
 from keras_inception_export.errors import ArtifactError
-from keras_inception_export.formats import file_name
+from keras_inception_export.formats import file_name, spoken_name
 from keras_inception_export.quantization.equalize import equalize
 from keras_inception_export.quantization.evaluation import Evaluation
 from keras_inception_export.quantization.measure import (
@@ -45,7 +45,7 @@ class Written:
         equalized_channels: channels that were scaled before.
         float_layers: the layers kept in float.
         float_cost: what keeping them costs, over int8 throughout: `bytes`
-            more, and `time`, how many times as long a sample takes; empty
+            more, and `time`, how many times as long a sample takes; `None`
             where there are none.
     """
 
@@ -69,7 +69,7 @@ class Written:
     @property
     def name(self):
         """Return what a person calls it."""
-        return f"{self.format} {self.quantization or ''}".strip()
+        return spoken_name(self.format, self.quantization)
 
 
 class Search:

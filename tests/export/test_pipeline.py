@@ -278,11 +278,13 @@ def test_other_backends_export_in_a_process_of_their_own(tmp_path):
         samples=[(image, 0) for image in images],
         opset=17,
         quantize="float16",
+        min_agreement=0,
         max_accuracy_drop=1,
     )
-    report = elsewhere.export_in_tensorflow(small_model(), request)
+    report = elsewhere.export_in_tensorflow(small_model, request)
     assert [a["quantization"] for a in report["artifacts"]] == [None, "float16"]
     assert report["evaluation"]["labelled"]
+    assert report["evaluation"]["min_agreement"] == 0
     assert all(proof.passed for proof in verify(tmp_path / "out"))
     with pytest.raises(RequestError, match="exists already"):
         elsewhere.export_in_tensorflow(small_model(), request)

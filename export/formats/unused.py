@@ -1,0 +1,11 @@
+"""Names that are not taken."""
+
+
+def unused_name(wanted: str, taken: set[str]) -> str:
+    """Return a name, with a number if it is taken, and take it."""
+    name, count = wanted, 0
+    while name in taken:
+        count += 1
+        name = f"{wanted}_{count}"
+    taken.add(name)
+    return name
