@@ -95,6 +95,19 @@ def test_equalization_mends_it_at_full_size(healthy, tmp_path):
         )
 
 
+def test_every_scheme_is_written_from_the_equalized_model(tmp_path):
+    report = export_model(
+        hard(plain),
+        tmp_path / "out",
+        formats="onnx",
+        samples=digits(),
+        quantize=("float16", "int8"),
+    )
+    schemes = [artifact["quantization"] for artifact in report["artifacts"]]
+    assert schemes == [None, "float16", "int8"]
+    assert {a["equalized_channels"] for a in report["artifacts"][1:]} == {2}
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_float_layers_mend_what_equalization_cannot(name, tmp_path):
     lines = []

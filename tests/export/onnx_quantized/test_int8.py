@@ -18,29 +18,9 @@ from tests.export.quantized_cases import (
     PROBES,
     SAMPLES,
     decibels,
-    inception,
     run,
 )
 from tests.numeric import random_images
-
-
-@pytest.fixture(scope="module")
-def twin():
-    return inception()
-
-
-@pytest.fixture(scope="module")
-def quantizer(twin, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("quantizer")
-    return Quantizer(twin, folder, calibration=SAMPLES)
-
-
-@pytest.fixture(scope="module")
-def int8(quantizer, tmp_path_factory):
-    """The artifact; not to be changed."""
-    path = tmp_path_factory.mktemp("int8") / "model.int8.onnx"
-    quantizer.write(path, "int8")
-    return path
 
 
 def operators(path):

@@ -30,25 +30,6 @@ from tests.numeric import perturb, random_images
 LEAST = {"float16": 66, "dynamic": 34, "int8": 33}
 
 
-@pytest.fixture(scope="module")
-def twin():
-    return inception()
-
-
-@pytest.fixture(scope="module")
-def quantizer(twin, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("quantizer")
-    return Quantizer(twin, folder, calibration=SAMPLES)
-
-
-@pytest.fixture(scope="module")
-def int8(quantizer, tmp_path_factory):
-    """The int8 artifact; not to be changed."""
-    path = tmp_path_factory.mktemp("int8") / "model.int8.onnx"
-    quantizer.write(path, "int8")
-    return path
-
-
 @pytest.mark.parametrize("scheme", LEAST)
 def test_computes_nearly_what_keras_computes(scheme, twin, quantizer, tmp_path):
     path = tmp_path / f"model.{scheme}.onnx"
