@@ -134,7 +134,7 @@ def test_writes_the_same_bytes_in_another_process(int8, tmp_path):
     subprocess.run(
         [sys.executable, "-c", WRITE, tmp_path],
         env={**os.environ, "PYTHONHASHSEED": "1"},
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         check=True,
     )
     assert os.listdir(tmp_path) == ["model.onnx"]
