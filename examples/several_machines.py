@@ -162,6 +162,8 @@ def work(arguments, say):
     model = build_model(arguments.epochs)
     for variable, value in zip(variables(model), values, strict=True):
         variable.assign(value)
+    if first:
+        save(model, path)  # what only another worker had
 
     held_out = take(shards, slice(TRAINING, None))
     for epoch in range(first, arguments.epochs):
@@ -183,6 +185,13 @@ def work(arguments, say):
     say(f"has the trained model in {path}")
 
 
+def lost_connection(error):
+    """Return whether JAX, which has two kinds of error for it, means that."""
+    if isinstance(error, ValueError):
+        return "Gloo" in str(error)
+    return "RESOURCE_EXHAUSTED" not in str(error)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -196,27 +205,31 @@ def main():
         "--output", type=Path, default=Path("dist/several_machines")
     )
     arguments = parser.parse_args()
-    if arguments.process_id is None:
+    count, number = arguments.processes, arguments.process_id
+    if number is None and (count, arguments.coordinator) == (1, None):
         show(arguments)
         return
-    if arguments.processes > 1 and not arguments.coordinator:
-        parser.error("--processes of more than 1 needs --coordinator host:port")
-    if SHARDS % arguments.processes:
+    if count < 1 or SHARDS % count:
         parser.error(
-            f"--processes {arguments.processes}: expected a divisor of the "
-            f"{SHARDS} shards"
+            f"--processes {count}: expected a divisor of the {SHARDS} shards"
         )
+    if number not in range(count):
+        parser.error(
+            f"--process-id {number}: expected 0 to {count - 1}, which of the "
+            f"{count} workers this is"
+        )
+    if count > 1 and not arguments.coordinator:
+        parser.error("--processes of more than 1 needs --coordinator host:port")
 
     def say(text):
         # In one piece, since other workers may write to the same terminal.
-        sys.stdout.write(f"worker {arguments.process_id}  {text}\n")
+        sys.stdout.write(f"worker {number}  {text}\n")
         sys.stdout.flush()
 
     try:
         work(arguments, say)
     except (jax.errors.JaxRuntimeError, ValueError) as error:
-        # JAX has two kinds of error for a connection that is gone.
-        if isinstance(error, ValueError) and "Gloo" not in str(error):
+        if count == 1 or not lost_connection(error):
             raise
         say(f"lost another worker: {str(error).splitlines()[0]}")
         say("start all workers again: they go on from the newest checkpoint")
