@@ -125,7 +125,7 @@ def read_report(folder: Path) -> dict:
     """Return the report of a bundle.
 
     Raises:
-        RequestError: if `folder` is not a bundle.
+        RequestError: if `folder` is not a bundle, or holds no artifact.
         ArtifactError: if its report is damaged.
     """
     path = folder / REPORT
@@ -143,6 +143,11 @@ def read_report(folder: Path) -> dict:
         raise ArtifactError(
             f"{path} is damaged ({error}); export the model again"
         ) from error
+    if not artifacts:
+        raise RequestError(
+            f"{path} names no artifact, so there is nothing to open; export "
+            "the model again"
+        )
     return report
 
 
