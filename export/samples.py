@@ -8,9 +8,12 @@ import numpy as np
 
 from keras_inception_export.arrays import UNREADABLE, read_arrays
 from keras_inception_export.errors import RequestError, writing
+from keras_inception_export.images import (
+    IMAGE_SUFFIXES,
+    folder_classes,
+    read_image,
+)
 from keras_inception_export.signature import TensorSpec
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
 @dataclass(frozen=True)
@@ -239,11 +242,11 @@ def _read(path, specs, scale):
                 f"{path} holds no images: expected files ending in "
                 f"{', '.join(IMAGE_SUFFIXES)}"
             )
-        pixels = [_read_image(p, specs, scale) for p in images]
+        pixels = [read_image(p, specs, scale) for p in images]
         pixels = _joined(pixels, len(specs[0].shape), f"the images in {path}")
-        return pixels, _folder_classes(path, images)
+        return pixels, folder_classes(path, images)
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return _read_image(path, specs, scale)[None]
+        return read_image(path, specs, scale)[None]
     if path.suffix not in (".npy", ".npz"):
         raise RequestError(
             f"{path} is no kind of input known here: expected .npy, .npz, an "
@@ -253,61 +256,6 @@ def _read(path, specs, scale):
         return read_arrays(path)
     except UNREADABLE as error:
         raise RequestError(f"{path} cannot be read: {error}") from error
-
-
-def _folder_classes(path, images):
-    """Return the class of each image if every one lies in a class's folder."""
-    folders = [image.relative_to(path).parts[:-1] for image in images]
-    if not all(folders):
-        return None
-    names = [folder[0] for folder in folders]
-    classes = sorted(set(names))
-    if len(classes) < 2:
-        return None
-    if all(name.isdecimal() for name in classes):
-        return np.array(names, "int64")
-    return np.array([classes.index(name) for name in names])
-
-
-def _read_image(path, specs, scale):
-    """Return one image, resized to the input's height and width.
-
-    Its pixels are real numbers, unless the input takes integers as they are.
-    """
-    shape = specs[0].shape[1:]
-    if len(specs) != 1 or len(shape) != 3:
-        raise RequestError(
-            f"{path} is an image, but the model's inputs are {_names(specs)} "
-            f"of shape {[list(spec.shape) for spec in specs]}; give a .npz"
-        )
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise RequestError(
-            f"{path} is an image, which needs the package pillow; install "
-            "it, or give a .npy"
-        ) from None
-    channels_first = shape[0] in (1, 3) and shape[2] not in (1, 3)
-    channels = shape[0] if channels_first else shape[2]
-    if channels not in (1, 3):
-        raise RequestError(
-            f"{path} is an image, but the model takes {channels} channels, "
-            "not 1 or 3; give a .npy"
-        )
-    height, width = shape[1:] if channels_first else shape[:2]
-    try:
-        with Image.open(path) as file:
-            image = file.convert("L" if channels == 1 else "RGB")
-        size = (width or image.width, height or image.height)
-        pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
-    except (OSError, UnidentifiedImageError) as error:
-        raise RequestError(f"{path} cannot be read: {error}") from error
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
-    if channels_first:
-        pixels = np.moveaxis(pixels, -1, 0)
-    if scale == 1 and not _takes_reals(specs[0]):
-        return pixels
-    return pixels.astype("float32") * np.float32(scale)
 
 
 def _checked(array, spec, label):
@@ -321,7 +269,7 @@ def _checked(array, spec, label):
             f'{label} holds an array of shape {array.shape} for "{spec.name}"'
             f", expected {_shape_text(spec)}"
         )
-    kinds = "fiub" if _takes_reals(spec) else "iub"
+    kinds = "fiub" if spec.takes_reals else "iub"
     if array.dtype.kind not in kinds:
         raise RequestError(
             f'{label} holds {array.dtype} for "{spec.name}", expected '
@@ -343,10 +291,6 @@ def _checked(array, spec, label):
                 f"{limits.max}"
             )
     return array.astype(spec.dtype, copy=False)
-
-
-def _takes_reals(spec):
-    return spec.dtype.startswith("float") or spec.scale is not None
 
 
 def _shape_text(spec):
