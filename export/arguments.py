@@ -14,7 +14,8 @@ def make_parser():
         description="Export Keras models to SavedModel, TFLite and ONNX, and "
         "prove that each artifact computes what the model computes.",
         epilog="Exit codes: 0 proven; 1 an artifact does not hold; 2 the "
-        "request or the input is wrong.",
+        "request or the input is wrong, or nothing could be run; 70 an error "
+        "of the program itself.",
     )
     commands = parser.add_subparsers(
         required=True, metavar="COMMAND", dest="command"
@@ -116,10 +117,11 @@ def _add_export(commands, parents):
     )
     export.add_argument(
         "--format",
-        nargs="+",
-        default=tuple(FILES),
-        metavar="FORMAT",
-        help=f"any of {', '.join(FILES)}; default all",
+        dest="formats",
+        type=_names,
+        action="extend",
+        metavar="FORMAT,...",
+        help=f"any of {', '.join(FILES)}; may be repeated; default all",
     )
     export.add_argument(
         "--samples",
@@ -161,10 +163,10 @@ def _add_quantization(export):
     )
     group.add_argument(
         "--quantize",
-        nargs="+",
+        type=_names,
         action="extend",
-        metavar="SCHEME",
-        help=f"any of {', '.join(SCHEMES)}",
+        metavar="SCHEME,...",
+        help=f"any of {', '.join(SCHEMES)}; may be repeated",
     )
     group.add_argument(
         "--quantized-io",
@@ -247,4 +249,13 @@ def _add_benchmark(commands, parents):
 
 
 def _number(text):
-    return float(Fraction(text))
+    try:
+        return float(Fraction(text))
+    except (ValueError, ArithmeticError):
+        raise argparse.ArgumentTypeError(
+            f"got {text}, expected a number such as 1/255"
+        ) from None
+
+
+def _names(text):
+    return text.split(",")

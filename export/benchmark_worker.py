@@ -8,7 +8,6 @@ answered only once this process has come to rest.
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_inception_export.errors import ExportError, reason_of
+from keras_inception_export.answering import answering, failure
+from keras_inception_export.errors import (
+    ArtifactError,
+    ExportError,
+    reason_of,
+)
 from keras_inception_export.formats import format_module
 from keras_inception_export.probes import Probes
 
@@ -26,11 +30,7 @@ WARM_UP = 0.5
 
 def main() -> None:
     """Open the contender of the job in argv; then answer turn by turn."""
-    answers = _own_stdout()
-
-    def answer(**facts):
-        print(json.dumps(facts), file=answers, flush=True)
-
+    answer = answering()
     job = json.loads(sys.argv[1])
     try:
         probes = Probes.load(job["probes"])
@@ -38,11 +38,11 @@ def main() -> None:
         call = _OPENERS[job["kind"]](job, feeds, probes)
         seconds = _turn(call, WARM_UP, at_least=5)
     except ExportError as error:
-        answer(error=type(error).__name__, message=str(error))
+        answer(**failure(error))
         return
     except Exception as error:
         message = f"{job['path']} cannot be run: {reason_of(error)}"
-        answer(error="ArtifactError", message=message)
+        answer(**failure(ArtifactError(message)))
         return
     answer(seconds=seconds[-3:], used=_at_rest())
     for line in sys.stdin:
@@ -74,14 +74,6 @@ def _at_rest(patience=0.5):
         before, used = used, time.process_time()
         quiet = quiet + 1 if used - before < 0.0005 else 0
     return used
-
-
-def _own_stdout():
-    """Keep standard output for answers; libraries print to the error output."""
-    sys.stdout.flush()
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    return answers
 
 
 def _feeds(probes, batch_size):

@@ -17,7 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from keras_inception_export import bundle, errors, timing
+from keras_inception_export import bundle, timing
+from keras_inception_export.answering import answered
 from keras_inception_export.contenders import (
     Absence,
     artifacts,
@@ -255,9 +256,7 @@ class _Process:
                 f"{self._name} cannot be measured: its process ended with "
                 f"status {self._process.wait()}"
             )
-        facts = json.loads(line)
-        if "error" in facts:
-            raise getattr(errors, facts["error"])(facts["message"])
+        facts = answered(line)
         self.used = facts["used"]
         return facts["seconds"]
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.errors import ArtifactError, RequestError, writing
 
 REPORT = "report.json"
 PROBES = "probes.npz"
@@ -64,18 +64,23 @@ def staging(output: Path):
 
 
 def publish(folder: Path, output: Path) -> None:
-    """Move a proven folder into its place, in one rename."""
-    if not os.path.lexists(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(folder, output)
-        return
-    old = folder.with_name(folder.name + ".old")
-    os.rename(output, old)
-    try:
-        os.rename(folder, output)
-    except OSError:
-        os.rename(old, output)
-        raise
+    """Move a proven folder into its place, in one rename.
+
+    Raises:
+        RequestError: if that cannot be done; the place is as it was.
+    """
+    with writing(output):
+        if not os.path.lexists(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(folder, output)
+            return
+        old = folder.with_name(folder.name + ".old")
+        os.rename(output, old)
+        try:
+            os.rename(folder, output)
+        except OSError:
+            os.rename(old, output)
+            raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -105,16 +110,22 @@ def sha256_of(path: Path) -> str:
 
 
 def write_report(folder: Path, report: dict) -> None:
-    """Write `report.json`."""
+    """Write `report.json`.
+
+    Raises:
+        RequestError: if it cannot be written.
+    """
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    (folder / REPORT).write_text(text, encoding="utf-8")
+    path = folder / REPORT
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
 
 
 def read_report(folder: Path) -> dict:
     """Return the report of a bundle.
 
     Raises:
-        RequestError: if `folder` is not a bundle.
+        RequestError: if `folder` is not a bundle, or holds no artifact.
         ArtifactError: if its report is damaged.
     """
     path = folder / REPORT
@@ -132,6 +143,11 @@ def read_report(folder: Path) -> dict:
         raise ArtifactError(
             f"{path} is damaged ({error}); export the model again"
         ) from error
+    if not artifacts:
+        raise RequestError(
+            f"{path} names no artifact, so there is nothing to open; export "
+            "the model again"
+        )
     return report
 
 

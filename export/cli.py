@@ -10,14 +10,20 @@ import warnings
 
 from keras_inception_export import display
 from keras_inception_export.arguments import make_parser
-from keras_inception_export.errors import ExportError, reason_of
+from keras_inception_export.errors import (
+    INTERNAL_EXIT_CODE,
+    ExportError,
+    RuntimeMissingError,
+    reason_of,
+)
 
 
 def main(words=None) -> int:
     """Run the command; return its exit code.
 
     0: proven, or done. 1: an artifact does not hold. 2: the request or the
-    input is wrong.
+    input is wrong, or nothing could be run. 70: an error of the program
+    itself.
     """
     arguments = make_parser().parse_args(words)
     quiet = contextlib.nullcontext() if arguments.debug else _only_our_words()
@@ -38,7 +44,7 @@ def main(words=None) -> int:
                 f"{reason_of(error)}; run it again with --debug for more",
                 file=sys.stderr,
             )
-            return 1
+            return INTERNAL_EXIT_CODE
         except KeyboardInterrupt:
             print("keras-inception: interrupted", file=sys.stderr)
             return 130
@@ -49,10 +55,10 @@ def _export(arguments):
 
     options = {
         "output_dir": arguments.output,
-        "formats": arguments.format,
         **{
             name: getattr(arguments, name)
             for name in (
+                "formats",
                 "samples",
                 "pixel_scale",
                 "batch_size",
@@ -102,7 +108,14 @@ def _verify(arguments):
         print(json.dumps(display.proofs_as_json(proofs), indent=2))
     else:
         print(display.verification(proofs, arguments.bundle))
-    return 0 if all(not p.findings for p in proofs) else 1
+    if any(proof.findings for proof in proofs):
+        return 1
+    if not any(proof.passed for proof in proofs):
+        raise RuntimeMissingError(
+            f"{arguments.bundle}: no artifact could be run, so nothing is "
+            "proven; install the runtime of one of them"
+        )
+    return 0
 
 
 def _diagnose(arguments):
@@ -114,8 +127,15 @@ def _diagnose(arguments):
         artifacts = [diagnosis.as_json() for diagnosis in diagnoses]
         print(json.dumps({"artifacts": artifacts}, indent=2))
     else:
-        print(table(diagnoses, arguments.bundle, everything=arguments.all))
-    return 0 if all(diagnosis.passed for diagnosis in diagnoses) else 1
+        print(table(diagnoses, everything=arguments.all))
+    if not all(diagnosis.passed for diagnosis in diagnoses):
+        return 1
+    if not any(diagnosis.layers for diagnosis in diagnoses):
+        raise RuntimeMissingError(
+            f"{arguments.bundle}: no artifact could be examined; that needs "
+            "a TFLite or ONNX artifact and its runtime"
+        )
+    return 0
 
 
 def _predict(arguments):

@@ -163,8 +163,9 @@ def _artifact(folder, artifact):
             "so the report says nothing of it; export the model again"
         )
     name, scheme = artifact["format"], artifact.get("quantization")
-    parity = artifact.get("parity") or ()
     measured = artifact.get("measured") or ()
+    # The probes of a quantized artifact say little of the user's data.
+    compared = measured if scheme else artifact["parity"]
     return Contender(
         spoken_name(name, scheme),
         {"kind": "artifact", "format": name, "path": str(path)},
@@ -172,7 +173,7 @@ def _artifact(folder, artifact):
             name,
             artifact["bytes"],
             quantization=scheme,
-            error=_largest(r.get("max_error") for r in parity or measured),
+            error=_largest(r.get("max_error") for r in compared),
             agreement=_least(r.get("agreement") for r in measured),
             accuracy=_least(r.get("accuracy") for r in measured),
         ),

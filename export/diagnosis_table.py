@@ -19,18 +19,17 @@ DECADES = 8
 """The bars reach from errors of 1e-8 to 1."""
 
 
-def table(diagnoses: Sequence[Diagnosis], folder, *, everything=False) -> str:
+def table(diagnoses: Sequence[Diagnosis], *, everything=False) -> str:
     """Return the tables and the verdict of `diagnose`.
 
     Args:
         diagnoses: one an artifact.
-        folder: the bundle.
         everything: whether every layer is shown, not only what matters.
     """
     lines: list[str] = []
     for diagnosis in diagnoses:
         lines += [*_artifact(diagnosis, everything), ""]
-    return "\n".join([*lines, *_verdict(diagnoses, folder)])
+    return "\n".join([*lines, *_verdict(diagnoses)])
 
 
 def _artifact(diagnosis: Diagnosis, everything: bool) -> list[str]:
@@ -86,7 +85,7 @@ def _worth_showing(layers: Sequence[LayerResult]) -> list[int]:
     return sorted({i for i in chosen | {*outer[::every]} if 0 <= i <= last})
 
 
-def _verdict(diagnoses: Sequence[Diagnosis], folder) -> list[str]:
+def _verdict(diagnoses: Sequence[Diagnosis]) -> list[str]:
     """Say of each artifact where it diverges, if it does."""
     lines, sound = [], []
     for diagnosis in diagnoses:
@@ -105,7 +104,7 @@ def _verdict(diagnoses: Sequence[Diagnosis], folder) -> list[str]:
             sound.append(path)
     if sound:
         lines.append(f"✓  no layer diverges: {', '.join(sound)}")
-    return lines or [f"{folder}: no artifact could be examined"]
+    return lines
 
 
 def _shortened(name: str) -> str:

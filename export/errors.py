@@ -1,6 +1,13 @@
-"""The errors of the export, each with the exit code the command gives it."""
+"""The errors of the export, each with the exit code the command gives it.
 
+What is not an `ExportError` is an error of the program itself.
+"""
+
+import contextlib
 import re
+
+INTERNAL_EXIT_CODE = 70
+"""EX_SOFTWARE of sysexits.h."""
 
 
 class ExportError(Exception):
@@ -28,6 +35,21 @@ class ArtifactError(ExportError):
     """An artifact is damaged or does not compute what the model computes."""
 
     exit_code = 1
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Say in one line that a file or folder cannot be written.
+
+    Raises:
+        RequestError: if the disk is full, or not to be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RequestError(
+            f"{path} cannot be written: {error.strerror or error}"
+        ) from error
 
 
 def reason_of(error: BaseException) -> str:

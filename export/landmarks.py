@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_inception_export.errors import ArtifactError
+from keras_inception_export.arrays import UNREADABLE, read_arrays
+from keras_inception_export.errors import ArtifactError, writing
 
 VALUES = 1024
 """Single values kept of a layer; more only where it has more channels."""
@@ -174,7 +175,11 @@ class Landmarks:
         return replace(self, artifacts={**self.artifacts, path: places})
 
     def save(self, path: Path) -> None:
-        """Write everything into one `.npz` file."""
+        """Write everything into one `.npz` file.
+
+        Raises:
+            RequestError: if it cannot be written.
+        """
         index = {
             "layers": [
                 {
@@ -203,7 +208,8 @@ class Landmarks:
         for name, places in self.artifacts.items():
             kept = [p.values for p in places if p and p.values is not None]
             arrays[f"values/{name}"] = _join(kept, np.float32)
-        np.savez_compressed(path, **arrays)
+        with writing(path):
+            np.savez_compressed(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Landmarks":
@@ -213,8 +219,7 @@ class Landmarks:
             ArtifactError: if the file is damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
+            arrays = read_arrays(path)
             index = json.loads(arrays["index"].tobytes())
             counts = [facts.pop("count") for facts in index["layers"]]
             lengths = [
@@ -238,7 +243,7 @@ class Landmarks:
                 name: _places(places, lengths, arrays[f"values/{name}"])
                 for name, places in index["artifacts"].items()
             }
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (*UNREADABLE, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"{path.name} is damaged ({error}); export the model again"
             ) from error

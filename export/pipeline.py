@@ -135,9 +135,9 @@ def export_model(
         min_agreement,
         max_accuracy_drop,
     )
-    if keras.backend.backend() != "tensorflow":
-        return elsewhere.export_in_tensorflow(model_or_path, request)
     say = progress or (lambda line: None)
+    if keras.backend.backend() != "tensorflow":
+        return elsewhere.export_in_tensorflow(model_or_path, request, say)
     model, twin, probes, evaluation = _prepare(model_or_path, request, say)
     inputs, outputs = twin.inputs, twin.outputs
     with bundle.staging(request.output_dir) as folder:

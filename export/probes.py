@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_inception_export.errors import ArtifactError
+from keras_inception_export.arrays import UNREADABLE, read_arrays
+from keras_inception_export.errors import ArtifactError, writing
 
 BATCH_SIZES = (1, 3, 7)
 """Samples in each batch of probes, where the batch size is free."""
@@ -65,7 +66,11 @@ class Probes:
         return len({_count(feed) for feed in self.feeds}) == 1
 
     def save(self, path):
-        """Write everything into one `.npz` file."""
+        """Write everything into one `.npz` file.
+
+        Raises:
+            RequestError: if it cannot be written.
+        """
         arrays: dict[str, Any] = {
             f"{kind}/{index}/{name}": array
             for kind, batches in (
@@ -77,7 +82,8 @@ class Probes:
         }
         for name, error in self.keras_error.items():
             arrays[f"keras_error/{name}"] = np.float64(error)
-        np.savez_compressed(path, **arrays)
+        with writing(path):
+            np.savez_compressed(path, **arrays)
 
     @classmethod
     def load(cls, path):
@@ -87,8 +93,7 @@ class Probes:
             ArtifactError: if the file is damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
+            arrays = read_arrays(path)
             batches: dict[str, list[dict]] = {"input": [], "reference": []}
             errors = {}
             for key, array in arrays.items():
@@ -100,7 +105,7 @@ class Probes:
                 if int(index) == len(batches[kind]):
                     batches[kind].append({})
                 batches[kind][int(index)][name] = array
-        except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
+        except (*UNREADABLE, KeyError, IndexError) as error:
             raise ArtifactError(
                 f"{Path(path).name} is damaged and proves nothing ({error}); "
                 "export the model again"

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_inception_export.errors import RequestError
+from keras_inception_export.arrays import UNREADABLE, read_arrays
+from keras_inception_export.errors import RequestError, writing
+from keras_inception_export.images import (
+    IMAGE_SUFFIXES,
+    folder_classes,
+    read_image,
+)
 from keras_inception_export.signature import TensorSpec
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ def load_samples(
             iterable of batches or of single samples, each one of these, such
             as a `tf.data.Dataset`; or a path: `.npy` (one input), `.npz`
             (named like a dictionary), an image, or a folder of images, where
-            a folder a class gives the labels, in the order of their names.
+            a folder a class gives the labels: its name if all are numbers,
+            else its place in the order of their names.
             Labels are integers, or one row of scores a sample.
         specs: the model's inputs.
         pixel_scale: what pixel values, 0 to 255, are multiplied by.
@@ -72,7 +77,12 @@ def load_samples(
 
 def _apart(source, specs):
     """Return samples and labels, or None, of one source."""
-    if isinstance(source, tuple) and len(source) == 2:
+    if isinstance(source, tuple):
+        if len(source) != 2:
+            raise RequestError(
+                f"the samples are tuples of {len(source)}, expected pairs of "
+                "samples and labels; leave out what is neither"
+            )
         return source
     if isinstance(source, Mapping) and "y" in source:
         if "y" not in (spec.name for spec in specs):
@@ -92,49 +102,56 @@ def _gather(source, specs):
     parts = [_apart(item, specs) for item in source]
     if not parts:
         raise RequestError("the samples are empty; give at least one")
-
-    def joined(values, dimensions):
-        arrays = [np.asarray(value) for value in values]
-        single = arrays[0].ndim < dimensions
-        try:
-            return np.stack(arrays) if single else np.concatenate(arrays)
-        except ValueError:
-            shapes = sorted({array.shape[not single :] for array in arrays})
-            raise RequestError(
-                f"the samples differ in shape: {', '.join(map(str, shapes))}; "
-                "calibration needs samples of one shape"
-            ) from None
-
     if isinstance(parts[0][0], Mapping):
         dimensions = {spec.name: len(spec.shape) for spec in specs}
         dimensions.setdefault("x", len(specs[0].shape))
         inputs = {
-            name: joined([part[0][name] for part in parts], dimensions[name])
+            name: _joined([part[0][name] for part in parts], dimensions[name])
             for name in parts[0][0]
             if name in dimensions
         }
     else:
-        inputs = joined([part[0] for part in parts], len(specs[0].shape))
+        inputs = _joined([part[0] for part in parts], len(specs[0].shape))
     if any(part[1] is None for part in parts):
         return inputs
-    return inputs, joined([part[1] for part in parts], 1)
+    return inputs, _joined([part[1] for part in parts], 1)
+
+
+def _joined(values, dimensions, label="the samples"):
+    """Return batches as one array; of fewer dimensions, they are single."""
+    arrays = [_as_array(value, label) for value in values]
+    single = arrays[0].ndim < dimensions
+    try:
+        return np.stack(arrays) if single else np.concatenate(arrays)
+    except ValueError:
+        shapes = sorted({array.shape[not single :] for array in arrays})
+        raise RequestError(
+            f"{label} differ in shape: {', '.join(map(str, shapes[:3]))}"
+            f"{', …' * (len(shapes) > 3)}; give samples of one shape"
+        ) from None
+
+
+def _as_array(value, label):
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # lists of different lengths
+        raise RequestError(f"{label} are no array: {error}") from None
 
 
 def _as_classes(labels, number, label):
     """Return labels as integers, counted from 0."""
     if labels is None:
         return None
-    labels = np.asarray(labels)
-    if labels.ndim == 2:
+    labels = _as_array(labels, f"the labels of {label}")
+    numbers = labels.dtype.kind in "iubf"
+    if numbers and labels.ndim == 2:
         labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
     if labels.shape != (number,):
         raise RequestError(
             f"{label} must hold a label for each of the {number} samples, got "
             f"labels of shape {labels.shape}"
         )
-    if labels.dtype.kind not in "iub" and not np.array_equal(
-        labels, np.rint(labels)
-    ):
+    if not numbers or not np.array_equal(labels, np.rint(labels)):
         raise RequestError(
             f"{label} must hold labels that are integers, the numbers of the "
             f"classes from 0; got {labels.dtype}"
@@ -160,7 +177,7 @@ def _by_input(source, specs, label):
             f"{_names(specs)}"
         )
     samples = {
-        spec.name: _checked(np.asarray(source[spec.name]), spec, label)
+        spec.name: _checked(_as_array(source[spec.name], label), spec, label)
         for spec in specs
     }
     if len({len(array) for array in samples.values()}) > 1:
@@ -209,13 +226,8 @@ def save_outputs(path, outputs) -> None:
     Raises:
         RequestError: if it cannot be written.
     """
-    try:
-        with open(path, "wb") as file:
-            np.savez(file, **outputs)
-    except OSError as error:
-        raise RequestError(
-            f"{path} cannot be written: {error.strerror}"
-        ) from error
+    with writing(path), open(path, "wb") as file:
+        np.savez(file, **outputs)
 
 
 def _read(path, specs, scale):
@@ -230,69 +242,20 @@ def _read(path, specs, scale):
                 f"{path} holds no images: expected files ending in "
                 f"{', '.join(IMAGE_SUFFIXES)}"
             )
-        pixels = np.stack([_read_image(p, specs, scale) for p in images])
-        return pixels, _folder_classes(path, images)
+        pixels = [read_image(p, specs, scale) for p in images]
+        pixels = _joined(pixels, len(specs[0].shape), f"the images in {path}")
+        return pixels, folder_classes(path, images)
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return _read_image(path, specs, scale)[None]
-    try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise RequestError(f"{path} cannot be read: {error}") from error
-    raise RequestError(
-        f"{path} is no kind of input known here: expected .npy, .npz, an "
-        "image or a folder of images"
-    )
-
-
-def _folder_classes(path, images):
-    """Return the class of each image if every one lies in a class's folder."""
-    folders = [image.relative_to(path).parts[:-1] for image in images]
-    if not all(folders):
-        return None
-    names = sorted({folder[0] for folder in folders})
-    if len(names) < 2:
-        return None
-    return np.array([names.index(folder[0]) for folder in folders])
-
-
-def _read_image(path, specs, scale):
-    """Return one image, resized to the input's height and width."""
-    shape = specs[0].shape[1:]
-    if len(specs) != 1 or len(shape) != 3:
+        return read_image(path, specs, scale)[None]
+    if path.suffix not in (".npy", ".npz"):
         raise RequestError(
-            f"{path} is an image, but the model's inputs are {_names(specs)} "
-            f"of shape {[list(spec.shape) for spec in specs]}; give a .npz"
+            f"{path} is no kind of input known here: expected .npy, .npz, an "
+            "image or a folder of images"
         )
     try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise RequestError(
-            f"{path} is an image, which needs the package pillow; install "
-            "it, or give a .npy"
-        ) from None
-    channels_first = shape[0] in (1, 3) and shape[2] not in (1, 3)
-    channels = shape[0] if channels_first else shape[2]
-    if channels not in (1, 3):
-        raise RequestError(
-            f"{path} is an image, but the model takes {channels} channels, "
-            "not 1 or 3; give a .npy"
-        )
-    height, width = shape[1:] if channels_first else shape[:2]
-    try:
-        with Image.open(path) as file:
-            image = file.convert("L" if channels == 1 else "RGB")
-        size = (width or image.width, height or image.height)
-        pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
-    except (OSError, UnidentifiedImageError) as error:
+        return read_arrays(path)
+    except UNREADABLE as error:
         raise RequestError(f"{path} cannot be read: {error}") from error
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
-    if channels_first:
-        pixels = np.moveaxis(pixels, -1, 0)
-    return pixels if scale == 1 else pixels.astype("float32") * scale
 
 
 def _checked(array, spec, label):
@@ -306,19 +269,27 @@ def _checked(array, spec, label):
             f'{label} holds an array of shape {array.shape} for "{spec.name}"'
             f", expected {_shape_text(spec)}"
         )
-    floating = spec.dtype.startswith("float") or spec.scale is not None
-    kinds = "fiub" if floating else "iub"
+    kinds = "fiub" if spec.takes_reals else "iub"
     if array.dtype.kind not in kinds:
         raise RequestError(
             f'{label} holds {array.dtype} for "{spec.name}", expected '
             f"{spec.dtype}"
         )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise RequestError(
-            f'{label} holds NaN or infinite values for "{spec.name}"'
-        )
     if array.dtype.kind == "f":
-        return spec.quantize(array).astype(spec.dtype, copy=False)
+        if not np.isfinite(array).all():
+            raise RequestError(
+                f'{label} holds NaN or infinite values for "{spec.name}"'
+            )
+        array = spec.quantize(array)
+    elif spec.dtype.startswith(("int", "uint")):
+        limits = np.iinfo(spec.dtype)
+        least, most = array.min(), array.max()
+        if least < limits.min or most > limits.max:
+            raise RequestError(
+                f"{label} holds integers from {least} to {most} for "
+                f'"{spec.name}", expected {spec.dtype}, from {limits.min} to '
+                f"{limits.max}"
+            )
     return array.astype(spec.dtype, copy=False)
 
 

@@ -46,6 +46,11 @@ class TensorSpec:
         """Return the spec that `as_json` turned into a dictionary."""
         return cls(**{**facts, "shape": tuple(facts["shape"])})
 
+    @property
+    def takes_reals(self) -> bool:
+        """Whether it stands for real values, in floats or in integers."""
+        return self.dtype.startswith("float") or self.scale is not None
+
     def quantize(self, values: np.ndarray) -> np.ndarray:
         """Return real values as the tensor holds them."""
         if self.scale is None:

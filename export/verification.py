@@ -53,6 +53,11 @@ class Proof:
         """Whether it was run, and nothing is wrong."""
         return not self.findings and not self.missing
 
+    @property
+    def diverges(self):
+        """Whether it was run, and is wrong: some layer may be to blame."""
+        return bool(self.findings and self.parity)
+
 
 def prove(
     path, inputs, outputs, probes, *, quantization=None, limits=None
@@ -104,8 +109,8 @@ def verify(folder) -> tuple[Proof, ...]:
 
     Returns:
         One `Proof` an artifact. One that does not hold names the first layer
-        that diverges. Where a runtime is not installed, `missing`
-        says which.
+        that diverges, or says why it cannot be told. Where a runtime is not
+        installed, `missing` says which.
 
     Raises:
         RequestError: if `folder` is not a bundle.
@@ -118,13 +123,27 @@ def verify(folder) -> tuple[Proof, ...]:
         _verify_artifact(folder, artifact, probes)
         for artifact in report["artifacts"]
     ]
-    if "landmarks" in report and any(proof.findings for proof in proofs):
-        landmarks, feeds = load_landmarks(folder, report)
-        proofs = [
-            explained(proof, folder, artifact, landmarks, feeds)
-            for proof, artifact in zip(proofs, report["artifacts"], strict=True)
-        ]
+    if "landmarks" in report and any(proof.diverges for proof in proofs):
+        proofs = _all_explained(proofs, folder, report)
     return tuple(proofs)
+
+
+def _all_explained(proofs, folder, report):
+    """Add to what is wrong where it starts, or why that cannot be told."""
+    try:
+        landmarks, feeds = load_landmarks(folder, report)
+    except ExportError as error:
+        finding = f"the first layer that diverges cannot be told: {error}"
+        return [
+            replace(proof, findings=(*proof.findings, finding))
+            if proof.diverges
+            else proof
+            for proof in proofs
+        ]
+    return [
+        explained(proof, folder, artifact, landmarks, feeds)
+        for proof, artifact in zip(proofs, report["artifacts"], strict=True)
+    ]
 
 
 def explained(proof: Proof, folder, artifact, landmarks, feeds) -> Proof:
@@ -137,7 +156,7 @@ def explained(proof: Proof, folder, artifact, landmarks, feeds) -> Proof:
         landmarks: those of the model.
         feeds: the inputs they belong to, in parts.
     """
-    if not proof.findings or not proof.parity:
+    if not proof.diverges:
         return proof
     suspect = {**artifact, "sha256": None}
     first = examine(folder, suspect, landmarks, feeds).first

@@ -8,7 +8,7 @@ import onnx
 
 from keras_inception_export.formats.onnx_graph import Graph
 from keras_inception_export.formats.onnx_passes import depth_first
-from keras_inception_export.formats.unused import unused_name
+from keras_inception_export.formats.unique import unique_name
 from keras_inception_export.twin import InferenceTwin
 
 
@@ -66,12 +66,12 @@ class _Names:
     def settle(self, old: str, wanted: str) -> str:
         """Return a value's new name; `wanted` unless that is taken."""
         if old not in self.settled:
-            self.settled[old] = unused_name(wanted, self._values)
+            self.settled[old] = unique_name(wanted, self._values)
         return self.settled[old]
 
     def rename(self, node: onnx.NodeProto, prefix: str) -> None:
         """Rename a node, what it reads, holds and computes."""
-        node.name = unused_name(prefix + node.op_type, self._nodes)
+        node.name = unique_name(prefix + node.op_type, self._nodes)
         node.doc_string = ""
         for index, name in enumerate(node.input):
             node.input[index] = self.settle(name, self._constant(node, index))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.errors import ConversionError
-from keras_inception_export.formats.unused import unused_name
+from keras_inception_export.formats.unique import unique_name
 
 # TFLite asks for this alignment of a buffer's contents.
 _ALIGNMENT = 16
@@ -192,7 +192,7 @@ class Structure:
             graph.name = settle(_text(graph.name))
             taken: set[str] = set()
             for tensor in graph.tensors:
-                tensor.name = unused_name(settle(_text(tensor.name)), taken)
+                tensor.name = unique_name(settle(_text(tensor.name)), taken)
 
     def write(
         self,

@@ -37,11 +37,13 @@ def check_samples(model, samples):
     """
     warnings = []
     for name, array in samples.inputs.items():
-        if array.dtype.kind != "f" or array.ndim < 2:
-            continue
+        if array.ndim < (2 if array.dtype.kind == "f" else 3):
+            continue  # numbers of words or of categories
         rows = array.reshape(len(array), -1)
-        constant = np.ptp(rows, axis=1) == 0
-        if constant.all() or not np.ptp(rows, axis=0).any():
+        constant = np.zeros(len(rows), bool)
+        if rows.shape[1] > 1:
+            constant = (rows == rows[:, :1]).all(axis=1)
+        if constant.all() or (rows == rows[0]).all():
             what = "constant" if constant.all() else "equal"
             raise RequestError(
                 f'the samples for "{name}" are all {what}, so no range can be '

@@ -73,8 +73,13 @@ model = keras.Sequential(
         keras.layers.GlobalMaxPooling2D(),
     ]
 )
-report = export_model(randomize(model), sys.argv[1], formats=["onnx"])
+steps = []
+report = export_model(
+    randomize(model), sys.argv[1], formats=["onnx"], progress=steps.append
+)
 assert report["passed"] and report["model"]["backend"] == "tensorflow"
+assert report["model"]["keras_path"] is None
+assert steps[-1] == "Prove  onnx"
 """
 
 

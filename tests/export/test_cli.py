@@ -13,6 +13,7 @@ import pytest
 from keras import layers
 from PIL import Image
 
+from keras_inception_export.arguments import make_parser
 from keras_inception_export.cli import main
 from tests.numeric import random_images
 
@@ -303,16 +304,21 @@ def test_info(bundle, saved, capfd):
         assert json.loads(capfd.readouterr().out)["path"] == str(path)
 
 
-def test_a_device_with_one_runtime_verifies(bundle, tmp_path):
-    """Neither keras nor TensorFlow, and of the runtimes LiteRT is missing."""
-    absent = ("keras", "tensorflow", "ai_edge_litert", "onnx", "tf2onnx")
+def without(*modules):
+    """The command where these modules are not installed."""
     code = (
         "import sys\n"
-        f"sys.modules.update(dict.fromkeys({absent!r}))\n"
+        f"sys.modules.update(dict.fromkeys({modules!r}))\n"
         "from keras_inception_export.cli import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
-    done = run([sys.executable, "-c"], code, "verify", bundle)
+    return [sys.executable, "-c", code]
+
+
+def test_a_device_with_one_runtime_verifies(bundle, tmp_path):
+    """Neither keras nor TensorFlow, and of the runtimes LiteRT is missing."""
+    command = without("keras", "tensorflow", "ai_edge_litert", "onnx")
+    done = run(command, "verify", bundle)
     assert done.returncode == 0
     marks = {line.split()[1]: line[0] for line in done.stdout.splitlines()[1:4]}
     assert marks == {"saved_model": "-", "tflite": "-", "onnx": "✓"}
@@ -324,4 +330,65 @@ def test_a_device_with_one_runtime_verifies(bundle, tmp_path):
         ("info", bundle),
         ("info", bundle / "model.onnx"),
     ):
-        assert run([sys.executable, "-c"], code, *words).returncode == 0
+        assert run(command, *words).returncode == 0
+
+
+RUNTIMES = ("keras", "tensorflow", "ai_edge_litert", "onnxruntime")
+
+
+def test_nothing_run_proves_nothing(bundle):
+    done = run(without(*RUNTIMES), "verify", bundle, "--json")
+    assert (done.returncode, json.loads(done.stdout)["passed"]) == (2, False)
+    for words, said in (
+        (("verify", bundle), "no artifact could be run, so nothing is proven"),
+        (("diagnose", bundle), "no artifact could be examined"),
+    ):
+        done = run(without(*RUNTIMES), *words)
+        assert done.returncode == 2 and "pip install" in done.stdout
+        assert done.stderr.startswith(f"keras-inception: {bundle}: {said}")
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ("verify", "diagnose", "info", "benchmark"))
+def test_a_bundle_of_nothing_is_refused(command, bundle, capfd):
+    report = json.loads((bundle / "report.json").read_text())
+    report["artifacts"] = []
+    (bundle / "report.json").write_text(json.dumps(report))
+    assert main([command, str(bundle)]) == 2
+    assert "report.json names no artifact" in capfd.readouterr().err
+
+
+def test_an_error_of_the_program_is_no_verdict(bundle, capfd, monkeypatch):
+    def broken(folder):
+        raise KeyError("lost")
+
+    monkeypatch.setattr("keras_inception_export.verification.verify", broken)
+    assert main(["verify", str(bundle)]) == 70
+    shown = capfd.readouterr().err
+    assert shown.startswith("keras-inception: unexpected KeyError: 'lost'")
+
+
+@pytest.mark.parametrize("factor", ("1/0", "bright", "1e999"))
+def test_pixel_scale_is_a_number(factor, capfd):
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", "model.onnx", "x.png", "--pixel-scale", factor])
+    assert stop.value.code == 2
+    assert f"got {factor}, expected a number" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    (
+        ["--format", "onnx,tflite", "--quantize", "float16,int8", "x.keras"],
+        [
+            *("--format", "onnx", "--quantize", "float16"),
+            *("x.keras", "--format", "tflite", "--quantize", "int8"),
+        ],
+    ),
+    ids=("commas", "repeated"),
+)
+def test_lists_leave_the_model_alone(words):
+    parsed = make_parser().parse_args(["export", "--output", "out", *words])
+    assert parsed.model_file == "x.keras"
+    assert parsed.formats == ["onnx", "tflite"]
+    assert parsed.quantize == ["float16", "int8"]

@@ -216,6 +216,22 @@ def test_verify_names_the_layer(bundle, small_hybrid):
     assert 'first layer that diverges is "plain" (off' in proof.findings[-1]
 
 
+def test_verify_finds_without_landmarks_what_it_finds_with_them(
+    bundle, small_hybrid
+):
+    alter_one_weight(bundle, "model.onnx", small_hybrid, LAYERS[1])
+
+    def findings():
+        return {proof.name: proof.findings for proof in verify(bundle)}
+
+    with_landmarks = findings()
+    (bundle / "landmarks.npz").write_bytes(b"harmed")
+    *rest, reason = findings()["onnx"]
+    assert tuple(rest) == with_landmarks["onnx"][:-1] != ()
+    assert "diverges cannot be told: " in reason and "landmarks.npz" in reason
+    assert {name for name, found in findings().items() if found} == {"onnx"}
+
+
 def test_export_names_the_layer(small_hybrid, tmp_path, monkeypatch):
     def write(twin, path, **kwargs):
         layer = twin.model.get_layer("inception_2").branches[1][1]

@@ -13,6 +13,8 @@ from keras import layers
 
 import keras_inception_layers as plugin
 from keras_inception_export import (
+    ArtifactError,
+    ConversionError,
     RequestError,
     diagnose,
     elsewhere,
@@ -20,6 +22,7 @@ from keras_inception_export import (
     load_artifact,
     verify,
 )
+from keras_inception_export.bundle import read_report
 from keras_inception_export.formats import FILES
 from keras_inception_export.request import ExportRequest
 from tests.export.format_cases import CASES, small_model, twin_of
@@ -281,13 +284,35 @@ def test_other_backends_export_in_a_process_of_their_own(tmp_path):
         min_agreement=0,
         max_accuracy_drop=1,
     )
-    report = elsewhere.export_in_tensorflow(small_model, request)
+    steps = []
+    report = elsewhere.export_in_tensorflow(small_model, request, steps.append)
+    assert steps[0] == "Model  small, 502 parameters"
+    assert "Prove  onnx float16" in steps
+    assert report["model"]["keras_path"] is None
+    assert read_report(tmp_path / "out") == report
     assert [a["quantization"] for a in report["artifacts"]] == [None, "float16"]
     assert report["evaluation"]["labelled"]
     assert report["evaluation"]["min_agreement"] == 0
     assert all(proof.passed for proof in verify(tmp_path / "out"))
     with pytest.raises(RequestError, match="exists already"):
-        elsewhere.export_in_tensorflow(small_model(), request)
+        elsewhere.export_in_tensorflow(small_model(), request, steps.append)
+
+
+def test_errors_in_another_process_are_those_of_this_one(tmp_path):
+    def export(model):
+        request = ExportRequest(tmp_path / "out", formats="tflite")
+        elsewhere.export_in_tensorflow(model, request, lambda step: None)
+
+    volume = keras.Input((4, 4, 4, 2))
+    x = layers.AveragePooling3D(2, name="shrink")(volume)
+    with pytest.raises(ConversionError, match="'shrink'"):
+        export(randomize(keras.Model(volume, layers.Conv3D(2, 1)(x))))
+    dead = small_model()
+    for weight in dead.weights:
+        weight.assign(np.zeros(weight.shape))
+    with pytest.raises(ArtifactError, match="hardly depends"):
+        export(dead)
+    assert not list(tmp_path.iterdir())
 
 
 EXPORT_BYTES = """

@@ -1,5 +1,7 @@
 """What export_model refuses, and what it leaves as it was."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -9,8 +11,12 @@ from keras_inception_export import (
     ArtifactError,
     ConversionError,
     RequestError,
+    bundle,
     export_model,
 )
+from keras_inception_export.landmarks import Landmarks
+from keras_inception_export.probes import Probes
+from keras_inception_export.samples import save_outputs
 from tests.export.format_cases import small_model
 from tests.numeric import randomize
 
@@ -124,3 +130,25 @@ def test_full_disk_leaves_nothing(saved, tmp_path, monkeypatch):
     with pytest.raises(RequestError, match="No space left on device"):
         export_model(saved, tmp_path / "out", formats=["onnx"])
     assert not list(tmp_path.iterdir())
+
+
+FILES = {
+    "probes.npz": Probes((), (), {}).save,
+    "landmarks.npz": Landmarks(()).save,
+    "outputs.npz": lambda path: save_outputs(path, {"x": np.ones(3)}),
+    "report.json": lambda path: bundle.write_report(path.parent, {}),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_full_disk_is_told_of_every_file(name, tmp_path):
+    (tmp_path / name).symlink_to("/dev/full")
+    words = f"{name} cannot be written: No space left on device"
+    with pytest.raises(RequestError, match=words):
+        FILES[name](tmp_path / name)
+
+
+def test_a_place_that_cannot_be_renamed_to_is_told(tmp_path):
+    with pytest.raises(RequestError, match="/proc/out cannot be written: "):
+        bundle.publish(tmp_path, Path("/proc/out"))
+    assert tmp_path.exists()

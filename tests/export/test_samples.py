@@ -71,11 +71,20 @@ def save_images(folder, number=2):
         )
 
 
-def test_a_folder_a_class(tmp_path):
-    for name in ("cat", "ant", "bee"):
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["cat", "ant", "bee"], [0, 0, 1, 1, 2, 2]),
+        (["2", "10"], [10, 10, 2, 2]),
+        (["03", "7"], [3, 3, 7, 7]),
+        (["7", "cat"], [0, 0, 1, 1]),
+    ],
+)
+def test_a_folder_a_class(names, labels, tmp_path):
+    for name in names:
         save_images(tmp_path / name)
     samples = load_samples(tmp_path, SPEC, 1 / 255)
-    np.testing.assert_array_equal(samples.labels, [0, 0, 1, 1, 2, 2])
+    np.testing.assert_array_equal(samples.labels, labels)
     assert samples.inputs["image"].max() == pytest.approx(40 / 255)
 
 
@@ -94,6 +103,10 @@ def test_other_folders_have_no_labels(tmp_path, folders):
 REFUSED = {
     "labels of others": ((IMAGES, LABELS[:4]), "a label for each of the 6"),
     "half classes": ((IMAGES, LABELS + 0.5), "labels that are integers"),
+    "named classes": ((IMAGES, list("abcabc")), "labels that are integers"),
+    "ragged labels": ((IMAGES, [[0]] + 5 * [[0, 1]]), "the labels .* no array"),
+    "weights": ([(IMAGES, LABELS, LABELS)], "tuples of 3, expected pairs"),
+    "ragged rows": ({"x": [[1], [1, 2]]}, "are no array"),
     "no iterable": (7, "an iterable of these, or a path; got int"),
     "nothing": ([], "empty"),
     "ragged": ([IMAGES[0], IMAGES[0, :2]], "differ in shape"),
@@ -107,6 +120,59 @@ REFUSED = {
 def test_what_cannot_be_is_refused(source, message):
     with pytest.raises(RequestError, match=message):
         load_samples(source, SPEC)
+
+
+def test_images_of_different_sizes_are_refused(tmp_path):
+    save_images(tmp_path / "photos")
+    Image.fromarray(np.zeros((5, 4), "uint8")).save(tmp_path / "photos/5.png")
+    spec = TensorSpec("image", (None, None, None, 1), "float32")
+    with pytest.raises(RequestError, match=r"photos differ in shape: \(4, 4"):
+        load_samples(tmp_path / "photos", (spec,))
+
+
+@pytest.mark.parametrize("keep", (0.5, 0.98))
+def test_a_truncated_file_is_refused(keep, tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=IMAGES, y=LABELS)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(RequestError, match="data.npz cannot be read"):
+        load_samples(path, SPEC)
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, x=IMAGES)
+    content = bytearray(path.read_bytes())
+    content[100:150] = bytes(50)
+    path.write_bytes(content)
+    with pytest.raises(RequestError, match="data.npz cannot be read"):
+        load_samples(path, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero_point"), [("int8", 2.0, -128), ("uint8", 2.0, 0)]
+)
+def test_pixels_are_real_values(dtype, scale, zero_point, tmp_path):
+    pixels = np.array([[0, 40], [200, 255]], "uint8")
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    spec = TensorSpec("image", (None, 2, 2, 1), dtype, scale, zero_point)
+    samples = load_samples(tmp_path / "photo.png", (spec,)).inputs["image"]
+    assert samples.dtype == dtype
+    np.testing.assert_allclose(
+        spec.dequantize(samples)[0, ..., 0], pixels, atol=scale / 2
+    )
+
+
+def test_pixels_are_integers_where_the_input_takes_them(tmp_path):
+    pixels = np.array([[0, 40], [200, 255]], "uint8")
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    spec = TensorSpec("image", (None, 2, 2, 1), "uint8")
+    samples = load_samples(tmp_path / "photo.png", (spec,)).inputs["image"]
+    np.testing.assert_array_equal(samples[0, ..., 0], pixels)
+    spec = TensorSpec("image", (None, 2, 2, 1), "int8")
+    with pytest.raises(RequestError, match="from 0 to 255 .* expected int8"):
+        load_samples(tmp_path / "photo.png", (spec,))
 
 
 def test_integer_inputs_take_real_values():

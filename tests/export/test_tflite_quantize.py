@@ -1,4 +1,5 @@
 import inspect
+from collections import Counter
 
 import keras
 import numpy as np
@@ -104,20 +105,19 @@ def case(tmp_path_factory):
 
 
 # What is written, and its signal to noise against Keras in dB. Measured: 50.1,
-# 44.9, 44.9, 73.0. Kernels below 1024 elements stay in float in "dynamic".
+# 44.9, 44.9, 73.0; a float artifact has 139.8.
 QUALITY = [
     ({}, 46),
     ({"io": "int8"}, 41),
     ({"io": "uint8"}, 41),
     ({"scheme": "float16"}, 69),
-    ({"scheme": "dynamic"}, 120),
 ]
 
 
 @pytest.mark.parametrize(("options", "least"), QUALITY)
 def test_is_as_good_as_was_measured(options, least, case):
     path = case.write(**options)
-    assert case.quality(path) > least
+    assert least < case.quality(path) < least + 8
     other = classifier()
     for weight in other.weights:
         weight.assign(weight * 1.1)
@@ -130,13 +130,63 @@ def test_is_as_good_as_was_measured(options, least, case):
         assert spec.shape[0] is None
 
 
+@pytest.fixture(scope="module")
+def large(hybrid, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hybrid")
+    case = Case(twin_of(hybrid), folder, samples=8)
+    tflite.write(case.twin, folder / "float.tflite", opset=18)
+    return case
+
+
+def sizes_of_tensors(path, dtype):
+    """Count the tensors of more than one axis of a type, by their sizes."""
+    interpreter = Interpreter(
+        model_path=str(path),
+        experimental_op_resolver_type=(
+            OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        ),
+    )
+    return Counter(
+        int(np.prod(entry["shape"]))
+        for entry in interpreter.get_tensor_details()
+        if entry["dtype"] == np.dtype(dtype) and len(entry["shape"]) > 1
+    )
+
+
+# What the kernels are held in, from how many elements on; the part of the
+# float artifact's bytes; the signal to noise in dB. Measured: 0.501 and 67.1,
+# 0.254 and 35.7, 0.256 and 35.0; the float artifact has 118.9 dB.
+REDUCED = [
+    ("float16", "float16", 0, 0.51, 63),
+    ("dynamic", "int8", 1024, 0.26, 32),
+    ("int8", "int8", 0, 0.26, 30),
+]
+
+
+@pytest.mark.parametrize(("scheme", "dtype", "start", "part", "least"), REDUCED)
+def test_the_hybrid_is_held_in_fewer_bits(
+    scheme, dtype, start, part, least, large
+):
+    path = large.write(scheme)
+    kernels = Counter(
+        int(np.prod(weight.shape))
+        for weight in large.twin.model.weights
+        if len(weight.shape) > 1 and np.prod(weight.shape) >= start
+    )
+    assert kernels.total() >= 48
+    assert not kernels - sizes_of_tensors(path, dtype)
+    in_float = large.folder / "float.tflite"
+    assert not sizes_of_tensors(in_float, dtype)
+    assert path.stat().st_size <= part * in_float.stat().st_size
+    assert least < large.quality(path) < least + 8 < large.quality(in_float)
+
+
 def test_layers_are_the_kernels_of_the_twin(case):
     assert case.quantizer.layers == tuple(kernels(case.twin))
 
 
-@pytest.mark.parametrize("scheme", ["float16", "dynamic"])
-def test_float_layers_of_reduced_weights(scheme, case):
-    assert float_layers(case.write(scheme)) == case.quantizer.layers
+def test_layers_of_float16_compute_in_float(case):
+    assert float_layers(case.write("float16")) == case.quantizer.layers
 
 
 def test_all_layers_in_float_is_the_float_artifact(case):

@@ -81,6 +81,36 @@ def test_samples_without_a_range_are_refused(trained, array, what):
         check(trained, array)
 
 
+def test_samples_of_one_value_each_pass():
+    number = keras.Input((1,), name="number")
+    model = keras.Model(number, keras.layers.Dense(2)(number))
+    values = np.arange(60, dtype="float32")[:, None]
+    assert check_samples(model, Samples({"number": values})) == []
+    with pytest.raises(RequestError, match="are all equal"):
+        check_samples(model, Samples({"number": values * 0}))
+
+
+def test_integers_are_looked_at_where_they_are_images():
+    image = keras.Input((16, 16, 1), dtype="uint8", name="image")
+    x = keras.layers.Rescaling(1 / 255)(image)
+    model = keras.Model(image, keras.layers.Conv2D(2, 3)(x))
+    pixels = (images() * 255).astype("uint8")
+    assert check_samples(model, Samples({"image": pixels})) == []
+    with pytest.raises(RequestError, match="are all constant"):
+        check_samples(model, Samples({"image": pixels * 0}))
+    pixels[:10] = 7
+    (warning,) = check_samples(model, Samples({"image": pixels}))
+    assert warning == '10 of 60 samples for "image" are constant'
+
+
+def test_numbers_of_words_may_be_constant():
+    words = keras.Input((6,), dtype="int32", name="words")
+    x = keras.layers.Embedding(9, 2)(words)
+    model = keras.Model(words, keras.layers.Flatten()(x))
+    tokens = np.ones((60, 6), "int32")
+    assert check_samples(model, Samples({"words": tokens})) == []
+
+
 def test_the_model_is_left_as_it_was(trained):
     check(trained, images())
     assert not any("call" in vars(x) for x in trained._flatten_layers())

@@ -1,7 +1,7 @@
-"""Names that are not taken."""
+"""Names that are each given once."""
 
 
-def unused_name(wanted: str, taken: set[str]) -> str:
+def unique_name(wanted: str, taken: set[str]) -> str:
     """Return a name, with a number if it is taken, and take it."""
     name, count = wanted, 0
     while name in taken:

@@ -1,0 +1,76 @@
+"""Images as samples."""
+
+import numpy as np
+
+from keras_inception_export.errors import RequestError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+
+
+def folder_classes(path, images):
+    """Return the class of each image if every one lies in a class's folder.
+
+    Args:
+        path: the folder of the classes' folders.
+        images: the paths of the images.
+    """
+    folders = [image.relative_to(path).parts[:-1] for image in images]
+    if not all(folders):
+        return None
+    names = [folder[0] for folder in folders]
+    classes = sorted(set(names))
+    if len(classes) < 2:
+        return None
+    if all(name.isdecimal() for name in classes):
+        return np.array(names, "int64")
+    return np.array([classes.index(name) for name in names])
+
+
+def read_image(path, specs, scale):
+    """Return one image, resized to the input's height and width.
+
+    Its pixels are real numbers, unless the input takes integers as they are.
+
+    Args:
+        path: the image.
+        specs: the model's inputs.
+        scale: what pixel values, 0 to 255, are multiplied by.
+
+    Raises:
+        RequestError: if it cannot be read, or the inputs are no image.
+    """
+    shape = specs[0].shape[1:]
+    if len(specs) != 1 or len(shape) != 3:
+        names = ", ".join(f'"{spec.name}"' for spec in specs)
+        raise RequestError(
+            f"{path} is an image, but the model's inputs are {names} "
+            f"of shape {[list(spec.shape) for spec in specs]}; give a .npz"
+        )
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise RequestError(
+            f"{path} is an image, which needs the package pillow; install "
+            "it, or give a .npy"
+        ) from None
+    channels_first = shape[0] in (1, 3) and shape[2] not in (1, 3)
+    channels = shape[0] if channels_first else shape[2]
+    if channels not in (1, 3):
+        raise RequestError(
+            f"{path} is an image, but the model takes {channels} channels, "
+            "not 1 or 3; give a .npy"
+        )
+    height, width = shape[1:] if channels_first else shape[:2]
+    try:
+        with Image.open(path) as file:
+            image = file.convert("L" if channels == 1 else "RGB")
+        size = (width or image.width, height or image.height)
+        pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+    except (OSError, UnidentifiedImageError) as error:
+        raise RequestError(f"{path} cannot be read: {error}") from error
+    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    if channels_first:
+        pixels = np.moveaxis(pixels, -1, 0)
+    if scale == 1 and not specs[0].takes_reals:
+        return pixels
+    return pixels.astype("float32") * np.float32(scale)
