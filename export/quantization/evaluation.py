@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import keras
 
+from keras_inception_export.batches import run
 from keras_inception_export.quantization.guard import Guard
 from keras_inception_export.quantization.measure import (
     Measurement,
     Outputs,
     measure,
-    run,
 )
 from keras_inception_export.quantization.sample_check import check_samples
 from keras_inception_export.quantization.split import Split, split
@@ -58,7 +58,7 @@ class Evaluation:
                 for spec, tensor in zip(named.outputs, tensors, strict=True)
             }
 
-        reference = run(call, parts.evaluation, named.inputs[0].shape[0])
+        reference = run(call, parts.evaluation.inputs, named.inputs[0].shape[0])
         labels = parts.evaluation.labels
         measured = measure(reference, reference, labels)
         guard = Guard.of(
@@ -72,7 +72,7 @@ class Evaluation:
 
     def measure(self, artifact) -> list[Measurement]:
         """Measure an opened artifact on the samples made for that."""
-        outputs = run(artifact, self.split.evaluation)
+        outputs = run(artifact, self.split.evaluation.inputs)
         return measure(outputs, self.reference, self.split.evaluation.labels)
 
     def as_json(self) -> dict:

@@ -3,15 +3,11 @@
 Needs numpy alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from keras_inception_export.samples import Samples
-
-BATCH = 16
-"""Samples a call where the batch size is free."""
 Outputs = Mapping[str, np.ndarray]
 
 
@@ -41,26 +37,6 @@ class Measurement:
             key: float(f"{value:.6g}") if isinstance(value, float) else value
             for key, value in asdict(self).items()
         }
-
-
-def run(call: Callable[[Outputs], Outputs], samples: Samples, size=None):
-    """Return the outputs of all samples, computed batch by batch.
-
-    Args:
-        call: computes the outputs of one batch, by name.
-        samples: the samples.
-        size: samples a call where it is fixed; the last batch is filled up.
-    """
-    parts = []
-    number = len(samples)
-    for start in range(0, number, size or BATCH):
-        rows = np.arange(start, start + (size or BATCH))
-        rows = np.minimum(rows, number - 1) if size else rows[rows < number]
-        parts.append(call(samples.take(rows).inputs))
-    return {
-        name: np.concatenate([part[name] for part in parts])[:number]
-        for name in parts[0]
-    }
 
 
 def measure(

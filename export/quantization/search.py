@@ -15,16 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from keras_inception_export.artifact import load_artifact
+from keras_inception_export.batches import run
 from keras_inception_export.bundle import size_of
 from keras_inception_export.errors import ArtifactError
 from keras_inception_export.formats import file_name, spoken_name
 from keras_inception_export.quantization.equalize import equalize
 from keras_inception_export.quantization.evaluation import Evaluation
-from keras_inception_export.quantization.measure import (
-    Measurement,
-    measure,
-    run,
-)
+from keras_inception_export.quantization.measure import Measurement, measure
 from keras_inception_export.request import ExportRequest
 from keras_inception_export.twin import InferenceTwin
 
@@ -218,7 +215,7 @@ class Search:
         samples: those that judge stay unseen.
         """
         quantizer = self._quantizers.get("onnx") or self._open("onnx")
-        samples = self._calibration.take(slice(0, RANKING))
+        samples = self._calibration.take(slice(0, RANKING)).inputs
         path = self._room / "ranking.onnx"
 
         def outputs(float_layers: Collection[str]):

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from keras_inception_export.quantization.guard import Guard
-from keras_inception_export.quantization.measure import (
-    is_classifier,
-    measure,
-    run,
-)
-from keras_inception_export.samples import Samples
+from keras_inception_export.quantization.measure import is_classifier, measure
 
 KERAS = np.array([[0.6, 0.4], [0.3, 0.7], [0.9, 0.1], [0.2, 0.8]], "float32")
 LABELS = np.array([0, 1, 0, 0])
@@ -64,21 +59,6 @@ def test_feature_maps_have_no_classes():
 )
 def test_which_outputs_are_scores_of_classes(output, labels, expected):
     assert is_classifier(output, labels) is expected
-
-
-def test_a_fixed_batch_is_filled_up_and_cut():
-    sizes = []
-
-    def double(feeds):
-        sizes.append(len(feeds["x"]))
-        return {"y": feeds["x"] * 2}
-
-    rows = np.arange(10.0)
-    outputs = run(double, Samples({"x": rows}), size=4)
-    np.testing.assert_array_equal(outputs["y"], rows * 2)
-    assert sizes == [4, 4, 4]
-    run(double, Samples({"x": rows}))
-    assert sizes[3:] == [10]
 
 
 def guard(**asked):
