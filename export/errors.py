@@ -1,6 +1,8 @@
 """The errors of the export, each with the exit code the command gives it."""
 
+import difflib
 import re
+from collections.abc import Collection
 
 
 class ExportError(Exception):
@@ -28,6 +30,17 @@ class ArtifactError(ExportError):
     """An artifact is damaged or does not compute what the model computes."""
 
     exit_code = 1
+
+
+def check_choice(role: str, name: str, choices: Collection[str]) -> None:
+    """Raise RequestError, with the nearest choice, for an unknown name."""
+    if name in choices:
+        return
+    near = difflib.get_close_matches(str(name), choices, 1)
+    hint = f'did you mean "{near[0]}"? ' if near else ""
+    raise RequestError(
+        f'{role} "{name}" is unknown; {hint}choose from {", ".join(choices)}'
+    )
 
 
 def reason_of(error: BaseException) -> str:

@@ -31,6 +31,7 @@ from keras_inception_export.prepare import (
 )
 from keras_inception_export.quantization.evaluation import Evaluation
 from keras_inception_export.quantization.search import Search, Written
+from keras_inception_export.quantization.split import CALIBRATION, split
 from keras_inception_export.reference import make_probes
 from keras_inception_export.request import ExportRequest
 from keras_inception_export.samples import load_samples
@@ -52,9 +53,9 @@ def export_model(
     opset=18,
     quantize=(),
     quantized_io=None,
-    calibration_samples=200,
-    min_agreement=0.99,
-    max_accuracy_drop=0.005,
+    calibration_samples=CALIBRATION,
+    min_agreement=None,
+    max_accuracy_drop=None,
     overwrite=False,
     progress=None,
 ):
@@ -97,10 +98,12 @@ def export_model(
         calibration_samples: samples to calibrate on, at most half of them.
             Defaults to `200`.
         min_agreement: part of the other samples that must get the class that
-            Keras gives them, where outputs are scores of classes. Defaults
-            to `0.99`.
+            Keras gives them, in outputs that hold scores of classes: rows of
+            probabilities, or rows that tell the labels better than guessing.
+            If it is given and there are none, it holds for any rows.
+            Defaults to `None`: 0.99.
         max_accuracy_drop: by how much the part of rightly classified samples
-            may fall, where there are labels. Defaults to `0.005`.
+            may fall there, where there are labels. Defaults to `None`: 0.005.
         overwrite: whether an existing bundle at `output_dir` may be
             replaced, once the new one is proven. Defaults to `False`.
         progress: called with a line for each step. Defaults to `None`.
@@ -201,8 +204,9 @@ def _prepare(source, request, say):
             request.samples, twin.inputs, request.pixel_scale
         )
         if request.quantize:
-            say(f"Evaluate  Keras on {len(samples)} samples")
-            evaluation = Evaluation.of(original, samples, request)
+            parts = split(samples, request.calibration_samples)
+            say(f"Evaluate  Keras on {len(parts.evaluation)} samples")
+            evaluation = Evaluation.of(original, parts, request)
             for warning in evaluation.warnings:
                 say(f"Warning  {warning}")
     say("Reference  the model in float64")

@@ -13,7 +13,7 @@ from keras_inception_export.quantization.measure import (
     measure,
 )
 from keras_inception_export.quantization.sample_check import check_samples
-from keras_inception_export.quantization.split import Split, split
+from keras_inception_export.quantization.split import Split
 from keras_inception_export.twin import InferenceTwin
 
 
@@ -23,7 +23,8 @@ class Evaluation:
 
     Args:
         split: the samples that calibrate, and those that measure.
-        reference: what Keras gives, in float32, on those that measure.
+        reference: what Keras gives, in its own precision, on those that
+            measure.
         keras: the same, measured: its accuracy, where there are labels.
         guard: what is asked of quantized artifacts.
         warnings: what looks wrong with the samples, a sentence each.
@@ -36,18 +37,17 @@ class Evaluation:
     warnings: Sequence[str]
 
     @classmethod
-    def of(cls, model, samples, request) -> "Evaluation":
+    def of(cls, model, parts: Split, request) -> "Evaluation":
         """Run the original Functional model on the samples.
 
         Args:
             model: the original model.
-            samples: `Samples` that fit it.
+            parts: samples that fit it.
             request: the `ExportRequest`.
 
         Raises:
-            RequestError: if the samples are too few or cannot be of use.
+            RequestError: if the samples cannot be of use.
         """
-        parts = split(samples, request.calibration_samples)
         warnings = check_samples(model, parts.calibration)
         named = InferenceTwin.of(model)
 
@@ -68,6 +68,11 @@ class Evaluation:
             request.min_agreement,
             request.max_accuracy_drop,
         )
+        if labels is not None and not guard.classifiers:
+            warnings.append(
+                "no output tells the labels better than guessing would, so "
+                "neither agreement nor accuracy is asked for"
+            )
         return cls(parts, reference, measured, guard, warnings)
 
     def measure(self, artifact) -> list[Measurement]:

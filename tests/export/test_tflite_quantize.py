@@ -326,10 +326,10 @@ def test_the_private_converter_takes_what_it_is_given():
 @pytest.mark.parametrize(
     ("scheme", "options", "words"),
     [
-        ("int4", {}, "received the quantization 'int4'"),
-        ("float16", {"io": "int8"}, "only int8 has"),
+        ("int4", {}, 'quantization "int4" is unknown'),
+        ("float16", {"io": "int8"}, "need the quantization int8"),
         ("dynamic", {"float_layers": ["stem"]}, "only int8 has"),
-        ("int8", {"io": "int16"}, "received 'int16'"),
+        ("int8", {"io": "int16"}, 'quantized io "int16" is unknown'),
         ("int8", {"float_layers": ["stam"]}, "received the layers .'stam'."),
     ],
 )
