@@ -2,8 +2,6 @@
 
 import contextlib
 import gc
-import importlib.metadata
-import platform
 import tempfile
 import time
 from dataclasses import replace
@@ -30,16 +28,21 @@ from keras_inception_export.prepare import (
     load_model,
 )
 from keras_inception_export.quantization.evaluation import Evaluation
+from keras_inception_export.quantization.guard import MIN_SNR_DB
 from keras_inception_export.quantization.search import Search, Written
 from keras_inception_export.quantization.split import CALIBRATION, split
 from keras_inception_export.reference import make_probes
 from keras_inception_export.request import ExportRequest
 from keras_inception_export.samples import load_samples
 from keras_inception_export.verification import Proof, explained, prove
+from keras_inception_export.versions import versions
 
 SLACK = 1.5
 """A quantized artifact may err so many times as much as it did when it was
 published: processors round int8 differently."""
+NOISE = 10 ** (-MIN_SNR_DB / 20)
+"""What a quantized artifact may err by, relative to the largest value, if
+there are no samples to measure it on."""
 
 
 def export_model(
@@ -92,7 +95,8 @@ def export_model(
             Defaults to `None`.
         opset: ONNX opset, 13 to 18. Defaults to `18`.
         quantize: any of `"float16"`, `"dynamic"` and `"int8"`, in TFLite and
-            ONNX. Needs `samples`. Defaults to none.
+            ONNX. `"int8"` needs `samples`; without, the others are held to
+            the probes alone. Defaults to none.
         quantized_io: `"int8"` or `"uint8"` for the inputs and outputs of the
             int8 artifacts; `None` for float32. Defaults to `None`.
         calibration_samples: samples to calibrate on, at most half of them.
@@ -141,13 +145,14 @@ def export_model(
     if keras.backend.backend() != "tensorflow":
         return elsewhere.export_in_tensorflow(model_or_path, request)
     say = progress or (lambda line: None)
+    made_with = versions()
     model, twin, probes, evaluation = _prepare(model_or_path, request, say)
     inputs, outputs = twin.inputs, twin.outputs
     with bundle.staging(request.output_dir) as folder:
-        quantized = []
-        if evaluation:
-            # First, for it may equalize the twin that all are written from.
-            quantized = _quantize(twin, evaluation, request, folder, say)
+        # First, for it may equalize the twin that all are written from.
+        quantized, channels = _quantize(
+            twin, evaluation, probes, request, folder, say
+        )
         written = _write(twin, request, folder, say) + quantized
         probes.save(folder / bundle.PROBES)
         landmarks = take_landmarks(twin, probes.together())
@@ -166,12 +171,12 @@ def export_model(
         landmarks.save(folder / bundle.LANDMARKS)
         report = {
             "model": model,
-            "versions": _versions(),
+            "versions": made_with,
             "probes": bundle.entry(folder, bundle.PROBES),
             "landmarks": bundle.entry(folder, bundle.LANDMARKS),
             "evaluation": evaluation and evaluation.as_json(),
             "artifacts": [
-                _report(artifact, proof, evaluation)
+                _report(artifact, proof, evaluation, channels)
                 for artifact, proof in zip(written, proofs, strict=True)
             ],
             "passed": True,
@@ -231,16 +236,25 @@ def _write(twin, request, folder, say):
     return written
 
 
-def _quantize(twin, evaluation, request, folder, say):
-    """Write every quantized artifact that is asked for."""
+def _quantize(twin, evaluation, probes, request, folder, say):
+    """Write every quantized artifact that is asked for.
+
+    Returns:
+        The artifacts, and how many channels of the twin were equalized.
+    """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".room-") as room:
-        search = Search(twin, evaluation, folder, Path(room), request, say)
+        search = Search(
+            twin, evaluation, probes, folder, Path(room), request, say
+        )
         written = {}
         # int8 first: it may equalize the twin that the others are written of.
         for scheme in reversed(request.quantize):
             with _named_failures(scheme):
                 written[scheme] = search.write(scheme)
-        return [x for scheme in request.quantize for x in written[scheme]]
+    return (
+        [x for scheme in request.quantize for x in written[scheme]],
+        search.channels,
+    )
 
 
 @contextlib.contextmanager
@@ -262,7 +276,11 @@ def _named_failures(name):
 
 
 def _prove(artifact, inputs, outputs, probes, request):
-    """Run an artifact; one that is quantized may err as it does now."""
+    """Run an artifact; one that is quantized may err as it does now.
+
+    Where no samples have measured that, the probes must do.
+    """
+    limit = float("inf") if artifact.measured else NOISE
     if not artifact.quantization:
         return prove(artifact.path, inputs, outputs, probes)
     io = artifact.quantization == "int8" and request.quantized_io
@@ -272,7 +290,7 @@ def _prove(artifact, inputs, outputs, probes, request):
         _as_integers(outputs, io),
         probes,
         quantization=artifact.quantization,
-        limits=dict.fromkeys(probes.keras_error, float("inf")),
+        limits=dict.fromkeys(probes.keras_error, limit),
     )
     return replace(
         proof,
@@ -307,7 +325,7 @@ def _raise_findings(proofs: list[Proof]) -> None:
         raise ArtifactError("; ".join(findings))
 
 
-def _report(artifact, proof, evaluation):
+def _report(artifact, proof, evaluation, channels):
     runner = load_artifact(artifact.path)
     measured = artifact.measured
     if evaluation and not measured:
@@ -321,25 +339,8 @@ def _report(artifact, proof, evaluation):
         "seconds": artifact.seconds,
         "parity": [record.as_json() for record in proof.parity],
         "measured": [record.as_json() for record in measured],
-        "equalized_channels": artifact.equalized_channels,
+        "equalized_channels": channels,
         "float_layers": list(artifact.float_layers),
         "float_cost": artifact.float_cost,
         "passed": proof.passed,
-    }
-
-
-def _versions():
-    packages = (
-        "keras-inception-layers",
-        "keras",
-        "tensorflow",
-        "tf2onnx",
-        "onnx",
-        "onnxruntime",
-        "ai-edge-litert",
-        "numpy",
-    )
-    return {
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
     }

@@ -1,5 +1,6 @@
 """export_model, from any Keras model to a published bundle."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -13,15 +14,18 @@ from keras import layers
 
 import keras_inception_layers as plugin
 from keras_inception_export import (
+    ArtifactError,
     RequestError,
     diagnose,
     elsewhere,
     export_model,
     load_artifact,
+    pipeline,
     verify,
 )
 from keras_inception_export.formats import FILES
 from keras_inception_export.request import ExportRequest
+from keras_inception_export.versions import versions
 from tests.export.format_cases import CASES, small_model, twin_of
 from tests.layers.cases import CASES as LAYER_CASES
 from tests.numeric import random_images, randomize, settle_statistics
@@ -288,6 +292,33 @@ def test_other_backends_export_in_a_process_of_their_own(tmp_path):
     assert all(proof.passed for proof in verify(tmp_path / "out"))
     with pytest.raises(RequestError, match="exists already"):
         elsewhere.export_in_tensorflow(small_model(), request)
+
+
+def test_fewer_bits_without_samples(tmp_path, monkeypatch):
+    options = {
+        "formats": ("tflite", "onnx"),
+        "quantize": ("float16", "dynamic"),
+    }
+    report = export_model(small_model(), tmp_path / "out", **options)
+    assert report["evaluation"] is None
+    assert len(report["artifacts"]) == 6
+    assert all(artifact["measured"] == [] for artifact in report["artifacts"])
+    assert all(proof.passed for proof in verify(tmp_path / "out"))
+    monkeypatch.setattr(pipeline, "NOISE", 1e-9)
+    with pytest.raises(ArtifactError, match="float16: output .* is off by"):
+        export_model(small_model(), tmp_path / "none", **options)
+
+
+def test_versions_of_packages_under_other_names(monkeypatch):
+    owners = {"onnxruntime": ["onnxruntime-gpu"], "keras": ["other", "keras"]}
+    monkeypatch.setattr(
+        importlib.metadata, "packages_distributions", lambda: owners
+    )
+    monkeypatch.setattr(importlib.metadata, "version", "{} 1".format)
+    found = versions()
+    assert found["onnxruntime"] == "onnxruntime-gpu 1"
+    assert found["keras"] == "keras 1"
+    assert found["tensorflow"] is None
 
 
 EXPORT_BYTES = """
