@@ -115,20 +115,20 @@ def _classifiers(
 
     They are if each row holds probabilities, or if there are labels and they
     are told better than by guessing. Where neither is so, rows of features
-    cannot be told from logits, and those that may be scores are taken only if
-    a guard is asked for.
+    cannot be told from logits: those that may be scores are taken only if a
+    guard is asked for, which would hold for nothing else.
     """
     rows = {name: y for name, y in outputs.items() if has_scores(y)}
     fitting = rows
     if labels is not None:
         fitting = {n: y for n, y in rows.items() if fits_labels(y, labels)}
     told = ", ".join(f'"{n}" with {y.shape[1:]}' for n, y in outputs.items())
-    if labels is not None and not fitting:
+    if rows and not fitting:
         raise RequestError(
             f"the labels, {labels.min()} to {labels.max()}, are classes of no "
             f"output ({told} values a sample); count classes from 0"
         )
-    if asked and not fitting:
+    if asked and not rows:
         raise RequestError(
             "min_agreement and max_accuracy_drop apply to a row of scores a "
             f"sample, which no output has ({told} values a sample); leave "
@@ -137,4 +137,4 @@ def _classifiers(
     found = {name for name, y in rows.items() if has_probabilities(y)}
     if labels is not None:
         found |= {n for n, y in fitting.items() if beats_guessing(y, labels)}
-    return found or set(fitting if asked else ())
+    return found | set(fitting) if asked and not found & set(fitting) else found

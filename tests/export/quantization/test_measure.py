@@ -73,6 +73,14 @@ def classifiers(outputs, labels, **asked):
         ({"s": SIGMOID}, None, {"min_agreement": 0.9}, {"s"}),
         ({"s": SIGMOID}, np.array([1, 0, 1, 0]), {}, {"s"}),
         ({"m": MAPS}, None, {}, set()),
+        ({"m": MAPS}, LABELS, {}, set()),
+        ({"p": KERAS, "f": FEATURES}, 9 + LABELS, {}, {"p"}),
+        (
+            {"p": KERAS, "f": FEATURES},
+            9 + LABELS,
+            {"max_accuracy_drop": 0.1},
+            {"p", "f"},
+        ),
     ],
 )
 def test_which_outputs_are_scores_of_classes(outputs, labels, asked, expected):
@@ -83,7 +91,6 @@ def test_which_outputs_are_scores_of_classes(outputs, labels, asked, expected):
     ("outputs", "labels", "asked", "message"),
     [
         ({"p": KERAS}, LABELS + 1, {}, "labels, 1 to 2, are classes of no"),
-        ({"m": MAPS}, LABELS, {}, "labels, 0 to 1, are classes of no"),
         ({"m": MAPS}, None, {"min_agreement": 0.9}, "which no output has"),
         ({"p": KERAS}, None, {"max_accuracy_drop": 0.1}, "needs .* labels"),
     ],
