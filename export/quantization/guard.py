@@ -119,15 +119,15 @@ def _classifiers(
     guard is asked for, which would hold for nothing else.
     """
     rows = {name: y for name, y in outputs.items() if has_scores(y)}
+    told = ", ".join(f'"{n}" with {y.shape[1:]}' for n, y in outputs.items())
     fitting = rows
     if labels is not None:
         fitting = {n: y for n, y in rows.items() if fits_labels(y, labels)}
-    told = ", ".join(f'"{n}" with {y.shape[1:]}' for n, y in outputs.items())
-    if rows and not fitting:
-        raise RequestError(
-            f"the labels, {labels.min()} to {labels.max()}, are classes of no "
-            f"output ({told} values a sample); count classes from 0"
-        )
+        if rows and not fitting:
+            raise RequestError(
+                f"the labels, {labels.min()} to {labels.max()}, are classes "
+                f"of no output ({told} values a sample); count classes from 0"
+            )
     if asked and not rows:
         raise RequestError(
             "min_agreement and max_accuracy_drop apply to a row of scores a "

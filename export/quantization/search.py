@@ -154,25 +154,27 @@ class Search:
         )
         self._seconds[path] += time.perf_counter() - start
         kept = _module(name).float_layers(path) if integers else ()
-        result = Written(
-            name,
-            scheme,
-            path,
-            round(self._seconds[path], 2),
-            float_layers=kept,
-            float_cost={"bytes": 0, "time": 1.0} if kept else None,
-        )
         findings = [
             f"its runtime computes {layer} in integers, wanted in float"
             for layer in float_layers
             if layer not in kept
         ]
-        if not self._evaluation:
-            return result
-        measured = self._evaluation.measure(load_artifact(path))
-        self._say(f"Measure  {result.name}, {_told(measured)}")
-        findings += self._evaluation.guard.findings(measured)
-        return replace(result, measured=measured, findings=findings)
+        measured: list[Measurement] = []
+        if self._evaluation:
+            measured = self._evaluation.measure(load_artifact(path))
+            findings += self._evaluation.guard.findings(measured)
+            told = f"{spoken_name(name, scheme)}, {_told(measured)}"
+            self._say(f"Measure  {told}")
+        return Written(
+            name,
+            scheme,
+            path,
+            round(self._seconds[path], 2),
+            measured,
+            findings,
+            kept,
+            {"bytes": 0, "time": 1.0} if kept else None,
+        )
 
     def _equalized(self, results):
         """Try again with equal channels, in every format alike."""
