@@ -5,11 +5,11 @@ from fractions import Fraction
 
 from keras_inception_export.formats import FILES, SCHEMES
 from keras_inception_export.networks import NETWORKS
-from keras_inception_export.quantization.guard import (
+from keras_inception_export.quantization.defaults import (
+    CALIBRATION,
     MAX_ACCURACY_DROP,
     MIN_AGREEMENT,
 )
-from keras_inception_export.quantization.split import CALIBRATION
 
 
 def make_parser():

@@ -27,10 +27,11 @@ from keras_inception_export.prepare import (
     inference_twin,
     load_model,
 )
+from keras_inception_export.quantization.defaults import CALIBRATION
 from keras_inception_export.quantization.evaluation import Evaluation
 from keras_inception_export.quantization.guard import MIN_SNR_DB
 from keras_inception_export.quantization.search import Search, Written
-from keras_inception_export.quantization.split import CALIBRATION, split
+from keras_inception_export.quantization.split import split
 from keras_inception_export.reference import make_probes
 from keras_inception_export.request import ExportRequest
 from keras_inception_export.samples import load_samples

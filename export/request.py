@@ -10,7 +10,7 @@ from keras_inception_export.errors import RequestError, check_choice
 from keras_inception_export.formats import FILES, SCHEMES
 from keras_inception_export.formats.onnx import check_opset
 from keras_inception_export.formats.quantizing import check_io
-from keras_inception_export.quantization.split import CALIBRATION
+from keras_inception_export.quantization.defaults import CALIBRATION
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_inception_export.errors import RequestError
+from keras_inception_export.quantization.defaults import (
+    MAX_ACCURACY_DROP,
+    MIN_AGREEMENT,
+)
 from keras_inception_export.quantization.measure import (
     Measurement,
     beats_guessing,
@@ -14,8 +18,6 @@ from keras_inception_export.quantization.measure import (
     has_scores,
 )
 
-MIN_AGREEMENT = 0.99
-MAX_ACCURACY_DROP = 0.005
 MIN_SNR_DB = 10.0
 """Below this any output is noise: a third of the signal and more."""
 _ROUNDING = 1e-9
