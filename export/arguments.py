@@ -5,6 +5,11 @@ from fractions import Fraction
 
 from keras_inception_export.formats import FILES, SCHEMES
 from keras_inception_export.networks import NETWORKS
+from keras_inception_export.quantization.defaults import (
+    CALIBRATION,
+    MAX_ACCURACY_DROP,
+    MIN_AGREEMENT,
+)
 
 
 def make_parser():
@@ -178,21 +183,21 @@ def _add_quantization(export):
         "--calibration-samples",
         type=int,
         metavar="N",
-        help="samples to calibrate on, at most half; default 200",
+        help=f"samples to calibrate on, at most half; default {CALIBRATION}",
     )
     group.add_argument(
         "--min-agreement",
         type=float,
         metavar="PART",
         help="part of the other samples that must get the class that Keras "
-        "gives them; default 0.99",
+        f"gives them; default {MIN_AGREEMENT}",
     )
     group.add_argument(
         "--max-accuracy-drop",
         type=float,
         metavar="PART",
         help="by how much the part of rightly classified samples may fall; "
-        "default 0.005",
+        f"default {MAX_ACCURACY_DROP}",
     )
 
 

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
-
+from keras_inception_export.batches import run
 from keras_inception_export.errors import RequestError
 from keras_inception_export.formats import format_module, format_of
 from keras_inception_export.samples import load_samples
@@ -76,21 +75,8 @@ class Artifact:
         if fixed is None:
             results = self._runner.run(feeds)
         else:
-            results = self._run_fixed(feeds, fixed)
+            results = run(self._runner.run, feeds, fixed)
         return {
             spec.name: spec.dequantize(results[spec.name])
             for spec in self.outputs
-        }
-
-    def _run_fixed(self, feeds, size):
-        number = len(next(iter(feeds.values())))
-        results = []
-        for start in range(0, number, size):
-            rows = np.minimum(np.arange(start, start + size), number - 1)
-            results.append(
-                self._runner.run({k: v[rows] for k, v in feeds.items()})
-            )
-        return {
-            name: np.concatenate([batch[name] for batch in results])[:number]
-            for name in results[0]
         }

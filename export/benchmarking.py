@@ -31,6 +31,8 @@ from keras_inception_export.errors import (
     RequestError,
     RuntimeMissingError,
 )
+from keras_inception_export.formats import format_of
+from keras_inception_export.probes import Probes
 
 TURN = 0.2
 """Seconds of a turn, which has never less than two calls."""
@@ -143,6 +145,36 @@ def benchmark(
         "doubts": doubts,
         "conclusive": not doubts,
     }
+
+
+def times_as_long(path: Path, baseline: Path, probes: Path) -> float:
+    """Return how many times as long as another artifact's one's call takes.
+
+    Measured like a benchmark, in its fewest rounds and on all cores; a call
+    is of one sample where the batch size is free.
+
+    Args:
+        path: the artifact.
+        baseline: the other one.
+        probes: the file of the `Probes` that both are run on.
+
+    Raises:
+        ArtifactError: if one cannot be run.
+    """
+    job = {
+        "kind": "artifact",
+        "probes": str(probes),
+        "batch_size": Probes.load(probes).fixed_batch or 1,
+        "threads": len(timing.cores_allowed()),
+    }
+    with ExitStack() as stack:
+        processes = {}
+        for name, file in (("this", path), ("baseline", baseline)):
+            job |= {"format": format_of(file), "path": str(file)}
+            processes[name] = stack.enter_context(_Process(name, job))
+            processes[name].open()
+        times, _ = _measure(processes, LEAST_ROUNDS, seed=0)
+    return 1 / timing.speeds(times, "baseline")["this"].median
 
 
 def _check_least(name, value, least):

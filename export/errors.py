@@ -4,7 +4,9 @@ What is not an `ExportError` is an error of the program itself.
 """
 
 import contextlib
+import difflib
 import re
+from collections.abc import Collection
 
 INTERNAL_EXIT_CODE = 70
 """EX_SOFTWARE of sysexits.h."""
@@ -50,6 +52,17 @@ def writing(path):
         raise RequestError(
             f"{path} cannot be written: {error.strerror or error}"
         ) from error
+
+
+def check_choice(role: str, name: str, choices: Collection[str]) -> None:
+    """Raise RequestError, with the nearest choice, for an unknown name."""
+    if name in choices:
+        return
+    near = difflib.get_close_matches(str(name), choices, 1)
+    hint = f'did you mean "{near[0]}"? ' if near else ""
+    raise RequestError(
+        f'{role} "{name}" is unknown; {hint}choose from {", ".join(choices)}'
+    )
 
 
 def reason_of(error: BaseException) -> str:

@@ -2,8 +2,6 @@
 
 import contextlib
 import gc
-import importlib.metadata
-import platform
 import tempfile
 import time
 from dataclasses import replace
@@ -29,16 +27,23 @@ from keras_inception_export.prepare import (
     inference_twin,
     load_model,
 )
+from keras_inception_export.quantization.defaults import CALIBRATION
 from keras_inception_export.quantization.evaluation import Evaluation
+from keras_inception_export.quantization.guard import MIN_SNR_DB
 from keras_inception_export.quantization.search import Search, Written
+from keras_inception_export.quantization.split import split
 from keras_inception_export.reference import make_probes
 from keras_inception_export.request import ExportRequest
 from keras_inception_export.samples import load_samples
 from keras_inception_export.verification import Proof, explained, prove
+from keras_inception_export.versions import versions
 
 SLACK = 1.5
 """A quantized artifact may err so many times as much as it did when it was
 published: processors round int8 differently."""
+NOISE = 10 ** (-MIN_SNR_DB / 20)
+"""What a quantized artifact may err by, relative to the largest value, if
+there are no samples to measure it on."""
 
 
 def export_model(
@@ -52,9 +57,9 @@ def export_model(
     opset=18,
     quantize=(),
     quantized_io=None,
-    calibration_samples=200,
-    min_agreement=0.99,
-    max_accuracy_drop=0.005,
+    calibration_samples=CALIBRATION,
+    min_agreement=None,
+    max_accuracy_drop=None,
     overwrite=False,
     progress=None,
 ):
@@ -91,16 +96,19 @@ def export_model(
             Defaults to `None`.
         opset: ONNX opset, 13 to 18. Defaults to `18`.
         quantize: any of `"float16"`, `"dynamic"` and `"int8"`, in TFLite and
-            ONNX. Needs `samples`. Defaults to none.
+            ONNX. `"int8"` needs `samples`; without, the others are held to
+            the probes alone. Defaults to none.
         quantized_io: `"int8"` or `"uint8"` for the inputs and outputs of the
             int8 artifacts; `None` for float32. Defaults to `None`.
         calibration_samples: samples to calibrate on, at most half of them.
             Defaults to `200`.
         min_agreement: part of the other samples that must get the class that
-            Keras gives them, where outputs are scores of classes. Defaults
-            to `0.99`.
+            Keras gives them, in outputs that hold scores of classes: rows of
+            probabilities, or rows that tell the labels better than guessing.
+            If it is given and there are none, it holds for any rows.
+            Defaults to `None`: 0.99.
         max_accuracy_drop: by how much the part of rightly classified samples
-            may fall, where there are labels. Defaults to `0.005`.
+            may fall there, where there are labels. Defaults to `None`: 0.005.
         overwrite: whether an existing bundle at `output_dir` may be
             replaced, once the new one is proven. Defaults to `False`.
         progress: called with a line for each step. Defaults to `None`.
@@ -138,13 +146,14 @@ def export_model(
     say = progress or (lambda line: None)
     if keras.backend.backend() != "tensorflow":
         return elsewhere.export_in_tensorflow(model_or_path, request, say)
+    made_with = versions()
     model, twin, probes, evaluation = _prepare(model_or_path, request, say)
     inputs, outputs = twin.inputs, twin.outputs
     with bundle.staging(request.output_dir) as folder:
-        quantized = []
-        if evaluation:
-            # First, for it may equalize the twin that all are written from.
-            quantized = _quantize(twin, evaluation, request, folder, say)
+        # First, for it may equalize the twin that all are written from.
+        quantized, channels = _quantize(
+            twin, evaluation, probes, request, folder, say
+        )
         written = _write(twin, request, folder, say) + quantized
         probes.save(folder / bundle.PROBES)
         landmarks = take_landmarks(twin, probes.together())
@@ -163,12 +172,12 @@ def export_model(
         landmarks.save(folder / bundle.LANDMARKS)
         report = {
             "model": model,
-            "versions": _versions(),
+            "versions": made_with,
             "probes": bundle.entry(folder, bundle.PROBES),
             "landmarks": bundle.entry(folder, bundle.LANDMARKS),
             "evaluation": evaluation and evaluation.as_json(),
             "artifacts": [
-                _report(artifact, proof, evaluation)
+                _report(artifact, proof, evaluation, channels)
                 for artifact, proof in zip(written, proofs, strict=True)
             ],
             "passed": True,
@@ -201,8 +210,9 @@ def _prepare(source, request, say):
             request.samples, twin.inputs, request.pixel_scale
         )
         if request.quantize:
-            say(f"Evaluate  Keras on {len(samples)} samples")
-            evaluation = Evaluation.of(original, samples, request)
+            parts = split(samples, request.calibration_samples)
+            say(f"Evaluate  Keras on {len(parts.evaluation)} samples")
+            evaluation = Evaluation.of(original, parts, request)
             for warning in evaluation.warnings:
                 say(f"Warning  {warning}")
     say("Reference  the model in float64")
@@ -227,16 +237,25 @@ def _write(twin, request, folder, say):
     return written
 
 
-def _quantize(twin, evaluation, request, folder, say):
-    """Write every quantized artifact that is asked for."""
+def _quantize(twin, evaluation, probes, request, folder, say):
+    """Write every quantized artifact that is asked for.
+
+    Returns:
+        The artifacts, and how many channels of the twin were equalized.
+    """
     with tempfile.TemporaryDirectory(dir=folder, prefix=".room-") as room:
-        search = Search(twin, evaluation, folder, Path(room), request, say)
+        search = Search(
+            twin, evaluation, probes, folder, Path(room), request, say
+        )
         written = {}
         # int8 first: it may equalize the twin that the others are written of.
         for scheme in reversed(request.quantize):
             with _named_failures(scheme):
                 written[scheme] = search.write(scheme)
-        return [x for scheme in request.quantize for x in written[scheme]]
+    return (
+        [x for scheme in request.quantize for x in written[scheme]],
+        search.channels,
+    )
 
 
 @contextlib.contextmanager
@@ -258,7 +277,11 @@ def _named_failures(name):
 
 
 def _prove(artifact, inputs, outputs, probes, request):
-    """Run an artifact; one that is quantized may err as it does now."""
+    """Run an artifact; one that is quantized may err as it does now.
+
+    Where no samples have measured that, the probes must do.
+    """
+    limit = float("inf") if artifact.measured else NOISE
     if not artifact.quantization:
         return prove(artifact.path, inputs, outputs, probes)
     io = artifact.quantization == "int8" and request.quantized_io
@@ -268,7 +291,7 @@ def _prove(artifact, inputs, outputs, probes, request):
         _as_integers(outputs, io),
         probes,
         quantization=artifact.quantization,
-        limits=dict.fromkeys(probes.keras_error, float("inf")),
+        limits=dict.fromkeys(probes.keras_error, limit),
     )
     return replace(
         proof,
@@ -303,7 +326,7 @@ def _raise_findings(proofs: list[Proof]) -> None:
         raise ArtifactError("; ".join(findings))
 
 
-def _report(artifact, proof, evaluation):
+def _report(artifact, proof, evaluation, channels):
     runner = load_artifact(artifact.path)
     measured = artifact.measured
     if evaluation and not measured:
@@ -317,25 +340,8 @@ def _report(artifact, proof, evaluation):
         "seconds": artifact.seconds,
         "parity": [record.as_json() for record in proof.parity],
         "measured": [record.as_json() for record in measured],
-        "equalized_channels": artifact.equalized_channels,
+        "equalized_channels": channels,
         "float_layers": list(artifact.float_layers),
         "float_cost": artifact.float_cost,
         "passed": proof.passed,
-    }
-
-
-def _versions():
-    packages = (
-        "keras-inception-layers",
-        "keras",
-        "tensorflow",
-        "tf2onnx",
-        "onnx",
-        "onnxruntime",
-        "ai-edge-litert",
-        "numpy",
-    )
-    return {
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
     }

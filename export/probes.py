@@ -44,7 +44,7 @@ class Probes:
             return [array.shape[1:] for array in feed.values()]
 
         feeds = [f for f in self.feeds if shapes(f) == shapes(self.feeds[-1])]
-        if not self._batch_is_fixed:
+        if not self.fixed_batch:
             feeds = [
                 {name: array[row : row + 1] for name, array in feed.items()}
                 for feed in feeds
@@ -56,14 +56,16 @@ class Probes:
     def together(self):
         """Return the same as one batch, where the batch size is free."""
         feeds = self.singles()
-        if self._batch_is_fixed:
+        if self.fixed_batch:
             return feeds
         names = feeds[0]
         return [{n: np.concatenate([f[n] for f in feeds]) for n in names}]
 
     @property
-    def _batch_is_fixed(self):
-        return len({_count(feed) for feed in self.feeds}) == 1
+    def fixed_batch(self):
+        """The samples of each batch if all have as many, else None."""
+        counts = {_count(feed) for feed in self.feeds}
+        return counts.pop() if len(counts) == 1 else None
 
     def save(self, path):
         """Write everything into one `.npz` file.

@@ -1,20 +1,16 @@
 """Checks of what was asked for, before anything is loaded or written."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_inception_export.bundle import check_output
-from keras_inception_export.errors import RequestError
+from keras_inception_export.errors import RequestError, check_choice
 from keras_inception_export.formats import FILES, SCHEMES
 from keras_inception_export.formats.onnx import check_opset
-from keras_inception_export.quantization.guard import (
-    MAX_ACCURACY_DROP,
-    MIN_AGREEMENT,
-)
-from keras_inception_export.quantization.split import CALIBRATION
+from keras_inception_export.formats.quantizing import check_io
+from keras_inception_export.quantization.defaults import CALIBRATION
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,8 @@ class ExportRequest:
     quantize: Sequence[str] = ()
     quantized_io: str | None = None
     calibration_samples: int = CALIBRATION
-    min_agreement: float = MIN_AGREEMENT
-    max_accuracy_drop: float = MAX_ACCURACY_DROP
+    min_agreement: float | None = None
+    max_accuracy_drop: float | None = None
 
     def __post_init__(self):
         formats = _listed("format", self.formats, FILES)
@@ -62,31 +58,34 @@ class ExportRequest:
         return tuple(name for name in self.formats if name != "saved_model")
 
     def _check_quantization(self):
-        for name in ("min_agreement", "max_accuracy_drop"):
-            value = getattr(self, name)
+        guard = {
+            name: value
+            for name in ("min_agreement", "max_accuracy_drop")
+            if (value := getattr(self, name)) is not None
+        }
+        for name, value in guard.items():
             if not 0 <= value <= 1:
                 raise RequestError(
                     f"{name} must be a part of the samples, from 0 to 1; got "
                     f"{value}"
                 )
-        if self.quantized_io is not None:
-            check_choice("quantized io", self.quantized_io, ("int8", "uint8"))
-            if "int8" not in self.quantize:
-                raise RequestError(
-                    f"integer inputs and outputs ({self.quantized_io}) need "
-                    "the quantization int8"
-                )
+        check_io(self.quantized_io, self.quantize)
+        if guard and not self.quantize:
+            raise RequestError(
+                f"{next(iter(guard))} is asked of quantized artifacts; add a "
+                "quantization, or leave it out"
+            )
         if not self.quantize:
             return
         if not self.quantized_formats:
             raise RequestError(
                 "a SavedModel is not quantized; add the format tflite or onnx"
             )
-        if self.samples is None:
+        measured = ["int8"] if "int8" in self.quantize else list(guard)
+        if self.samples is None and measured:
             raise RequestError(
-                f"quantization ({', '.join(self.quantize)}) is calibrated and "
-                "measured on real data and needs samples: a folder of "
-                "images, .npy, or .npz with x and y"
+                f"{measured[0]} is measured on real data and needs samples: a "
+                "folder of images, .npy, or .npz with x and y"
             )
 
 
@@ -103,14 +102,3 @@ def _check_count(what, value) -> None:
         raise RequestError(
             f"{what} must be an integer of at least 1, got {value!r}"
         )
-
-
-def check_choice(role, name, choices) -> None:
-    """Raise RequestError, with the nearest choice, for an unknown name."""
-    if name in choices:
-        return
-    near = difflib.get_close_matches(str(name), choices, 1)
-    hint = f'did you mean "{near[0]}"? ' if near else ""
-    raise RequestError(
-        f'{role} "{name}" is unknown; {hint}choose from {", ".join(choices)}'
-    )

@@ -88,7 +88,8 @@ def prove(
     except Exception as error:
         finding = f"cannot be run: {reason_of(error)}"
         return replace(proof, findings=(finding,))
-    parity, more = compare(results, outputs, probes, limits)
+    real = _as_real(outputs, runner.outputs)
+    parity, more = compare(results, real, probes, limits)
     return replace(proof, parity=tuple(parity), findings=(*findings, *more))
 
 
@@ -99,6 +100,15 @@ def _run(runner, feed):
         spec.name: spec.dequantize(outputs[spec.name])
         for spec in runner.outputs
     }
+
+
+def _as_real(specs, found):
+    """Return specs of the real values that the artifact's outputs stand for."""
+    quantized = {spec.name for spec in found if spec.scale is not None}
+    return tuple(
+        replace(spec, dtype="float32") if spec.name in quantized else spec
+        for spec in specs
+    )
 
 
 def verify(folder) -> tuple[Proof, ...]:

@@ -1,7 +1,7 @@
 """The ranges of an ONNX graph's values, by running it on samples."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +12,7 @@ from onnxruntime.quantization.calibrate import (
     create_calibrator,
 )
 
+from keras_inception_export.batches import batches
 from keras_inception_export.formats.onnx_graph import Graph
 from keras_inception_export.formats.onnx_writer import write_file
 
@@ -37,7 +38,7 @@ def calibrate(
             use_external_data_format=len(os.listdir(name)) > 1,
         )
         # Of each batch it keeps two numbers a value.
-        calibrator.collect_data(_Batches(samples, fixed or 1))
+        calibrator.collect_data(_Reader(batches(samples, fixed or 1)))
     ranges = {
         name: (float(np.min(data.lowest)), float(np.max(data.highest)))
         for name, data in calibrator.compute_data().items()
@@ -48,18 +49,11 @@ def calibrate(
     return ranges
 
 
-class _Batches(CalibrationDataReader):
-    """Samples in batches of one size; the last one is filled up."""
+class _Reader(CalibrationDataReader):
+    """Hands on batches one by one."""
 
-    def __init__(self, samples: Mapping[str, np.ndarray], size: int) -> None:
-        number = len(next(iter(samples.values())))
-        self._batches = (
-            {
-                name: values[np.arange(start, start + size) % number]
-                for name, values in samples.items()
-            }
-            for start in range(0, number, size)
-        )
+    def __init__(self, feeds: Iterator[dict]) -> None:
+        self._feeds = feeds
 
     def get_next(self) -> dict | None:
-        return next(self._batches, None)
+        return next(self._feeds, None)

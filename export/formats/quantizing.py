@@ -4,28 +4,34 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from keras_inception_export.errors import RequestError
+from keras_inception_export.errors import RequestError, check_choice
 from keras_inception_export.formats import SCHEMES
 from keras_inception_export.signature import TensorSpec
+
+INTEGERS = ("int8", "uint8")
+"""What the inputs and outputs of an int8 artifact can be, beside float32."""
 
 
 def check_scheme(
     scheme: str, float_layers: Collection[str], io: str | None
 ) -> None:
     """Raise RequestError unless the scheme can be written so."""
-    if scheme not in SCHEMES:
+    check_choice("quantization", scheme, SCHEMES)
+    check_io(io, [scheme])
+    if float_layers and scheme != "int8":
         raise RequestError(
-            f"received the quantization {scheme!r}, expected one of {SCHEMES}"
+            f"{scheme} has no layers to leave in float: only int8 has"
         )
-    if io not in (None, "int8", "uint8"):
+
+
+def check_io(io: str | None, schemes: Collection[str]) -> None:
+    """Raise RequestError unless one of the schemes has such ends."""
+    if io is None:
+        return
+    check_choice("quantized io", io, INTEGERS)
+    if "int8" not in schemes:
         raise RequestError(
-            f"received {io!r} as the type of inputs and outputs, expected "
-            "'int8' or 'uint8'"
-        )
-    if scheme != "int8" and (float_layers or io):
-        raise RequestError(
-            f"{scheme} has float inputs and outputs, and no layers to leave "
-            "in float: only int8 has"
+            f"integer inputs and outputs ({io}) need the quantization int8"
         )
 
 

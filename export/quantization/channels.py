@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import onnx
 
+from keras_inception_export.batches import batches
 from keras_inception_export.formats.onnx import open_runner
 from keras_inception_export.formats.onnx_graph import Graph
 from keras_inception_export.formats.onnx_writer import write_file
@@ -99,11 +101,9 @@ def channel_peaks(
     write_file(probe, path)
     runner = open_runner(path)
     peaks: dict[str, np.ndarray] = {}
-    number = min(_MOST, len(next(iter(calibration.values()))))
-    size = runner.inputs[0].shape[0] or _BATCH
-    for start in range(0, number - size + 1, size):
-        rows = slice(start, start + size)
-        found = runner.run({n: a[rows] for n, a in calibration.items()})
+    few = {name: array[:_MOST] for name, array in calibration.items()}
+    for batch in batches(few, runner.inputs[0].shape[0] or _BATCH):
+        found = runner.run(batch)
         for index, flow in enumerate(flows):
             peak = found[f"peak_{index}"]
             peaks[flow.value] = np.maximum(peaks.get(flow.value, 0), peak)
@@ -134,18 +134,14 @@ class _Walk:
     def flows(self) -> Iterator[Flow]:
         """Find the flows, in the order of the graph."""
         for node in self._graph.nodes:
-            kernel = self._variable(node, 1, "kernel")
+            kernel = self._kernel(node)
             if not kernel or _group(node) > 1:
                 continue
-            bias = self._variable(node, 2, "bias")
-            value = node.output[0]
-            after = self._only_reader(value)
-            if after is not None and (added := self._added_bias(after)):
-                bias, value = added, after.output[0]
-                after = self._only_reader(value)
-            if after is not None and after.op_type == "Relu":
-                value = after.output[0]
             try:
+                bias, value = self._biased(node)
+                after = self._only_reader(value)
+                if after is not None and after.op_type == "Relu":
+                    value = after.output[0]
                 readers = tuple(self._follow(value, 0))
             except _Blocked:
                 continue
@@ -156,7 +152,7 @@ class _Walk:
         if value in self._outputs:
             raise _Blocked
         for node in self._readers.get(value, ()):
-            kernel = self._variable(node, 1, "kernel")
+            kernel = self._kernel(node)
             if kernel:
                 yield self._read(node, kernel, value), first
             elif node.op_type == "Concat":
@@ -206,11 +202,11 @@ class _Walk:
             )
         return False
 
-    def _variable(self, node, place, name):
-        """Return the path of the variable that a kernel or bias is."""
-        if node.op_type not in _KERNELS or len(node.input) <= place:
+    def _kernel(self, node):
+        """Return the path of the variable that a kernel is."""
+        if node.op_type not in _KERNELS:
             return None
-        return self._path(node.input[place], name)
+        return self._path(node.input[1], "kernel")
 
     def _path(self, value, name):
         constant = self._graph.constants.get(value)
@@ -221,11 +217,30 @@ class _Walk:
             return path
         return None
 
-    def _added_bias(self, node):
-        if node.op_type != "Add":
-            return None
-        paths = [self._path(value, "bias") for value in node.input]
-        return next((path for path in paths if path), None)
+    def _biased(self, node):
+        """Return the path of the bias, None if there is none, and the sum.
+
+        Where arithmetic was folded into a convolution, its bias is not the
+        variable's, through which alone it could be scaled.
+        """
+        value = node.output[0]
+        after = self._only_reader(value)
+        if len(node.input) > 2:
+            name = node.input[2]
+        elif after is not None and after.op_type == "Add":
+            name = next((x for x in after.input if x != value), value)
+            value = after.output[0]
+        else:
+            return None, value
+        if name not in self._graph.constants:
+            raise _Blocked
+        path, constant = self._path(name, "bias"), self._graph.constants[name]
+        held = np.zeros(constant.shape)
+        if path:
+            held = keras.ops.convert_to_numpy(self._variables[path])
+        if not np.array_equal(constant.load().ravel(), held.ravel()):
+            raise _Blocked
+        return path, value
 
     def _only_reader(self, value):
         readers = self._readers.get(value, [])

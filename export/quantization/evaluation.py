@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import keras
 
+from keras_inception_export.batches import run
 from keras_inception_export.quantization.guard import Guard
 from keras_inception_export.quantization.measure import (
     Measurement,
     Outputs,
     measure,
-    run,
 )
 from keras_inception_export.quantization.sample_check import check_samples
-from keras_inception_export.quantization.split import Split, split
+from keras_inception_export.quantization.split import Split
 from keras_inception_export.twin import InferenceTwin
 
 
@@ -23,7 +23,8 @@ class Evaluation:
 
     Args:
         split: the samples that calibrate, and those that measure.
-        reference: what Keras gives, in float32, on those that measure.
+        reference: what Keras gives, in its own precision, on those that
+            measure.
         keras: the same, measured: its accuracy, where there are labels.
         guard: what is asked of quantized artifacts.
         warnings: what looks wrong with the samples, a sentence each.
@@ -36,18 +37,17 @@ class Evaluation:
     warnings: Sequence[str]
 
     @classmethod
-    def of(cls, model, samples, request) -> "Evaluation":
+    def of(cls, model, parts: Split, request) -> "Evaluation":
         """Run the original Functional model on the samples.
 
         Args:
             model: the original model.
-            samples: `Samples` that fit it.
+            parts: samples that fit it.
             request: the `ExportRequest`.
 
         Raises:
-            RequestError: if the samples are too few or cannot be of use.
+            RequestError: if the samples cannot be of use.
         """
-        parts = split(samples, request.calibration_samples)
         warnings = check_samples(model, parts.calibration)
         named = InferenceTwin.of(model)
 
@@ -58,7 +58,7 @@ class Evaluation:
                 for spec, tensor in zip(named.outputs, tensors, strict=True)
             }
 
-        reference = run(call, parts.evaluation, named.inputs[0].shape[0])
+        reference = run(call, parts.evaluation.inputs, named.inputs[0].shape[0])
         labels = parts.evaluation.labels
         measured = measure(reference, reference, labels)
         guard = Guard.of(
@@ -68,11 +68,16 @@ class Evaluation:
             request.min_agreement,
             request.max_accuracy_drop,
         )
+        if labels is not None and not guard.classifiers:
+            warnings.append(
+                "no output tells the labels better than guessing would, so "
+                "neither agreement nor accuracy is asked for"
+            )
         return cls(parts, reference, measured, guard, warnings)
 
     def measure(self, artifact) -> list[Measurement]:
         """Measure an opened artifact on the samples made for that."""
-        outputs = run(artifact, self.split.evaluation)
+        outputs = run(artifact, self.split.evaluation.inputs)
         return measure(outputs, self.reference, self.split.evaluation.labels)
 
     def as_json(self) -> dict:

@@ -3,15 +3,11 @@
 Needs numpy alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from keras_inception_export.samples import Samples
-
-BATCH = 16
-"""Samples a call where the batch size is free."""
 Outputs = Mapping[str, np.ndarray]
 
 
@@ -43,26 +39,6 @@ class Measurement:
         }
 
 
-def run(call: Callable[[Outputs], Outputs], samples: Samples, size=None):
-    """Return the outputs of all samples, computed batch by batch.
-
-    Args:
-        call: computes the outputs of one batch, by name.
-        samples: the samples.
-        size: samples a call where it is fixed; the last batch is filled up.
-    """
-    parts = []
-    number = len(samples)
-    for start in range(0, number, size or BATCH):
-        rows = np.arange(start, start + (size or BATCH))
-        rows = np.minimum(rows, number - 1) if size else rows[rows < number]
-        parts.append(call(samples.take(rows).inputs))
-    return {
-        name: np.concatenate([part[name] for part in parts])[:number]
-        for name in parts[0]
-    }
-
-
 def measure(
     outputs: Outputs, reference: Outputs, labels: np.ndarray | None
 ) -> list[Measurement]:
@@ -70,7 +46,7 @@ def measure(
 
     Args:
         outputs: what the artifact gives.
-        reference: what Keras gives, in float32.
+        reference: what Keras gives.
         labels: the class of each sample, or None.
     """
     records = []
@@ -104,17 +80,17 @@ def fits_labels(output: np.ndarray, labels: np.ndarray) -> bool:
     return bool(labels.max() < max(number, 2) and labels.min() >= 0)
 
 
-def is_classifier(output: np.ndarray, labels: np.ndarray | None) -> bool:
-    """Say whether an output of Keras holds scores of classes.
-
-    It does if there are labels that fit, or if each row holds probabilities.
-    """
-    if not has_scores(output):
-        return False
-    if labels is not None:
-        return fits_labels(output, labels)
+def has_probabilities(output: np.ndarray) -> bool:
+    """Say whether each row of scores sums to 1, as probabilities do."""
     positive = output.shape[1] > 1 and bool((output >= 0).all())
     return positive and bool(np.allclose(output.sum(axis=1), 1, atol=1e-3))
+
+
+def beats_guessing(output: np.ndarray, labels: np.ndarray) -> bool:
+    """Say whether scores tell the labels better than always the commonest."""
+    return _part(classes(output), labels) > np.bincount(labels).max() / len(
+        labels
+    )
 
 
 def classes(scores: np.ndarray) -> np.ndarray:

@@ -6,30 +6,29 @@ needed.
 """
 
 import importlib
-import statistics
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from keras_inception_export import benchmarking, bundle
 from keras_inception_export.artifact import load_artifact
-from keras_inception_export.bundle import size_of
-from keras_inception_export.errors import ArtifactError
+from keras_inception_export.diagnosis import examine
+from keras_inception_export.errors import ArtifactError, ConversionError
 from keras_inception_export.formats import file_name, spoken_name
+from keras_inception_export.observation import take_landmarks
+from keras_inception_export.probes import Probes
 from keras_inception_export.quantization.equalize import equalize
 from keras_inception_export.quantization.evaluation import Evaluation
-from keras_inception_export.quantization.measure import (
-    Measurement,
-    measure,
-    run,
-)
+from keras_inception_export.quantization.measure import Measurement
+from keras_inception_export.quantization.ranking import noise_of_layers
 from keras_inception_export.request import ExportRequest
 from keras_inception_export.twin import InferenceTwin
 
 RANKING = 16  # samples that the cost of each layer is measured on
-_ROUNDS = 9  # interleaved runs that the cost in time is taken from
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,11 @@ class Written:
         path: where it lies.
         seconds: what writing it took, with all attempts.
         measured: how near each output comes to Keras.
-        equalized_channels: channels that were scaled before.
-        float_layers: the layers kept in float.
-        float_cost: what keeping them costs, over int8 throughout: `bytes`
-            more, and `time`, how many times as long a sample takes; `None`
-            where there are none.
+        findings: what it misses, a sentence each.
+        float_layers: the layers that the runtime computes in float, in int8.
+        float_cost: what those cost that were kept there, over int8 without:
+            `bytes` more, and `time`, how many times as long a call takes;
+            `None` where no layer is in float.
     """
 
     format: str
@@ -54,7 +53,7 @@ class Written:
     path: Path
     seconds: float
     measured: Sequence[Measurement] = ()
-    equalized_channels: int = 0
+    findings: Sequence[str] = ()
     float_layers: tuple[str, ...] = ()
     float_cost: dict | None = None
 
@@ -77,32 +76,42 @@ class Search:
 
     Args:
         twin: the inference twin; equalization changes its weights.
-        evaluation: the samples, and what Keras gives on them.
+        evaluation: the samples, and what Keras gives on them; `None` where
+            there are none: then nothing is measured, and int8 not written.
+        probes: what artifacts are timed on, and looked into.
         folder: where the artifacts go.
         room: a folder for temporary files.
         request: the `ExportRequest`.
         say: called with a line for each step.
+
+    Attributes:
+        channels: how many channels of the twin were equalized.
     """
 
     def __init__(
         self,
         twin: InferenceTwin,
-        evaluation: Evaluation,
+        evaluation: Evaluation | None,
+        probes: Probes,
         folder: Path,
         room: Path,
         request: ExportRequest,
         say: Callable[[str], None],
     ) -> None:
+        self.channels = 0
         self._twin = twin
         self._evaluation = evaluation
-        self._calibration = evaluation.split.calibration
+        self._calibration: Mapping[str, np.ndarray] = (
+            evaluation.split.calibration.inputs if evaluation else {}
+        )
+        self._probes = probes
         self._folder = folder
         self._room = room
         self._request = request
         self._say = say
-        self._channels = 0
-        self._ranking: list[str] = []
-        self._open_quantizers()
+        self._seconds: dict[Path, float] = defaultdict(float)
+        self._noise: dict[str, float] = {}
+        self._quantizers: dict = {}
 
     def write(self, scheme: str) -> list[Written]:
         """Write one scheme in every format.
@@ -110,167 +119,171 @@ class Search:
         Raises:
             ArtifactError: if one misses the guard whatever is tried.
         """
-        results = [self._attempt(name, scheme) for name in self._quantizers]
-        if scheme == "int8" and any(map(self._missed, results)):
+        results = [
+            self._attempt(name, scheme)
+            for name in self._request.quantized_formats
+        ]
+        if scheme == "int8" and any(result.findings for result in results):
             results = self._equalized(results)
             results = [self._with_float_layers(result) for result in results]
-        findings = [
-            f"{result.name}: {finding}"
-            for result in results
-            for finding in self._missed(result)
-        ]
-        if findings:
-            raise ArtifactError("; ".join(findings) + self._advice(scheme))
+        missed = [result for result in results if result.findings]
+        if missed:
+            raise ArtifactError(self._explained(missed, scheme))
         return results
 
-    def _open_quantizers(self):
-        self._quantizers = {
-            name: self._open(name) for name in self._request.quantized_formats
-        }
-
-    def _open(self, name):
-        module = importlib.import_module(
-            f"keras_inception_export.formats.{name}_quantize"
-        )
-        return module.Quantizer(
-            self._twin,
-            self._room,
-            opset=self._request.opset,
-            calibration=self._calibration.inputs,
-        )
+    def _quantizer(self, name):
+        if name not in self._quantizers:
+            self._quantizers[name] = _module(name).Quantizer(
+                self._twin,
+                self._room,
+                opset=self._request.opset,
+                calibration=self._calibration or None,
+            )
+        return self._quantizers[name]
 
     def _attempt(self, name, scheme, float_layers=()) -> Written:
         """Write one artifact and measure it."""
         start = time.perf_counter()
         path = self._folder / file_name(name, scheme)
-        self._quantizers[name].write(
+        integers = scheme == "int8"
+        self._quantizer(name).write(
             path,
             scheme,
             float_layers=float_layers,
-            io=self._request.quantized_io if scheme == "int8" else None,
+            io=self._request.quantized_io if integers else None,
         )
-        seconds = time.perf_counter() - start
-        result = Written(
+        self._seconds[path] += time.perf_counter() - start
+        kept = _module(name).float_layers(path) if integers else ()
+        findings = [
+            f"its runtime computes {layer} in integers, wanted in float"
+            for layer in float_layers
+            if layer not in kept
+        ]
+        measured: list[Measurement] = []
+        if self._evaluation:
+            measured = self._evaluation.measure(load_artifact(path))
+            findings += self._evaluation.guard.findings(measured)
+            told = f"{spoken_name(name, scheme)}, {_told(measured)}"
+            self._say(f"Measure  {told}")
+        return Written(
             name,
             scheme,
             path,
-            round(seconds, 2),
-            self._evaluation.measure(load_artifact(path)),
-            self._channels,
-            tuple(float_layers),
+            round(self._seconds[path], 2),
+            measured,
+            findings,
+            kept,
+            {"bytes": 0, "time": 1.0} if kept else None,
         )
-        self._say(f"Measure  {result.name}, {_told(result.measured)}")
-        return result
-
-    def _missed(self, result: Written) -> list[str]:
-        return self._evaluation.guard.findings(result.measured)
 
     def _equalized(self, results):
         """Try again with equal channels, in every format alike."""
-        self._channels = equalize(
-            self._twin, self._calibration.inputs, self._room
-        )
-        if not self._channels:
+        try:
+            self.channels = equalize(self._twin, self._calibration, self._room)
+        except ConversionError as error:
+            self._say(f"Equalize  not without ONNX: {error}")
+            return results
+        if not self.channels:
             self._say("Equalize  no channel that could be scaled stands out")
             return results
-        self._say(f"Equalize  {self._channels} channels that are too large")
-        self._open_quantizers()
+        self._say(f"Equalize  {self.channels} channels that are too large")
+        self._quantizers.clear()
         return [self._attempt(r.format, r.quantization) for r in results]
 
     def _with_float_layers(self, plain: Written) -> Written:
         """Keep as few layers in float as the guard needs."""
-        if not self._missed(plain):
+        if not plain.findings:
             return plain
-        self._ranking = self._ranking or self._ranked()
-        ranked = self._ranking
-        whole = plain.path.read_bytes()
+        whole = self._room / file_name(plain.format, "whole")
+        whole.write_bytes(plain.path.read_bytes())
+        ranked = self._ranked(plain.format)
 
         def attempt(number):
             return self._attempt(
                 plain.format, plain.quantization, ranked[:number]
             )
 
-        good = None
-        low, number = 0, 1
-        while good is None:
-            result = attempt(number)
-            if not self._missed(result):
-                good = result
-            elif number == len(ranked):
-                return result
-            else:
-                low, number = number, min(2 * number, len(ranked))
-        while len(good.float_layers) - low > 1:
-            middle = (low + len(good.float_layers)) // 2
+        low, high = 0, 1
+        good = result = attempt(high)
+        while good.findings:
+            if high >= len(ranked):
+                return good
+            low, high = high, min(2 * high, len(ranked))
+            good = result = attempt(high)
+        while high - low > 1:
+            middle = (low + high) // 2
             result = attempt(middle)
-            if self._missed(result):
+            if result.findings:
                 low = middle
             else:
-                good = result
+                good, high = result, middle
         if result is not good:
-            good = attempt(len(good.float_layers))
+            good = attempt(high)
         return replace(good, float_cost=self._cost(good, whole))
 
-    def _ranked(self) -> list[str]:
-        """Order the layers by the error that each makes alone in int8.
+    def _ranked(self, name: str) -> list[str]:
+        """Order a format's layers by the error that each makes alone in int8.
 
-        Measured in ONNX, where an attempt takes a second, and on calibration
-        samples: those that judge stay unseen.
+        Measured in ONNX, where an attempt takes a second, if it can express
+        the model; and on calibration samples: those that judge stay unseen.
+        What is a layer in the other format only comes last.
         """
-        quantizer = self._quantizers.get("onnx") or self._open("onnx")
-        samples = self._calibration.take(slice(0, RANKING))
-        path = self._room / "ranking.onnx"
-
-        def outputs(float_layers: Collection[str]):
-            quantizer.write(path, "int8", float_layers=float_layers)
-            return run(load_artifact(path), samples)
-
-        layers = quantizer.layers
-        reference = outputs(set(layers))
-        noise = {}
-        for index, layer in enumerate(layers):
-            alone = outputs(set(layers) - {layer})
-            noise[layer] = min(
-                record.snr_db for record in measure(alone, reference, None)
+        if not self._noise:
+            try:
+                ranking = self._quantizer(fastest := "onnx")
+            except ConversionError:
+                ranking = self._quantizer(fastest := name)
+            self._noise = noise_of_layers(
+                ranking,
+                self._room / file_name(fastest, "ranking"),
+                {name: x[:RANKING] for name, x in self._calibration.items()},
+                self._say,
             )
-            self._say(
-                f"Rank  {index + 1} of {len(layers)}: {layer} alone in int8 "
-                f"gives {noise[layer]:.1f} dB"
-            )
-        return sorted(layers, key=noise.__getitem__)
-
-    def _cost(self, kept: Written, whole: bytes) -> dict:
-        """Compare an artifact with float layers with one without."""
-        path = self._room / file_name(kept.format, "whole")
-        path.write_bytes(whole)
-        sample = self._calibration.take(slice(0, 1)).inputs
-        ratios = []
-        runs = [load_artifact(kept.path), load_artifact(path)]
-        for _ in range(_ROUNDS):
-            seconds = [_seconds(artifact, sample) for artifact in runs]
-            ratios.append(seconds[0] / seconds[1])
-        return {
-            "bytes": size_of(kept.path) - len(whole),
-            "time": round(statistics.median(ratios), 2),
-        }
-
-    def _advice(self, scheme):
-        tried = ""
-        if scheme == "int8":
-            tried = (
-                f" (with {self._channels} channels equalized, and with any "
-                "number of layers in float)"
-            )
-        return (
-            f"{tried}; ask for less with --min-agreement and "
-            "--max-accuracy-drop, or leave the scheme out"
+        return sorted(
+            self._quantizer(name).layers,
+            key=lambda layer: self._noise.get(layer, np.inf),
         )
 
+    def _cost(self, kept: Written, whole: Path) -> dict:
+        """Compare an artifact with float layers with one without."""
+        probes = self._room / bundle.PROBES
+        self._probes.save(probes)
+        return {
+            "bytes": bundle.size_of(kept.path) - bundle.size_of(whole),
+            "time": round(
+                benchmarking.times_as_long(kept.path, whole, probes), 2
+            ),
+        }
 
-def _seconds(artifact, sample):
-    start = time.perf_counter()
-    artifact(dict(sample))
-    return time.perf_counter() - start
+    def _explained(self, missed: Sequence[Written], scheme: str) -> str:
+        """Say what was missed, where the most is lost, and what to do."""
+        landmarks = take_landmarks(self._twin, self._probes.together())
+        feeds = self._probes.singles()
+        parts = []
+        for result in missed:
+            parts += [f"{result.name}: {text}" for text in result.findings]
+            facts = result.as_json()
+            worst = examine(self._folder, facts, landmarks, feeds).first
+            if worst:
+                parts.append(f"{result.name}: worst is {worst.described()}")
+        if scheme == "int8":
+            parts.append(
+                f"tried were {self.channels} channels equalized, and any "
+                "number of layers in float"
+            )
+        if self._evaluation:
+            parts += self._evaluation.warnings
+        parts.append(
+            "ask for less with --min-agreement and --max-accuracy-drop, or "
+            "leave the scheme out"
+        )
+        return "; ".join(parts)
+
+
+def _module(name):
+    return importlib.import_module(
+        f"keras_inception_export.formats.{name}_quantize"
+    )
 
 
 def _told(measured: Sequence[Measurement]) -> str:

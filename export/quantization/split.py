@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_inception_export.errors import RequestError
+from keras_inception_export.quantization.defaults import CALIBRATION
 from keras_inception_export.samples import Samples
 
 SEED = 0
-CALIBRATION = 200
-"""Samples to calibrate on. On a trained hybrid 10, 50 and 200 of them gave
-25, 33 and 37 dB."""
 FEWEST = 20
 """With fewer, the ranges that a calibration finds say nothing."""
 FEW = 50

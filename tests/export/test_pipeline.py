@@ -1,5 +1,6 @@
 """export_model, from any Keras model to a published bundle."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -20,11 +21,13 @@ from keras_inception_export import (
     elsewhere,
     export_model,
     load_artifact,
+    pipeline,
     verify,
 )
 from keras_inception_export.bundle import read_report
 from keras_inception_export.formats import FILES
 from keras_inception_export.request import ExportRequest
+from keras_inception_export.versions import versions
 from tests.export.format_cases import CASES, small_model, twin_of
 from tests.layers.cases import CASES as LAYER_CASES
 from tests.numeric import random_images, randomize, settle_statistics
@@ -313,6 +316,33 @@ def test_errors_in_another_process_are_those_of_this_one(tmp_path):
     with pytest.raises(ArtifactError, match="hardly depends"):
         export(dead)
     assert not list(tmp_path.iterdir())
+
+
+def test_fewer_bits_without_samples(tmp_path, monkeypatch):
+    options = {
+        "formats": ("tflite", "onnx"),
+        "quantize": ("float16", "dynamic"),
+    }
+    report = export_model(small_model(), tmp_path / "out", **options)
+    assert report["evaluation"] is None
+    assert len(report["artifacts"]) == 6
+    assert all(artifact["measured"] == [] for artifact in report["artifacts"])
+    assert all(proof.passed for proof in verify(tmp_path / "out"))
+    monkeypatch.setattr(pipeline, "NOISE", 1e-9)
+    with pytest.raises(ArtifactError, match="float16: output .* is off by"):
+        export_model(small_model(), tmp_path / "none", **options)
+
+
+def test_versions_of_packages_under_other_names(monkeypatch):
+    owners = {"onnxruntime": ["onnxruntime-gpu"], "keras": ["other", "keras"]}
+    monkeypatch.setattr(
+        importlib.metadata, "packages_distributions", lambda: owners
+    )
+    monkeypatch.setattr(importlib.metadata, "version", "{} 1".format)
+    found = versions()
+    assert found["onnxruntime"] == "onnxruntime-gpu 1"
+    assert found["keras"] == "keras 1"
+    assert found["tensorflow"] is None
 
 
 EXPORT_BYTES = """

@@ -1,4 +1,4 @@
-"""ONNX artifacts in fewer bits; what is inside int8 is in test_onnx_int8."""
+"""ONNX artifacts in fewer bits; what is inside int8 is in test_int8."""
 
 import os
 import subprocess
@@ -156,9 +156,9 @@ def test_weights_that_fit_no_protobuf_stand_beside(
 @pytest.mark.parametrize(
     ("scheme", "options", "message"),
     [
-        ("int4", {}, "'int4', expected one of .*'float16'"),
-        ("int8", {"io": "int16"}, "'int16' .* expected 'int8' or 'uint8'"),
-        ("float16", {"io": "int8"}, "float16 has float inputs"),
+        ("int4", {}, '"int4" is unknown; .*choose from float16'),
+        ("int8", {"io": "int16"}, '"int16" is unknown; .*from int8, uint8'),
+        ("float16", {"io": "int8"}, "need the quantization int8"),
         ("dynamic", {"float_layers": ["hidden"]}, "only int8 has"),
         ("int8", {"float_layers": ["entry"]}, r"\['entry'\].*'entry/conv', "),
     ],

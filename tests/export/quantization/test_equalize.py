@@ -115,6 +115,12 @@ BLOCKED = {
     "flattened": lambda x: keras.layers.Dense(2)(keras.layers.Flatten()(x)),
     "grouped": keras.layers.Conv2D(4, 1, groups=2),
     "shared": shared,
+    "shifted": lambda x: keras.layers.Conv2D(2, 1)(
+        keras.layers.ReLU()(keras.layers.Rescaling(0.5, offset=1)(x))
+    ),
+    "normalized": lambda x: keras.layers.Conv2D(2, 1)(
+        keras.layers.BatchNormalization()(keras.layers.Dropout(0.5)(x))
+    ),
 }
 
 
@@ -133,3 +139,38 @@ def test_channels_that_something_else_reads_are_left_alone(end):
 )
 def test_channels_that_kernels_read_can_be_scaled(end):
     assert "hard/kernel" in [flow.kernel for flow in flows_of(end)]
+
+
+class Normalized(keras.layers.Layer):
+    """A convolution whose batch norm stays a step of its own in the twin."""
+
+    def __init__(self, bias=False, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = keras.layers.Conv2D(4, 3, use_bias=bias, name="hard")
+        self.norm = keras.layers.BatchNormalization(name="norm")
+
+    def build(self, shape):
+        self.conv.build(shape)
+        self.norm.build(self.conv.compute_output_shape(shape))
+
+    def call(self, inputs):
+        return keras.ops.relu(self.norm(self.conv(inputs)))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_arithmetic_within_a_layer_is_not_broken(bias, tmp_path):
+    image = keras.Input((12, 12, 2), name="image")
+    x = Normalized(bias, name="outer")(image)
+    twin = twin_of(keras.Model(image, keras.layers.Conv2D(2, 1)(x)))
+    scale(variables(twin)["outer/hard/kernel"], -1, [1], 1000.0)
+    before = keras.ops.convert_to_numpy(twin.model(IMAGES))
+    assert equalize(twin, {"image": IMAGES}, tmp_path) == 0
+    np.testing.assert_array_equal(twin.model(IMAGES), before)
+
+
+@pytest.mark.parametrize("batch_size", [None, 3, 16])
+def test_few_samples_fill_a_batch(batch_size, tmp_path):
+    model = prepare.functional(randomize(blocks()))
+    twin = prepare.inference_twin(model, batch_size)
+    harden(twin, "stem/conv/kernel", [1], HARD["stem/conv/kernel"])
+    assert equalize(twin, {"image": IMAGES[:4]}, tmp_path) == 1

@@ -3,13 +3,9 @@
 import numpy as np
 import pytest
 
+from keras_inception_export.errors import RequestError
 from keras_inception_export.quantization.guard import Guard
-from keras_inception_export.quantization.measure import (
-    is_classifier,
-    measure,
-    run,
-)
-from keras_inception_export.samples import Samples
+from keras_inception_export.quantization.measure import measure
 
 KERAS = np.array([[0.6, 0.4], [0.3, 0.7], [0.9, 0.1], [0.2, 0.8]], "float32")
 LABELS = np.array([0, 1, 0, 0])
@@ -50,35 +46,79 @@ def test_feature_maps_have_no_classes():
     assert record.agreement is None and record.accuracy is None
 
 
+MAPS = np.ones((4, 2, 2, 1), "float32")
+LOGITS = KERAS * 3
+FEATURES = np.random.default_rng(0).normal(size=(4, 512)).astype("float32")
+SIGMOID = np.array([[0.9], [0.2], [0.4], [0.1]], "float32")
+
+
+def classifiers(outputs, labels, **asked):
+    reference = measure(outputs, outputs, labels)
+    return set(Guard.of(reference, outputs, labels, **asked).classifiers)
+
+
 @pytest.mark.parametrize(
-    ("output", "labels", "expected"),
+    ("outputs", "labels", "asked", "expected"),
     [
-        (KERAS, None, True),
-        (KERAS * 3, None, False),
-        (KERAS * 3, LABELS, True),
-        (KERAS, LABELS + 2, False),
-        (np.ones((4, 1), "float32"), None, False),
-        (np.ones((4, 2, 2, 1), "float32"), LABELS, False),
+        ({"p": KERAS}, None, {}, {"p"}),
+        ({"p": KERAS, "f": FEATURES}, LABELS, {}, {"p"}),
+        ({"p": KERAS, "f": FEATURES}, None, {"min_agreement": 0.9}, {"p"}),
+        ({"x": LOGITS}, None, {}, set()),
+        ({"x": LOGITS}, LABELS, {}, set()),
+        ({"x": LOGITS}, LABELS[[0, 1, 2, 1]], {}, {"x"}),
+        ({"x": LOGITS}, None, {"min_agreement": 0.9}, {"x"}),
+        ({"x": LOGITS}, LABELS, {"max_accuracy_drop": 0.1}, {"x"}),
+        ({"f": FEATURES}, LABELS, {}, set()),
+        ({"s": SIGMOID}, None, {}, set()),
+        ({"s": SIGMOID}, None, {"min_agreement": 0.9}, {"s"}),
+        ({"s": SIGMOID}, np.array([1, 0, 1, 0]), {}, {"s"}),
+        ({"m": MAPS}, None, {}, set()),
+        ({"m": MAPS}, LABELS, {}, set()),
+        ({"p": KERAS, "f": FEATURES}, 9 + LABELS, {}, {"p"}),
+        (
+            {"p": KERAS, "f": FEATURES},
+            9 + LABELS,
+            {"max_accuracy_drop": 0.1},
+            {"p", "f"},
+        ),
     ],
-    ids=["rows of one", "logits", "labelled", "no such class", "one", "maps"],
 )
-def test_which_outputs_are_scores_of_classes(output, labels, expected):
-    assert is_classifier(output, labels) is expected
+def test_which_outputs_are_scores_of_classes(outputs, labels, asked, expected):
+    assert classifiers(outputs, labels, **asked) == expected
 
 
-def test_a_fixed_batch_is_filled_up_and_cut():
-    sizes = []
+@pytest.mark.parametrize(
+    ("outputs", "labels", "asked", "message"),
+    [
+        ({"p": KERAS}, LABELS + 1, {}, "labels, 1 to 2, are classes of no"),
+        ({"m": MAPS}, None, {"min_agreement": 0.9}, "which no output has"),
+        ({"p": KERAS}, None, {"max_accuracy_drop": 0.1}, "needs .* labels"),
+    ],
+)
+def test_a_guard_that_applies_to_nothing_is_refused(
+    outputs, labels, asked, message
+):
+    with pytest.raises(RequestError, match=message):
+        classifiers(outputs, labels, **asked)
 
-    def double(feeds):
-        sizes.append(len(feeds["x"]))
-        return {"y": feeds["x"] * 2}
 
-    rows = np.arange(10.0)
-    outputs = run(double, Samples({"x": rows}), size=4)
-    np.testing.assert_array_equal(outputs["y"], rows * 2)
-    assert sizes == [4, 4, 4]
-    run(double, Samples({"x": rows}))
-    assert sizes[3:] == [10]
+def test_the_limit_itself_is_kept():
+    """0.98 less 0.975 is 0.0050000000000000044."""
+    labels = np.zeros(1000, int)
+
+    def right(number):
+        scores = np.tile(np.float32([0.1, 0.9]), (1000, 1))
+        scores[:number] = 0.9, 0.1
+        return {"y": scores}
+
+    def findings(number):
+        measured = measure(right(number), right(980), labels)
+        return held.findings(measured)
+
+    keras = measure(right(980), right(980), labels)
+    held = Guard.of(keras, right(980), labels, 0.99, 0.005)
+    assert not findings(975)
+    assert "97.40%" in findings(974)[0]
 
 
 def guard(**asked):

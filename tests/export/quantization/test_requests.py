@@ -11,7 +11,15 @@ SAMPLES = np.zeros((30, 2), "float32")
 
 REFUSED = {
     "scheme": ({"quantize": "int4"}, 'quantization "int4" is unknown'),
-    "no samples": ({"samples": None}, "needs samples"),
+    "no samples": ({"samples": None}, "int8 is measured .* needs samples"),
+    "a guard without samples": (
+        {"quantize": "float16", "samples": None, "min_agreement": 0.9},
+        "min_agreement is measured .* needs samples",
+    ),
+    "a guard alone": (
+        {"quantize": (), "max_accuracy_drop": 0.1},
+        "max_accuracy_drop is asked of quantized artifacts",
+    ),
     "saved_model": (
         {"formats": "saved_model"},
         "a SavedModel is not quantized",
