@@ -98,7 +98,9 @@ CASES = {
         partial(ConvBN, 4, 3, padding=3), (2, 6, 7, 3), (2, 10, 11, 4), 2, 2
     ),
     "ConvBN, PReLU": LayerCase(
-        partial(ConvBN, 4, 3, activation=keras.layers.PReLU(name="slopes")),
+        partial(
+            ConvBN, 4, 3, activation=keras.layers.PReLU(shared_axes=[1, 2, 3])
+        ),
         (2, 6, 7, 3),
         (2, 6, 7, 4),
         3,
