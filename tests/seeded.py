@@ -5,11 +5,16 @@ from zlib import crc32
 import numpy as np
 
 
-def seeded_tensor(name, shape):
+def seeded_tensor(name, shape, shift=0.05):
     """Return the tensor of that name, in torch's layout.
 
     Small shifts and means let the signal through a deep network, and a large
     classifier gives logits of the size that a trained one gives.
+
+    Args:
+        name: torch's.
+        shape: torch's.
+        shift: size of the shifts and means. Defaults to `0.05`.
     """
     rng = np.random.default_rng(crc32(name.encode()))
     if name.endswith("running_var"):
@@ -20,7 +25,7 @@ def seeded_tensor(name, shape):
         return value * np.float32(gain * np.sqrt(2 / np.prod(shape[1:])))
     if name.endswith("bn.weight"):
         return 1 + np.float32(0.2) * value
-    return np.float32(0.05) * value
+    return np.float32(shift) * value
 
 
 def seeded_state(names, shapes):

@@ -50,6 +50,8 @@ WORDS = {
             True: "4 x 4 regions that cover the maps",
         },
     ),
+    "smallest": ("smallest images", "{0} x {0}".format),
+    "smallest_auxiliary": ("the same with the side heads", "{0} x {0}".format),
 }
 
 

@@ -4,20 +4,22 @@ from functools import partial
 
 import keras
 
+from keras_inception_layers.layers.composite import Composite, build_chain
 from keras_inception_layers.layers.conv_bn import (
     ConvBN,
     check_positive_integer,
     fresh_options,
+    own_activation,
     serialize_options,
     take_options,
 )
 from keras_inception_layers.registration import register
 
 AUXILIARY_LOSS_WEIGHT = 0.3
-"""Weight of each side head's loss beside the main loss of 1.0, in training."""
+"""Weight of the loss of each of v1's side heads, beside the main loss of 1."""
 
 
-class SideHead(keras.layers.Layer):
+class SideHead(Composite):
     """A chain of layers on a network's middle that ends in a classifier.
 
     A subclass makes the layers, `predictions` the last, and names them in
@@ -45,10 +47,9 @@ class SideHead(keras.layers.Layer):
         super().__init__(**kwargs)
         self.options = options
 
-    @property
-    def layers(self):
-        """The children, in the order in which they are applied."""
-        raise NotImplementedError
+    def handed_on(self):
+        """Return what every layer has, unless it was changed in it."""
+        return {**super().handed_on(), "momentum": self.options["momentum"]}
 
     def shared(self):
         """Return the arguments that every child gets."""
@@ -61,8 +62,13 @@ class SideHead(keras.layers.Layer):
             for key, value in self.options.items()
             if key.startswith(("kernel_", "bias_"))
         }
-        options = fresh_options({**options, "activation": activation})
-        return keras.layers.Dense(units, name=name, **options, **self.shared())
+        return keras.layers.Dense(
+            units,
+            own_activation(activation, **self.shared()),
+            name=name,
+            **fresh_options(options),
+            **self.shared(),
+        )
 
     @property
     def data_format(self):
@@ -83,9 +89,7 @@ class SideHead(keras.layers.Layer):
                 f"{self.smallest} x {self.smallest}. Received the {format_} "
                 f"input shape {tuple(input_shape)}"
             )
-        for layer in self.layers:
-            layer.build(input_shape)
-            input_shape = layer.compute_output_shape(input_shape)
+        build_chain(self.layers, input_shape)
 
     def call(self, inputs, training=None):
         """Apply the head; Keras hands `training` to each child."""
@@ -133,11 +137,12 @@ class AuxiliaryClassifier(SideHead):
     Input shape:
         `(batch, height, width, channels)`, or
         `(batch, channels, height, width)` with `"channels_first"`. Height and
-        width must be known, and at least 5.
+        width must be known, and at least 5; with `adaptive_pooling` of any
+        size.
 
     Raises:
         ValueError: if an argument is out of its range; in `build`, if height
-            or width is unknown or smaller than 5.
+            or width is unknown or too small.
 
     Example:
 
@@ -150,7 +155,6 @@ class AuxiliaryClassifier(SideHead):
         arXiv:1409.4842.
     """
 
-    smallest = 5
     size_known = True
 
     def __init__(
@@ -167,6 +171,7 @@ class AuxiliaryClassifier(SideHead):
         options, shared = self.options, self.shared()
         data_format = options["data_format"]
         self.adaptive_pooling = bool(adaptive_pooling)
+        self.smallest = 1 if adaptive_pooling else 5
         make_pool = (
             partial(keras.layers.AdaptiveAveragePooling2D, 4)
             if adaptive_pooling

@@ -146,6 +146,10 @@ class PaperBlock(InceptionBlock):
         self.branch_filters = filters
         self.options = options
 
+    def handed_on(self):
+        """Return what every layer has, unless it was changed in it."""
+        return {**super().handed_on(), "momentum": self.options["momentum"]}
+
     def rows(self, *filters):
         """Return the table of cells, given each row of `branch_filters`."""
         raise NotImplementedError

@@ -2,9 +2,15 @@
 
 from inspect import signature
 from numbers import Integral
+from types import MappingProxyType, SimpleNamespace
 
 import keras
 
+from keras_inception_layers.layers.composite import (
+    Composite,
+    build_chain,
+    serialize_unbuilt,
+)
 from keras_inception_layers.registration import register
 
 # What a block hands on to each of its convolutions, and the Keras module that
@@ -36,8 +42,20 @@ def check_positive_integer(name, value):
     return int(value)
 
 
+def of_batch_norm(name, writable=False):
+    """Return a property for what the batch normalization of a layer holds."""
+
+    def read(layer):
+        return getattr(layer.batch_norm or layer._unused, name)
+
+    def write(layer, value):
+        setattr(layer.batch_norm or layer._unused, name, value)
+
+    return property(read, write if writable else None)
+
+
 @register
-class ConvBN(keras.layers.Layer):
+class ConvBN(Composite):
     """2D convolution, then batch normalization, then an activation.
 
     The unit that every Inception block is made of. With batch normalization
@@ -60,9 +78,12 @@ class ConvBN(keras.layers.Layer):
         scale: whether the normalization learns a scale, gamma. A following
             relu makes it redundant. Defaults to `False`.
         synchronized: whether the statistics of a batch are shared by all
-            replicas (TensorFlow only). Defaults to `False`.
-        activation: name, function or layer; `None` for none. Defaults to
-            `"relu"`.
+            replicas, under TensorFlow. Under JAX they always are those of
+            the global batch, under torch those of each process; there it
+            changes nothing. Defaults to `False`.
+        activation: name, function or layer; `None` for none. A layer is
+            made anew from its config, with the dtype policy of this one.
+            Defaults to `"relu"`.
         kernel_initializer: Defaults to `"glorot_uniform"`.
         bias_initializer: Defaults to `"zeros"`.
         kernel_regularizer: Defaults to `None`.
@@ -120,13 +141,8 @@ class ConvBN(keras.layers.Layer):
         **kwargs,
     ):
         filters = check_positive_integer("filters", filters)
-        if padding not in ("same", "valid") and (
-            not isinstance(padding, Integral) or padding < 1
-        ):
-            raise ValueError(
-                '`padding` must be "same", "valid" or an integer of at least '
-                f"1. Received: padding={padding!r}"
-            )
+        if padding not in ("same", "valid"):
+            padding = _check_padding(padding)
         if not 0 <= momentum <= 1:
             raise ValueError(
                 "`momentum` must lie between 0 and 1. Received: "
@@ -139,11 +155,7 @@ class ConvBN(keras.layers.Layer):
             )
         super().__init__(**kwargs)
         self.use_batch_norm = use_batch_norm
-        self.momentum = momentum
-        self.epsilon = epsilon
-        self.scale = scale
-        self.synchronized = synchronized
-        self.activation = keras.activations.get(activation)
+        self.synchronized = bool(synchronized)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -151,6 +163,7 @@ class ConvBN(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
         shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
+        self.activation = own_activation(activation, **shared)
         self.padding = padding
         self.pad = None
         if not isinstance(padding, str):
@@ -174,20 +187,25 @@ class ConvBN(keras.layers.Layer):
             **shared,
         )
         self.data_format = self.conv.data_format
+        settings = {"momentum": momentum, "epsilon": epsilon, "scale": scale}
         self.batch_norm = None
+        self._unused = None if use_batch_norm else SimpleNamespace(**settings)
         if use_batch_norm:
             self.batch_norm = keras.layers.BatchNormalization(
                 axis=1 if self.data_format == "channels_first" else -1,
-                momentum=momentum,
-                epsilon=epsilon,
-                scale=scale,
+                **settings,
                 beta_initializer=self.bias_initializer,
                 beta_regularizer=self.bias_regularizer,
                 beta_constraint=self.bias_constraint,
-                synchronized=synchronized,
+                synchronized=self.synchronized
+                and keras.backend.backend() == "tensorflow",
                 name="batch_norm",
                 **shared,
             )
+
+    momentum = of_batch_norm("momentum", writable=True)
+    epsilon = of_batch_norm("epsilon", writable=True)
+    scale = of_batch_norm("scale")
 
     @property
     def layers(self):
@@ -197,10 +215,7 @@ class ConvBN(keras.layers.Layer):
 
     def build(self, input_shape):
         """Build the children."""
-        for layer in self.layers:
-            if not layer.built:
-                layer.build(input_shape)
-            input_shape = layer.compute_output_shape(input_shape)
+        build_chain(self.layers, input_shape)
 
     def call(self, inputs, training=None):
         """Apply convolution, normalization and activation."""
@@ -228,28 +243,63 @@ class ConvBN(keras.layers.Layer):
         }
 
 
+def _check_padding(padding):
+    if (
+        not isinstance(padding, Integral)
+        or isinstance(padding, bool)
+        or padding < 1
+    ):
+        raise ValueError(
+            '`padding` must be "same", "valid" or an integer of at least 1. '
+            f"Received: padding={padding!r}"
+        )
+    return int(padding)
+
+
+def own_activation(activation, dtype, trainable):
+    """Return an activation; if it is a layer, one made anew for one parent.
+
+    It may have weights, and it computes in the parent's dtype.
+
+    Args:
+        activation: name, function or layer, or None.
+        dtype: the parent's dtype policy.
+        trainable: whether the parent is trainable.
+    """
+    activation = keras.activations.get(activation)
+    if not isinstance(activation, keras.layers.Layer):
+        return activation
+    config = activation.get_config()
+    config["dtype"] = keras.dtype_policies.serialize(dtype)
+    config["trainable"] = activation.trainable and trainable
+    return type(activation).from_config(config)
+
+
 def take_options(kwargs):
-    """Move the `CONV_OPTIONS` out of `kwargs`, filled up with defaults."""
+    """Move the `CONV_OPTIONS` out of `kwargs`, filled up with defaults.
+
+    They are read-only, and no dictionary, in which Keras would take a layer
+    for a child of whoever keeps them.
+    """
     parameters = signature(ConvBN).parameters
-    return {
-        name: kwargs.pop(name, parameters[name].default)
-        for name in CONV_OPTIONS
-    }
+    return MappingProxyType(
+        {
+            name: kwargs.pop(name, parameters[name].default)
+            for name in CONV_OPTIONS
+        }
+    )
 
 
 def fresh_options(options):
-    """Return `options` with whatever holds a state made anew for one child.
+    """Return `options` with the initializers made anew for one child.
 
-    An activation that is a layer has weights. An unseeded Keras initializer
-    draws its seed once, when it is made: two children that share the object
-    start with identical kernels. (With a `SeedGenerator` it draws each time,
-    and only as long as it is shared.)
+    An unseeded Keras initializer draws its seed once, when it is made: two
+    children that share the object start with identical kernels. (With a
+    `SeedGenerator` it draws each time, and only as long as it is shared.)
     """
     fresh = dict(options)
     for name, value in options.items():
-        if isinstance(value, keras.layers.Layer):
-            fresh[name] = type(value).from_config(value.get_config())
-        elif isinstance(value, keras.initializers.Initializer):
+        if isinstance(value, keras.initializers.Initializer):
             seed = getattr(value, "seed", None)
             if not isinstance(seed, keras.random.SeedGenerator):
                 fresh[name] = value.clone()
@@ -258,9 +308,10 @@ def fresh_options(options):
 
 def serialize_options(options):
     """Return `options` in the form of a config."""
-    return {
-        name: module.serialize(module.get(options[name]))
-        if module
-        else options[name]
-        for name, module in CONV_OPTIONS.items()
-    }
+    config = dict(options)
+    for name, module in CONV_OPTIONS.items():
+        if isinstance(options[name], keras.layers.Layer):
+            config[name] = serialize_unbuilt(options[name])
+        elif module:
+            config[name] = module.serialize(module.get(options[name]))
+    return config

@@ -2,11 +2,17 @@
 
 import keras
 
+from keras_inception_layers.layers.composite import (
+    Composite,
+    build_chain,
+    output_shape,
+    serialize_unbuilt,
+)
 from keras_inception_layers.registration import register
 
 
 @register
-class InceptionBlock(keras.layers.Layer):
+class InceptionBlock(Composite):
     """Runs several branches on one input and joins them along the channels.
 
     Each branch is a list of layers, applied one after the other. Any Keras
@@ -73,15 +79,19 @@ class InceptionBlock(keras.layers.Layer):
         """The layers of all branches, in order."""
         return [layer for branch in self.branches for layer in branch]
 
+    def named_layers(self):
+        """Return pairs of a child's path within the block and the child."""
+        return [
+            (f"branch_{index}/{layer.name}", layer)
+            for index, branch in enumerate(self.branches)
+            for layer in branch
+        ]
+
     def build(self, input_shape):
         """Build every layer of every branch."""
         for index, branch in enumerate(self.branches):
-            shape = input_shape
             with keras.name_scope(f"branch_{index}"):
-                for layer in branch:
-                    if not layer.built:
-                        layer.build(shape)
-                    shape = layer.compute_output_shape(shape)
+                build_chain(branch, input_shape)
         self.compute_output_shape(input_shape)
 
     def call(self, inputs, training=None):
@@ -101,15 +111,18 @@ class InceptionBlock(keras.layers.Layer):
         for branch in self.branches:
             shape = input_shape
             for layer in branch:
-                shape = layer.compute_output_shape(shape)
-            shapes.append(tuple(shape))
+                shape = output_shape(layer, shape)
+            shapes.append(shape)
         return _joined_shape(shapes, self.channel_axis, self.name)
 
     def get_config(self):
         """Return the constructor's arguments."""
         return {
             **super().get_config(),
-            "branches": [[_serialize(x) for x in b] for b in self.branches],
+            "branches": [
+                [serialize_unbuilt(layer) for layer in branch]
+                for branch in self.branches
+            ],
             "data_format": self.data_format,
         }
 
@@ -119,17 +132,6 @@ class InceptionBlock(keras.layers.Layer):
         deserialize = keras.saving.deserialize_keras_object
         branches = [[deserialize(x) for x in b] for b in config["branches"]]
         return cls(**{**config, "branches": branches})
-
-
-def _serialize(layer):
-    """Return the layer's config, unbuilt: the block builds it in its place.
-
-    Keras would build it at once when it loads it, outside of the block, and
-    the paths of its weights would lose the block's name.
-    """
-    config = keras.saving.serialize_keras_object(layer)
-    config.pop("build_config", None)
-    return config
 
 
 def _check_branches(branches):

@@ -80,12 +80,17 @@ class InceptionV3ExpandedBlock(PaperBlock):
 
     def rows(self, a, b, c, d):
         """Return the figure as a table."""
-        return [
-            [conv(a[0], 1)],
-            [conv(b[0], 1), expanded(b[1])],
-            [conv(c[0], 1), conv(c[1], 3), expanded(c[1])],
-            [max_pool(3), conv(d[0], 1)],
-        ]
+        return expanded_bank(a, b, c, d, pooling=[max_pool(3)])
+
+
+def expanded_bank(a, b, c, d, pooling):
+    """The table of figure 7, with the cells of its pooling."""
+    return [
+        [conv(a[0], 1)],
+        [conv(b[0], 1), expanded(b[1])],
+        [conv(c[0], 1), conv(c[1], 3), expanded(c[1])],
+        [*pooling, conv(d[0], 1)],
+    ]
 
 
 def expanded(filters):

@@ -6,7 +6,7 @@ from keras_inception_layers.layers.branch_table import (
     conv,
     zero_pad,
 )
-from keras_inception_layers.layers.inception_v3 import expanded
+from keras_inception_layers.layers.inception_v3 import expanded_bank
 from keras_inception_layers.layers.reduction_block import (
     ReductionBlock,
     reducing_conv,
@@ -208,9 +208,4 @@ class InceptionV3BlockE(AveragingBlock):
 
     def rows(self, a, b, c, d):
         """Return the figure as a table."""
-        return [
-            [conv(a[0], 1)],
-            [conv(b[0], 1), expanded(b[1])],
-            [conv(c[0], 1), conv(c[1], 3), expanded(c[1])],
-            [*self.mean(), conv(d[0], 1)],
-        ]
+        return expanded_bank(a, b, c, d, pooling=self.mean())

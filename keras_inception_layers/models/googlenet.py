@@ -22,7 +22,6 @@ from keras_inception_layers.models.network import (
     image_input,
 )
 
-SMALLEST = 32  # height and width
 DEFAULT_SHAPE = (224, 224, 3)
 # Table 1: the filters of each block.
 BLOCKS = {
@@ -52,6 +51,8 @@ class GoogLeNetConvention(Convention):
             its size up; else it is `"same"`.
         last_pool: height and width of the last max pooling.
         adaptive_pooling: that of the side heads.
+        smallest: height and width of the smallest images that it takes.
+        smallest_auxiliary: the same with the side heads.
     """
 
     use_batch_norm: bool
@@ -60,6 +61,8 @@ class GoogLeNetConvention(Convention):
     ceil_mode: bool
     last_pool: int
     adaptive_pooling: bool
+    smallest: int
+    smallest_auxiliary: int
 
 
 # Where the published implementations differ; "paper" is table 1 and figure 3.
@@ -74,6 +77,8 @@ CONVENTIONS = {
         ceil_mode=False,
         last_pool=3,
         adaptive_pooling=False,
+        smallest=1,
+        smallest_auxiliary=65,
     ),
     "torchvision": GoogLeNetConvention(
         scale=True,
@@ -85,8 +90,11 @@ CONVENTIONS = {
         ceil_mode=True,
         last_pool=2,
         adaptive_pooling=True,
+        smallest=15,
+        smallest_auxiliary=15,
     ),
 }
+SMALLEST = CONVENTIONS["paper"].smallest  # height and width
 
 
 @documented(SMALLEST)
@@ -115,6 +123,12 @@ def GoogLeNet(
     batch normalization took its place.
 
     Args:
+        input_shape: height, width and channels, in the order of
+            `keras.config.image_data_format()`; of any size with the
+            convention `"paper"`, of at least 15 x 15 with `"torchvision"`.
+            Height and width may be `None` without the side heads. `None`
+            stands for the default shape with the top, and for any height
+            and width without it.
         convention: whose details: `"paper"`, or `"torchvision"`, which has
             3 x 3 kernels in place of 5 x 5, batch normalization, and other
             paddings and poolings. Defaults to `"paper"`.
@@ -123,7 +137,8 @@ def GoogLeNet(
             dictionary of `predictions`, `auxiliary_1` and `auxiliary_2`;
             give each side head's loss the weight `AUXILIARY_LOSS_WEIGHT`
             (0.3). `drop_auxiliary` returns the model without them. Needs
-            the top and images of at least 80 x 80. Defaults to `False`.
+            the top and images of known size, with `"paper"` of at least
+            65 x 65. Defaults to `False`.
         use_batch_norm: whether to normalize behind each convolution, in
             place of its bias. Defaults to `None`, as the convention has it:
             `"torchvision"` does, `"paper"` does not.
@@ -159,8 +174,9 @@ def GoogLeNet(
         input_tensor,
         input_shape,
         include_top=include_top,
-        minimum=80 if auxiliary else SMALLEST,
+        minimum=(details.smallest_auxiliary if auxiliary else details.smallest),
         default=DEFAULT_SHAPE,
+        fixed_size=auxiliary,
     )
     x = conv(64, 7, 2, details.stem_padding, name="conv_1")(inputs)
     x = pool(x, 3, name="pool_1")

@@ -18,6 +18,7 @@ from keras_inception_layers.models.network import (
     IMAGENET_SHAPE,
     Convention,
     average_top,
+    check_imagenet,
     chosen,
     documented,
     finish,
@@ -87,6 +88,7 @@ def InceptionResNetV2(
         minimum=SMALLEST,
         default=IMAGENET_SHAPE,
     )
+    check_imagenet(weights, inputs, CONVENTIONS, convention)
     for layer in _layers(details.batch_norm):
         x = layer(x)
     if include_top:

@@ -22,6 +22,7 @@ from keras_inception_layers.models.network import (
     Convention,
     average_top,
     check_auxiliary,
+    check_imagenet,
     chosen,
     documented,
     finish,
@@ -147,6 +148,7 @@ def InceptionV3(
         minimum=299 if auxiliary else SMALLEST,
         default=IMAGENET_SHAPE,
     )
+    check_imagenet(weights, inputs, CONVENTIONS, convention)
     for layer_name, arguments in STEM:
         if layer_name.startswith("conv"):
             x = ConvBN(*arguments, name=layer_name, **batch_norm)(x)

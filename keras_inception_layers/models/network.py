@@ -1,7 +1,7 @@
 """What every network shares: the entrance, the top, the weights, the words."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
@@ -27,8 +27,9 @@ Args:
         weights.
     input_tensor: a Keras tensor to start from, in place of `input_shape`.
     input_shape: height, width and channels, in the order of
-        `keras.config.image_data_format()`; at least {0} x {0}. Without the
-        top, height and width may be `None`.
+        `keras.config.image_data_format()`; at least {0} x {0}. Height and
+        width may be `None`{1}. `None` stands for the default shape with the
+        top, and for any height and width without it.
     pooling: without the top, the global pooling that follows: `"max"`,
         `"avg"`, or `None` for the feature maps.
     classes: number of classes of the top.
@@ -60,15 +61,17 @@ class Convention:
         return {"scale": self.scale, "epsilon": self.epsilon}
 
 
-def documented(minimum):
+def documented(minimum, fixed_top=False):
     """Return a decorator that completes a network's docstring.
 
     Args:
         minimum: the smallest height and width that the network allows.
+        fixed_top: whether its top is made of dense layers. Defaults to `False`.
     """
+    words = DOCSTRING.format(minimum, " without the top" if fixed_top else "")
 
     def decorate(network: Network) -> Network:
-        return complete(network, DOCSTRING.format(minimum))
+        return complete(network, words)
 
     return decorate
 
@@ -80,6 +83,7 @@ def image_input(
     include_top,
     minimum,
     default=DEFAULT_SHAPE,
+    fixed_size=False,
 ):
     """Return the tensor that a network starts from.
 
@@ -88,11 +92,13 @@ def image_input(
         input_shape: `(height, width, channels)`, or with the data format
             `"channels_first"` `(channels, height, width)`; unused beside an
             `input_tensor`. The network's default is put into the order of
-            the data format.
-        include_top: whether dense layers follow, so that height and width
-            must be known.
+            the data format. None stands for the default with the top, and
+            for any height and width without it.
+        include_top: whether the classifier follows.
         minimum: the smallest height and width that the network allows.
         default: the network's default shape. Defaults to `(224, 224, 1)`.
+        fixed_size: whether dense layers read every pixel of the maps, so
+            that height and width must be known. Defaults to `False`.
 
     Raises:
         ValueError: if the shape is not one the network can take.
@@ -111,11 +117,15 @@ def image_input(
             )
         shape = tuple(input_tensor.shape[1:])
     else:
-        shape = input_shape
+        if input_shape is None and not include_top:
+            default = (None, None, default[2])
+        shape = default if input_shape is None else input_shape
+        if isinstance(shape, list):
+            shape = tuple(shape)
         if channels_first and shape == default:
             shape = (shape[2], *shape[:2])
-    if not _fits(shape, channels_first, include_top, minimum):
-        known = ", and known, since include_top=True" if include_top else ""
+    if not _fits(shape, channels_first, fixed_size, minimum):
+        known = ", and known, for the dense layers" if fixed_size else ""
         raise ValueError(
             f"The input shape must be {order}, the channels known, height and "
             f"width at least {minimum}{known}. Received: {shape!r}"
@@ -125,11 +135,11 @@ def image_input(
     return keras.Input(shape, name="image")
 
 
-def _fits(shape, channels_first, include_top, minimum):
-    if not isinstance(shape, (tuple, list)) or len(shape) != 3:
+def _fits(shape, channels_first, fixed_size, minimum):
+    if not isinstance(shape, tuple) or len(shape) != 3:
         return False
     channels, *size = shape if channels_first else (shape[2], *shape[:2])
-    if None in size and not include_top:
+    if not fixed_size:
         size = [n for n in size if n is not None]
     return (
         all(isinstance(n, Integral) for n in (channels, *size))
@@ -198,6 +208,36 @@ def check_auxiliary(auxiliary, include_top):
         raise ValueError(
             "`auxiliary=True` adds side heads to the classifier and needs "
             "include_top=True. Received: include_top=False"
+        )
+
+
+def check_imagenet(weights, inputs, conventions, convention):
+    """Raise ValueError if the published weights fit another network.
+
+    Args:
+        weights: what the user asks for; anything but `"imagenet"` will do.
+        inputs: the tensor that `image_input` returned.
+        conventions: those of the network; `"keras"` is that of the weights.
+        convention: the name of the one that the user chose.
+    """
+    if weights != "imagenet":
+        return
+    fitting = [
+        name
+        for name, details in conventions.items()
+        if replace(details, dropout=0.0) == conventions["keras"]
+    ]
+    if convention not in fitting:
+        names = " or ".join(f'"{name}"' for name in fitting)
+        raise ValueError(
+            f'`weights="imagenet"` needs the convention {names}. Received: '
+            f"convention={convention!r}"
+        )
+    first = keras.config.image_data_format() == "channels_first"
+    if inputs.shape[1 if first else -1] != 3:
+        raise ValueError(
+            '`weights="imagenet"` needs images of three channels. Received '
+            f"the input shape {inputs.shape[1:]}"
         )
 
 

@@ -16,7 +16,7 @@ SMALLEST = 32  # height and width
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
-@documented(SMALLEST)
+@documented(SMALLEST, fixed_top=True)
 def VGG16(
     include_top=True,
     input_tensor=None,
@@ -52,7 +52,11 @@ def VGG16(
         Large-Scale Image Recognition", 2014, arXiv:1409.1556.
     """
     inputs = x = image_input(
-        input_tensor, input_shape, include_top=include_top, minimum=SMALLEST
+        input_tensor,
+        input_shape,
+        include_top=include_top,
+        minimum=SMALLEST,
+        fixed_size=include_top,
     )
     for block, (filters, depth) in enumerate(BLOCKS, start=1):
         for number in range(1, depth + 1):

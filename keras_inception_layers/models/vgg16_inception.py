@@ -52,7 +52,7 @@ BLOCKS = (
 AUXILIARY = {3: "auxiliary_1", 4: "auxiliary_2"}
 
 
-@documented(SMALLEST)
+@documented(SMALLEST, fixed_top=True)
 def VGG16Inception(
     include_top=True,
     input_tensor=None,
@@ -99,6 +99,7 @@ def VGG16Inception(
         input_shape,
         include_top=include_top,
         minimum=80 if auxiliary else SMALLEST,
+        fixed_size=include_top,
     )
     side_heads = {}
     for number, block in enumerate(BLOCKS, start=1):

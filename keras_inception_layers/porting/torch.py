@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -61,6 +62,7 @@ def port_torch_weights(state_dict, target):
     Raises:
         ValueError: if a tensor is missing, has no place or has the wrong
             shape, with its name. `target` is unchanged then.
+            Also if a file is not a `.safetensors` file.
         ImportError: if a file is given and safetensors is not installed.
 
     Example:
@@ -109,6 +111,12 @@ def _mapping(state_dict):
     if isinstance(state_dict, Mapping):
         return state_dict
     if isinstance(state_dict, (str, PathLike)):
+        if Path(state_dict).suffix != ".safetensors":
+            raise ValueError(
+                "A file must be a `.safetensors` file. Received: state_dict="
+                f"{str(state_dict)!r}. Convert it, or pass "
+                "torch.load(file, weights_only=True)."
+            )
         try:
             from safetensors.numpy import load_file
         except ImportError as error:

@@ -94,6 +94,18 @@ CASES = {
         2,
         0,
     ),
+    "ConvBN, padded": LayerCase(
+        partial(ConvBN, 4, 3, padding=3), (2, 6, 7, 3), (2, 10, 11, 4), 2, 2
+    ),
+    "ConvBN, PReLU": LayerCase(
+        partial(
+            ConvBN, 4, 3, activation=keras.layers.PReLU(shared_axes=[1, 2, 3])
+        ),
+        (2, 6, 7, 3),
+        (2, 6, 7, 4),
+        3,
+        2,
+    ),
     "InceptionBlock": LayerCase(
         block_of_any_layers, (2, 6, 7, 3), (2, 6, 7, 9), 8, 6
     ),

@@ -58,7 +58,10 @@ CONV_ONLY = {
     "filters": ([1, np.int64(4)], [0, -1, 2.5, True, "4", None]),
     "kernel_size": ([3, (1, 3), [3, 1]], [0, (3,), (3, 0), "3"]),
     "strides": ([1, (2, 1)], [0, (1, 2, 3)]),
-    "padding": (["same", "valid"], ["full", None]),
+    "padding": (
+        ["same", "valid", 3, np.int64(1)],
+        ["full", None, 0, -1, True, (1, 1), 1.0],
+    ),
 }
 FILTERS_ONLY = {
     "branch_filters": (
@@ -195,6 +198,28 @@ def test_inception_block_refuses_branches(branches, message):
     InceptionBlock([[conv("a"), conv("b")], [conv("a")]])
 
 
+class Doubled(keras.layers.Layer):
+    """A user's layer, with no more than it needs."""
+
+    def call(self, inputs):
+        return keras.ops.concatenate([inputs, inputs], axis=-1)
+
+
+class Cubed(keras.layers.Layer):
+    """Likewise, as an activation."""
+
+    def call(self, inputs):
+        return inputs**3
+
+
+@pytest.mark.parametrize("size", [8, None])
+def test_a_layer_that_tells_no_output_shape_will_do(size):
+    block = InceptionBlock([[Doubled(), conv("a")], [conv("b"), Doubled()]])
+    assert block(keras.Input((size, size, 3))).shape == (None, size, size, 6)
+    layer = ConvBN(4, 3, activation=Cubed())
+    assert layer(keras.Input((size, size, 3))).shape == (None, size, size, 4)
+
+
 def test_inception_block_refuses_a_data_format():
     with pytest.raises(ValueError, match="data_format='NHWC'"):
         InceptionBlock([[conv("a")]], data_format="NHWC")
@@ -240,6 +265,18 @@ def test_auxiliary_classifier_refuses_a_shape(shape):
         refusal.value
     )
     AuxiliaryClassifier(5).build((None, 5, 5, 3))
+
+
+def test_regions_that_adapt_need_no_size_but_a_known_one():
+    head = AuxiliaryClassifier(5, adaptive_pooling=True)
+    with pytest.raises(ValueError, match="of known height and width"):
+        head.build((None, None, 8, 3))
+    head.build((None, 1, 3, 2))
+    # What torch.nn.AdaptiveAvgPool2d(4) makes of it.
+    pooled = head.pool(np.array([1.0, 2.0, 4.0]).reshape(1, 1, 3, 1))
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(pooled)[0, ..., 0], 4 * [[1, 1.5, 3, 4]]
+    )
 
 
 @pytest.mark.parametrize("shape", [(None, 16, 17, 3), (None, 17, 8, 3)])

@@ -138,7 +138,8 @@ def test_constraints_hold_after_a_training_step(case):
         random_images(case.images), random_images(case.outputs)
     )
     weights = values_named(layer, "kernel", "bias", "beta")
-    assert len(weights) == case.trainable - len(weights_named(layer, "gamma"))
+    others = weights_named(layer, "gamma", "alpha")
+    assert len(weights) == case.trainable - len(others)
     assert all(np.min(w) >= 0 for w in weights)
     free = case.make()
     free.build(case.images)
@@ -174,3 +175,47 @@ def test_an_activation_with_weights_is_made_for_each_child(case):
     slopes = weights_named(layer, "alpha")
     assert len(slopes) == len({w.path for w in slopes}) > 0
     assert layer(random_images(case.images)).shape == case.outputs
+
+
+@every_option_case
+def test_an_activation_that_is_a_layer_is_a_child_like_any_other(case):
+    template = keras.layers.PReLU()
+    layer = case.make(activation=template, trainable=False)
+    layer(random_images(case.images))
+    layers = layer._flatten_layers()
+    slopes = [x for x in layers if isinstance(x, keras.layers.PReLU)]
+    assert slopes and template not in slopes
+    assert not any(x.trainable or x._layers for x in slopes)
+    assert all(x.built and x.path.startswith(layer.path) for x in slopes)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("policy", ["float64", "mixed_float16"])
+def test_an_activation_that_is_a_layer_gets_the_dtype_policy(policy):
+    """A float32 in the midst of float64 would round; one last would leak."""
+    outputs = [
+        case.make(
+            activation=activation,
+            dtype=policy,
+            kernel_initializer=keras.initializers.RandomNormal(seed=1),
+        )(random_images(case.images).astype("float64"))
+        for case in [CASES["InceptionV1Block"]]
+        for activation in ("leaky_relu", keras.layers.LeakyReLU(0.2))
+    ]
+    dtypes = {keras.backend.standardize_dtype(x.dtype) for x in outputs}
+    assert dtypes == {policy.removeprefix("mixed_")}
+    assert_equal(*outputs)
+
+
+@every_option_case
+def test_synchronized_is_kept_under_every_backend(case):
+    """A file that one backend wrote is one that the others read."""
+    layer = built(case, synchronized=True)
+    config = layer.get_config()
+    assert config["synchronized"] is True
+    again = type(layer).from_config(config)
+    assert again.get_config() == config
+    expected = keras.backend.backend() == "tensorflow"
+    norms = [x for x in descendants(again) if hasattr(x, "moving_mean")]
+    assert len(norms) == case.non_trainable / 2
+    assert {norm.synchronized for norm in norms} <= {expected}

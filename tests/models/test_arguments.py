@@ -1,5 +1,7 @@
 """Every argument of the networks: what it does, and what it refuses."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ IMAGES = (2, 32, 32, 1)
         ({"pooling": None}, (None, 1, 1, 512)),
         ({"input_shape": (None, None, 3)}, (None, 512)),
         ({"input_shape": [33, None, 2], "pooling": None}, (None, 1, None, 512)),
+        ({"input_shape": None, "pooling": None}, (None, None, None, 512)),
         ({"input_shape": (70, 64, 1), "pooling": None}, (None, 2, 2, 512)),
         ({"include_top": True}, (None, 1000)),
         ({"include_top": True, "classes": np.int64(7)}, (None, 7)),
@@ -36,6 +39,9 @@ def test_output_shape(network, options, output_shape):
 def test_defaults(network):
     model = network(include_top=False)
     assert model.input_shape == (None, 224, 224, 1)
+    assert network(include_top=True, input_shape=None).input_shape == (
+        model.input_shape
+    )
     assert model.layers[-1].name == "global_max_pool"
     names = {VGG16: "vgg16", VGG16Inception: "vgg16_inception"}
     assert model.name == names[network]
@@ -44,9 +50,17 @@ def test_defaults(network):
 @every_network
 def test_default_shape_follows_the_data_format(network):
     keras.config.set_image_data_format("channels_first")
-    model = network(include_top=False, pooling=None)
-    assert model.input_shape == (None, 1, 224, 224)
-    assert model.output_shape == (None, 512, 7, 7)
+    for shape, size in (
+        ((224, 224, 1), 224),
+        ([224, 224, 1], 224),
+        ((1, 224, 224), 224),
+        (None, None),
+    ):
+        model = network(False, input_shape=shape, pooling=None)
+        assert model.input_shape == (None, 1, size, size)
+        assert model.output_shape[:2] == (None, 512)
+    with pytest.raises(ValueError, match=r"\(channels, .* \(224, 223, 1\)"):
+        network(False, input_shape=(224, 223, 1))
 
 
 @every_network
@@ -121,7 +135,6 @@ def test_weights_of_a_file(network, suffix, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"input_shape": None}, "Received: None"),
         ({"input_shape": 32}, "Received: 32"),
         ({"input_shape": (32, 32)}, r"Received: \(32, 32\)"),
         ({"input_shape": (31, 32, 1)}, r"at least 32.* \(31, 32, 1\)"),
@@ -130,7 +143,7 @@ def test_weights_of_a_file(network, suffix, tmp_path):
         ({"input_shape": ("a", 32, 1)}, "Received: .'a', 32, 1"),
         (
             {"input_shape": (None, 32, 1), "include_top": True},
-            "known, since include_top=True",
+            "and known, for the dense layers",
         ),
         ({"input_tensor": np.zeros(IMAGES)}, "must be a Keras tensor"),
         ({"input_tensor": keras.Input((16, 16, 1))}, r"\(16, 16, 1\)"),
@@ -158,15 +171,23 @@ def test_weights_of_another_network_are_refused(tmp_path):
         VGG16Inception(**options, weights=path)
 
 
-@pytest.mark.parametrize("network", [VGG16Inception, GoogLeNet])
+TORCHVISION = partial(GoogLeNet, convention="torchvision")
+
+
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"include_top": False}, "needs include_top=True"),
-        ({"input_shape": (79, 80, 1)}, r"at least 80.* \(79, 80, 1\)"),
-    ],
+    ("network", "smallest"),
+    [(VGG16Inception, 80), (GoogLeNet, 65), (TORCHVISION, 15)],
     ids=str,
 )
-def test_side_heads_are_refused(network, options, message):
-    with pytest.raises(ValueError, match=message):
-        network(auxiliary=True, **options)
+def test_side_heads_need_a_known_size(network, smallest):
+    shape = (smallest, smallest, 1)
+    model = network(auxiliary=True, input_shape=shape, classes=2)
+    assert len(model.outputs) == 3
+    with pytest.raises(ValueError, match="needs include_top=True"):
+        network(auxiliary=True, include_top=False)
+    for size, message in (
+        (smallest - 1, rf"at least {smallest}.* \({smallest - 1}, 80, 1\)"),
+        (None, r"and known, for the dense layers.* \(None, 80, 1\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            network(auxiliary=True, input_shape=(size, 80, 1))

@@ -19,6 +19,11 @@ from tests.numeric import perturb, random_images, randomize, relative_error
 
 # float64 rounds at 1e-16; through 22 layers. Measured: 2.4e-15.
 FLOAT64_TOLERANCE = 1e-13
+# Under JAX and torch the batch normalization of Keras computes in float32,
+# whatever its policy. Measured under torch: 3.6e-7.
+NORMALIZED_TOLERANCE = (
+    FLOAT64_TOLERANCE if keras.backend.backend() == "tensorflow" else 5e-6
+)
 # Of the largest output. Measured: 1.6e-6.
 FOLDED_TOLERANCE = 1e-5
 SMALL = {"input_shape": (80, 80, 1), "classes": 5}
@@ -83,8 +88,12 @@ def googlenet(x, weights, normalized):
     return x
 
 
-@pytest.mark.parametrize("use_batch_norm", [False, True])
-def test_equals_table_1_in_numpy(use_batch_norm):
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(
+    ("use_batch_norm", "tolerance"),
+    [(False, FLOAT64_TOLERANCE), (True, NORMALIZED_TOLERANCE)],
+)
+def test_equals_table_1_in_numpy(use_batch_norm, tolerance):
     keras.config.set_dtype_policy("float64")
     model = GoogLeNet(
         include_top=False,
@@ -96,9 +105,9 @@ def test_equals_table_1_in_numpy(use_batch_norm):
     weights = iter(model.get_weights())
     expected = googlenet(images, weights, use_batch_norm)
     assert next(weights, None) is None
-    assert relative_error(model(images), expected) < FLOAT64_TOLERANCE
+    assert relative_error(model(images), expected) < tolerance
     perturb(model.get_layer("inception_4c").weights[-1])
-    assert relative_error(model(images), expected) > FLOAT64_TOLERANCE
+    assert relative_error(model(images), expected) > tolerance
 
 
 @pytest.mark.parametrize(

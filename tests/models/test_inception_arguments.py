@@ -6,12 +6,19 @@ import keras
 import numpy as np
 import pytest
 
-from keras_inception_layers import GoogLeNet, InceptionResNetV2, InceptionV4
+from keras_inception_layers import (
+    GoogLeNet,
+    InceptionResNetV2,
+    InceptionV3,
+    InceptionV4,
+)
 from keras_inception_layers.models import (
     googlenet,
     inception_resnet_v2,
+    inception_v3,
     inception_v4,
 )
+from keras_inception_layers.models import network as network_module
 from tests.numeric import (
     assert_equal,
     perturb,
@@ -19,6 +26,7 @@ from tests.numeric import (
     randomize,
     to_array,
 )
+from tests.test_conventions import NETWORKS as WITH_CONVENTIONS
 
 
 class Facts(NamedTuple):
@@ -26,7 +34,7 @@ class Facts(NamedTuple):
 
     Args:
         conventions: its table.
-        smallest: height and width that it allows.
+        smallest: height and width that it allows, in each convention.
         size: its default height and width.
         dropout: fraction that it drops by default.
         grid: height and width of the maps of images of 75 x 75.
@@ -34,7 +42,7 @@ class Facts(NamedTuple):
     """
 
     conventions: dict
-    smallest: int
+    smallest: dict
     size: int
     dropout: float
     grid: int
@@ -42,14 +50,45 @@ class Facts(NamedTuple):
 
 
 NETWORKS = {
-    GoogLeNet: Facts(googlenet.CONVENTIONS, 32, 224, 0.4, 3, 1024),
-    InceptionResNetV2: Facts(
-        inception_resnet_v2.CONVENTIONS, 75, 299, 0.2, 1, 1536
+    GoogLeNet: Facts(
+        googlenet.CONVENTIONS,
+        {"paper": 1, "torchvision": 15},
+        224,
+        0.4,
+        3,
+        1024,
     ),
-    InceptionV4: Facts(inception_v4.CONVENTIONS, 75, 299, 0.2, 1, 1536),
+    InceptionResNetV2: Facts(
+        inception_resnet_v2.CONVENTIONS,
+        dict.fromkeys(("paper", "keras", "timm"), 75),
+        299,
+        0.2,
+        1,
+        1536,
+    ),
+    InceptionV3: Facts(
+        inception_v3.CONVENTIONS,
+        dict.fromkeys(("paper", "keras", "torchvision"), 75),
+        299,
+        0.2,
+        1,
+        2048,
+    ),
+    InceptionV4: Facts(
+        inception_v4.CONVENTIONS,
+        dict.fromkeys(("paper", "timm"), 75),
+        299,
+        0.2,
+        1,
+        1536,
+    ),
 }
 every_network = pytest.mark.parametrize("network", NETWORKS)
 SMALL = {"include_top": False, "input_shape": (75, 75, 1)}
+
+
+def test_every_network_with_conventions_is_here():
+    assert set(NETWORKS) == set(WITH_CONVENTIONS.values())
 
 
 @every_network
@@ -64,6 +103,11 @@ def test_output_shape(network):
         ),
         ({"include_top": True, "classes": 7}, (None, 7)),
         (
+            {"include_top": True, "input_shape": (None, None, 3)},
+            (None, 1000),
+        ),
+        ({"input_shape": None}, (None, None, None, channels)),
+        (
             {"input_tensor": keras.Input((80, 75, 2))},
             (None, grid, grid, channels),
         ),
@@ -73,11 +117,49 @@ def test_output_shape(network):
 
 
 @every_network
+def test_an_unknown_size_is_any_size(network):
+    options = {"pooling": "avg", "include_top": False}
+    model = randomize(network(**options, input_shape=None))
+    assert model.input_shape == (None, None, None, 3)
+    fixed = network(**options, input_shape=(75, 80, 3))
+    fixed.set_weights(model.get_weights())
+    images = random_images((1, 75, 80, 3))
+    assert_equal(model(images), fixed(images))
+
+
+CONVENTIONS = [
+    (network, convention)
+    for network, facts in NETWORKS.items()
+    for convention in facts.conventions
+]
+
+
+@pytest.mark.parametrize(("network", "convention"), CONVENTIONS)
+def test_the_smallest_size_is_that_of_the_arithmetic(
+    network, convention, monkeypatch
+):
+    """One pixel less is refused, and would leave a layer without any."""
+    smallest = NETWORKS[network].smallest[convention]
+    options = {"include_top": False, "convention": convention}
+    model = network(**options, input_shape=(smallest, smallest, 1))
+    outputs = model(random_images((1, smallest, smallest, 1)))
+    assert outputs.shape[:3] == (1, 1, 1)
+    shape = (smallest, smallest - 1, 1)
+    with pytest.raises(ValueError, match=rf"width at least {smallest}\."):
+        network(**options, input_shape=shape)
+    if smallest > 1:
+        monkeypatch.setattr(network_module, "_fits", lambda *arguments: True)
+        with pytest.raises(ValueError, match="zero or negative"):
+            network(**options, input_shape=shape)
+
+
+@every_network
 def test_defaults(network):
     keras.config.set_image_data_format("channels_first")
     model = network()
     size = NETWORKS[network].size
     assert model.input_shape == (None, 3, size, size)
+    assert network(input_shape=None).input_shape == model.input_shape
     assert model.output_shape == (None, 1000)
     assert model.get_layer("dropout").rate == NETWORKS[network].dropout
     assert model.layers[-1].activation is keras.activations.softmax
@@ -121,7 +203,8 @@ def test_saved_and_loaded_networks_are_the_same(network, tmp_path):
     ("options", "message"),
     [
         ({"convention": "torch"}, 'one of "paper".*convention=.torch.'),
-        ({"input_shape": (31, 75, 3)}, r"at least {smallest}.* \(31, 75, 3\)"),
+        ({"input_shape": (75, 0, 3)}, r"at least {smallest}.* \(75, 0, 3\)"),
+        ({"input_shape": (75, 75)}, r"Received: \(75, 75\)"),
         ({"pooling": "sum"}, "Received: pooling='sum'"),
         ({"include_top": True, "classes": 0}, "Received: classes=0"),
         ({"weights": "nowhere.h5"}, "Received: weights='nowhere.h5'"),
@@ -129,9 +212,33 @@ def test_saved_and_loaded_networks_are_the_same(network, tmp_path):
     ids=str,
 )
 def test_wrong_arguments_are_refused(network, options, message):
-    message = message.replace("{smallest}", str(NETWORKS[network].smallest))
+    smallest = NETWORKS[network].smallest["paper"]
+    message = message.replace("{smallest}", str(smallest))
     with pytest.raises(ValueError, match=message):
         network(**{**SMALL, **options})
+
+
+@pytest.mark.parametrize("network", [InceptionV3, InceptionResNetV2])
+def test_imagenet_weights_that_cannot_fit_are_not_asked_for(
+    network, monkeypatch
+):
+    def loader(**options):
+        raise AssertionError("asked for")
+
+    monkeypatch.setattr(keras.applications, network.__name__, loader)
+    *fitting, other = NETWORKS[network].conventions
+    options = {"weights": "imagenet", "input_shape": (75, 75, 3)}
+    with pytest.raises(ValueError, match=f'"paper" or "keras".*{other}'):
+        network(**options, convention=other)
+    for wrong in (
+        {"input_shape": (75, 75, 1)},
+        {"input_tensor": keras.Input((75, 75, 1))},
+    ):
+        with pytest.raises(ValueError, match=r"three channels.*\(75, 75, 1\)"):
+            network(**{**options, **wrong})
+    for convention in fitting:
+        with pytest.raises(AssertionError, match="asked for"):
+            network(**options, convention=convention)
 
 
 @pytest.mark.parametrize("network", [GoogLeNet, InceptionV4])

@@ -5,6 +5,7 @@ names.
 """
 
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -125,6 +126,14 @@ REFUSED_STATES = {
     "another kind": (
         lambda state: list(state),
         r"Received: state_dict=\['Conv2d_1a_3x3",
+    ),
+    "a file of torch": (
+        lambda state: "inception_v3.pth",
+        r"state_dict='inception_v3.pth'. Convert it, or pass torch.load\(",
+    ),
+    "a file of torch, as a path": (
+        lambda state: Path("weights") / "inception_v3.pt",
+        "must be a `.safetensors` file",
     ),
 }
 

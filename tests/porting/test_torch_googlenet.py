@@ -96,8 +96,8 @@ def test_the_kernels_of_the_wrong_convention_are_refused(torchvision):
         port_torch_weights(torchvision[0], target)
 
 
-def test_side_heads_for_another_size_are_refused(torchvision):
-    """Of maps of 4 x 4, whatever the size; so only these fit."""
+def test_side_heads_fit_at_every_size(torchvision):
+    """Their regions are 4 x 4 at each; what is none of these is refused."""
     target = GoogLeNet(auxiliary=True, input_shape=(80, 96, 3), **LOGITS)
     port_torch_weights(torchvision[0], target)
     name = "aux2.fc1.weight"

@@ -2,30 +2,22 @@
 
 Needs timm 1.0.31, torch and torchvision, which no test does:
 
-    python tests/porting/timm_logits.py
+    python -m tests.porting.timm_logits
 """
 
-import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+
+from tests import seeded
 
 NETWORKS = ("inception_v4", "inception_resnet_v2")
 SIZES = (224, 299)
 FILE = Path(__file__).parent / "data" / "timm_logits.npz"
 
 
-def seeded_tensor(name, shape):
-    """Return a tensor that its name and shape determine."""
-    rng = np.random.default_rng(zlib.crc32(name.encode()))
-    if name.endswith("running_var"):
-        return rng.uniform(0.5, 2.0, shape).astype("float32")
-    value = rng.standard_normal(shape, dtype="float32")
-    if len(shape) > 1:
-        return value * np.float32(np.sqrt(2 / np.prod(shape[1:])))
-    if name.endswith("bn.weight"):
-        return 1 + np.float32(0.2) * value
-    return np.float32(0.3) * value
+seeded_tensor = partial(seeded.seeded_tensor, shift=0.3)
 
 
 def seeded_images(size):
