@@ -4,7 +4,7 @@ Trains the hybrid of VGG16 and Inception on 58,000 real images of clothing,
 exports it in float and in int8, and lets Keras and every artifact classify
 the 10,000 test images, which neither training nor calibration has seen.
 
-    python examples/fashion_mnist.py [--epochs 4] [--output dist/fashion_mnist]
+    python examples/fashion_mnist.py [--epochs 5] [--output dist/fashion_mnist]
 
 The images come from `keras.datasets`, which fetches them, or from a folder
 that holds the four idx files, such as Debian's package dataset-fashion-mnist:
@@ -177,7 +177,7 @@ def main():
         metavar="DIR",
         help="folder of the four idx files; default fetch them",
     )
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument(
         "--limit",
         type=int,

@@ -177,7 +177,7 @@ TORCHVISION = partial(GoogLeNet, convention="torchvision")
 @pytest.mark.parametrize(
     ("network", "smallest"),
     [(VGG16Inception, 80), (GoogLeNet, 65), (TORCHVISION, 15)],
-    ids=str,
+    ids=("VGG16Inception", "GoogLeNet", "torchvision"),
 )
 def test_side_heads_need_a_known_size(network, smallest):
     shape = (smallest, smallest, 1)
