@@ -4,10 +4,9 @@ BIN = .venv/bin
 STAMP = .venv/.installed
 
 # What runs under JAX and torch as well: layers, models, saving, folding.
-PLUGIN = tests/layers tests/models tests/test_folding.py
+PLUGIN = -m "not full_size" tests/layers tests/models tests/test_folding.py
 # Unoptimized, and each operation once, XLA compiles in half the time.
-JAX = KERAS_BACKEND=jax \
-	XLA_FLAGS=--xla_backend_optimization_level=0 \
+QUICK_JAX = XLA_FLAGS=--xla_backend_optimization_level=0 \
 	JAX_COMPILATION_CACHE_DIR=$(CURDIR)/build/jax \
 	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
@@ -24,9 +23,9 @@ test: $(STAMP)
 # The plugin under JAX and torch, and what goes from one backend to the other.
 backends: $(STAMP)
 	$(BIN)/python -m pip install --quiet --requirement requirements-backends.lock
-	$(JAX) $(BIN)/python -m pytest -n 2 $(PLUGIN)
+	KERAS_BACKEND=jax $(QUICK_JAX) $(BIN)/python -m pytest -n 2 $(PLUGIN)
 	KERAS_BACKEND=torch $(BIN)/python -m pytest -n 2 $(PLUGIN)
-	$(BIN)/python -m pytest -n 2 tests/backends
+	$(QUICK_JAX) $(BIN)/python -m pytest -n 2 --dist loadfile tests/backends
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ def source():
     return randomize(reference(weights=None, **SMALL))
 
 
+@pytest.mark.full_size
 def test_parameters_at_full_size():
     model = InceptionResNetV2()
     assert model.count_params() == 55_873_736
@@ -34,12 +35,15 @@ def test_parameters_at_full_size():
     [
         SMALL,
         {"include_top": False, "input_shape": (96, 81, 3), "pooling": "avg"},
-        {
-            "include_top": True,
-            "input_shape": (299, 299, 3),
-            "classes": 10,
-            "classifier_activation": None,
-        },
+        pytest.param(
+            {
+                "include_top": True,
+                "input_shape": (299, 299, 3),
+                "classes": 10,
+                "classifier_activation": None,
+            },
+            marks=pytest.mark.full_size,
+        ),
     ],
     ids=str,
 )

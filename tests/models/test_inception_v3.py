@@ -28,7 +28,10 @@ def keras_applications(**options):
 @pytest.mark.parametrize(
     "options",
     [
-        {"input_shape": (299, 299, 3), "classifier_activation": None},
+        pytest.param(
+            {"input_shape": (299, 299, 3), "classifier_activation": None},
+            marks=pytest.mark.full_size,
+        ),
         {"input_shape": (75, 96, 3), "classes": 10},
         {**FEATURES, "pooling": "avg"},
         {**FEATURES, "pooling": "max"},
@@ -48,6 +51,7 @@ def test_equals_keras_applications(options):
     assert relative_error(ours(images), expected) > TOLERANCE
 
 
+@pytest.mark.full_size
 @pytest.mark.parametrize(
     ("convention", "parameters", "trainable"),
     [

@@ -44,6 +44,7 @@ def check_equal(ours, theirs, images):
         weights[-1].assign(value)
 
 
+@pytest.mark.full_size
 @pytest.mark.parametrize("include_top", [False, True])
 def test_default_model_equals_the_notebook(include_top):
     theirs = randomize(VGG16_Inception(include_top))
