@@ -210,14 +210,22 @@ def _weights_without_memory(number: int) -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep what tf2onnx logs off the terminal."""
-    logger = logging.getLogger("tf2onnx")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Keep what tf2onnx logs off the terminal, and TensorFlow below it.
+
+    TensorFlow warns each time of what a SavedModel, loaded by this process
+    before, has left behind.
+    """
+    levels = {
+        logger: logger.level
+        for logger in map(logging.getLogger, ("tf2onnx", "tensorflow"))
+    }
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def _all_nodes(graph: Graph) -> Iterator[Node]:
