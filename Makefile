@@ -3,8 +3,11 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 STAMP = .venv/.installed
 
-# What runs under JAX and torch as well: layers, models, saving, folding.
-PLUGIN = -m "not full_size" tests/layers tests/models tests/test_folding.py
+# What runs under JAX and torch as well: layers, saving, folding, and the
+# networks that MODELS names; `make backends MODELS=tests/models` is all of them.
+MODELS = tests/models/test_googlenet.py tests/models/test_vgg16_inception.py
+PLUGIN = -m "not full_size" tests/layers tests/test_folding.py \
+	tests/models/test_saving.py $(MODELS)
 # Unoptimized, and each operation once, XLA compiles in half the time.
 QUICK_JAX = XLA_FLAGS=--xla_backend_optimization_level=0 \
 	JAX_COMPILATION_CACHE_DIR=$(CURDIR)/build/jax \
