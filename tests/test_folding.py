@@ -249,7 +249,7 @@ def test_normalization_keeps_its_statistics():
     assert error(model, fold_batch_norm(model)) <= TOLERANCE
 
 
-def test_vocabulary_is_carried_over():
+def test_vocabulary_is_carried_over(float64):
     lookup = layers.IntegerLookup()
     lookup.adapt([12, 36, 1138, 42])
     tokens = keras.Input((2,), dtype="int64")

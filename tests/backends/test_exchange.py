@@ -11,8 +11,8 @@ from tests.backends.exchange import MODELS
 from tests.backends.processes import BACKENDS, finish, start
 from tests.numeric import random_images, relative_error
 
-# Of the largest output. A bound, not yet a measurement.
-TOLERANCE = 2e-5
+# Of the largest output. Measured: 1.6e-6 of the hybrid, 3.9e-7 of the layers.
+TOLERANCE = 5e-6
 MODULE = "tests.backends.exchange"
 
 
@@ -53,9 +53,8 @@ def test_the_command_takes_files_of_every_backend(writer, folder, tmp_path):
     run = load_artifact(tmp_path / "out/model.onnx")
     images = random_images((3, 32, 32, 1), seed=7)
     expected = outputs(folder / f"hybrid_{writer}_by_{writer}.npz")
-    (actual,) = run(images).values()
-    assert error([actual], expected) < TOLERANCE
-    assert error([run(images * 1.01)["predictions"]], expected) > TOLERANCE
+    assert error(run(images).values(), expected) < TOLERANCE
+    assert error(run(images * 1.01).values(), expected) > TOLERANCE
 
 
 EXPORT = """
