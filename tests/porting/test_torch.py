@@ -60,9 +60,9 @@ def test_equals_torchvision(ported, torchvision):
     _, expected = torchvision
     counts = [np.prod(weight.shape) for weight in ported.trainable_weights]
     assert sum(counts) == 27_161_264
-    actual = ported(IMAGES)
-    for name, logits in expected.items():
-        assert relative_error(actual[name], logits) < TOLERANCE
+    for name, output in ported(IMAGES).items():
+        logits = expected[name]
+        assert relative_error(output, logits) < TOLERANCE
         one, other = logits
         assert relative_error(one, other) > 100 * TOLERANCE
     for name in ("mixed_7", "mixed_10"):
@@ -75,6 +75,16 @@ def test_equals_torchvision(ported, torchvision):
         assert error > TOLERANCE
         error = relative_error(actual["auxiliary"], expected["auxiliary"])
         assert (error > TOLERANCE) == (name == "mixed_7")
+
+
+def test_equals_torchvision_at_224(without_side_head, torchvision):
+    target = InceptionV3(input_shape=(None, None, 3), **LOGITS)
+    port_torch_weights(without_side_head, target)
+    expected = torchvision[1]["224x224"]
+    image = images(1, 224, 224)
+    assert relative_error(target(image), expected) < TOLERANCE
+    perturb(target.get_layer("mixed_10").weights[0])
+    assert relative_error(target(image), expected) > TOLERANCE
 
 
 def test_the_wrong_convention_differs(ported, torchvision):

@@ -37,16 +37,17 @@ def write(name, model, heads, other_sizes=()):
     model.load_state_dict(arrays, strict=False)
     model.eval()
     outputs = {}
-    for head, (module, place) in heads.items():
-        getattr(model, place).register_forward_hook(
-            lambda _, inputs, maps, head=head, module=module: outputs.update(
-                {head: getattr(model, module)(maps)}
-            )
-        )
     with torch.no_grad():
+        # Before there are side heads, which do not take every size.
         for size in other_sizes:
             image = torch.from_numpy(seeded_images((1, 3, *size)))
             outputs["{}x{}".format(*size)] = model(image)
+        for head, (module, place) in heads.items():
+            getattr(model, place).register_forward_hook(
+                lambda _, inputs, maps, head=head, module=module: (
+                    outputs.update({head: getattr(model, module)(maps)})
+                )
+            )
         size = SIZES[name]
         images = torch.from_numpy(seeded_images((2, 3, size, size)))
         outputs["logits"] = model(images)
@@ -64,6 +65,7 @@ if __name__ == "__main__":
         "inception_v3",
         torchvision.models.inception_v3(weights=None, init_weights=False),
         {"auxiliary": ("AuxLogits", "Mixed_6e")},
+        other_sizes=[(224, 224)],
     )
     write(
         "googlenet",
@@ -72,5 +74,5 @@ if __name__ == "__main__":
             "auxiliary_1": ("aux1", "inception4a"),
             "auxiliary_2": ("aux2", "inception4d"),
         },
-        other_sizes=[(195, 230)],
+        other_sizes=[(195, 230), (299, 299)],
     )
