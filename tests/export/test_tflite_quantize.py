@@ -13,7 +13,6 @@ from keras_inception_export.errors import (
     RequestError,
 )
 from keras_inception_export.formats import onnx_quantize, saved_model, tflite
-from keras_inception_export.formats.tflite_names import keras_name, layers_of
 from keras_inception_export.formats.tflite_quantize import (
     Quantizer,
     float_layers,
@@ -344,29 +343,6 @@ def _debugger_tensors(debugger, twin):
             layer = paths[np.sort(np.ravel(kernel)).tobytes()]
             found[layer] = details["name"]
     return tensors, found
-
-
-@pytest.mark.parametrize(
-    ("name", "asked", "layer"),
-    [
-        ("stem/Relu;stem/conv/convolution", {"stem/conv"}, "stem/conv"),
-        ("stem/Relu;stem/conv/convolution", {"stem", "stem/conv"}, "stem"),
-        ("conv_1/convolution1", {"conv", "conv_1"}, "conv_1"),
-        ("conv/convolution:1", {"conv", "conv_1"}, "conv"),
-        ("dense/kernel", {"dense"}, "dense"),
-        ("block/concat", {"block/branch_0"}, None),
-        ("arith.constant7", {"block"}, None),
-    ],
-)
-def test_tells_the_layer_of_a_tensor(name, asked, layer):
-    assert next(layers_of(name, asked), None) == layer
-
-
-def test_puts_keras_paths_in_the_place_of_scopes():
-    """Scopes of MobileNetV3: the layer `re_lu_1` ran in `re_lu_1_2`."""
-    scopes = {"m_1/re_lu_1": "re_lu", "m_1/re_lu_1_2": "re_lu_1"}
-    name = "m_1/re_lu_1_2/Relu6;m_1/Add;;m_1/re_lu_1/Relu;1"
-    assert keras_name(name, scopes) == "re_lu_1/Relu6;Add;re_lu/Relu"
 
 
 def test_the_private_converter_takes_what_it_is_given():
