@@ -174,7 +174,8 @@ class OnnxRunner:
         """Compute every output, or those named, from arrays by input name."""
         if names is None:
             names = [spec.name for spec in self.outputs]
-        values = self._session.run(names, dict(feeds))
+        # To ONNX Runtime no name means all.
+        values = self._session.run(names, dict(feeds)) if names else []
         return dict(zip(names, values, strict=True))
 
 

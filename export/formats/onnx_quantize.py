@@ -6,8 +6,10 @@ Written from the graph of the float artifact, whose names stay; run by
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -29,6 +31,9 @@ from keras_inception_export.formats.quantizing import (
     calibration_arrays,
     check_layers,
     check_scheme,
+    kernel_scale,
+    largest_weight,
+    rounded_kernel,
 )
 from keras_inception_export.twin import InferenceTwin
 
@@ -69,6 +74,9 @@ class Quantizer:
         opset: the operator set. Defaults to `18`.
         calibration: an array an input name, one row a sample; what int8
             takes its ranges from. Defaults to `None`.
+        kernels: the integers that kernels are rounded to in int8, by the
+            path of the Keras variable and in its order of axes. Any other is
+            rounded to the nearest. Defaults to none.
 
     Attributes:
         layers: the layers that int8 applies to, in the order of the network:
@@ -82,8 +90,10 @@ class Quantizer:
         *,
         opset: int = 18,
         calibration: Mapping[str, np.ndarray] | None = None,
+        kernels: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> None:
         self._graph = float_graph(twin, opset)
+        self._kernels = kernels
         self._specs = twin.inputs
         self._folder = folder
         self._calibration = calibration
@@ -116,6 +126,7 @@ class Quantizer:
         check_layers(float_layers, self.layers)
         graph = self._graph.copy()
         if scheme == "int8":
+            _round_kernels(graph, self._kernels, float_layers)
             graph = quantize(graph, self._ranges, float_layers, io)
         else:
             store = {"float16": _store_float16, "dynamic": _store_int8}
@@ -185,13 +196,39 @@ def _optimized(path: Path, folder: Path) -> list[onnx.NodeProto]:
     return list(onnx.load(file, load_external_data=False).graph.node)
 
 
+def _round_kernels(
+    graph: Graph,
+    kernels: Mapping[str, np.ndarray],
+    float_layers: Collection[str],
+) -> None:
+    """Give the layers in int8 kernels that are rounded already."""
+    for node in layer_nodes(graph):
+        name = node.input[1]
+        kernel = graph.constants[name]
+        integers = kernels.get(kernel.weight or "")
+        if integers is not None and layer_name(node) not in float_layers:
+            node.input[1] = f"{name}/rounded"
+            graph.constants[node.input[1]] = replace(
+                kernel, load=partial(_rounded, kernel, integers, node.op_type)
+            )
+
+
+def _rounded(
+    kernel: Constant, integers: np.ndarray, operator: str
+) -> np.ndarray:
+    if operator == "Conv":
+        integers = np.moveaxis(integers, (-1, -2), (0, 1))
+        return rounded_kernel(kernel.load(), integers, axis=0)
+    return rounded_kernel(kernel.load(), integers, axis=1)
+
+
 def _store_float16(graph: Graph) -> None:
     """Hold in float16 what fits; it is cast once, when the file is opened."""
     for name, constant in list(graph.constants.items()):
         if (
             constant.dtype == np.float32
             and constant.size > SMALL
-            and _largest(constant) <= np.finfo(np.float16).max
+            and largest_weight(constant.load()) <= np.finfo(np.float16).max
         ):
             narrow = f"{name}/float16"
             graph.constants[narrow] = Constant(
@@ -201,16 +238,6 @@ def _store_float16(graph: Graph) -> None:
             )
             del graph.constants[name]
             _add(graph, "Cast", [narrow], name, to=onnx.TensorProto.FLOAT)
-
-
-def _largest(
-    constant: Constant, axes: tuple[int, ...] | None = None
-) -> np.ndarray:
-    """Return the largest magnitude along axes, without a copy of the values."""
-    value = constant.load()
-    return np.maximum(
-        value.max(axes, keepdims=True), -value.min(axes, keepdims=True)
-    )
 
 
 def _narrow(constant: Constant) -> np.ndarray:
@@ -239,9 +266,7 @@ def _quantized(graph: Graph, name: str, axis: int) -> tuple[str, str]:
     names = f"{name}/int8", f"{name}/scale"
     if names[0] not in graph.constants:
         kernel = graph.constants[name]
-        others = tuple(x for x in range(len(kernel.shape)) if x != axis)
-        largest = _largest(kernel, others)
-        scale = np.where(largest > 0, largest / np.float32(127), np.float32(1))
+        scale = kernel_scale(kernel.load(), axis)
         graph.constants[names[0]] = Constant(
             kernel.shape, np.dtype(np.int8), partial(_round, kernel, scale)
         )

@@ -11,6 +11,13 @@ from keras_inception_export.signature import TensorSpec
 INTEGERS = ("int8", "uint8")
 """What the inputs and outputs of an int8 artifact can be, beside float32."""
 
+LARGEST = 127
+"""The integer that stands for the largest weight of a filter."""
+
+DRIFT = 8
+"""How many steps a weight may be rounded away from its value; one that is
+farther off is another kernel's."""
+
 
 def check_scheme(
     scheme: str, float_layers: Collection[str], io: str | None
@@ -70,3 +77,42 @@ def calibration_arrays(
         spec.name: np.asarray(calibration[spec.name], spec.dtype)
         for spec in specs
     }
+
+
+def largest_weight(
+    kernel: np.ndarray, axes: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """Return the largest magnitude along axes, without a copy of them."""
+    return np.maximum(
+        kernel.max(axes, keepdims=True), -kernel.min(axes, keepdims=True)
+    )
+
+
+def kernel_scale(kernel: np.ndarray, axis: int) -> np.ndarray:
+    """Return the step of each filter, which the formats' quantizers give it.
+
+    Args:
+        kernel: the weights, in any order of axes.
+        axis: the axis that counts filters. The others stay, with length 1.
+    """
+    others = tuple(x for x in range(kernel.ndim) if x != axis % kernel.ndim)
+    largest = largest_weight(kernel, others)
+    return np.where(largest > 0, largest / np.float32(LARGEST), np.float32(1))
+
+
+def rounded_kernel(
+    kernel: np.ndarray, integers: np.ndarray, axis: int
+) -> np.ndarray:
+    """Return a kernel in float that its quantizer turns into these integers.
+
+    Args:
+        kernel: the weights.
+        integers: of the same shape.
+        axis: the axis that counts filters.
+
+    Returns:
+        The kernel itself where the integers are those of another.
+    """
+    scale = kernel_scale(kernel, axis)
+    far = np.abs(np.rint(kernel / scale) - integers).max() > DRIFT
+    return kernel if far else integers * scale

@@ -6,12 +6,19 @@ to which the converter may have added digits.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 
 import numpy as np
 
 from keras_inception_export.errors import ConversionError
+from keras_inception_export.formats.quantizing import rounded_kernel
 from keras_inception_export.formats.tflite_flatbuffer import (
     Operator,
     Structure,
@@ -33,13 +40,17 @@ class CalibratedModel:
 
     Args:
         structure: a finished float artifact.
+        kernels: the integers that kernels are rounded to, by the path of the
+            Keras variable and in its order of axes. Any other is rounded to
+            the nearest.
 
     Attributes:
         layers: the layers that can compute in integers, in their order.
     """
 
-    def __init__(self, structure: Structure):
+    def __init__(self, structure: Structure, kernels: Mapping[str, np.ndarray]):
         self._structure = structure
+        self._kernels = kernels
         self._operators = list(structure.operators())
         self._names = [
             structure.name_of(index) for index in range(len(structure.tensors))
@@ -126,13 +137,30 @@ class CalibratedModel:
                 needed |= tensors
         for index, values in self._ranges.items():
             self._structure.set_range(index, values if index in needed else ())
-        self._structure.save(path)
+        self._structure.save(path, dict(self._rounded(floats)))
         return [
             _number(tensor)
             for operator in self._operators
             if operator in floats
             for tensor in operator.outputs
         ]
+
+    def _rounded(
+        self, floats: Collection[Operator]
+    ) -> Iterator[tuple[int, tuple[int, Iterable[np.ndarray]]]]:
+        """Yield the buffers of kernels that are rounded, and their contents.
+
+        Args:
+            floats: what computes in float.
+        """
+        for operator, kernel in self._structure.kernels():
+            # Equal kernels of several layers are one, and bear all the paths.
+            integers = self._kernels.get(self._names[kernel])
+            if integers is not None and operator not in floats:
+                weights = self._structure.weights(kernel)
+                blocks = _blocks(weights, np.moveaxis(integers, -1, 0))
+                buffer = self._structure.tensors[kernel].buffer
+                yield buffer, (weights.nbytes, blocks)
 
     def _float_operators(
         self, float_layers: Collection[str], float_outputs: Collection[int]
@@ -189,6 +217,12 @@ class CalibratedModel:
             for tensor in operator.outputs
             if self._structure.is_float(tensor)
         ]
+
+
+def _blocks(weights: np.ndarray, integers: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield a rounded kernel, filters first, once it is asked for."""
+    shaped = integers.reshape(weights.shape)
+    yield np.ascontiguousarray(rounded_kernel(weights, shaped, axis=0))
 
 
 def _number(index: int) -> str:

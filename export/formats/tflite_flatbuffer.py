@@ -142,6 +142,12 @@ class Structure:
             if kernel >= 0 and self._is_constant(kernel):
                 yield operator, kernel
 
+    def weights(self, tensor: int) -> np.ndarray:
+        """Return a constant of float32, not copied."""
+        entry = self.tensors[tensor]
+        data = self._model.buffers[entry.buffer].data
+        return np.frombuffer(data, np.float32).reshape(entry.shape)
+
     def _is_constant(self, tensor: int) -> bool:
         buffer = self._model.buffers[self.tensors[tensor].buffer]
         return buffer.data is not None and len(buffer.data) > 0
@@ -247,25 +253,23 @@ class Structure:
 
         Args:
             path: the file to write.
-            contents: the size and the blocks of buffers that are empty here.
+            contents: the size and the blocks of buffers, in the place of
+                what they hold here.
 
         Raises:
             ConversionError: the file would be larger than TFLite allows.
         """
-        large = {
-            index: buffer.data
-            for index, buffer in enumerate(self._model.buffers)
-            if buffer.data is not None and len(buffer.data) > _SMALL_BUFFER
-        }
+        held = [buffer.data for buffer in self._model.buffers]
         contents = {
-            **{index: (len(data), [data]) for index, data in large.items()},
-            **(contents or {}),
-        }
+            index: (len(data), [data])
+            for index, data in enumerate(held)
+            if data is not None and len(data) > _SMALL_BUFFER
+        } | dict(contents or {})
         for index in contents:
             self._model.buffers[index].data = np.zeros(1, np.uint8)
         self._write_packed(path, contents)
         for index in contents:
-            self._model.buffers[index].data = large.get(index)
+            self._model.buffers[index].data = held[index]
 
     def _write_packed(
         self, path: Path, contents: dict[int, tuple[int, Iterable]]

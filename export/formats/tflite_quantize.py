@@ -11,6 +11,7 @@
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,9 @@ class Quantizer:
         calibration: for each input the samples that the ranges of int8 are
             measured on, one row a sample. Defaults to `None`: there are none,
             and "int8" cannot be written.
+        kernels: the integers that kernels are rounded to in int8, by the
+            path of the Keras variable and in its order of axes. Any other is
+            rounded to the nearest. Defaults to none.
     """
 
     def __init__(
@@ -54,11 +58,13 @@ class Quantizer:
         *,
         opset: int = 18,
         calibration: Mapping[str, np.ndarray] | None = None,
+        kernels: Mapping[str, np.ndarray] = MappingProxyType({}),
     ):
         self._twin = twin
         self._folder = folder
         self._opset = opset
         self._calibration = calibration
+        self._kernels = kernels
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -129,7 +135,7 @@ class Quantizer:
         """The float artifact, of which everything else is made."""
         path = self._folder / "float.tflite"
         tflite.write(self._twin, path, opset=self._opset)
-        return CalibratedModel(Structure(path.read_bytes()))
+        return CalibratedModel(Structure(path.read_bytes()), self._kernels)
 
     @cached_property
     def _calibrated(self) -> CalibratedModel:

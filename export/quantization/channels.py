@@ -5,17 +5,15 @@ Keras variable.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 import onnx
 
-from keras_inception_export.batches import batches
-from keras_inception_export.formats.onnx import open_runner
 from keras_inception_export.formats.onnx_graph import Graph
-from keras_inception_export.formats.onnx_writer import write_file
+from keras_inception_export.quantization.watching import watch
 
 _KERNELS = {"Conv", "Gemm", "MatMul"}
 # A positive factor of a channel passes through these unchanged.
@@ -32,7 +30,6 @@ _THROUGH = {
 _RESHAPES = {"Reshape", "Squeeze", "Flatten"}
 _REDUCTIONS = {"ReduceMax", "ReduceMean"}
 _MOST = 50  # samples that the largest values are taken from
-_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -75,38 +72,14 @@ def channel_peaks(
     folder: Path,
 ) -> dict[str, np.ndarray]:
     """Return the largest value of each channel, by the value's name."""
-    if not flows:
-        return {}
-    types = graph.inferred_types()
-    probe = replace(
-        graph, nodes=list(graph.nodes), constants=dict(graph.constants)
-    )
-    probe.outputs = []
-    for index, flow in enumerate(flows):
-        rank = len(types[flow.value].shape.dim)
-        axes = probe.add_value(np.array([0, *range(2, rank)], "int64"))
-        names = f"peak_{index}_abs", f"peak_{index}"
-        probe.nodes += [
-            onnx.helper.make_node("Abs", [flow.value], [names[0]]),
-            onnx.helper.make_node(
-                "ReduceMax", [names[0], axes], [names[1]], keepdims=0
-            ),
-        ]
-        probe.outputs.append(
-            onnx.helper.make_tensor_value_info(
-                names[1], onnx.TensorProto.FLOAT, [None]
-            )
-        )
-    path = folder / "peaks.onnx"
-    write_file(probe, path)
-    runner = open_runner(path)
-    peaks: dict[str, np.ndarray] = {}
     few = {name: array[:_MOST] for name, array in calibration.items()}
-    for batch in batches(few, runner.inputs[0].shape[0] or _BATCH):
-        found = runner.run(batch)
-        for index, flow in enumerate(flows):
-            peak = found[f"peak_{index}"]
-            peaks[flow.value] = np.maximum(peaks.get(flow.value, 0), peak)
+    peaks: dict[str, np.ndarray] = {}
+    names = [flow.value for flow in flows]
+    for values in watch(graph, names, few, folder) if flows else ():
+        for name in names:
+            sizes = np.abs(values[name])
+            axes = (0, *range(2, sizes.ndim))
+            peaks[name] = np.maximum(peaks.get(name, 0), sizes.max(axes))
     return peaks
 
 

@@ -1,4 +1,4 @@
-"""Channels that are far larger than the others, made as large as they.
+"""Channels of one activation, made nearly as large as each other.
 
 One scale serves all channels of an activation in int8, so a channel that is a
 thousand times larger than the others leaves them no steps. Through ReLU,
@@ -24,10 +24,9 @@ from keras_inception_export.quantization.channels import (
 )
 from keras_inception_export.twin import InferenceTwin
 
-TRIGGER = 8.0
-"""A channel is scaled when its largest value is so many times the median of
-all channels' largest values. Healthy layers of a trained hybrid stay below
-2.3, trouble starts at 10; scaling everything costs 2 dB."""
+SMALLEST = 1 / 16
+"""A channel whose largest value is a smaller part of the median of all
+channels' counts as that large: on other samples it may be."""
 
 
 def equalize(
@@ -49,18 +48,26 @@ def equalize(
     flows = channel_flows(graph, variables)
     peaks = channel_peaks(graph, flows, calibration, folder)
     return sum(
-        _scale(flow, _factors(peaks[flow.value]), variables) for flow in flows
+        _scale(flow, channel_factors(peaks[flow.value]), variables)
+        for flow in flows
     )
 
 
-def _factors(peaks):
-    """Return by how much each channel is too large, a power of two."""
-    alive = peaks[peaks > 0]
-    if not alive.size:
-        return np.ones_like(peaks)
-    ratio = peaks / np.median(alive)
-    powers = np.exp2(np.round(np.log2(np.maximum(ratio, 1))))
-    return np.where(ratio > TRIGGER, powers, 1.0)
+def channel_factors(peaks: np.ndarray) -> np.ndarray:
+    """Return by how much each channel is too large, a power of two.
+
+    Divided by them, all channels are between half as large as the largest and
+    as large; the median of them stays as it is.
+
+    Args:
+        peaks: the largest value of each channel of one kernel.
+    """
+    factors, alive = np.ones(peaks.shape), peaks > 0
+    if alive.any():
+        sizes = np.maximum(peaks[alive], SMALLEST * np.median(peaks[alive]))
+        powers = np.ceil(np.log2(sizes / sizes.max()))
+        factors[alive] = np.exp2(powers - np.round(np.median(powers)))
+    return factors
 
 
 def _scale(flow: Flow, factors, variables) -> int:

@@ -1,8 +1,8 @@
-"""From plain int8 to what the guard lets pass.
+"""From float to what the guard lets pass.
 
-Where plain int8 misses, channels are equalized, which costs nothing; where
-that is not enough, the layers that cost most stay in float, as few of them as
-needed.
+Before int8 channels are equalized and kernels are rounded to the values they
+meet, which costs the artifact nothing; where that is not enough, the layers
+that cost most stay in float, as few of them as needed.
 """
 
 import importlib
@@ -25,6 +25,7 @@ from keras_inception_export.quantization.equalize import equalize
 from keras_inception_export.quantization.evaluation import Evaluation
 from keras_inception_export.quantization.measure import Measurement
 from keras_inception_export.quantization.ranking import noise_of_layers
+from keras_inception_export.quantization.rounding import round_kernels
 from keras_inception_export.request import ExportRequest
 from keras_inception_export.twin import InferenceTwin
 
@@ -112,6 +113,7 @@ class Search:
         self._seconds: dict[Path, float] = defaultdict(float)
         self._noise: dict[str, float] = {}
         self._quantizers: dict = {}
+        self._kernels: dict[str, np.ndarray] = {}
 
     def write(self, scheme: str) -> list[Written]:
         """Write one scheme in every format.
@@ -119,17 +121,30 @@ class Search:
         Raises:
             ArtifactError: if one misses the guard whatever is tried.
         """
+        if scheme == "int8":
+            self._prepare()
         results = [
             self._attempt(name, scheme)
             for name in self._request.quantized_formats
         ]
-        if scheme == "int8" and any(result.findings for result in results):
-            results = self._equalized(results)
+        if scheme == "int8":
             results = [self._with_float_layers(result) for result in results]
         missed = [result for result in results if result.findings]
         if missed:
             raise ArtifactError(self._explained(missed, scheme))
         return results
+
+    def _prepare(self) -> None:
+        """Equalize channels and round kernels, for every format alike."""
+        try:
+            self._say("Equalize  channels")
+            self.channels = equalize(self._twin, self._calibration, self._room)
+            self._say("Round  kernels")
+            self._kernels = round_kernels(
+                self._twin, self._calibration, self._room
+            )
+        except ConversionError as error:
+            self._say(f"Warning  neither without ONNX: {error}")
 
     def _quantizer(self, name):
         if name not in self._quantizers:
@@ -138,6 +153,7 @@ class Search:
                 self._room,
                 opset=self._request.opset,
                 calibration=self._calibration or None,
+                kernels=self._kernels,
             )
         return self._quantizers[name]
 
@@ -175,20 +191,6 @@ class Search:
             kept,
             {"bytes": 0, "time": 1.0} if kept else None,
         )
-
-    def _equalized(self, results):
-        """Try again with equal channels, in every format alike."""
-        try:
-            self.channels = equalize(self._twin, self._calibration, self._room)
-        except ConversionError as error:
-            self._say(f"Equalize  not without ONNX: {error}")
-            return results
-        if not self.channels:
-            self._say("Equalize  no channel that could be scaled stands out")
-            return results
-        self._say(f"Equalize  {self.channels} channels that are too large")
-        self._quantizers.clear()
-        return [self._attempt(r.format, r.quantization) for r in results]
 
     def _with_float_layers(self, plain: Written) -> Written:
         """Keep as few layers in float as the guard needs."""
