@@ -3,6 +3,10 @@
 import keras
 import numpy as np
 
+# How to compile a model for one training step: TensorFlow traces a graph for
+# longer than the step takes, JAX compiles each operation of an eager one.
+ONE_STEP = {"run_eagerly": keras.backend.backend() == "tensorflow"}
+
 
 def randomize(model, seed=0):
     """Give every weight a random value, the moving statistics too.
