@@ -71,9 +71,10 @@ def export_model(
     appears when everything holds, and not before.
 
     Quantized artifacts come beside those of float32. They are calibrated on
-    some of the samples and measured on the others. Where plain int8 misses
-    what is asked, channels that stand out are equalized, which costs nothing,
-    and then the layers that cost most are kept in float, as few as needed.
+    some of the samples and measured on the others. Before int8 channels are
+    equalized and kernels are rounded for what they read. Where it still misses
+    what is asked, the layers that cost most are kept in float, as few as
+    needed.
 
     Args:
         model_or_path: a built Keras model; the path of a `.keras` file; or
