@@ -80,24 +80,22 @@ def _evaluation(report):
                 )
             )
             name = ""
-        lines += _remedies(artifact)
+        lines += _in_float(artifact)
     return lines + [f"Warning: {text}" for text in evaluation["warnings"]]
 
 
-def _remedies(artifact):
-    """Return what was done so that a quantized artifact keeps its accuracy."""
-    lines = []
-    if artifact["equalized_channels"]:
-        lines.append(f"{artifact['equalized_channels']} channels equalized")
+def _in_float(artifact):
+    """Return a line on the layers that a quantized artifact has in float."""
     kept = artifact["float_layers"]
-    if kept:
-        cost = artifact["float_cost"]
-        lines.append(
-            f"{len(kept)} layers in float ({cost['time']:.2f} times the time, "
-            f"{size(cost['bytes'])} more): {', '.join(kept[:3])}"
-            + (f" and {len(kept) - 3} more" if len(kept) > 3 else "")
-        )
-    return [" " * 18 + line for line in lines]
+    if not kept:
+        return []
+    cost = artifact["float_cost"]
+    named = ", ".join(kept[:3])
+    more = f" and {len(kept) - 3} more" if len(kept) > 3 else ""
+    return [
+        f"{'':18}{len(kept)} layers in float ({cost['time']:.2f} times the "
+        f"time, {size(cost['bytes'])} more): {named}{more}"
+    ]
 
 
 def _percent(part):

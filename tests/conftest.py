@@ -4,8 +4,9 @@ import contextlib
 import gc
 
 import keras
-import numpy as np
 import pytest
+
+from tests.initial_values import quick_initial_values
 
 # Of few tests and many minutes: two workers begin with them.
 LONG_FILES = ("test_readme.py", "test_several_machines.py")
@@ -23,23 +24,8 @@ def pytest_collection_finish():
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_initial_values():
-    """Let numpy draw them under JAX, which compiles a program for each shape.
-
-    They depend on Keras's seeds as before; a network is built in a sixth of
-    the time.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        if keras.backend.backend() == "jax":
-            patch.setattr(keras.src.backend.random, "uniform", _uniform)
+    with quick_initial_values():
         yield
-
-
-def _uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
-    seed = keras.src.random.seed_generator.draw_seed(seed)
-    values = np.random.default_rng(np.asarray(seed)).uniform(
-        minval, maxval, shape
-    )
-    return keras.ops.convert_to_tensor(values, dtype)
 
 
 @pytest.fixture(autouse=True)

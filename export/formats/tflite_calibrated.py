@@ -28,6 +28,8 @@ from keras_inception_export.formats.tflite_names import layers_with_kernel
 # What becomes int8 unless it is named. The converter always turns the kernel of
 # a TRANSPOSE_CONV into int8, named or not.
 _INTEGER_OPERATORS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
+# Of them those whose kernel has the filters first, and each input a place.
+_FILTERS_FIRST = {"CONV_2D", "FULLY_CONNECTED"}
 # The converter gives its result another scale than what it copies.
 _WRONG_IN_INTEGERS = {"REVERSE_V2"}
 # In integers their result has steps of 1/256, too coarse to tell classes apart.
@@ -154,9 +156,11 @@ class CalibratedModel:
             floats: what computes in float.
         """
         for operator, kernel in self._structure.kernels():
+            if operator in floats or operator.name not in _FILTERS_FIRST:
+                continue
             # Equal kernels of several layers are one, and bear all the paths.
             integers = self._kernels.get(self._names[kernel])
-            if integers is not None and operator not in floats:
+            if integers is not None:
                 weights = self._structure.weights(kernel)
                 blocks = _blocks(weights, np.moveaxis(integers, -1, 0))
                 buffer = self._structure.tensors[kernel].buffer

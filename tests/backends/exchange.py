@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_inception_layers import VGG16Inception
 from tests.backends.processes import BACKENDS
+from tests.initial_values import quick_initial_values
 from tests.models.test_saving import every_layer_model
 from tests.numeric import (
     perturb,
@@ -66,4 +67,5 @@ def read(folder):
 
 
 if __name__ == "__main__":
-    {"write": write, "read": read}[sys.argv[1]](Path(sys.argv[2]))
+    with quick_initial_values():
+        {"write": write, "read": read}[sys.argv[1]](Path(sys.argv[2]))

@@ -172,7 +172,7 @@ def test_bytes_are_the_same_in_every_process(tmp_path):
         from keras_inception_export.formats import tflite
         tflite.write(twin_of(CASES["recurrent"]), Path(sys.argv[1]), opset=18)
     """
-    paths = [tmp_path / f"{seed}.tflite" for seed in range(3)]
+    paths = [tmp_path / f"{seed}.tflite" for seed in range(2)]
     children = [
         subprocess.Popen(
             [sys.executable, "-c", program, path],
@@ -182,9 +182,9 @@ def test_bytes_are_the_same_in_every_process(tmp_path):
         )
         for path in paths
     ]
-    assert [child.wait() for child in children] == [0, 0, 0]
-    first, second, third = (path.read_bytes() for path in paths)
-    assert first == second == third
+    assert [child.wait() for child in children] == [0, 0]
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second
 
 
 def test_bytes_are_the_same_in_a_second_export(tmp_path):

@@ -180,16 +180,36 @@ def held_by_onnx(path):
 HELD = {"tflite": held_by_tflite, "onnx": held_by_onnx}
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_artifacts_hold_these_integers(name, rounded, tmp_path):
+@pytest.fixture(scope="module", params=FORMATS)
+def pair(request, rounded, tmp_path_factory):
+    """A format, an artifact with rounded kernels and a plain one."""
     twin, kernels = rounded
-    held = HELD[name](written(name, twin, tmp_path, kernels=kernels))
-    for path, integers in kernels.items():
+    folders = [tmp_path_factory.mktemp(name) for name in ("rounded", "plain")]
+    return (
+        request.param,
+        written(request.param, twin, folders[0], kernels=kernels),
+        written(request.param, twin, folders[1]),
+    )
+
+
+def test_artifacts_hold_these_integers(pair, rounded):
+    name, *paths = pair
+    held, plain = map(HELD[name], paths)
+    for path, integers in rounded[1].items():
         # ONNX gives the first convolution channels of zeros.
         found = held[path][..., : integers.shape[-2], :]
         np.testing.assert_array_equal(found, integers)
-    plain = HELD[name](written(name, twin, tmp_path))
-    assert any((plain[path] != held[path]).any() for path in kernels)
+    assert any((plain[path] != held[path]).any() for path in rounded[1])
+
+
+def test_less_noise_is_left(pair, rounded):
+    unseen = IMAGES[20:]
+    expected = {"scores": keras.ops.convert_to_numpy(rounded[0].model(unseen))}
+    snr = [
+        measure(load_artifact(path)(unseen), expected, None)[0].snr_db
+        for path in pair[1:]
+    ]
+    assert snr[0] > snr[1] + 0.5
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -201,20 +221,6 @@ def test_layers_in_float_keep_their_weights(name, rounded, tmp_path):
     weights = kernels_of(twin)["stem/conv/kernel"]
     found = HELD[name](path)["stem/conv/kernel"]
     np.testing.assert_array_equal(found, weights)
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_less_noise_is_left(name, rounded, tmp_path):
-    twin, kernels = rounded
-    unseen = IMAGES[20:]
-    expected = {"scores": keras.ops.convert_to_numpy(twin.model(unseen))}
-
-    def snr(**options):
-        path = written(name, twin, tmp_path, **options)
-        (record,) = measure(load_artifact(path)(unseen), expected, None)
-        return record.snr_db
-
-    assert snr(kernels=kernels) > snr() + 0.5
 
 
 def test_integers_of_another_kernel_are_not_taken():
