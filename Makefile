@@ -14,7 +14,7 @@ QUICK_JAX = XLA_FLAGS=--xla_backend_optimization_level=0 \
 	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 # Threads of two workers on two cores would wait for each other.
-QUICK_TORCH = OMP_NUM_THREADS=1
+ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 
 .PHONY: demo test backends lint runtime-only bench lock clean
 
@@ -23,16 +23,16 @@ demo: $(STAMP)
 	$(BIN)/python examples/digits.py 2> dist/digits.log || { cat dist/digits.log; exit 1; }
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(WORKERS) --ignore tests/backends
+	$(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS) --ignore tests/backends
 
 # The plugin under JAX and torch, and what goes from one backend to the other.
 backends: $(STAMP)
 	$(BIN)/python -m pip install --quiet --requirement requirements-backends.lock
-	KERAS_BACKEND=jax $(QUICK_JAX) \
+	KERAS_BACKEND=jax $(QUICK_JAX) $(ONE_THREAD) \
 		$(BIN)/python -m pytest $(WORKERS) -m "not full_size" $(PLUGIN)
-	KERAS_BACKEND=torch $(QUICK_TORCH) \
+	KERAS_BACKEND=torch $(ONE_THREAD) \
 		$(BIN)/python -m pytest $(WORKERS) -m "not full_size" $(PLUGIN)
-	$(QUICK_JAX) $(QUICK_TORCH) $(BIN)/python -m pytest $(WORKERS) tests/backends
+	$(QUICK_JAX) $(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS) tests/backends
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
