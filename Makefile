@@ -2,9 +2,11 @@
 PYTHON ?= python3.11
 BIN = .venv/bin
 STAMP = .venv/.installed
+# Python compiles what is imported; the rest of TensorFlow and torch is much.
+INSTALL = $(BIN)/python -m pip install --quiet --no-compile
 
 # What runs under JAX and torch as well.
-PLUGIN = tests/models tests/layers tests/test_folding.py
+PLUGIN = tests/models tests/layers
 # Each file is one worker's. They are taken in the order of tests/conftest.py,
 # not by their number of tests, which leaves the long ones for the end.
 WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
@@ -27,7 +29,7 @@ test: $(STAMP)
 
 # The plugin under JAX and torch, and what goes from one backend to the other.
 backends: $(STAMP)
-	$(BIN)/python -m pip install --quiet --requirement requirements-backends.lock
+	$(INSTALL) --requirement requirements-backends.lock
 	KERAS_BACKEND=jax $(QUICK_JAX) $(ONE_THREAD) \
 		$(BIN)/python -m pytest $(WORKERS) -m "not full_size" $(PLUGIN)
 	KERAS_BACKEND=torch $(ONE_THREAD) \
@@ -60,8 +62,8 @@ bench: $(STAMP)
 # install lets mypy see both packages where they are.
 $(STAMP): requirements.lock pyproject.toml $(wildcard keras_inception_layers/*.py keras_inception_layers/*/*.py export/*.py export/*/*.py)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --editable . --config-settings editable_mode=strict
+	$(INSTALL) --requirement requirements.lock
+	$(INSTALL) --no-deps --editable . --config-settings editable_mode=strict
 	touch $@
 
 # Writes down what is installed now, after `pip install -e .[dev]`. The pins of

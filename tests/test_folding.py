@@ -259,6 +259,7 @@ def test_vocabulary_is_carried_over(float64):
     assert_equal(copy(feed), model(feed))
 
 
+@pytest.mark.full_size
 @pytest.mark.parametrize(
     "name", ("MobileNetV2", "MobileNetV3Small", "Xception")
 )

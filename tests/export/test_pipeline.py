@@ -133,7 +133,9 @@ def test_more_kinds_of_model(make, tmp_path):
     "policy", ("mixed_float16", "mixed_bfloat16", "float16", "float64")
 )
 def test_any_policy_becomes_float32(policy, tmp_path):
-    report = export_model(small_model(dtype=policy), tmp_path / "out")
+    """Before any format is written."""
+    model = small_model(dtype=policy)
+    report = export_model(model, tmp_path / "out", formats="onnx")
     assert report["artifacts"][0]["outputs"][0]["dtype"] == "float32"
 
 
@@ -155,7 +157,9 @@ def test_keras_applications(name, policy, tmp_path):
 
 
 def test_side_heads_are_dropped(tmp_path):
-    report = export_model(with_side_heads(), tmp_path, overwrite=True)
+    report = export_model(
+        with_side_heads(), tmp_path, formats="onnx", overwrite=True
+    )
     names = [spec["name"] for spec in report["artifacts"][0]["outputs"]]
     assert names == ["predictions"]
 
@@ -330,7 +334,12 @@ def test_fewer_bits_without_samples(tmp_path, monkeypatch):
     assert all(proof.passed for proof in verify(tmp_path / "out"))
     monkeypatch.setattr(pipeline, "NOISE", 1e-9)
     with pytest.raises(ArtifactError, match="float16: output .* is off by"):
-        export_model(small_model(), tmp_path / "none", **options)
+        export_model(
+            small_model(),
+            tmp_path / "none",
+            formats="onnx",
+            quantize="float16",
+        )
 
 
 def test_versions_of_packages_under_other_names(monkeypatch):
