@@ -74,9 +74,9 @@ class Quantizer:
         opset: the operator set. Defaults to `18`.
         calibration: an array an input name, one row a sample; what int8
             takes its ranges from. Defaults to `None`.
-        kernels: the integers that kernels are rounded to in int8, by the
-            path of the Keras variable and in its order of axes. Any other is
-            rounded to the nearest. Defaults to none.
+        kernels: the integers that "int8" and "dynamic" round kernels to, by
+            the path of the Keras variable and in its order of axes. Any other
+            is rounded to the nearest. Defaults to none.
 
     Attributes:
         layers: the layers that int8 applies to, in the order of the network:
@@ -125,8 +125,9 @@ class Quantizer:
         check_scheme(scheme, float_layers, io)
         check_layers(float_layers, self.layers)
         graph = self._graph.copy()
-        if scheme == "int8":
+        if scheme != "float16":
             _round_kernels(graph, self._kernels, float_layers)
+        if scheme == "int8":
             graph = quantize(graph, self._ranges, float_layers, io)
         else:
             store = {"float16": _store_float16, "dynamic": _store_int8}
@@ -201,7 +202,7 @@ def _round_kernels(
     kernels: Mapping[str, np.ndarray],
     float_layers: Collection[str],
 ) -> None:
-    """Give the layers in int8 kernels that are rounded already."""
+    """Give the layers that are not in float kernels rounded already."""
     for node in layer_nodes(graph):
         name = node.input[1]
         kernel = graph.constants[name]

@@ -8,11 +8,12 @@
   operator that TFLite has no integer kernel for computes in float.
 """
 
-from collections.abc import Collection, Mapping
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from keras_inception_export.formats.quantizing import (
     calibration_arrays,
     check_layers,
     check_scheme,
+    rounded_kernel,
 )
 from keras_inception_export.formats.tflite_calibrated import CalibratedModel
 from keras_inception_export.formats.tflite_flatbuffer import Structure
@@ -46,9 +48,9 @@ class Quantizer:
         calibration: for each input the samples that the ranges of int8 are
             measured on, one row a sample. Defaults to `None`: there are none,
             and "int8" cannot be written.
-        kernels: the integers that kernels are rounded to in int8, by the
-            path of the Keras variable and in its order of axes. Any other is
-            rounded to the nearest. Defaults to none.
+        kernels: the integers that "int8" and "dynamic" round kernels to, by
+            the path of the Keras variable and in its order of axes. Any other
+            is rounded to the nearest. Defaults to none.
     """
 
     def __init__(
@@ -101,8 +103,12 @@ class Quantizer:
             ConversionError: the model cannot be written so.
         """
         check_scheme(scheme, float_layers, io)
-        if scheme != "int8":
+        if scheme == "float16":
             tflite.write_reduced(self._twin, path, scheme)
+            return
+        if scheme == "dynamic":
+            with _rounded(self._twin.model, self._kernels):
+                tflite.write_reduced(self._twin, path, scheme)
             return
         check_layers(float_layers, self.layers)
         model = self._calibrated
@@ -162,6 +168,24 @@ class Quantizer:
     @cached_property
     def _converter(self) -> Worker:
         return Worker(self._folder / "integers.log", "tflite_integers")
+
+
+@contextlib.contextmanager
+def _rounded(model: Any, kernels: Mapping[str, np.ndarray]) -> Iterator[None]:
+    """Let a model hold rounded kernels for a while."""
+    originals = {}
+    try:
+        for variable in model.variables:
+            if variable.path in kernels:
+                original = np.array(variable)
+                originals[variable.path] = original
+                integers = kernels[variable.path]
+                variable.assign(rounded_kernel(original, integers, axis=-1))
+        yield
+    finally:
+        for variable in model.variables:
+            if variable.path in originals:
+                variable.assign(originals[variable.path])
 
 
 def float_layers(path: Path) -> tuple[str, ...]:

@@ -139,7 +139,7 @@ def test_integers_fit_the_scale_of_their_filter(rounded):
     assert 0 < max(drifts) <= DRIFT
 
 
-def written(name, twin, folder, **options):
+def written(name, twin, folder, scheme="int8", **options):
     module = importlib.import_module(
         f"keras_inception_export.formats.{name}_quantize"
     )
@@ -149,7 +149,7 @@ def written(name, twin, folder, **options):
     quantizer = module.Quantizer(
         twin, folder, calibration=calibration, **options
     )
-    quantizer.write(path, "int8", float_layers=float_layers)
+    quantizer.write(path, scheme, float_layers=float_layers)
     return path
 
 
@@ -168,6 +168,8 @@ def held_by_tflite(path):
 def held_by_onnx(path):
     found = {}
     for tensor in onnx.load(path).graph.initializer:
+        if tensor.name.endswith("/scale"):
+            continue
         name, kernel, rest = tensor.name.partition("/kernel")
         value = onnx.numpy_helper.to_array(tensor)
         if kernel and value.ndim == 4:
@@ -221,6 +223,24 @@ def test_layers_in_float_keep_their_weights(name, rounded, tmp_path):
     weights = kernels_of(twin)["stem/conv/kernel"]
     found = HELD[name](path)["stem/conv/kernel"]
     np.testing.assert_array_equal(found, weights)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_dynamic_holds_such_integers_too(name, tmp_path):
+    """Where its kernel is large enough for TensorFlow's converter."""
+    image = keras.Input((12, 12, 2), name="image")
+    x = ConvBN(16, 3, name="stem")(image)
+    x = ConvBN(32, 3, name="next")(x)
+    twin = twin_of(randomize(keras.Model(image, x)))
+    kernels = round_kernels(twin, {"image": IMAGES[:20]}, tmp_path)
+    before = kernels_of(twin)
+    path = written(name, twin, tmp_path, "dynamic", kernels=kernels)
+    rounded = HELD[name](path)["next/conv/kernel"]
+    np.testing.assert_array_equal(rounded, kernels["next/conv/kernel"])
+    path = written(name, twin, tmp_path, "dynamic")
+    assert (rounded != HELD[name](path)["next/conv/kernel"]).any()
+    for kernel, weights in kernels_of(twin).items():
+        np.testing.assert_array_equal(weights, before[kernel])
 
 
 def test_integers_of_another_kernel_are_not_taken():
