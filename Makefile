@@ -2,8 +2,7 @@
 PYTHON ?= python3.11
 BIN = .venv/bin
 STAMP = .venv/.installed
-# Python compiles what is imported; the rest of TensorFlow and torch is much.
-INSTALL = $(BIN)/python -m pip install --quiet --no-compile
+INSTALL = $(BIN)/python -m pip install --quiet
 
 # What runs under JAX and torch as well.
 PLUGIN = tests/models tests/layers
