@@ -93,7 +93,7 @@ def measure(size, kind, by):
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # its allocator keeps memory
     import numpy as np
 
-    from keras_inception_export import prepare
+    from keras_inception_export.model import loading as prepare
     from keras_inception_layers import VGG16Inception
 
     model = VGG16Inception(include_top=SIZES[size])
@@ -103,12 +103,14 @@ def measure(size, kind, by):
         suffix = {"litert": "tflite"}.get(name, name)
         path = Path(folder) / f"model.{suffix}"
         if by == "ours":
-            from keras_inception_export.formats import format_module
+            from keras_inception_export.formats.registry import format_module
 
-            twin = prepare.inference_twin(prepare.functional(model), None)
+            inference_model = prepare.to_inference_model(
+                prepare.functional(model), None
+            )
             del model
             write = functools.partial(
-                format_module(name).write, twin, path, opset=18
+                format_module(name).write, inference_model, path, opset=18
             )
         elif by == "keras":
             write = functools.partial(

@@ -26,7 +26,8 @@ def main():
     arguments = parser.parse_args()
     import keras
 
-    from keras_inception_export import benchmark, display, export_model
+    from keras_inception_export import benchmark, export_model
+    from keras_inception_export.cli import tables as display
     from keras_inception_layers import VGG16Inception
 
     keras.utils.set_random_seed(0)

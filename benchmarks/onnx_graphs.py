@@ -20,8 +20,10 @@ import onnx
 import onnxruntime
 from keras import layers
 
-from keras_inception_export import parity, prepare, reference
-from keras_inception_export.formats import onnx as onnx_format
+from keras_inception_export.formats.onnx import runtime as onnx_format
+from keras_inception_export.model import loading as prepare
+from keras_inception_export.model import reference
+from keras_inception_export.verification import parity
 
 ROW = "{:18}{:>8}{:>9}{:>12}{:>14}"
 
@@ -108,12 +110,14 @@ def settle(model):
 def measure(model):
     """Return the cells of a model's row."""
     original = prepare.functional(model)
-    twin = prepare.inference_twin(original, None)
-    probes = reference.make_probes(original, twin)
+    inference_model = prepare.to_inference_model(original, None)
+    probes = reference.make_probes(original, inference_model)
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder) / "ours.onnx", Path(folder) / "theirs.onnx"
-        onnx_format.write(twin, ours, opset=18)
-        model(probes.feeds[0][twin.inputs[0].name])  # or Keras refuses
+        onnx_format.write(inference_model, ours, opset=18)
+        model(
+            probes.feeds[0][inference_model.inputs[0].name]
+        )  # or Keras refuses
         model.export(theirs, format="onnx", verbose=False)
         runner = onnx_format.open_runner(ours)
         results = [runner.run(feed) for feed in probes.feeds]

@@ -14,12 +14,12 @@ from keras_inception_export.errors import (
     RuntimeMissingError,
 )
 
-_ROOMS = {
-    "benchmark": "benchmarking",
-    "export_model": "pipeline",
-    "diagnose": "diagnosis",
-    "load_artifact": "artifact",
-    "verify": "verification",
+_FUNCTIONS = {
+    "benchmark": "benchmarking.run",
+    "export_model": "pipeline.export_model",
+    "diagnose": "diagnosis.diagnose",
+    "load_artifact": "bundle.artifact",
+    "verify": "verification.verify",
 }
 
 __all__ = [
@@ -37,7 +37,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name not in _ROOMS:
+    if name not in _FUNCTIONS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = importlib.import_module(f"{__name__}.{_ROOMS[name]}")
-    return getattr(room, name)
+    module = importlib.import_module(f"{__name__}.{_FUNCTIONS[name]}")
+    return getattr(module, name)

@@ -6,7 +6,7 @@ import gc
 import keras
 import pytest
 
-from tests.initial_values import quick_initial_values
+from tests.helpers.initial_values import quick_initial_values
 
 # Of few tests and many minutes: two workers begin with them.
 LONG_FILES = ("test_readme.py", "test_several_machines.py")

@@ -7,8 +7,8 @@ from keras import layers
 
 import keras_inception_layers as plugin
 from keras_inception_layers import fold_batch_norm
-from tests.layers.cases import CASES as LAYER_CASES
-from tests.numeric import (
+from tests.helpers.layer_cases import CASES as LAYER_CASES
+from tests.helpers.numeric import (
     assert_equal,
     perturb,
     random_images,

@@ -16,7 +16,7 @@ BLOCKS = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory):
+def workdir(tmp_path_factory):
     """A folder that the blocks run in, one after the other."""
     before = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("readme"))
@@ -27,18 +27,18 @@ def room(tmp_path_factory):
 @pytest.mark.parametrize(
     "number", range(len(BLOCKS)), ids=lambda n: f"{n}-{BLOCKS[n][0]}"
 )
-def test_block(number, room):
+def test_block(number, workdir):
     language, text = BLOCKS[number]
     {"python": run_python, "bash": run_bash, "text": compare}[language](
-        text, room
+        text, workdir
     )
 
 
-def run_python(text, room):
-    exec(compile(text, "README.md", "exec"), room["namespace"])
+def run_python(text, workdir):
+    exec(compile(text, "README.md", "exec"), workdir["namespace"])
 
 
-def run_bash(text, room):
+def run_bash(text, workdir):
     for line in text.splitlines():
         words = shlex.split(line, comments=True)
         if words[0] == "make":
@@ -52,9 +52,9 @@ def run_bash(text, room):
             process = subprocess.Popen(
                 command, stdout=file, stderr=subprocess.STDOUT
             )
-            room["peak"] = follow(process)
-        room["shown"] = Path("shown.txt").read_text()
-        assert process.returncode == 0, room["shown"]
+            workdir["peak"] = follow(process)
+        workdir["shown"] = Path("shown.txt").read_text()
+        assert process.returncode == 0, workdir["shown"]
 
 
 def follow(process):
@@ -71,10 +71,10 @@ def follow(process):
     return peak
 
 
-def compare(text, room):
+def compare(text, workdir):
     """Compare what a command shows, but for figures; a drawing has none."""
     if "✓" in text:
-        assert without_figures(text) == without_figures(room["shown"])
+        assert without_figures(text) == without_figures(workdir["shown"])
 
 
 def without_figures(text):
@@ -82,10 +82,10 @@ def without_figures(text):
     return re.sub(figures, "#", text).split()
 
 
-def test_large_model_was_lean(room):
+def test_large_model_was_lean(workdir):
     """The process of the last block did not pass 4 GB."""
     assert BLOCKS[-1][1].startswith("keras-inception export --model")
-    assert 1e9 < room["peak"] < 4e9
+    assert 1e9 < workdir["peak"] < 4e9
     size = sum(
         path.stat().st_size
         for path in Path("dist/hybrid/saved_model").rglob("*")

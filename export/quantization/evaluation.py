@@ -5,16 +5,17 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_inception_export.batches import run
-from keras_inception_export.quantization.guard import Guard
-from keras_inception_export.quantization.measure import (
+from keras_inception_export.data.batching import run
+from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.options import ExportOptions
+from keras_inception_export.quantization.acceptance import AcceptanceCriteria
+from keras_inception_export.quantization.metrics import (
     Measurement,
     Outputs,
     measure,
 )
 from keras_inception_export.quantization.sample_check import check_samples
 from keras_inception_export.quantization.split import Split
-from keras_inception_export.twin import InferenceTwin
 
 
 @dataclass(frozen=True)
@@ -26,30 +27,30 @@ class Evaluation:
         reference: what Keras gives, in its own precision, on those that
             measure.
         keras: the same, measured: its accuracy, where there are labels.
-        guard: what is asked of quantized artifacts.
+        criteria: what is asked of quantized artifacts.
         warnings: what looks wrong with the samples, a sentence each.
     """
 
     split: Split
     reference: Outputs
     keras: Sequence[Measurement]
-    guard: Guard
+    criteria: AcceptanceCriteria
     warnings: Sequence[str]
 
     @classmethod
-    def of(cls, model, parts: Split, request) -> "Evaluation":
+    def of(cls, model, parts: Split, options: ExportOptions) -> "Evaluation":
         """Run the original Functional model on the samples.
 
         Args:
             model: the original model.
             parts: samples that fit it.
-            request: the `ExportRequest`.
+            options: the `ExportOptions`.
 
         Raises:
             RequestError: if the samples cannot be of use.
         """
         warnings = check_samples(model, parts.calibration)
-        named = InferenceTwin.of(model)
+        named = InferenceModel.of(model)
 
         def call(feeds):
             tensors = named.call(*(feeds[spec.name] for spec in named.inputs))
@@ -61,19 +62,19 @@ class Evaluation:
         reference = run(call, parts.evaluation.inputs, named.inputs[0].shape[0])
         labels = parts.evaluation.labels
         measured = measure(reference, reference, labels)
-        guard = Guard.of(
+        criteria = AcceptanceCriteria.of(
             measured,
             reference,
             labels,
-            request.min_agreement,
-            request.max_accuracy_drop,
+            options.min_agreement,
+            options.max_accuracy_drop,
         )
-        if labels is not None and not guard.classifiers:
+        if labels is not None and not criteria.classifiers:
             warnings.append(
                 "no output tells the labels better than guessing would, so "
                 "neither agreement nor accuracy is asked for"
             )
-        return cls(parts, reference, measured, guard, warnings)
+        return cls(parts, reference, measured, criteria, warnings)
 
     def measure(self, artifact) -> list[Measurement]:
         """Measure an opened artifact on the samples made for that."""
@@ -87,7 +88,7 @@ class Evaluation:
             "keras_accuracy": {
                 record.output: record.accuracy for record in self.keras
             },
-            "min_agreement": self.guard.min_agreement,
-            "max_accuracy_drop": self.guard.max_accuracy_drop,
+            "min_agreement": self.criteria.min_agreement,
+            "max_accuracy_drop": self.criteria.max_accuracy_drop,
             "warnings": list(self.warnings),
         }

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_inception_export.diagnosis.capture import observed
 from keras_inception_export.errors import RequestError
-from keras_inception_export.observation import observed
+from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.quantization.split import FEW
-from keras_inception_export.twin import InferenceTwin
 
 SPREAD_LIMIT = 0.7  # log2 of the ratio of standard deviations
 SHIFT_LIMIT = 0.4  # in standard deviations
@@ -87,7 +87,7 @@ class _Misfit:
 
 def _worst_misfit(model, samples):
     """Return the normalization that fits least, if it is beyond a limit."""
-    named = InferenceTwin.of(model)
+    named = InferenceModel.of(model)
     moments: dict[int, _Moments] = {}
     layers = [layer for layer in model._flatten_layers() if _expected(layer)]
 

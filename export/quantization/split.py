@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_inception_export.data.samples import Samples
 from keras_inception_export.errors import RequestError
-from keras_inception_export.quantization.defaults import CALIBRATION
-from keras_inception_export.samples import Samples
+from keras_inception_export.options import CALIBRATION_SAMPLES
 
 SEED = 0
 FEWEST = 20
@@ -37,7 +37,7 @@ class Split:
         }
 
 
-def split(samples: Samples, calibration: int = CALIBRATION) -> Split:
+def split(samples: Samples, calibration: int = CALIBRATION_SAMPLES) -> Split:
     """Return the first `calibration` of the shuffled samples, and the rest.
 
     At least half of the samples are kept for measuring.
@@ -49,7 +49,7 @@ def split(samples: Samples, calibration: int = CALIBRATION) -> Split:
     if number < FEWEST:
         raise RequestError(
             f"quantization calibrates and measures on the samples and needs "
-            f"at least {FEWEST} of them, better {2 * CALIBRATION}; got {number}"
+            f"at least {FEWEST} of them, better {2 * CALIBRATION_SAMPLES}; got {number}"
         )
     order = np.random.default_rng(SEED).permutation(number)
     end = min(calibration, number // 2)

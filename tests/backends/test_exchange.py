@@ -7,13 +7,13 @@ import pytest
 
 from keras_inception_export import load_artifact, verify
 from keras_inception_export.cli import main
-from tests.backends.exchange import MODELS
-from tests.backends.processes import BACKENDS, finish, start
-from tests.numeric import random_images, relative_error
+from tests.helpers.backends.exchange import MODELS
+from tests.helpers.backends.processes import BACKENDS, finish, start
+from tests.helpers.numeric import random_images, relative_error
 
 # Of the largest output. Measured: 1.6e-6 of the hybrid, 3.9e-7 of the layers.
 TOLERANCE = 5e-6
-MODULE = "tests.backends.exchange"
+MODULE = "tests.helpers.backends.exchange"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ import sys
 import keras
 from keras_inception_export import export_model
 from keras_inception_layers import ConvBN, InceptionV1Block
-from tests.numeric import randomize
+from tests.helpers.numeric import randomize
 
 model = keras.Sequential(
     [

@@ -8,8 +8,8 @@ numbers differ for that reason alone: they are those of `replicas.halves`.
 import numpy as np
 import pytest
 
-from tests.backends.processes import finish, free_port, start
-from tests.backends.replicas import REPLICAS, load
+from tests.helpers.backends.processes import finish, free_port, start
+from tests.helpers.backends.replicas import REPLICAS, load
 
 # Measured: losses 3.6e-7, weights 2.4e-7; where they must differ, 9e-3 or more.
 TOLERANCE = 1e-5
@@ -26,7 +26,7 @@ def difference(run, other, *parts):
 @pytest.fixture(scope="module")
 def mirrored(tmp_path_factory):
     path = tmp_path_factory.mktemp("mirrored") / "runs.npz"
-    finish(start("tensorflow", "-m", "tests.backends.mirrored", path))
+    finish(start("tensorflow", "-m", "tests.helpers.backends.mirrored", path))
     return load(path)
 
 
@@ -48,7 +48,7 @@ def test_mirrored_replicas_normalize_apart(mirrored):
 def ddp(tmp_path_factory):
     """The runs of each process."""
     path = tmp_path_factory.mktemp("ddp") / "runs"
-    words = ("-m", "tests.backends.ddp", path, free_port())
+    words = ("-m", "tests.helpers.backends.ddp", path, free_port())
     finish(*(start("torch", *words, rank) for rank in range(REPLICAS)))
     return [load(f"{path}_{rank}.npz") for rank in range(REPLICAS)]
 

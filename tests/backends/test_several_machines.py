@@ -9,8 +9,8 @@ import pytest
 import keras_inception_layers  # noqa: F401, registers what the files hold
 from keras_inception_export import verify
 from keras_inception_export.cli import main
-from tests.backends.processes import finish, free_port, start
-from tests.numeric import snapshot
+from tests.helpers.backends.processes import finish, free_port, start
+from tests.helpers.numeric import snapshot
 
 SCRIPT = "examples/several_machines.py"
 EPOCHS = ("--epochs", 2)
@@ -46,7 +46,7 @@ def test_two_processes_lose_what_one_loses(shown, capsys):
 def test_the_file_is_exported_like_any_other(shown, tmp_path):
     path = shown[0] / "2_processes" / CHECKPOINT
     assert main(["export", str(path), "--output", str(tmp_path / "out")]) == 0
-    assert all(proof.passed for proof in verify(tmp_path / "out"))
+    assert all(result.passed for result in verify(tmp_path / "out"))
 
 
 def start_workers(folder):

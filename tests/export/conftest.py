@@ -7,8 +7,8 @@ import pytest
 
 from keras_inception_export import export_model
 from keras_inception_layers import VGG16Inception
-from tests.export.format_cases import small_model
-from tests.numeric import random_images, randomize
+from tests.helpers.format_cases import small_model
+from tests.helpers.numeric import random_images, randomize
 
 
 @pytest.fixture(scope="session")

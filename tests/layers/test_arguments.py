@@ -22,7 +22,7 @@ from keras_inception_layers import (
     InceptionV3ExpandedBlock,
     InceptionV4ReductionA,
 )
-from tests.layers.cases import FILTERS
+from tests.helpers.layer_cases import FILTERS
 
 CONV = {"filters": 4, "kernel_size": 3}
 BLOCKS = (

@@ -5,9 +5,14 @@ import numpy as np
 import pytest
 
 from keras_inception_layers import ConvBN, InceptionBlock, InceptionV1Block
-from tests.layers.cases import CASES, FILTERS
+from tests.helpers.layer_cases import CASES, FILTERS
+from tests.helpers.numeric import (
+    assert_equal,
+    random_images,
+    randomize,
+    to_array,
+)
 from tests.layers.test_options import descendants
-from tests.numeric import assert_equal, random_images, randomize, to_array
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
@@ -92,8 +97,8 @@ def test_training_goes_on_with_the_state_of_the_optimizer(tmp_path):
             strict=True,
         ):
             assert_equal(new, old)
-        for twin in (model, loaded):
-            twin.train_on_batch(images, targets)
+        for inference_model in (model, loaded):
+            inference_model.train_on_batch(images, targets)
     kernel = model.optimizer.variables[2]
     assert np.any(to_array(kernel) != 0)
 

@@ -4,7 +4,7 @@ import pytest
 from keras.src.testing.test_case import TestCase
 
 from keras_inception_layers.registration import registered_layers
-from tests.layers.cases import CASES, DATA_FORMATS, ordered
+from tests.helpers.layer_cases import CASES, DATA_FORMATS, ordered
 
 
 def test_every_registered_layer_has_a_case():

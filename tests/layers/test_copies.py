@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from keras_inception_layers.registration import registered_layers
-from tests.layers.cases import CASES, DATA_FORMATS, ordered
-from tests.layers.test_options import descendants
-from tests.numeric import (
+from tests.helpers.layer_cases import CASES, DATA_FORMATS, ordered
+from tests.helpers.numeric import (
     assert_equal,
     random_images,
     randomize,
     snapshot,
     to_array,
 )
+from tests.layers.test_options import descendants
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 COPIES = {

@@ -10,7 +10,13 @@ from keras_inception_layers import (
     InceptionV3BlockD,
     InceptionV3BlockE,
 )
-from tests.layers.cases import FILTERS
+from tests.helpers.layer_cases import FILTERS
+from tests.helpers.numeric import (
+    perturb,
+    random_images,
+    randomize,
+    relative_error,
+)
 from tests.layers.test_numerics import (
     FLOAT64_TOLERANCE,
     chain,
@@ -19,7 +25,6 @@ from tests.layers.test_numerics import (
     split,
     windows,
 )
-from tests.numeric import perturb, random_images, randomize, relative_error
 
 POINT, WIDE, TALL = (1, 1), (1, 7), (7, 1)
 

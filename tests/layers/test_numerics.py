@@ -15,8 +15,8 @@ from keras_inception_layers import (
     InceptionV3Block,
     InceptionV3ExpandedBlock,
 )
-from tests.layers.cases import CASES, FILTERS, ordered
-from tests.numeric import (
+from tests.helpers.layer_cases import CASES, FILTERS, ordered
+from tests.helpers.numeric import (
     assert_equal,
     perturb,
     random_images,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_inception_layers import InceptionV1Block
-from tests.layers.cases import CASES
-from tests.numeric import assert_equal, random_images, to_array
+from tests.helpers.layer_cases import CASES
+from tests.helpers.numeric import assert_equal, random_images, to_array
 
 POLICIES = (
     "float16",

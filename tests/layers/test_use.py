@@ -4,8 +4,8 @@ import keras
 import pytest
 
 from keras_inception_layers import InceptionV1Block
-from tests.layers.cases import CASES, DATA_FORMATS, FILTERS, ordered
-from tests.numeric import random_images, randomize, relative_error
+from tests.helpers.layer_cases import CASES, DATA_FORMATS, FILTERS, ordered
+from tests.helpers.numeric import random_images, randomize, relative_error
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 UNSIZED = {

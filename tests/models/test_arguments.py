@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from keras_inception_layers import VGG16, GoogLeNet, VGG16Inception
-from tests.numeric import assert_equal, random_images, randomize, to_array
+from tests.helpers.numeric import (
+    assert_equal,
+    random_images,
+    randomize,
+    to_array,
+)
 
 NETWORKS = (VGG16, VGG16Inception)
 every_network = pytest.mark.parametrize("network", NETWORKS)

@@ -14,8 +14,13 @@ from keras_inception_layers import (
     drop_auxiliary,
     fold_batch_norm,
 )
+from tests.helpers.numeric import (
+    perturb,
+    random_images,
+    randomize,
+    relative_error,
+)
 from tests.layers.test_numerics import conv_bn, pad_same, windows
-from tests.numeric import perturb, random_images, randomize, relative_error
 
 # float64 rounds at 1e-16; through 22 layers. Measured: 2.4e-15.
 FLOAT64_TOLERANCE = 1e-13

@@ -19,7 +19,7 @@ from keras_inception_layers.models import (
     inception_v4,
 )
 from keras_inception_layers.models import network as network_module
-from tests.numeric import (
+from tests.helpers.numeric import (
     assert_equal,
     perturb,
     random_images,

@@ -6,7 +6,12 @@ import pytest
 
 from keras_inception_layers import InceptionResNetV2, fold_batch_norm
 from keras_inception_layers.porting import port_keras_applications_weights
-from tests.numeric import perturb, random_images, randomize, relative_error
+from tests.helpers.numeric import (
+    perturb,
+    random_images,
+    randomize,
+    relative_error,
+)
 
 # Of the largest output. Measured: 0, the same operations in the same order.
 TOLERANCE = 1e-5

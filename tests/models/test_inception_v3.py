@@ -6,7 +6,7 @@ import pytest
 
 from keras_inception_layers import InceptionV3, drop_auxiliary
 from keras_inception_layers.porting import port_keras_applications_weights
-from tests.numeric import (
+from tests.helpers.numeric import (
     ONE_STEP,
     assert_equal,
     perturb,

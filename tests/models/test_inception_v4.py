@@ -6,7 +6,12 @@ Its numbers are held to those of timm in tests/porting/test_timm.py.
 import numpy as np
 
 from keras_inception_layers import InceptionV4, fold_batch_norm
-from tests.numeric import perturb, random_images, randomize, relative_error
+from tests.helpers.numeric import (
+    perturb,
+    random_images,
+    randomize,
+    relative_error,
+)
 
 # Of the largest output. Measured: 7.8e-7.
 FOLDED_TOLERANCE = 1e-5

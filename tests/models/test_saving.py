@@ -9,8 +9,8 @@ import pytest
 
 from keras_inception_layers import VGG16Inception
 from keras_inception_layers.registration import registered_layers
-from tests.layers.cases import CASES
-from tests.numeric import (
+from tests.helpers.layer_cases import CASES
+from tests.helpers.numeric import (
     ONE_STEP,
     assert_equal,
     perturb,

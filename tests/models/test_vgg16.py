@@ -4,7 +4,7 @@ import keras
 import pytest
 
 from keras_inception_layers import VGG16
-from tests.numeric import (
+from tests.helpers.numeric import (
     assert_equal,
     perturb,
     random_images,

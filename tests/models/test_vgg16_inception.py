@@ -12,7 +12,7 @@ from keras_inception_layers import (
     drop_auxiliary,
 )
 from keras_inception_layers.porting import port_notebook_weights
-from tests.numeric import (
+from tests.helpers.numeric import (
     perturb,
     random_images,
     randomize,

@@ -5,7 +5,7 @@ import pytest
 
 from keras_inception_layers import VGG16, InceptionResNetV2, InceptionV3
 from keras_inception_layers.porting import port_keras_applications_weights
-from tests.numeric import (
+from tests.helpers.numeric import (
     assert_equal,
     perturb,
     random_images,

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.notebook_model import VGG16_Inception
 from keras_inception_layers import VGG16, VGG16Inception, fold_batch_norm
 from keras_inception_layers.porting import port_notebook_weights
-from tests.numeric import assert_equal, randomize, snapshot
+from tests.helpers.numeric import assert_equal, randomize, snapshot
 
 SMALL = {"include_top": False, "input_shape": (32, 32, 1)}
 

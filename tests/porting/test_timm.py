@@ -8,14 +8,14 @@ import pytest
 
 from keras_inception_layers import VGG16, InceptionResNetV2, InceptionV4
 from keras_inception_layers.porting import port_torch_weights
-from tests.numeric import (
+from tests.helpers.numeric import (
     assert_equal,
     perturb,
     relative_error,
     snapshot,
     to_array,
 )
-from tests.porting.timm_logits import (
+from tests.helpers.timm_logits import (
     FILE,
     NETWORKS,
     SIZES,

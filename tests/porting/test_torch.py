@@ -14,14 +14,14 @@ from safetensors.numpy import save_file
 
 from keras_inception_layers import InceptionV3, VGG16Inception, drop_auxiliary
 from keras_inception_layers.porting import port_torch_weights
-from tests.numeric import (
+from tests.helpers.numeric import (
     assert_equal,
     perturb,
     relative_error,
     snapshot,
     to_array,
 )
-from tests.porting.torchvision_data import copy_without_scale, images, load
+from tests.helpers.torchvision_data import copy_without_scale, images, load
 
 # Measured: 1.1e-6 of the largest logit, after 94 convolutions in float32.
 TOLERANCE = 1e-4

@@ -5,8 +5,8 @@ import pytest
 
 from keras_inception_layers import GoogLeNet
 from keras_inception_layers.porting import port_torch_weights
-from tests.numeric import perturb, relative_error, to_array
-from tests.porting.torchvision_data import copy_without_scale, images, load
+from tests.helpers.numeric import perturb, relative_error, to_array
+from tests.helpers.torchvision_data import copy_without_scale, images, load
 
 # Measured: 1.3e-6 of the largest logit.
 TOLERANCE = 1e-4

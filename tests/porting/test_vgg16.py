@@ -12,7 +12,7 @@ from keras_inception_layers import (
     fold_batch_norm,
 )
 from keras_inception_layers.porting import port_vgg16_weights
-from tests.numeric import (
+from tests.helpers.numeric import (
     assert_equal,
     perturb,
     random_images,

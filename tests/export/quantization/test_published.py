@@ -8,9 +8,9 @@ import pytest
 
 from keras_inception_export import export_model, verify
 from keras_inception_export.cli import main
-from tests.export.quantization.hard_models import digits, easy, plain
-from tests.export.test_diagnosis import kernel_of
-from tests.export.test_sabotage import renew_hash, replace_in
+from tests.export.diagnosis.test_diagnose import kernel_of
+from tests.export.verification.test_sabotage import renew_hash, replace_in
+from tests.helpers.hard_models import digits, easy, plain
 
 PATHS = {"tflite": "model.int8.tflite", "onnx": "model.int8.onnx"}
 ARTIFACTS = ("model.tflite", "model.onnx", *PATHS.values())
@@ -43,7 +43,7 @@ def bundle(published, tmp_path):
 
 
 def test_integers_are_verified(published):
-    assert [proof.findings for proof in verify(published)] == [()] * 4
+    assert [result.findings for result in verify(published)] == [()] * 4
 
 
 @pytest.mark.parametrize("path", PATHS.values())
@@ -74,4 +74,4 @@ def test_a_harmed_kernel_exceeds_the_published_limit(name, bundle):
     ]
     found = dict(zip(ARTIFACTS, verify(bundle), strict=True))
     assert f"allowed is {limit:.1e}" in found.pop(path.name).findings[0]
-    assert all(proof.passed for proof in found.values())
+    assert all(result.passed for result in found.values())

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from keras_inception_export.data.samples import Samples
 from keras_inception_export.errors import RequestError
 from keras_inception_export.quantization.sample_check import check_samples
-from keras_inception_export.samples import Samples
 from keras_inception_layers import ConvBN, InceptionV1Block
-from tests.numeric import randomize, settle_statistics
+from tests.helpers.numeric import randomize, settle_statistics
 
 
 def images(seed=0, number=60):

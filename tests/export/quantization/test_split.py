@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from keras_inception_export.data.samples import Samples
 from keras_inception_export.errors import RequestError
 from keras_inception_export.quantization.split import split
-from keras_inception_export.samples import Samples
 
 
 def numbered(number):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torchvision
 
-from tests.seeded import seeded_images, seeded_state
+from tests.helpers.seeded import seeded_images, seeded_state
 
 
 def write(name, model, heads, other_sizes=()):

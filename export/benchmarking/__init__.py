@@ -1,0 +1,1 @@
+"""Measures the artifacts of a bundle beside Keras, side by side."""

@@ -1,0 +1,1 @@
+"""The published folder: its files, their hashes, and what they hold."""

@@ -1,0 +1,82 @@
+"""An exported artifact, opened to compute."""
+
+from pathlib import Path
+
+from keras_inception_export.data.batching import run
+from keras_inception_export.data.samples import load_samples
+from keras_inception_export.errors import RequestError
+from keras_inception_export.formats.registry import format_of
+
+
+def load_artifact(path):
+    """Open a SavedModel folder, a `.tflite` or a `.onnx` file.
+
+    Args:
+        path: the artifact.
+
+    Returns:
+        An `Artifact`, which is called like a function.
+
+    Raises:
+        RequestError: if there is no such artifact.
+        RuntimeMissingError: if its runtime is not installed.
+        ArtifactError: if it is damaged.
+
+    Example:
+
+        run = load_artifact("dist/digits/model.onnx")
+        run(images)["predictions"]
+    """
+    path = Path(path)
+    return Artifact(format_of(path).open_runner(path))
+
+
+class Artifact:
+    """Computes what the Keras model computes, by the artifact's runtime.
+
+    Attributes:
+        inputs: a `TensorSpec` an input, in the declared order.
+        outputs: a `TensorSpec` an output, in the declared order.
+    """
+
+    def __init__(self, runner):
+        self.inputs = runner.inputs
+        self.outputs = runner.outputs
+        self._runner = runner
+
+    def __call__(self, *arrays):
+        """Compute the outputs of any number of samples.
+
+        Args:
+            *arrays: one array an input, in order, each with one row a
+                sample; or one dictionary of arrays by input name. Where the
+                artifact has a fixed batch size, samples are cut into batches
+                and the last one is filled up. An integer input takes real
+                values, which are quantized, or integers as they are.
+
+        Returns:
+            A dictionary of the outputs by name, in real values.
+
+        Raises:
+            RequestError: if the arrays do not fit the inputs.
+        """
+        if len(arrays) == 1 and isinstance(arrays[0], dict):
+            source = arrays[0]
+        elif len(arrays) == len(self.inputs):
+            names = (spec.name for spec in self.inputs)
+            source = dict(zip(names, arrays, strict=True))
+        else:
+            raise RequestError(
+                f"got {len(arrays)} arrays for the {len(self.inputs)} inputs "
+                f"{', '.join(spec.name for spec in self.inputs)}"
+            )
+        feeds = load_samples(source, self.inputs).inputs
+        fixed = self.inputs[0].shape[0]
+        if fixed is None:
+            results = self._runner.run(feeds)
+        else:
+            results = run(self._runner.run, feeds, fixed)
+        return {
+            spec.name: spec.dequantize(results[spec.name])
+            for spec in self.outputs
+        }

@@ -1,0 +1,63 @@
+"""What a bundle, an artifact or a `.keras` file holds."""
+
+import json
+import zipfile
+from pathlib import Path
+
+from keras_inception_export.bundle import bundle
+from keras_inception_export.errors import RequestError
+from keras_inception_export.formats.registry import format_of
+
+
+def describe(path) -> dict:
+    """Return the facts of a file or folder, ready for JSON.
+
+    Neither Keras nor, but for a lone SavedModel, TensorFlow is imported.
+
+    Raises:
+        RequestError: if there is nothing at `path`, or nothing known here.
+    """
+    path = Path(path)
+    if (path / bundle.REPORT).is_file():
+        return {"path": str(path), "kind": "bundle", **bundle.read_report(path)}
+    if path.suffix == ".keras":
+        return {"path": str(path), "kind": "keras", **_keras_file(path)}
+    artifact_format = format_of(path)
+    runner = artifact_format.open_runner(path)
+    return {
+        "path": str(path),
+        "kind": artifact_format.name,
+        "bytes": bundle.size_of(path),
+        "sha256": bundle.sha256_of(path),
+        "inputs": [spec.as_json() for spec in runner.inputs],
+        "outputs": [spec.as_json() for spec in runner.outputs],
+    }
+
+
+def _keras_file(path):
+    """Read a `.keras` file's own words: a zip of two JSON files and weights."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+            metadata = json.loads(archive.read("metadata.json"))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
+        reason = "is not a Keras model" if path.exists() else "does not exist"
+        raise RequestError(f"{path} {reason}") from None
+    layers = config["config"].get("layers", [])
+    return {
+        "name": config["config"].get("name", ""),
+        "class": config["class_name"],
+        "bytes": path.stat().st_size,
+        "layers": len(layers),
+        "inputs": [
+            {
+                "name": layer["config"]["name"],
+                "shape": layer["config"]["batch_shape"],
+                "dtype": layer["config"]["dtype"],
+            }
+            for layer in layers
+            if layer["class_name"] == "InputLayer"
+        ],
+        "keras_version": metadata["keras_version"],
+        "date_saved": metadata["date_saved"],
+    }

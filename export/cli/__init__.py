@@ -1,0 +1,5 @@
+"""The command line."""
+
+from keras_inception_export.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,127 @@
+"""How a diagnosis looks in a terminal."""
+
+import math
+from collections.abc import Sequence
+
+from keras_inception_export.diagnosis.diagnose import Diagnosis
+from keras_inception_export.diagnosis.layer_comparison import LayerResult
+
+ROWS = 24
+"""About so many layers of an artifact are shown, unless all are."""
+
+NAME = 40
+"""Longer paths are cut at their start."""
+
+SHARP = 6.0
+"""A fall of the signal to noise that is worth a remark, in dB."""
+
+DECADES = 8
+"""The bars reach from errors of 1e-8 to 1."""
+
+
+def table(diagnoses: Sequence[Diagnosis], *, everything=False) -> str:
+    """Return the tables and the verdict of `diagnose`.
+
+    Args:
+        diagnoses: one an artifact.
+        everything: whether every layer is shown, not only what matters.
+    """
+    lines: list[str] = []
+    for diagnosis in diagnoses:
+        lines += [*_artifact(diagnosis, everything), ""]
+    return "\n".join([*lines, *_verdict(diagnoses)])
+
+
+def _artifact(diagnosis: Diagnosis, everything: bool) -> list[str]:
+    """Return the table of one artifact."""
+    layers, quantized = diagnosis.layers, diagnosis.quantization
+    head = f"{diagnosis.path}  {quantized or 'float'}"
+    if diagnosis.reason:
+        return [f"{head}, not examined: {diagnosis.reason}"]
+    shown = range(len(layers)) if everything else _worth_showing(layers)
+    names = [_shortened(layers[index].name) for index in shown]
+    width = max(map(len, ["layer", *names]))
+    limit = "published" if quantized else "allowed"
+    lines = [head, f"   {'layer':<{width}}  {'error':>7}  {limit:>9}"]
+    if quantized:
+        lines[-1] += "    dB"
+    for index, name in zip(shown, names, strict=True):
+        layer = layers[index]
+        allowed = layer.published if quantized else layer.allowed
+        parts = [
+            "✗" if layer.wrong else "~" if layer.moved else "✓",
+            f"{name:<{width}}",
+            f"{_number(layer.error):>7}",
+            f"{_number(allowed):>9}",
+        ]
+        if quantized:
+            parts.append(f"{_decibels(layer.snr):>4}")
+        parts.append(_bar(layer.error))
+        if layer is diagnosis.first:
+            parts.append("starts here")
+        elif quantized and index and layer.fall >= SHARP:
+            parts.append(f"{layer.fall:.0f} dB lost")
+        lines.append("  ".join(parts).rstrip())
+    if len(shown) < len(layers):
+        lines.append(
+            f"   {len(shown)} of {len(layers)} layers; --all shows every one"
+        )
+    return lines
+
+
+def _worth_showing(layers: Sequence[LayerResult]) -> list[int]:
+    """Choose the layers that tell where an error starts and jumps.
+
+    Beside them stand those that are in no block, evenly if they are many.
+    """
+    last = len(layers) - 1
+    falls = sorted(range(len(layers)), key=lambda i: -layers[i].fall)[:3]
+    chosen = {0, last, *(i for i in falls if layers[i].fall >= SHARP)}
+    start = next((i for i, x in enumerate(layers) if x.wrong), None)
+    if start is not None:
+        chosen.update(range(max(start - 1, 0), min(start + 2, last) + 1))
+    outer = [i for i, x in enumerate(layers) if "/" not in x.layer]
+    every = -(-len(outer) // ROWS) or 1
+    return sorted({i for i in chosen | {*outer[::every]} if 0 <= i <= last})
+
+
+def _verdict(diagnoses: Sequence[Diagnosis]) -> list[str]:
+    """Say of each artifact where it diverges, if it does."""
+    lines, sound = [], []
+    for diagnosis in diagnoses:
+        path, first = diagnosis.path, diagnosis.first
+        moved = next((x.name for x in diagnosis.layers if x.moved), None)
+        if first:
+            lines.append(f'✗  {path}: the first to diverge is "{first.name}"')
+        elif diagnosis.damaged:
+            lines.append(f"✗  {path} cannot be examined")
+        elif moved:
+            lines.append(
+                f'~  {path}: not as published from "{moved}" on, within what '
+                "another processor may round"
+            )
+        if diagnosis.layers and not first:
+            sound.append(path)
+    if sound:
+        lines.append(f"✓  no layer diverges: {', '.join(sound)}")
+    return lines
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= NAME else f"…{name[1 - NAME :]}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1e}"
+
+
+def _decibels(value: float) -> str:
+    return f"{value:.0f}" if math.isfinite(value) else "-"
+
+
+def _bar(error: float) -> str:
+    """Return a bar of two signs for each power of ten."""
+    if error <= 0:
+        return ""
+    decades = DECADES + math.log10(min(error, 1.0))
+    return "█" * max(0, round(2 * decades))

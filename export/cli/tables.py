@@ -1,0 +1,309 @@
+"""How results look in a terminal."""
+
+from pathlib import Path
+
+from keras_inception_export.bundle.bundle import REPORT
+from keras_inception_export.formats.registry import display_name
+
+_COLUMNS = "{:1}  {:<14} {:>9}  {:<20} {:>9}  {:>9}"
+_MEASURED = "   {:<14} {:<20} {:>8} {:>9}  {:>9}  {:>9}"
+_TIMES = "{:>8} {:>7} {:>7} {:>9} {:>7} {:<6} {:>8} {:>10} {:>9}"
+
+
+def progress(line):
+    """Print one step of a long command, at once."""
+    print(line, flush=True)
+
+
+def size(number):
+    """Return a number of bytes as a person reads it."""
+    units = iter(("B", "kB", "MB", "GB"))
+    unit = next(units)
+    while number >= 1000 and unit != "GB":
+        number, unit = number / 1000, next(units)
+    return f"{number:.0f} {unit}" if number >= 100 else f"{number:.1f} {unit}"
+
+
+def export_summary(report, output):
+    """Return the table that ends an export."""
+    artifacts = report["artifacts"]
+    how = "Proven against float64"
+    if any(artifact.get("quantization") for artifact in artifacts):
+        how += ", fewer bits measured,"
+    lines = [
+        "",
+        *_artifacts(artifacts),
+        *_evaluation(report),
+        "",
+        f"{how} and published in {output}",
+        "Next: keras-inception predict "
+        f"{Path(output) / artifacts[-1]['path']} INPUT",
+    ]
+    return "\n".join(lines)
+
+
+def name_of(artifact):
+    """Return what a person calls an artifact of a report."""
+    return display_name(artifact["format"], artifact.get("quantization"))
+
+
+def _evaluation(report):
+    """Return the lines that tell what was measured on the user's samples."""
+    evaluation = report.get("evaluation")
+    if not evaluation:
+        return []
+    lines = [
+        "",
+        f"Measured on {evaluation['evaluation']:,} samples that the "
+        f"calibration on {evaluation['calibration']:,} others did not see",
+        _MEASURED.format(
+            "artifact", "output", "SNR", "error", "agreement", "accuracy"
+        ),
+    ]
+    name = "Keras"
+    for output, accuracy in evaluation["keras_accuracy"].items():
+        lines.append(
+            _MEASURED.format(name, output, "", "", "", _percent(accuracy))
+        )
+        name = ""
+    for artifact in report["artifacts"]:
+        name = name_of(artifact)
+        for record in artifact["measured"]:
+            lines.append(
+                _MEASURED.format(
+                    name,
+                    record["output"],
+                    f"{record['snr_db']:.1f} dB",
+                    _error(record["max_error"]),
+                    _percent(record["agreement"]),
+                    _percent(record["accuracy"]),
+                )
+            )
+            name = ""
+        lines += _in_float(artifact)
+    return lines + [f"Warning: {text}" for text in evaluation["warnings"]]
+
+
+def _in_float(artifact):
+    """Return a line on the layers that a quantized artifact has in float."""
+    kept = artifact["float_layers"]
+    if not kept:
+        return []
+    cost = artifact["float_cost"]
+    named = ", ".join(kept[:3])
+    more = f" and {len(kept) - 3} more" if len(kept) > 3 else ""
+    return [
+        f"{'':18}{len(kept)} layers in float ({cost['time']:.2f} times the "
+        f"time, {size(cost['bytes'])} more): {named}{more}"
+    ]
+
+
+def _percent(part):
+    return "-" if part is None else f"{part:.2%}"
+
+
+def _error(number):
+    return "-" if number is None else f"{number:.1e}"
+
+
+def results_as_json(results):
+    """Return what `verify --json` prints."""
+    return {
+        "artifacts": [
+            {
+                "format": result.format,
+                "quantization": result.quantization,
+                "parity": [record.as_json() for record in result.parity],
+                "findings": list(result.findings),
+                "not_run": result.missing or None,
+                "passed": result.passed,
+            }
+            for result in results
+        ],
+        "passed": not any(result.findings for result in results)
+        and any(result.passed for result in results),
+    }
+
+
+def verification(results, folder):
+    """Return the table and the verdict of `verify`."""
+    lines = [_head("")]
+    for result in results:
+        parity = [record.as_json() for record in result.parity]
+        if result.missing:
+            lines.append(f"-  {result.name:<14} not run: {result.missing}")
+        lines += _rows(result.name, "", parity)
+        lines += [f"✗  {result.name:<14} {f}" for f in result.findings]
+    wrong = [result.name for result in results if result.findings]
+    run = [result.name for result in results if result.passed]
+    if wrong:
+        lines += ["", f"{folder} does not hold: {', '.join(wrong)}"]
+    elif run:
+        lines += ["", f"{folder} holds: {', '.join(run)}"]
+    return "\n".join(lines)
+
+
+def predictions(outputs, labels, top):
+    """Return the first classes, or the range, of each sample's outputs."""
+    width = max(map(len, labels))
+    lines = []
+    for index, label in enumerate(labels):
+        for name, array in outputs.items():
+            values = array[index]
+            lines.append(f"{label:<{width}}  {name}  {_values(values, top)}")
+    return "\n".join(lines)
+
+
+def information(facts):
+    """Return the lines of `info`."""
+    if facts["kind"] == "bundle":
+        return _bundle(facts)
+    skip = ("inputs", "outputs")
+    lines = [
+        f"{key:<14} {size(value) if key == 'bytes' else value}"
+        for key, value in facts.items()
+        if key not in skip
+    ]
+    for role in skip:
+        lines += [_spec(role, spec) for spec in facts.get(role, ())]
+    return "\n".join(lines)
+
+
+def benchmark(result):
+    """Return the table and the verdict of `benchmark`."""
+    model, machine = result["model"], result["machine"]
+    rows = {row["name"]: _times(row) for row in result["rows"]}
+    rows |= {a["name"]: f" -  {a['reason']}" for a in result["not_run"]}
+    width = max(map(len, rows))
+    each = "images/s" if result["images"] else "samples/s"
+    head = _TIMES.format(
+        *("size", "p50 ms", "p90 ms", each, "speed", ""),
+        *("error", "agreement", "accuracy"),
+    )
+    return "\n".join(
+        [
+            "",
+            f"{model['name']}, {model['parameters']:,} parameters, batch "
+            f"{result['batch_size']}, threads {result['threads']}",
+            f"{machine['processor']}, {machine['cores']} cores",
+            "",
+            f"{'':<{width}} {head}",
+            *(f"{name:<{width}} {cells}" for name, cells in rows.items()),
+            "",
+            *_verdict(result),
+        ]
+    )
+
+
+def _times(row):
+    """Return the cells of a row of `benchmark`, but for its name."""
+    spread = (row["speed_high"] - row["speed_low"]) / 2
+    return _TIMES.format(
+        size(row["bytes"]),
+        _digits(row["p50_ms"]),
+        _digits(row["p90_ms"]),
+        _digits(row["samples_per_second"]),
+        f"{row['speed']:.2f}",
+        f"± {spread:.2f}" if spread else "",
+        _error(row["error"]),
+        _percent(row["agreement"]),
+        _percent(row["accuracy"]),
+    )
+
+
+def _verdict(result):
+    baseline = result["baseline"]
+    lines = [
+        f"speed: as a multiple of {baseline}'s, the median of "
+        f"{result['rounds']} rounds ± half its 95 % interval",
+        "",
+    ]
+    if not result["conclusive"]:
+        lines.append("Too noisy to conclude:")
+        lines += [f"- {doubt}" for doubt in result["doubts"]]
+        return [*lines, "Let nothing else run, or ask for more --rounds."]
+    best = max(result["rows"], key=lambda row: row["speed"])
+    if best["name"] == baseline:
+        return [*lines, f"Nothing is faster than {baseline}."]
+    speed = f"{best['speed']:.2f} times as fast as {baseline}"
+    return [*lines, f"Fastest: {best['name']}, {speed}."]
+
+
+def _digits(number):
+    """Return a number with three digits; a large one without a point."""
+    if number >= 100:
+        return f"{number:.0f}"
+    return f"{number:#.3g}".rstrip(".")
+
+
+def _bundle(facts):
+    model, versions = facts["model"], facts["versions"]
+    first = facts["artifacts"][0]
+    lines = [
+        f"{'bundle':<14} {facts['path']}",
+        f"{'model':<14} {model['name']}, {model['parameters']:,} parameters",
+        f"{'from':<14} {model['keras_path'] or 'a live model'}",
+        f"{'written with':<14} "
+        + ", ".join(f"{name} {v}" for name, v in versions.items()),
+        *(_spec("inputs", spec) for spec in first["inputs"]),
+        *(_spec("outputs", spec) for spec in first["outputs"]),
+        "",
+        *_artifacts(facts["artifacts"]),
+    ]
+    lines += _evaluation(facts)
+    return "\n".join([*lines, "", f"Figures of the export, from {REPORT}"])
+
+
+def _head(size_title):
+    return _COLUMNS.format(
+        "", "artifact", size_title, "output", "error", "allowed"
+    )
+
+
+def _artifacts(artifacts):
+    """Return the table of what was published.
+
+    What a quantized artifact must keep is measured on the samples; no error
+    is set it in advance.
+    """
+    rows = [_head("size")]
+    for artifact in artifacts:
+        parity = artifact["parity"]
+        if artifact.get("quantization"):
+            parity = [record | {"tolerance": None} for record in parity]
+        rows += _rows(name_of(artifact), size(artifact["bytes"]), parity)
+    return rows
+
+
+def _rows(name, size_text, parity):
+    rows = []
+    for record in parity:
+        rows.append(
+            _COLUMNS.format(
+                "✓" if record["passed"] else "✗",
+                name,
+                size_text,
+                record["output"],
+                _error(record["max_error"]),
+                _error(record["tolerance"]),
+            )
+        )
+        name = size_text = ""
+    return rows
+
+
+def _spec(role, spec):
+    shape = ", ".join("any" if n is None else str(n) for n in spec["shape"])
+    return f"{role:<14} {spec['name']}: {spec['dtype']} ({shape})"
+
+
+def _values(values, top):
+    if values.ndim == 1 and len(values) > 1:
+        best = values.argsort()[::-1][:top]
+        return "  ".join(f"class {i} {values[i]:.4f}" for i in best)
+    if values.size == 1:
+        return f"{values.item():.6g}"
+    return (
+        f"shape {values.shape}, {values.min():.4g} to {values.max():.4g}, "
+        f"mean {values.mean():.4g}"
+    )

@@ -1,0 +1,1 @@
+"""Arrays that go into models: samples, images, batches. Needs numpy alone."""

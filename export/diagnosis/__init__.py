@@ -1,0 +1,1 @@
+"""Finds the first layer at which an artifact diverges from the model."""

@@ -1,0 +1,139 @@
+"""What a format is: one record, and the interfaces behind it."""
+
+import importlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from keras_inception_export.data.tensor_spec import TensorSpec
+
+
+class Runner(Protocol):
+    """An artifact opened by its own runtime.
+
+    `inputs` and `outputs` are in the declared order of the Keras model.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute every output from arrays keyed by input name."""
+
+
+class Intermediates(Protocol):
+    """An artifact whose internal tensors can be read."""
+
+    def names(self) -> Mapping[str, str]:
+        """Return, per readable tensor, the name of the value it represents."""
+
+    def read(
+        self, names: Sequence[str], feeds: Sequence[Mapping[str, np.ndarray]]
+    ) -> Iterator[Iterator[tuple[str, np.ndarray]]]:
+        """Yield, per feed, the dequantized tensors of these names."""
+
+
+class Quantizer(Protocol):
+    """Writes quantized artifacts of one inference model.
+
+    `layers` are the Keras paths of the layers that int8 applies to, in the
+    order of the network.
+    """
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that int8 applies to."""
+
+    def write(
+        self,
+        path: Path,
+        scheme: str,
+        *,
+        float_layers: Collection[str] = (),
+        io: str | None = None,
+    ) -> None:
+        """Write one artifact at `path`."""
+
+    def float_layers(self, path: Path) -> tuple[str, ...]:
+        """Return the layers that the runtime computes in float."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """Everything the exporter knows about one format.
+
+    Args:
+        name: what the command line, reports and tables call it.
+        file_name: name of its artifact in a bundle.
+        write: `write(inference_model, path, *, opset)` writes an artifact.
+        open_runner: `open_runner(path, threads=None)` opens one.
+        suffixes: file name suffixes that identify an artifact.
+        marker: the file in it that identifies an artifact that is a folder.
+        companions: names of the files that belong to an artifact, with
+            `{name}` and `{stem}` for those of the artifact.
+        intermediates: `intermediates(path)` opens an artifact's internal
+            tensors; `None` if its runtime cannot show them.
+        quantizer: `quantizer(inference_model, workdir, *, opset, calibration,
+            kernels)` returns a `Quantizer`; `None` if there is none.
+        schemes: how the quantizer can quantize.
+        default: whether it is written unless formats are named.
+    """
+
+    name: str
+    file_name: str
+    write: Callable[..., None]
+    open_runner: Callable[..., Runner]
+    suffixes: tuple[str, ...] = ()
+    marker: str | None = None
+    companions: tuple[str, ...] = ()
+    intermediates: Callable[[Path], Intermediates] | None = None
+    quantizer: Callable[..., Quantizer] | None = None
+    schemes: tuple[str, ...] = ()
+    default: bool = True
+
+    def artifact_name(self, scheme: str | None = None) -> str:
+        """Return the file name of an artifact in a bundle.
+
+        Args:
+            scheme: how it is quantized. Defaults to `None`: float32.
+        """
+        path = Path(self.file_name)
+        return (
+            path.name
+            if scheme is None
+            else f"{path.stem}.{scheme}{path.suffix}"
+        )
+
+    def recognizes(self, path: Path) -> bool:
+        """Return whether `path` is an artifact of this format, by its name."""
+        if self.marker is not None:
+            return (path / self.marker).is_file()
+        return path.suffix in self.suffixes
+
+    def files(self, path: Path) -> list[Path]:
+        """Return the files of an artifact: its own, and its companions."""
+        if path.is_dir():
+            return sorted(file for file in path.rglob("*") if file.is_file())
+        names = (
+            companion.format(name=path.name, stem=path.stem)
+            for companion in self.companions
+        )
+        companions = (path.with_name(name) for name in names)
+        return [path, *(file for file in companions if file.is_file())]
+
+
+def lazy(target: str) -> Callable[..., Any]:
+    """Return a function that is imported when it is first called.
+
+    Args:
+        target: `"module:name"`.
+    """
+    module, _, name = target.partition(":")
+
+    def call(*args, **kwargs):
+        return getattr(importlib.import_module(module), name)(*args, **kwargs)
+
+    return call

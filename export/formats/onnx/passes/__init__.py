@@ -1,0 +1,1 @@
+"""Graph passes: each rewrites a `Graph` and keeps what it computes."""

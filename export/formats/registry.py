@@ -1,0 +1,56 @@
+"""The formats of the exporter. A new one is a folder and a line here."""
+
+import importlib
+from pathlib import Path
+
+from keras_inception_export.errors import RequestError
+from keras_inception_export.formats.format import Format
+
+FORMATS: dict[str, Format] = {
+    name: importlib.import_module(f"{__package__}.{name}").FORMAT
+    for name in (
+        "saved_model",
+        "tflite",
+        "onnx",
+    )
+}
+"""Every format by its name; each is the `FORMAT` of the folder of that name."""
+
+DEFAULT_FORMATS = tuple(
+    name for name, record in FORMATS.items() if record.default
+)
+"""What is written unless formats are named."""
+
+SCHEMES = tuple(
+    dict.fromkeys(
+        scheme for record in FORMATS.values() for scheme in record.schemes
+    )
+)
+"""Every quantization scheme, in the order in which artifacts are reported."""
+
+
+def display_name(name: str, scheme: str | None = None) -> str:
+    """Return what a person calls an artifact: `onnx`, or `onnx int8`."""
+    return name if scheme is None else f"{name} {scheme}"
+
+
+def format_of(path: Path) -> Format:
+    """Return the format of an artifact, identified by its name.
+
+    Raises:
+        RequestError: if nothing exists at `path`, or nothing recognised.
+    """
+    if not path.exists():
+        raise RequestError(f"{path} does not exist")
+    for candidate in FORMATS.values():
+        if candidate.recognizes(path):
+            return candidate
+    expected = ", ".join(
+        f"a {suffix} file"
+        for candidate in FORMATS.values()
+        for suffix in candidate.suffixes
+    )
+    raise RequestError(
+        f"{path} is not a recognised artifact: expected {expected} or a "
+        "SavedModel folder"
+    )

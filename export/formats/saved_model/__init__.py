@@ -1,0 +1,11 @@
+"""SavedModel, served by TensorFlow."""
+
+from keras_inception_export.formats.format import Format, lazy
+
+FORMAT = Format(
+    name="saved_model",
+    file_name="saved_model",
+    marker="saved_model.pb",
+    write=lazy(f"{__name__}.export:write"),
+    open_runner=lazy(f"{__name__}.runtime:open_runner"),
+)

@@ -1,0 +1,14 @@
+"""TFLite, served by LiteRT."""
+
+from keras_inception_export.formats.format import Format, lazy
+
+FORMAT = Format(
+    name="tflite",
+    file_name="model.tflite",
+    suffixes=(".tflite",),
+    write=lazy(f"{__name__}.export:write"),
+    open_runner=lazy(f"{__name__}.runtime:open_runner"),
+    intermediates=lazy(f"{__name__}.intermediates:TFLiteIntermediates"),
+    quantizer=lazy(f"{__name__}.quantize.quantizer:TFLiteQuantizer"),
+    schemes=("float16", "dynamic", "int8"),
+)

@@ -1,0 +1,86 @@
+"""The tensors within a TFLite artifact, as LiteRT computes them."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_inception_export.data.tensor_spec import quantized_feed
+from keras_inception_export.formats.tflite.runtime import LiteRTRunner
+
+
+class TFLiteIntermediates:
+    """The internal tensors of one artifact.
+
+    Args:
+        path: the artifact.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def names(self) -> dict[str, str]:
+        """Return the tensors that can be read.
+
+        Returns:
+            For each tensor the name of the operation that it is the result
+            of: its own name lists all that were merged into one, the last
+            first. For an output the output's name.
+        """
+        runner = LiteRTRunner.open(self._path)
+        tensors = runner.interpreter.get_tensor_details()
+        return {
+            tensor["name"]: runner.output_names.get(
+                tensor["index"], tensor["name"].partition(";")[0]
+            )
+            for tensor in tensors
+        }
+
+    def read(
+        self, names: Sequence[str], feeds: Iterable[Mapping[str, np.ndarray]]
+    ) -> Iterator[Iterator[tuple[str, np.ndarray]]]:
+        """Yield, per feed, the dequantized tensors of these names.
+
+        Args:
+            names: names of tensors; one that does not exist is left out.
+            feeds: arrays by input name.
+
+        Raises:
+            RuntimeMissingError: LiteRT is not installed.
+            ArtifactError: the file cannot be read.
+        """
+        with warnings.catch_warnings():
+            # LiteRT warns that all tensors take memory.
+            warnings.simplefilter("ignore")
+            runner = LiteRTRunner.open(
+                self._path,
+                num_threads=os.cpu_count(),
+                experimental_preserve_all_tensors=True,
+            )
+        for feed in feeds:
+            runner.run(quantized_feed(runner.inputs, feed))
+            yield _tensors(runner.interpreter, set(names))
+
+
+def _tensors(interpreter, names):
+    for tensor in interpreter.get_tensor_details():
+        if tensor["name"] in names:
+            with contextlib.suppress(ValueError):  # it has no memory
+                yield tensor["name"], _real_values(interpreter, tensor)
+
+
+def _real_values(interpreter, tensor):
+    """Return a tensor's values, dequantized if it is quantized."""
+    values = interpreter.get_tensor(tensor["index"])
+    parameters = tensor["quantization_parameters"]
+    scales, zeros = parameters["scales"], parameters["zero_points"]
+    if not len(scales):
+        return values
+    shape = [1] * values.ndim
+    if len(scales) > 1:
+        shape[parameters["quantized_dimension"]] = -1
+    steps = values.astype("float32") - zeros.reshape(shape)
+    return steps * scales.reshape(shape)

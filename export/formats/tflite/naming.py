@@ -1,0 +1,95 @@
+"""The names of a TFLite file's tensors, and the Keras layers they tell.
+
+TensorFlow's converter names a tensor after the name scopes of what computed
+it. What was fused is joined by `;`, the last operation first:
+
+    hybrid_1/stem_1/Relu;hybrid_1/stem_1/conv_1/convolution
+
+This exporter puts the Keras path of the layer in the place of each scope:
+
+    stem/Relu;stem/conv/convolution
+
+and names a kernel by the path of its variable, `stem/conv/kernel`. So a
+device that has neither Keras nor TensorFlow can tell the layers.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_inception_export.formats.tflite.flatbuffer import Structure
+from keras_inception_export.model.name_scopes import split_scope
+
+
+def layers_of(name: str, layers: Collection[str]) -> Iterator[str]:
+    """Yield each layer that had a part in a tensor, or whose weight it is.
+
+    Args:
+        name: the name of a tensor in a file of this exporter. Of fused
+            layers the last comes first: the activation, or the convolution
+            if only that is asked for.
+        layers: the Keras paths of the layers that are asked for; of nested
+            ones the innermost counts.
+    """
+    for part in name.split(";"):
+        while part and part not in layers:
+            part = part.rpartition("/")[0]
+        if part:
+            yield part
+
+
+def layers_with_kernel(name: str) -> Iterator[str]:
+    """Yield the layers whose kernel the tensor of this name is."""
+    for path in name.split(";"):
+        layer = path.rpartition("/")[0]
+        if layer:
+            yield layer
+
+
+def keras_name(name: str, scopes: Mapping[str, str]) -> str:
+    """Put Keras paths in the place of TensorFlow's name scopes.
+
+    Args:
+        name: what the converter calls a tensor.
+        scopes: the path of the layer that ran in each scope.
+    """
+    parts = []
+    for part in name.split(";"):
+        layer, rest = split_scope(part, scopes)
+        if layer is None:
+            # The model's own scope, which Keras may have numbered.
+            rest = rest.rpartition("/")[2]
+        parts.append("/".join(filter(None, (layer, rest))))
+    # The converter numbers a name that is taken already.
+    return ";".join(part for part in parts if part and not part.isdigit())
+
+
+def name_kernels(structure: Structure, model: Any) -> None:
+    """Name every kernel by the path of its Keras variable.
+
+    Equal kernels are one constant, which then bears all the paths.
+
+    Args:
+        structure: a converted model that bears Keras names.
+        model: the Keras model that it was converted from.
+    """
+    variables: dict[str, dict[int, str]] = defaultdict(dict)
+    for variable in model.variables:
+        layer = variable.path.rpartition("/")[0]
+        variables[layer].setdefault(int(np.prod(variable.shape)), variable.path)
+    found: dict[int, dict[str, None]] = defaultdict(dict)
+    for operator, kernel in structure.kernels():
+        size = int(np.prod(structure.tensors[kernel].shape))
+        for tensor in (operator.outputs[0], kernel):
+            name = structure.name_of(tensor)
+            for layer in layers_of(name, variables):
+                if size in variables[layer]:
+                    found[kernel].setdefault(variables[layer][size])
+                    break
+            else:
+                continue
+            break
+    for kernel, paths in found.items():
+        structure.tensors[kernel].name = ";".join(paths)

@@ -1,0 +1,99 @@
+"""TFLite artifacts, run by LiteRT."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
+from keras_inception_export.errors import ArtifactError, RuntimeMissingError
+from keras_inception_export.formats.format import Runner
+
+SIGNATURE = "serving_default"
+
+
+class LiteRTRunner:
+    """A TFLite file run by LiteRT, with XNNPACK where it can."""
+
+    def __init__(self, interpreter: Any):
+        self.interpreter = interpreter
+        self._signature = interpreter.get_signature_runner(SIGNATURE)
+        self.inputs = _declared(
+            self._signature.get_input_details(), interpreter.get_input_details()
+        )
+        self.outputs = _declared(
+            self._signature.get_output_details(),
+            interpreter.get_output_details(),
+        )
+        self.output_names = {
+            tensor["index"]: name
+            for name, tensor in self._signature.get_output_details().items()
+        }
+
+    @classmethod
+    def open(cls, path: Path, **options: Any) -> "LiteRTRunner":
+        """Open a file with options of LiteRT's interpreter.
+
+        Raises:
+            RuntimeMissingError: LiteRT is not installed.
+            ArtifactError: the file is missing, damaged, or has no signature
+                `serving_default`.
+        """
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise RuntimeMissingError(
+                f"{path} needs LiteRT: pip install ai-edge-litert"
+            ) from error
+        try:
+            return cls(Interpreter(model_path=str(path), **options))
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ArtifactError(
+                f"{path} is not a complete TFLite file of this exporter: "
+                f"{reason}"
+            ) from error
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute every output from arrays keyed by input name."""
+        check_feeds(self.inputs, feeds)
+        # The signature resizes each input to the array it gets.
+        outputs = self._signature(**feeds)
+        return {spec.name: outputs[spec.name] for spec in self.outputs}
+
+
+def _declared(named: Mapping[str, Any], listed: list) -> tuple[TensorSpec, ...]:
+    """Order a signature's tensors, which LiteRT sorts by name, as listed."""
+    places = {entry["index"]: place for place, entry in enumerate(listed)}
+    order = sorted(named, key=lambda name: places[named[name]["index"]])
+    return tuple(_spec(name, named[name]) for name in order)
+
+
+def _spec(name: str, details: Mapping[str, Any]) -> TensorSpec:
+    sizes = details["shape_signature"]
+    scale, zero_point = details["quantization"]
+    return TensorSpec(
+        name,
+        tuple(None if size < 0 else int(size) for size in sizes),
+        np.dtype(details["dtype"]).name,
+        # LiteRT gives a scale of 0 to what is not quantized.
+        float(scale) or None,
+        int(zero_point),
+    )
+
+
+def open_runner(path: Path, threads: int | None = None) -> Runner:
+    """Open a TFLite file that `write` made.
+
+    Args:
+        path: the `.tflite` file.
+        threads: threads to compute with. Default: all cores.
+
+    Raises:
+        RuntimeMissingError: LiteRT is not installed.
+        ArtifactError: the file is missing, damaged, or has no signature
+            `serving_default`.
+    """
+    return LiteRTRunner.open(path, num_threads=threads or os.cpu_count())

@@ -1,0 +1,48 @@
+"""Progress, through the logger `keras_inception_export`.
+
+Every step of a long command is one record of level INFO, so that users of the
+library can route it as they route other logs.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+
+logger = logging.getLogger("keras_inception_export")
+
+
+@contextlib.contextmanager
+def progress_to(callback: Callable[[str], None] | None) -> Iterator[None]:
+    """Call `callback` with the text of every record, for a while.
+
+    Args:
+        callback: `None` leaves the logger as it is.
+    """
+    if callback is None:
+        yield
+        return
+    handler = _Callback(callback)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _Callback(logging.Handler):
+    """Passes the text of each record on.
+
+    Args:
+        callback: what gets the text.
+    """
+
+    def __init__(self, callback: Callable[[str], None]) -> None:
+        super().__init__()
+        self._callback = callback
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass one record on."""
+        self._callback(record.getMessage())

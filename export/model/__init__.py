@@ -1,0 +1,1 @@
+"""Keras models: loading, the inference model, and the references."""

@@ -1,0 +1,155 @@
+"""The inference model: the one model that every format is written from."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import keras
+
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.errors import RequestError, reason_of
+from keras_inception_export.model.io_names import (
+    check_distinct,
+    input_specs,
+    output_specs,
+)
+from keras_inception_layers.folding import folded
+from keras_inception_layers.rebuilding import (
+    copy_state,
+    rebuild,
+    set_dtype,
+    skip_initializers,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class InferenceModel:
+    """A model ready for inference, with final names.
+
+    Its weights do not change once something was converted from it.
+
+    Args:
+        model: a Functional Keras model; its `input` and `output` may be any
+            structure.
+        inputs: one spec per input, in the declared order.
+        outputs: one spec per output, in the declared order.
+        input_order: for each declared input, its index among the flattened
+            `model.input`.
+        output_order: the same for `model.output`.
+    """
+
+    model: keras.Model
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    input_order: tuple[int, ...]
+    output_order: tuple[int, ...]
+    _conversions: dict[Hashable, Any] = field(
+        default_factory=dict, init=False, repr=False
+    )
+
+    @classmethod
+    def of(cls, model: keras.Model) -> "InferenceModel":
+        """Return a Functional model with its final names and order.
+
+        Raises:
+            RequestError: if a name cannot be used in every format.
+        """
+        inputs, input_order = input_specs(model)
+        outputs, output_order = output_specs(model)
+        check_distinct(inputs, outputs)
+        return cls(model, inputs, outputs, input_order, output_order)
+
+    def call(self, *tensors):
+        """Run the model on one tensor per input.
+
+        Returns:
+            A tuple with one tensor per output, in the declared order.
+        """
+        flat = [None] * len(tensors)
+        for place, tensor in zip(self.input_order, tensors, strict=True):
+            flat[place] = tensor
+        packed = keras.tree.pack_sequence_as(self.model.input, flat)
+        outputs = keras.tree.flatten(self.model(packed, training=False))
+        return tuple(outputs[place] for place in self.output_order)
+
+    def converted(self, key: Hashable, convert: Callable[[], Any]) -> Any:
+        """Return what `convert` returns, converted once per key.
+
+        Args:
+            key: the format, and the options of the conversion.
+            convert: called the first time.
+        """
+        if key not in self._conversions:
+            self._conversions[key] = convert()
+        return self._conversions[key]
+
+    def copy(self, dtype: str = "float32") -> "InferenceModel":
+        """Return a copy with weights of its own.
+
+        Args:
+            dtype: what floating-point parts compute in. Defaults to
+                `"float32"`.
+        """
+        copy = rebuild(self.model, set_dtype(dtype), skip_initializers)
+        copy_state(self.model, copy)
+        return replace(self, model=copy)
+
+
+def to_inference_model(
+    model: keras.Model, batch_size: int | None = None
+) -> InferenceModel:
+    """Return a float32 model with batch norm folded and final names.
+
+    Args:
+        model: a Functional model, as `functional` returns it.
+        batch_size: samples per call. Defaults to `None`: any number.
+
+    Raises:
+        RequestError: if the model has another fixed batch size, a name that
+            not every format allows, or a config that does not describe it.
+    """
+    named = InferenceModel.of(model)
+    inputs = named.inputs
+    fixed = {spec.shape[0] for spec in inputs} - {None, batch_size}
+    if batch_size is not None and fixed:
+        raise RequestError(
+            f"--batch-size {batch_size}: the model has the fixed batch size "
+            f"{fixed.pop()}"
+        )
+    try:
+        inference_model = replace(
+            named,
+            model=folded(model, set_dtype("float32"), skip_initializers),
+        )
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise RequestError(
+            f'the model "{model.name}" cannot be copied from its config: '
+            f"{reason_of(error)}"
+        ) from error
+    copy, input_order = inference_model.model, inference_model.input_order
+    if batch_size is None:
+        return replace(
+            inference_model,
+            inputs=_specs_like(inputs, copy.inputs, input_order),
+            outputs=_specs_like(
+                named.outputs, copy.outputs, inference_model.output_order
+            ),
+        )
+    tensors = [
+        keras.Input(batch_shape=(batch_size, *x.shape[1:]), dtype=x.dtype)
+        for x in copy.inputs
+    ]
+    outputs = inference_model.call(*(tensors[place] for place in input_order))
+    return replace(
+        inference_model,
+        inputs=_specs_like(inputs, tensors, input_order),
+        outputs=_specs_like(named.outputs, outputs, range(len(outputs))),
+    )
+
+
+def _specs_like(specs, tensors, order):
+    """Return the specs with the shapes and dtypes of the tensors."""
+    return tuple(
+        TensorSpec(spec.name, tuple(tensors[i].shape), tensors[i].dtype)
+        for spec, i in zip(specs, order, strict=True)
+    )

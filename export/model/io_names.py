@@ -1,0 +1,120 @@
+"""The names and the order of a model's inputs and outputs.
+
+Keras numbers the layers and tensors that got no name, so the numbers depend
+on what the process built before. An artifact's names must not.
+"""
+
+import itertools
+import keyword
+import re
+
+import keras
+
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.errors import RequestError
+
+_AUTOMATIC_INPUT = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
+
+
+def input_specs(model):
+    """Return the specs of the model's inputs and their declared order.
+
+    A dictionary's key is the name, else the name that was given; an
+    automatic one becomes `input`, `input_1`, ...
+
+    Returns:
+        A tuple of `TensorSpec` in the declared order, and for each its place
+        among the flattened `model.input`.
+
+    Raises:
+        RequestError: if a name cannot be used in every format.
+    """
+
+    def given_name(tensor):
+        automatic = _AUTOMATIC_INPUT.fullmatch(tensor.name)
+        return None if automatic else tensor.name
+
+    return _specs(model.input, model.inputs, given_name, "input")
+
+
+def output_specs(model):
+    """Return the specs of the model's outputs and their declared order.
+
+    Like `input_specs`; the name that was given is that of the layer which
+    computes the output.
+    """
+
+    def given_name(tensor):
+        layer = tensor._keras_history.operation
+        if isinstance(layer, keras.layers.InputLayer):
+            return None
+        automatic = re.fullmatch(
+            rf"{_snake_case(type(layer).__name__)}(_\d+)?", layer.name
+        )
+        return None if automatic else layer.name
+
+    return _specs(model.output, model.outputs, given_name, "output")
+
+
+def check_distinct(inputs, outputs):
+    """Raise RequestError if an input and an output bear the same name."""
+    both = {spec.name for spec in inputs} & {spec.name for spec in outputs}
+    if both:
+        raise RequestError(
+            f'"{min(both)}" names both an input and an output, which ONNX '
+            "does not allow; rename one of them"
+        )
+
+
+def _snake_case(name):
+    """Return the name that Keras gives a layer of a class by itself."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _specs(structure, tensors, given_name, automatic_name):
+    places = keras.tree.pack_sequence_as(structure, list(range(len(tensors))))
+    order: list[int] = []
+    names: list[str] = []
+    for key, place in _declared(places):
+        name = key or given_name(tensors[place]) or automatic_name
+        numbered = (f"{name}_{number}" for number in itertools.count(1))
+        while name in names:
+            name = next(numbered)
+        order.append(place)
+        names.append(name)
+    for name, place in zip(names, order, strict=True):
+        _check_name(name, automatic_name)
+        if tensors[place].dtype == "string":
+            raise RequestError(
+                f'the {automatic_name} "{name}" is of dtype string, which '
+                "TFLite and ONNX models of Keras layers do not take; leave "
+                "the text processing outside of the exported model"
+            )
+    specs = tuple(
+        TensorSpec(name, tuple(tensors[place].shape), tensors[place].dtype)
+        for name, place in zip(names, order, strict=True)
+    )
+    return specs, tuple(order)
+
+
+def _declared(structure, key=None):
+    """Walk a structure in the order in which it was written down."""
+    if isinstance(structure, dict):
+        for name, value in structure.items():
+            yield from _declared(value, str(name))
+    elif isinstance(structure, (list, tuple)):
+        for value in structure:
+            yield from _declared(value, key)
+    elif structure is not None:
+        yield key, structure
+
+
+def _check_name(name, role):
+    if not (name.isascii() and name.isidentifier()) or keyword.iskeyword(name):
+        raise RequestError(
+            f'the {role} name "{name}" cannot be used in a SavedModel '
+            "signature: expected letters, digits and underscores, not "
+            "starting with a digit, and no Python keyword; rename that "
+            f"{role} in the model"
+        )

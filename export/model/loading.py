@@ -1,0 +1,156 @@
+"""Keras models, loaded or built, as Functional models without side heads."""
+
+import importlib
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import keras
+
+import keras_inception_layers as plugin
+from keras_inception_export.errors import RequestError, reason_of
+from keras_inception_export.model.networks import NETWORKS
+from keras_inception_layers import drop_auxiliary
+
+_SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")
+
+
+def build_model(name):
+    """Return a network of `NETWORKS` at its defaults, seeded."""
+    keras.utils.set_random_seed(0)
+    return getattr(plugin, NETWORKS[name])()
+
+
+def load_model(path):
+    """Return the model of a `.keras` file.
+
+    Raises:
+        RequestError: if there is no such file, if it is not a Keras model,
+            or if it needs something that cannot be had.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise RequestError(f"{path} does not exist")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
+        raise RequestError(
+            f"{path} is not a Keras model: expected a .keras file, as "
+            "`model.save` writes it"
+        ) from None
+    _refuse_unknown(config, path)
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:
+        raise RequestError(
+            f"{path} cannot be loaded by Keras {keras.__version__}: "
+            f"{reason_of(error)}"
+        ) from error
+    if not isinstance(model, keras.Model):
+        raise RequestError(
+            f"{path} holds a {type(model).__name__}, expected a keras.Model"
+        )
+    return model
+
+
+def import_modules(names):
+    """Import the modules that register a model's custom layers.
+
+    Raises:
+        RequestError: if one cannot be imported.
+    """
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise RequestError(
+                f"--import {name}: the module cannot be imported ({error}); "
+                "it must be installed or on PYTHONPATH"
+            ) from None
+
+
+def functional(model):
+    """Return the model as a Functional one without side heads.
+
+    Raises:
+        RequestError: if it is not built, or holds code instead of layers.
+    """
+    if not model.built or not model.weights and not model.layers:
+        raise RequestError(
+            f'the model "{model.name}" is not built, so it has no weights; '
+            "call it on data once, or give it an Input, and save it again"
+        )
+    for layer in model._flatten_layers():
+        if not _SCOPE.fullmatch(layer.name):
+            raise RequestError(
+                f'the layer name "{layer.name}" cannot be a scope of '
+                "TensorFlow: expected letters, digits and any of _.>-, "
+                "starting with a letter, a digit or a dot; rename the layer"
+            )
+        if isinstance(layer, keras.layers.Lambda):
+            raise RequestError(
+                f'the layer "{layer.name}" is a Lambda, whose code a .keras '
+                "file cannot carry safely; replace it by a registered layer"
+            )
+    if isinstance(model, keras.Sequential):
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    if getattr(model, "inputs", None):
+        return drop_auxiliary(model)
+    return _called_on_inputs(model)
+
+
+def _called_on_inputs(model):
+    """Return a subclassed model as a Functional one of one layer."""
+    shapes = model.get_build_config()
+    if not shapes or list(shapes) != ["input_shape"]:
+        raise RequestError(
+            f'the inputs of the subclassed model "{model.name}" cannot be '
+            "told; give `call` one argument, a tensor, list or dictionary"
+        )
+
+    def make_input(shape, name=None):
+        shape = (None, *shape[1:])
+        return keras.Input(
+            batch_shape=shape, dtype=model.input_dtype, name=name
+        )
+
+    shapes = shapes["input_shape"]
+    if isinstance(shapes, dict):
+        inputs = {name: make_input(shapes[name], name) for name in shapes}
+    else:
+        inputs = keras.tree.map_shape_structure(make_input, shapes)
+    return keras.Model(inputs, model(inputs, training=False), name=model.name)
+
+
+def _refuse_unknown(config, path):
+    """Name the first class of a saved config that nobody registered."""
+    for entry in _entries(config):
+        name, module = entry.get("registered_name"), entry["module"]
+        if entry["class_name"] in ("Lambda", "__lambda__"):
+            layer = entry["config"].get("name", "")
+            raise RequestError(
+                f'{path} holds a Lambda, "{layer}", whose code a .keras file '
+                "cannot carry safely; replace it by a registered layer"
+            )
+        if entry["class_name"] == "function":
+            name = entry["config"]
+        elif not name or re.match(r"(keras|builtins)\b", module or ""):
+            continue
+        if keras.saving.get_registered_object(name) is None:
+            raise RequestError(
+                f"{path} needs {name}, which is not registered; name the "
+                "module that registers it with --import MODULE"
+            )
+
+
+def _entries(part):
+    """Find every serialized object in a config."""
+    if isinstance(part, dict):
+        if "class_name" in part and "module" in part:
+            yield part
+        part = list(part.values())
+    if isinstance(part, list):
+        for value in part:
+            yield from _entries(value)

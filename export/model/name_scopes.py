@@ -1,0 +1,57 @@
+"""Which Keras layer made what, told by TensorFlow's name scopes.
+
+A scope's own name does not tell: the first call of a layer `conv` runs in a
+scope `conv_1`, as its second call or a layer `conv_1` might. So it is noted
+while the model is traced.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from keras_inception_export.model.call_hooks import observed
+
+
+@contextmanager
+def recorded(model: Any, scopes: dict[str, str]) -> Iterator[None]:
+    """Note in `scopes` the path of the layer that runs in each name scope.
+
+    The model itself is not among them. Nested `tf.function`s, in which Keras
+    computes grouped convolutions, are inlined: within them the scopes would
+    start anew, and ONNX cannot express them.
+    """
+    import tensorflow as tf
+
+    def recording(layer, call):
+        def recorded_call(*args, **kwargs):
+            path = layer.path or layer.name
+            scopes.setdefault(tf.get_current_name_scope(), path)
+            return call(*args, **kwargs)
+
+        return recorded_call
+
+    eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        layers = model._flatten_layers(include_self=False)
+        with observed(layers, recording):
+            yield
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
+
+
+def split_scope(node: str, scopes: Mapping[str, str]) -> tuple[str | None, str]:
+    """Return the path of the layer that made a node, and the rest of its name.
+
+    The path is None for a node that no layer made.
+    """
+    scope, rest = node, ""
+    while scope and scope not in scopes:
+        scope, _, last = scope.rpartition("/")
+        rest = f"{last}/{rest}" if rest else last
+    return scopes.get(scope), rest
+
+
+def layer_in_scope(node: str, scopes: Mapping[str, str]) -> str | None:
+    """Return the path of the layer that made a node; None if none did."""
+    return split_scope(node, scopes)[0]

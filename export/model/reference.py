@@ -1,0 +1,120 @@
+"""What the model computes: in float32, and in float64 as the reference."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_inception_export.errors import RequestError, reason_of
+from keras_inception_export.model.inference_model import InferenceModel
+
+
+def float32_outputs(inference_model, feeds):
+    """Return the outputs of the inference model.
+
+    Args:
+        inference_model: the float32 inference model.
+        feeds: batches, each with one array per input name.
+
+    Returns:
+        For each batch, one array per output name.
+
+    Raises:
+        RequestError: if the model cannot run on the feeds.
+    """
+    try:
+        return [_outputs(inference_model, compute, feed) for feed in feeds]
+    except Exception as error:
+        shapes = [tuple(value.shape) for value in feeds[0].values()]
+        raise RequestError(
+            f"the model cannot run on inputs of the shapes {shapes}: "
+            f"{reason_of(error)}; give it others with --samples"
+        ) from error
+
+
+def float64_outputs(model, feeds):
+    """Return the outputs of the original model, computed in float64.
+
+    Args:
+        model: the original Functional model.
+        feeds: batches, each with one array per input name.
+
+    Raises:
+        RequestError: if the model cannot be computed in float64.
+    """
+    exact = InferenceModel.of(model).copy("float64")
+    try:
+        return [_outputs(exact, compute_exactly, feed) for feed in feeds]
+    except Exception as error:
+        raise RequestError(
+            "the model cannot be computed in float64, so nothing can be "
+            f"verified: {reason_of(error)}"
+        ) from error
+
+
+def _outputs(inference_model, run, feed):
+    arrays = run(inference_model.call, inference_model.inputs, feed)
+    names = (spec.name for spec in inference_model.outputs)
+    return dict(zip(names, arrays, strict=True))
+
+
+def compute(call, specs, feed, dtype="float32", compiled=False):
+    """Return what `call` gives for a feed, with arrays for tensors.
+
+    Args:
+        call: takes one tensor an input.
+        specs: the inputs, in order.
+        feed: an array an input name.
+        dtype: what floating-point inputs are cast to.
+        compiled: whether XLA compiles the whole.
+    """
+    tensors = []
+    for spec in specs:
+        array = feed[spec.name]
+        floating = np.issubdtype(array.dtype, np.floating)
+        tensors.append(
+            keras.ops.convert_to_tensor(array, dtype if floating else None)
+        )
+    if compiled:
+        call = tf.function(call, jit_compile=True)
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, call(*tensors))
+
+
+def compute_exactly(call, specs, feed):
+    """Compute in float64, compiled where an operation has no kernel for it.
+
+    TensorFlow's three-dimensional poolings know float64 in XLA only, which
+    takes seconds to compile and is no faster.
+    """
+    floatx = keras.config.floatx()
+    keras.config.set_floatx("float64")  # for constants within layers
+    try:
+        return compute(call, specs, feed, "float64")
+    except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError):
+        return compute(call, specs, feed, "float64", compiled=True)
+    finally:
+        keras.config.set_floatx(floatx)
+
+
+def input_range(model) -> tuple[float, float]:
+    """Return the smallest and the largest float input the model expects."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            mean = keras.ops.convert_to_numpy(layer.mean).mean()
+            spread = keras.ops.convert_to_numpy(layer.variance).mean() ** 0.5
+            return mean - 2 * spread, mean + 2 * spread
+        if isinstance(layer, keras.layers.Rescaling):
+            scale = np.abs(np.max(layer.scale))
+            return (0.0, 255.0) if scale < 0.1 else (0.0, 1.0)
+    return 0.0, 1.0
+
+
+def vocabulary_size(model) -> int:
+    """Return how many integers, from 0, every embedding of a model knows."""
+    return min(
+        (
+            layer.input_dim
+            for layer in model._flatten_layers()
+            if isinstance(layer, keras.layers.Embedding)
+        ),
+        default=2,
+    )

@@ -1,0 +1,1 @@
+"""The export of a model, from its loading to the published bundle."""

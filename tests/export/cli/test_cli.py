@@ -1,0 +1,394 @@
+"""The command: its words, its exit codes, its silence."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+from keras_inception_export.cli import main
+from keras_inception_export.cli.parser import make_parser
+from tests.helpers.numeric import random_images
+
+COMMANDS = (
+    [sys.executable, "-m", "keras_inception_export"],
+    [sys.executable, "export"],
+    [shutil.which("keras-inception", path=os.path.dirname(sys.executable))],
+)
+
+
+def run(command, *words, **kwargs):
+    return subprocess.run(
+        [*command, *map(str, words)],
+        capture_output=True,
+        text=True,
+        **kwargs,
+    )
+
+
+def test_export_says_only_its_own_words(saved, tmp_path):
+    done = run(COMMANDS[0], "export", saved, "--output", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "Model  small, 502 parameters"
+    assert [line.split()[:2] for line in lines if line.startswith("✓")] == [
+        ["✓", "saved_model"],
+        ["✓", "tflite"],
+        ["✓", "onnx"],
+    ]
+    assert lines[-1] == (
+        f"Next: keras-inception predict {tmp_path / 'out/model.onnx'} INPUT"
+    )
+
+
+def test_export_prints_json(saved, tmp_path, capfd):
+    out = tmp_path / "out"
+    words = ["export", saved, "--output", out, "--format", "onnx", "--json"]
+    assert main([*map(str, words)]) == 0
+    shown = capfd.readouterr()
+    assert json.loads(shown.out) == json.loads(
+        (out / "report.json").read_text()
+    )
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=("-m", "folder", "script"))
+def test_help_answers_at_once(command):
+    best = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        done = run(command, "--help")
+        best = min(best, time.perf_counter() - start)
+    assert done.returncode == 0 and "Exit codes: 0 proven" in done.stdout
+    assert best < 0.3
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from keras_inception_export.cli.main import main\n"
+        "try: main(['export', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print({'keras', 'tensorflow', 'numpy', 'onnx'} & set(sys.modules))"
+    )
+    done = run([sys.executable, "-c"], code)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def wrong_requests(saved, folder):
+    broken = folder / "broken.keras"
+    broken.write_bytes(b"no model")
+    young = folder / "young.keras"
+    unbuilt = keras.Sequential([layers.Dense(3)], name="young")
+    with pytest.warns(UserWarning, match="not yet been built"):
+        unbuilt.save(young)
+    exists = folder / "exists"
+    exists.mkdir()
+    (exists / "thesis.txt").write_text("all my work")
+    new = folder / "new"
+    return {
+        "missing file": ([folder / "none.keras", new], "does not exist"),
+        "not a model": ([broken, new], "is not a Keras model"),
+        "unbuilt": ([young, new], "is not built"),
+        "opset": ([saved, new, "--opset", 19], "opset 19 cannot be written"),
+        "format": (
+            [saved, new, "--format", "onx"],
+            'format "onx" is unknown; did you mean "onnx"?',
+        ),
+        "batch size": ([saved, new, "--batch-size", 0], "at least 1, got 0"),
+        "existing": ([saved, exists], "exists already"),
+        "overwrite": (
+            [saved, exists, "--overwrite"],
+            "exists and is not a bundle",
+        ),
+        "samples": (
+            [saved, new, "--samples", folder / "none.npy"],
+            "none.npy does not exist",
+        ),
+        "import": (
+            [saved, new, "--import", "no_such_module"],
+            "--import no_such_module: the module cannot be imported",
+        ),
+    }
+
+
+REQUESTS = (
+    "missing file",
+    "not a model",
+    "unbuilt",
+    "opset",
+    "format",
+    "batch size",
+    "existing",
+    "overwrite",
+    "samples",
+    "import",
+)
+
+
+def snapshot(folder):
+    return {
+        path: path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_wrong_request(name, saved, tmp_path, capfd):
+    requests = wrong_requests(saved, tmp_path)
+    assert tuple(requests) == REQUESTS
+    (model, output, *more), expected = requests[name]
+    before = snapshot(tmp_path)
+
+    words = ["export", model, "--output", output, *more]
+    assert main([*map(str, words)]) == 2
+
+    shown = capfd.readouterr()
+    assert shown.out.count("\n") <= 2 and shown.err.count("\n") == 1
+    assert shown.err.startswith("keras-inception: ")
+    assert expected in shown.err
+    assert snapshot(tmp_path) == before
+
+
+def test_unknown_model_name(tmp_path, capfd):
+    words = ["export", "--model", "vgg61", "--output", str(tmp_path / "x")]
+    assert main(words) == 2
+    assert 'did you mean "vgg16"?' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("parent", ("/proc", "/dev/null"))
+def test_read_only_folder(parent, saved, capfd):
+    words = ["export", str(saved), "--output", f"{parent}/new"]
+    assert main(words) == 2
+    shown = capfd.readouterr().err
+    assert f"{parent}/new cannot be made" in shown and shown.count("\n") == 1
+
+
+def test_dead_model(tmp_path, capfd):
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, layers.Conv2D(2, 3, name="map")(image))
+    for weight in model.weights:
+        weight.assign(np.zeros(weight.shape))
+    model.save(tmp_path / "dead.keras")
+    words = ["export", tmp_path / "dead.keras", "--output", tmp_path / "out"]
+    assert main([*map(str, words)]) == 1
+    assert 'reference: output "map" hardly' in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+CUSTOM_LAYER = """
+import keras
+
+@keras.saving.register_keras_serializable("mine")
+class Twice(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs * 2
+"""
+
+
+def test_custom_layers_are_imported(tmp_path):
+    (tmp_path / "my_layers.py").write_text(CUSTOM_LAYER)
+    make = (
+        "import keras, my_layers\n"
+        "x = keras.Input((8, 8, 3))\n"
+        "y = my_layers.Twice()(keras.layers.Conv2D(2, 3)(x))\n"
+        "keras.Model(x, y).save('mine.keras')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    here = {"cwd": tmp_path, "env": environment}
+    assert run([sys.executable, "-c"], make, **here).returncode == 0
+    words = ["export", "mine.keras", "--output", "out", "--format", "onnx"]
+    done = run(COMMANDS[0], *words, **here)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "keras-inception: mine.keras needs mine>Twice, which is not "
+        "registered; name the module that registers it with --import MODULE\n"
+    )
+    done = run(COMMANDS[0], *words, "--import", "my_layers", **here)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_verify(bundle, capfd):
+    assert main(["verify", str(bundle)]) == 0
+    shown = capfd.readouterr()
+    assert shown.err == ""
+    assert shown.out.splitlines()[-1] == (
+        f"{bundle} holds: saved_model, tflite, onnx"
+    )
+    assert main(["verify", str(bundle), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["passed"] is True
+
+
+@pytest.mark.parametrize("harm", ("{", '{"artifacts": [{}]}', "[]"))
+def test_verify_with_a_damaged_report(bundle, harm, capfd):
+    (bundle / "report.json").write_text(harm)
+    assert main(["verify", str(bundle)]) == 1
+    assert "report.json is damaged" in capfd.readouterr().err
+
+
+def test_verify_what_is_no_bundle(tmp_path, capfd):
+    assert main(["verify", str(tmp_path)]) == 2
+    assert "is not a bundle" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("path", ("saved_model", "model.tflite", "model.onnx"))
+def test_predict(bundle, samples, path, tmp_path, capfd):
+    np.save(tmp_path / "images.npy", samples[:2])
+    words = [bundle / path, tmp_path / "images.npy", "--top", 2]
+    words += ["--output", tmp_path / "outputs.npz"]
+    assert main(["predict", *map(str, words)]) == 0
+    with np.load(tmp_path / "outputs.npz") as outputs:
+        features = outputs["features"]
+    best = features[0].argsort()[::-1][:2]
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "images.npy[0]  features  " + "  ".join(
+        f"class {i} {features[0][i]:.4f}" for i in best
+    )
+    assert len(lines) == 4 and features.shape == (2, 512)
+
+
+def test_predict_an_image(bundle, tmp_path, capfd):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), "uint8")
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    words = [bundle / "model.onnx", tmp_path / "photo.png"]
+    words += ["--pixel-scale", "1/255"]
+    assert main(["predict", *map(str, words)]) == 0
+    assert capfd.readouterr().out.startswith("photo.png  features  class ")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    (
+        ("none.npy", "does not exist"),
+        ("notes.txt", "is no kind of input known here"),
+        ("wrong.npy", "expected (samples, 32, 32, 1)"),
+        ("nan.npy", "NaN or infinite"),
+        ("broken.npy", "cannot be read"),
+    ),
+)
+def test_predict_wrong_input(bundle, name, words, tmp_path, capfd):
+    (tmp_path / "notes.txt").write_text("dear diary")
+    (tmp_path / "broken.npy").write_text("dear diary")
+    np.save(tmp_path / "wrong.npy", random_images((2, 30, 32, 1)))
+    np.save(tmp_path / "nan.npy", np.full((2, 32, 32, 1), np.nan))
+    command = ["predict", bundle / "model.onnx", tmp_path / name]
+    assert main([*map(str, command)]) == 2
+    shown = capfd.readouterr().err
+    assert words in shown and shown.count("\n") == 1
+
+
+def test_info(bundle, saved, capfd):
+    for path, expected in (
+        (bundle, "hybrid, 8,442,064 parameters"),
+        (
+            bundle / "model.onnx",
+            "inputs         image: float32 (any, 32, 32, 1)",
+        ),
+        (
+            bundle / "model.tflite",
+            "outputs        features: float32 (any, 512)",
+        ),
+        (bundle / "saved_model", "features: float32 (any, 512)"),
+        (saved, "keras_version  " + keras.__version__),
+    ):
+        assert main(["info", str(path)]) == 0
+        shown = capfd.readouterr()
+        assert expected in shown.out and shown.err == ""
+        assert main(["info", str(path), "--json"]) == 0
+        assert json.loads(capfd.readouterr().out)["path"] == str(path)
+
+
+def without(*modules):
+    """The command where these modules are not installed."""
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({modules!r}))\n"
+        "from keras_inception_export.cli.main import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    return [sys.executable, "-c", code]
+
+
+def test_a_device_with_one_runtime_verifies(bundle, tmp_path):
+    """Neither keras nor TensorFlow, and of the runtimes LiteRT is missing."""
+    command = without("keras", "tensorflow", "ai_edge_litert", "onnx")
+    done = run(command, "verify", bundle)
+    assert done.returncode == 0
+    marks = {line.split()[1]: line[0] for line in done.stdout.splitlines()[1:4]}
+    assert marks == {"saved_model": "-", "tflite": "-", "onnx": "✓"}
+    assert "pip install ai-edge-litert" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"{bundle} holds: onnx"
+    np.save(tmp_path / "images.npy", random_images((2, 32, 32, 1)))
+    for words in (
+        ("predict", bundle / "model.onnx", tmp_path / "images.npy"),
+        ("info", bundle),
+        ("info", bundle / "model.onnx"),
+    ):
+        assert run(command, *words).returncode == 0
+
+
+RUNTIMES = ("keras", "tensorflow", "ai_edge_litert", "onnxruntime")
+
+
+def test_nothing_run_proves_nothing(bundle):
+    done = run(without(*RUNTIMES), "verify", bundle, "--json")
+    assert (done.returncode, json.loads(done.stdout)["passed"]) == (2, False)
+    for words, said in (
+        (("verify", bundle), "no artifact could be run, so nothing is proven"),
+        (("diagnose", bundle), "no artifact could be examined"),
+    ):
+        done = run(without(*RUNTIMES), *words)
+        assert done.returncode == 2 and "pip install" in done.stdout
+        assert done.stderr.startswith(f"keras-inception: {bundle}: {said}")
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ("verify", "diagnose", "info", "benchmark"))
+def test_a_bundle_of_nothing_is_refused(command, bundle, capfd):
+    report = json.loads((bundle / "report.json").read_text())
+    report["artifacts"] = []
+    (bundle / "report.json").write_text(json.dumps(report))
+    assert main([command, str(bundle)]) == 2
+    assert "report.json names no artifact" in capfd.readouterr().err
+
+
+def test_an_error_of_the_program_is_no_verdict(bundle, capfd, monkeypatch):
+    def broken(folder):
+        raise KeyError("lost")
+
+    monkeypatch.setattr("keras_inception_export.verification.verify", broken)
+    assert main(["verify", str(bundle)]) == 70
+    shown = capfd.readouterr().err
+    assert shown.startswith("keras-inception: unexpected KeyError: 'lost'")
+
+
+@pytest.mark.parametrize("factor", ("1/0", "bright", "1e999"))
+def test_pixel_scale_is_a_number(factor, capfd):
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", "model.onnx", "x.png", "--pixel-scale", factor])
+    assert stop.value.code == 2
+    assert f"got {factor}, expected a number" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    (
+        ["--format", "onnx,tflite", "--quantize", "float16,int8", "x.keras"],
+        [
+            *("--format", "onnx", "--quantize", "float16"),
+            *("x.keras", "--format", "tflite", "--quantize", "int8"),
+        ],
+    ),
+    ids=("commas", "repeated"),
+)
+def test_lists_leave_the_model_alone(words):
+    parsed = make_parser().parse_args(["export", "--output", "out", *words])
+    assert parsed.model_file == "x.keras"
+    assert parsed.formats == ["onnx", "tflite"]
+    assert parsed.quantize == ["float16", "int8"]

@@ -1,0 +1,218 @@
+"""ONNX artifacts in fewer bits; what is inside int8 is in test_int8."""
+
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import onnx as onnx_package
+import pytest
+
+from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.formats.onnx import runtime as onnx
+from keras_inception_export.formats.onnx import serialize as onnx_writer
+from keras_inception_export.formats.onnx.quantize.quantizer import (
+    Quantizer,
+    float_layers,
+)
+from keras_inception_export.model.loading import functional, to_inference_model
+from tests.export.formats.onnx.test_export import ALL_CASES, other_dimensions
+from tests.helpers.format_cases import (
+    feeds_of,
+    inference_model_of,
+    keras_outputs,
+)
+from tests.helpers.numeric import perturb, random_images
+from tests.helpers.quantized_cases import (
+    PROBES,
+    SAMPLES,
+    decibels,
+    inception,
+    run,
+)
+
+# The least signal-to-noise ratio of a small model's outputs, in dB. Measured
+# were 71.8, 38.3 and 37.5.
+LEAST = {"float16": 66, "dynamic": 34, "int8": 33}
+
+
+@pytest.mark.parametrize("scheme", LEAST)
+def test_computes_nearly_what_keras_computes(
+    scheme, inference_model, quantizer, tmp_path
+):
+    path = tmp_path / f"model.{scheme}.onnx"
+    quantizer.write(path, scheme)
+    assert os.listdir(tmp_path) == [path.name]
+    onnx_package.checker.check_model(str(path), full_check=True)
+    assert onnx.open_runner(path).inputs == inference_model.inputs
+    assert onnx.open_runner(path).outputs == inference_model.outputs
+    outputs = run(path)
+    assert (
+        decibels(outputs, keras_outputs(inference_model, PROBES))
+        >= LEAST[scheme]
+    )
+    other = inception()
+    for weight in other.model.trainable_weights:
+        perturb(weight, 0.1)
+    assert decibels(outputs, keras_outputs(other, PROBES)) < LEAST[scheme]
+
+
+def test_the_hybrid_takes_a_quarter_of_the_bytes(hybrid, tmp_path):
+    inference_model = to_inference_model(functional(hybrid), None)
+    samples = {"image": random_images((8, 32, 32, 1))}
+    quantizer = Quantizer(inference_model, tmp_path, calibration=samples)
+    sizes = {}
+    for scheme in (None, "float16", "dynamic", "int8"):
+        path = tmp_path / f"model.{scheme}.onnx"
+        if scheme is None:
+            onnx.write(inference_model, path)
+        else:
+            quantizer.write(path, scheme)
+        nodes = onnx_package.load(str(path)).graph.node
+        names = [node.name for node in nodes if node.op_type == "Conv"]
+        assert names == [f"{layer}/Conv" for layer in quantizer.layers]
+        in_float = () if scheme == "int8" else quantizer.layers
+        assert float_layers(path) == in_float
+        sizes[scheme] = path.stat().st_size
+    assert len(quantizer.layers) == 49
+    assert sizes["float16"] <= 0.51 * sizes[None]
+    assert sizes["dynamic"] <= sizes["int8"] <= 0.26 * sizes[None]
+    # Measured: 33.6 dB.
+    probes = {"image": random_images((4, 32, 32, 1), seed=7)}
+    assert (
+        decibels(run(path, probes), keras_outputs(inference_model, probes)) > 30
+    )
+
+
+def test_products_quantize_what_they_multiply(quantizer, tmp_path):
+    path = tmp_path / "model.onnx"
+    quantizer.write(path, "dynamic")
+    convolutions = tuple(x for x in quantizer.layers if x.endswith("/conv"))
+    assert float_layers(path) == convolutions
+    held = {
+        tensor.name: tensor.data_type
+        for tensor in onnx_package.load(str(path)).graph.initializer
+        if len(tensor.dims) > 1 and np.prod(tensor.dims) > 64
+    }
+    assert set(held.values()) == {onnx_package.TensorProto.INT8}
+    assert len(held) == len(quantizer.layers)
+
+
+@pytest.mark.parametrize(
+    ("case", "opset", "least"),
+    # Measured were 39.5, 49.3, 38.4, 23.7 and 40.6 dB.
+    [
+        ("shared_layer", 13, 36),
+        ("kinds_of_convolution", 15, 45),
+        ("recurrent", 18, 34),
+        ("other_dimensions", 18, 21),
+        ("tied_dense", 17, 36),
+    ],
+)
+def test_quantizes_other_models(case, opset, least, tmp_path):
+    inference_model = inference_model_of(ALL_CASES[case])
+    quantizer = Quantizer(
+        inference_model,
+        tmp_path,
+        opset=opset,
+        calibration=feeds_of(inference_model, 24),
+    )
+    path = tmp_path / "model.onnx"
+    quantizer.write(path, "int8")
+    onnx_package.checker.check_model(str(path), full_check=True)
+    assert float_layers(path) == ()
+    feeds = feeds_of(inference_model, 5)
+    assert (
+        decibels(run(path, feeds), keras_outputs(inference_model, feeds))
+        >= least
+    )
+
+
+def test_calibrates_and_runs_with_a_fixed_batch(tmp_path):
+    inference_model = to_inference_model(inception().model, 3)
+    path = tmp_path / "model.onnx"
+    Quantizer(inference_model, tmp_path, calibration=SAMPLES).write(
+        path, "int8"
+    )
+    assert onnx.open_runner(path).inputs[0].shape[0] == 3
+    expected = keras_outputs(inception(), PROBES)
+    assert decibels(run(path), expected) >= LEAST["int8"]
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from keras_inception_export.formats.onnx.quantize.quantizer import Quantizer
+from tests.helpers.quantized_cases import SAMPLES, inception
+folder = Path(sys.argv[1])
+quantizer = Quantizer(inception(), folder, calibration=SAMPLES)
+quantizer.write(folder / "model.onnx", "float16")
+quantizer.write(folder / "model.onnx", "int8")
+"""
+
+
+def test_writes_the_same_bytes_in_another_process(int8, tmp_path):
+    subprocess.run(
+        [sys.executable, "-c", WRITE, tmp_path],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        cwd=Path(__file__).parents[3],
+        check=True,
+    )
+    assert os.listdir(tmp_path) == ["model.onnx"]
+    paths = int8, tmp_path / "model.onnx"
+    assert len({sha256(path.read_bytes()).digest() for path in paths}) == 1
+
+
+def test_weights_that_fit_no_protobuf_stand_beside(
+    inference_model, int8, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(onnx_writer, "PROTOBUF_LIMIT", 1)
+    path = tmp_path / "model.onnx"
+    Quantizer(inference_model, tmp_path, calibration=SAMPLES).write(
+        path, "int8"
+    )
+    assert sorted(os.listdir(tmp_path)) == ["model.onnx", "model.onnx.data"]
+    assert float_layers(path) == ()
+    np.testing.assert_array_equal(run(path)["scores"], run(int8)["scores"])
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options", "message"),
+    [
+        ("int4", {}, '"int4" is unknown; .*choose from float16'),
+        ("int8", {"io": "int16"}, '"int16" is unknown; .*from int8, uint8'),
+        ("float16", {"io": "int8"}, "need the quantization int8"),
+        ("dynamic", {"float_layers": ["hidden"]}, "only int8 has"),
+        ("int8", {"float_layers": ["entry"]}, r"\['entry'\].*'entry/conv', "),
+    ],
+)
+def test_refuses_what_cannot_be_asked_for(
+    scheme, options, message, quantizer, tmp_path
+):
+    with pytest.raises(RequestError, match=message):
+        quantizer.write(tmp_path / "model.onnx", scheme, **options)
+    assert not os.listdir(tmp_path)
+
+
+def test_refuses_samples_that_are_not_the_inputs(tmp_path):
+    inference_model = inference_model_of(other_dimensions)
+    samples = feeds_of(inference_model, 3)
+    for calibration, message in (
+        (None, "received none"),
+        ({"line": samples["line"]}, r"\['line'\], .* \['line', 'volume'\]"),
+        ({**samples, "line": samples["line"][:2]}, r"numbering \[2, 3\]"),
+    ):
+        quantizer = Quantizer(
+            inference_model, tmp_path, calibration=calibration
+        )
+        with pytest.raises(RequestError, match=message):
+            quantizer.write(tmp_path / "model.onnx", "int8")
+
+
+def test_a_damaged_file_has_no_layers(int8, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(int8.read_bytes()[:-500])
+    with pytest.raises(ArtifactError, match="export the model again"):
+        float_layers(path)

@@ -1,0 +1,46 @@
+"""Every network of the plugin: known to the command, proven in every format."""
+
+import inspect
+import sys
+
+import pytest
+
+import keras_inception_layers as plugin
+from keras_inception_export import export_model
+from keras_inception_export.cli import main
+from keras_inception_export.model.networks import NETWORKS
+from tests.helpers.numeric import random_images, randomize, settle_statistics
+
+EXPORTED = {
+    name: function
+    for name in plugin.__all__
+    if inspect.isfunction(function := getattr(plugin, name))
+    and ".models." in function.__module__
+}
+
+
+def test_the_command_knows_every_network():
+    assert NETWORKS == {
+        inspect.signature(function).parameters["name"].default: name
+        for name, function in EXPORTED.items()
+    }
+
+
+def test_help_names_every_network(capsys):
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"weights: {', '.join(NETWORKS)}" in shown
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_every_network_is_proven(name, tmp_path):
+    """On small images, without the top: each layer of it counts."""
+    network = EXPORTED[name]
+    size = max(32, sys.modules[network.__module__].SMALLEST)
+    model = randomize(
+        network(include_top=False, input_shape=(size, size, 1), pooling="avg")
+    )
+    settle_statistics(model, random_images((8, size, size, 1)))
+    report = export_model(model, tmp_path / "out")
+    assert [x["passed"] for x in report["artifacts"]] == [True] * 3
