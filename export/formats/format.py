@@ -80,6 +80,7 @@ class Format:
             kernels)` returns a `Quantizer`; `None` if there is none.
         schemes: how the quantizer can quantize.
         default: whether it is written unless formats are named.
+        packages: the distributions that write and run it, for reports.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Format:
     quantizer: Callable[..., Quantizer] | None = None
     schemes: tuple[str, ...] = ()
     default: bool = True
+    packages: tuple[str, ...] = ()
 
     def artifact_name(self, scheme: str | None = None) -> str:
         """Return the file name of an artifact in a bundle.

@@ -1,17 +1,17 @@
-"""What an export was made with."""
+"""The versions of the packages that an export is made with."""
 
 import importlib.metadata
 import platform
 
-PACKAGES = (
-    "keras-inception-layers",
-    "keras",
-    "tensorflow",
-    "tf2onnx",
-    "onnx",
-    "onnxruntime",
-    "ai-edge-litert",
-    "numpy",
+from keras_inception_export.formats.registry import FORMATS
+
+PACKAGES = dict.fromkeys(
+    (
+        "keras-inception-layers",
+        "keras",
+        "numpy",
+        *(package for x in FORMATS.values() for package in x.packages),
+    )
 )
 
 
@@ -19,7 +19,7 @@ def versions() -> dict[str, str | None]:
     """Return the version of Python and of each package; None if unknown.
 
     A package may be installed under another name, as `onnxruntime-gpu` and
-    `tensorflow-cpu` are; then that one's version is told.
+    `tensorflow-cpu` are; then the version of that one is returned.
     """
     owners = importlib.metadata.packages_distributions()
     found: dict[str, str | None] = {"python": platform.python_version()}

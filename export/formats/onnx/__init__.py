@@ -12,4 +12,5 @@ FORMAT = Format(
     intermediates=lazy(f"{__name__}.intermediates:OnnxIntermediates"),
     quantizer=lazy(f"{__name__}.quantize.quantizer:OnnxQuantizer"),
     schemes=("float16", "dynamic", "int8"),
+    packages=("tf2onnx", "onnx", "onnxruntime"),
 )

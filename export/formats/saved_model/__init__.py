@@ -8,4 +8,5 @@ FORMAT = Format(
     marker="saved_model.pb",
     write=lazy(f"{__name__}.export:write"),
     open_runner=lazy(f"{__name__}.runtime:open_runner"),
+    packages=("tensorflow",),
 )

@@ -11,4 +11,5 @@ FORMAT = Format(
     intermediates=lazy(f"{__name__}.intermediates:TFLiteIntermediates"),
     quantizer=lazy(f"{__name__}.quantize.quantizer:TFLiteQuantizer"),
     schemes=("float16", "dynamic", "int8"),
+    packages=("tensorflow", "ai-edge-litert"),
 )
