@@ -1,42 +1,41 @@
 """Run functions of this package in a child process.
 
-A child has its own memory, backend and environment: memory that a converter
-takes ends with it, and what it prints does not reach the terminal.
+A child has its own memory, backend and environment: the memory that a
+converter allocates is freed with it, and what it prints does not reach the
+terminal.
 
     with ChildProcess("keras_inception_export.worker") as child:
         child.call("convert", saved_model=folder, output=path)
 
-Each call is one line of JSON on the child's standard input, a `Request`; the
-child answers on its standard output with one `Answer`, after any number of log
-records, which are logged again in the parent. An exception in the child is
-raised in the parent as the exception it was. A child ends with its parent,
-however that ends.
+Each call is a `Request`, one line of JSON on the child's standard input. The
+child writes log records and then one `Answer` to its standard output, one JSON
+object per line. The parent logs the records again, and raises the exception
+that the child raised. A child ends when its parent ends, even if that is killed
+while the child is busy.
 """
 
-import builtins
 import contextlib
 import ctypes
 import importlib
 import json
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
+import traceback
 import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 from keras_inception_export import errors
 from keras_inception_export.logs import logger
-
-_PARENT = "KERAS_INCEPTION_PARENT"
-"""The environment variable that holds the process id of the parent."""
 
 _PR_SET_PDEATHSIG = 1
 """From Linux's `prctl.h`: the signal to receive when the parent ends."""
@@ -48,11 +47,24 @@ class Request:
 
     Args:
         function: name of a function of the child's target.
-        arguments: its keyword arguments; paths become strings.
+        arguments: its keyword arguments.
     """
 
     function: str
     arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """A log record of the child.
+
+    Args:
+        level: its level.
+        text: its formatted message.
+    """
+
+    level: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -61,53 +73,57 @@ class Answer:
 
     Args:
         result: what the function returned, as JSON.
-        error: class name of the exception; `None` if there was none.
+        error: qualified class name of the exception; `None` if there was none.
         message: text of the exception.
+        traceback: where it was raised in the child.
     """
 
     result: Any = None
     error: str | None = None
     message: str = ""
+    traceback: str = ""
 
     @classmethod
     def of_error(cls, error: Exception) -> "Answer":
         """Return the answer for an exception."""
-        return cls(error=type(error).__name__, message=str(error))
+        kind = type(error)
+        return cls(
+            error=f"{kind.__module__}.{kind.__qualname__}",
+            message=str(error),
+            traceback="".join(traceback.format_exception(error)),
+        )
 
     def value(self) -> Any:
         """Return the result, or raise the exception.
 
         Errors of this package and built-in exceptions keep their class; any
-        other becomes a `RuntimeError` that names it.
+        other becomes a `RuntimeError` that names it, and so does an exception
+        that cannot be made from its text alone. The child's traceback is a
+        note of the exception.
         """
         if self.error is None:
             return self.result
-        for module in (errors, builtins):
-            cls = getattr(module, self.error, None)
-            if isinstance(cls, type) and issubclass(cls, Exception):
-                with contextlib.suppress(TypeError):  # needs more arguments
-                    raise cls(self.message)
-        raise RuntimeError(f"{self.error}: {self.message}")
-
-
-@dataclass(frozen=True)
-class _Log:
-    """A log record of the child."""
-
-    level: int
-    log: str = field(default="")
+        module, _, name = self.error.rpartition(".")
+        error: Exception = RuntimeError(f"{name}: {self.message}")
+        if module in ("builtins", errors.__name__):
+            with contextlib.suppress(TypeError):  # it needs more arguments
+                kind = getattr(importlib.import_module(module), name)
+                error = kind(self.message)
+        error.add_note(self.traceback)
+        raise error
 
 
 class ChildProcess:
     """A Python process that calls functions on request.
 
-    It ends when this object is closed or collected, or with this process.
+    It ends when this object is closed or collected, or with this process. On
+    Linux it also ends with the thread that made this object.
 
     Args:
         target: the module whose functions are called, or `"module:Class"`:
             then the methods of one instance are called.
-        environment: variables to set, beside those of this process. The child
-            computes on the CPU unless they say otherwise.
+        environment: variables to set, in addition to those of this process.
+            The child computes on the CPU unless they say otherwise.
     """
 
     def __init__(
@@ -118,18 +134,15 @@ class ChildProcess:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__, target],
-            env={
-                **os.environ,
-                "CUDA_VISIBLE_DEVICES": "-1",
-                **environment,
-                _PARENT: str(os.getpid()),
-            },
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             text=True,
         )
-        self._finalizer = weakref.finalize(self, _end, self._process)
+        self._finalizer = weakref.finalize(
+            self, _end, self._process, self._stderr
+        )
 
     def __enter__(self) -> "ChildProcess":
         return self
@@ -146,25 +159,39 @@ class ChildProcess:
 
         Args:
             function: name of a function of the target.
-            **arguments: its arguments, as JSON can hold them; paths may be
-                among them.
+            **arguments: its keyword arguments: values that JSON can hold,
+                paths (they arrive as strings) and NumPy arrays and scalars
+                (as lists and numbers). Results are converted in the same way.
 
         Raises:
             RuntimeError: the child ended without an answer.
             Exception: whatever the function raises.
         """
-        request = Request(function, arguments)
+        line = _encode(Request(function, arguments))
+        try:
+            answer = self._exchange(line)
+        except BaseException:
+            # Otherwise a later call would receive the answer to this one.
+            self.close()
+            raise
+        return answer.value()
+
+    def _exchange(self, line: str) -> Answer:
+        """Send a request; log the child's records until its answer."""
         stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
-            raise RuntimeError("the child process has no pipes")
-        with contextlib.suppress(BrokenPipeError):
-            print(json.dumps(asdict(request), default=str), file=stdin)
+        if stdin is None or stdout is None or stdin.closed:
+            raise RuntimeError(
+                "the child process was closed; start another one"
+            )
+        with contextlib.suppress(BrokenPipeError):  # reported below
+            stdin.write(line)
             stdin.flush()
-        for line in stdout:
-            facts = json.loads(line)
-            if "log" not in facts:
-                return Answer(**facts).value()
-            logger.log(facts["level"], facts["log"])
+        for answer in stdout:
+            facts = json.loads(answer)
+            if "level" not in facts:
+                return Answer(**facts)
+            record = LogRecord(**facts)
+            logger.log(record.level, record.text)
         raise RuntimeError(
             f"the child process ended with status {self._process.wait()}; the "
             f"last line of its standard error: {self._last_line() or 'none'}"
@@ -182,7 +209,7 @@ def run_in_child(
     environment: Mapping[str, str] = MappingProxyType({}),
     **arguments: Any,
 ) -> Any:
-    """Call one function in a child process of its own.
+    """Call one function in a new child process, and return its result.
 
     Args:
         target: see `ChildProcess`.
@@ -194,14 +221,31 @@ def run_in_child(
         return child.call(function, **arguments)
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen, stderr: IO[bytes]) -> None:
     process.kill()
     process.communicate()
+    stderr.close()
+
+
+def _encode(message: Request | LogRecord | Answer) -> str:
+    return json.dumps(vars(message), default=_as_json) + "\n"
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # of NumPy, which a child may not need
+        return value.tolist()
+    raise TypeError(
+        f"{value!r} is a {type(value).__name__}, which cannot be sent to or "
+        "from a child process; convert it to numbers, strings or lists"
+    )
 
 
 def _serve(target: str) -> None:
-    """Answer every request on the standard input, until it ends."""
-    _end_with_parent(int(os.environ[_PARENT]))
+    """Answer every request on standard input, until that is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    _end_with_parent()
     with _answers() as answers:
         logger.setLevel(logging.INFO)
         logger.addHandler(_Forward(answers))
@@ -210,14 +254,14 @@ def _serve(target: str) -> None:
             request = Request(**json.loads(line))
             try:
                 function = getattr(callee, request.function)
-                answer = Answer(function(**request.arguments))
+                answer = _encode(Answer(function(**request.arguments)))
             except Exception as error:
-                sys.excepthook(*sys.exc_info())
-                answer = Answer.of_error(error)
-            _send(answers, answer)
+                answer = _encode(Answer.of_error(error))
+            answers.write(answer)
 
 
 def _resolve(target: str) -> Any:
+    """Return a module, or an instance of one of its classes."""
     module, _, name = target.partition(":")
     imported = importlib.import_module(module)
     return getattr(imported, name)() if name else imported
@@ -227,7 +271,7 @@ def _resolve(target: str) -> Any:
 def _answers() -> Iterator[TextIO]:
     """Keep standard output for answers; libraries print to standard error."""
     sys.stdout.flush()
-    with os.fdopen(os.dup(1), "w") as answers:
+    with os.fdopen(os.dup(1), "w", buffering=1) as answers:
         os.dup2(2, 1)
         yield answers
 
@@ -245,28 +289,28 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record."""
-        _send(self._answers, _Log(record.levelno, record.getMessage()))
+        text = record.getMessage()
+        self._answers.write(_encode(LogRecord(record.levelno, text)))
 
 
-def _send(answers: TextIO, message: Answer | _Log) -> None:
-    print(json.dumps(asdict(message), default=str), file=answers, flush=True)
+def _end_with_parent() -> None:
+    """End this process when the parent ends, even during a call.
 
-
-def _end_with_parent(parent: int) -> None:
-    """End this process when the parent ends.
-
-    Linux kills it at once, even in native code that keeps Python's lock; a
-    thread that looks for the parent serves the other systems.
+    A thread waits until the parent's end of standard input is closed. Native
+    code that keeps Python's lock stops that thread, so Linux is also asked to
+    kill this process; that alone would miss a parent that has already ended.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform != "win32":
+        hangup = select.poll()
+        hangup.register(0, 0)  # no event but the hang-up
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
+        def watch() -> None:
+            hangup.poll()
+            os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+        threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -1,21 +1,22 @@
-"""The errors of the export, each with the exit code the command gives it.
+"""The exceptions of the exporter, each with the command's exit code.
 
-What is not an `ExportError` is an error of the program itself.
+Any other exception is an error of the program itself.
 """
 
 import contextlib
 import difflib
+import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 INTERNAL_EXIT_CODE = 70
-"""EX_SOFTWARE of sysexits.h."""
+"""Exit code after an error of the program itself: EX_SOFTWARE of sysexits.h."""
 
 
 class ExportError(Exception):
     """Base class of every error this package raises on purpose.
 
-    The message is one line: what was received, what was expected, what to do.
+    The message is one line: what happened, what was expected, what to do.
     """
 
     exit_code = 2
@@ -26,7 +27,7 @@ class RequestError(ExportError):
 
 
 class ConversionError(ExportError):
-    """The model holds something that the format cannot express."""
+    """The model contains something that the format cannot express."""
 
 
 class RuntimeMissingError(ExportError):
@@ -40,11 +41,14 @@ class ArtifactError(ExportError):
 
 
 @contextlib.contextmanager
-def writing(path):
-    """Say in one line that a file or folder cannot be written.
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Raise a failure to write as a RequestError that names the path.
+
+    Args:
+        path: the file or folder that is written.
 
     Raises:
-        RequestError: if the disk is full, or not to be written to.
+        RequestError: if the disk is full, or `path` is not writable.
     """
     try:
         yield
@@ -55,21 +59,27 @@ def writing(path):
 
 
 def check_choice(role: str, name: str, choices: Collection[str]) -> None:
-    """Raise RequestError, with the nearest choice, for an unknown name."""
+    """Raise RequestError, with the closest choice, for an unknown name.
+
+    Args:
+        role: what the name is for, such as "format".
+        name: the name to check.
+        choices: the known names.
+    """
     if name in choices:
         return
-    near = difflib.get_close_matches(str(name), choices, 1)
-    hint = f'did you mean "{near[0]}"? ' if near else ""
+    closest = difflib.get_close_matches(str(name), choices, 1)
+    hint = f'did you mean "{closest[0]}"? ' if closest else ""
     raise RequestError(
         f'{role} "{name}" is unknown; {hint}choose from {", ".join(choices)}'
     )
 
 
 def reason_of(error: BaseException) -> str:
-    """Take the one telling line of another library's message.
+    """Return the line of another library's error message that says why.
 
-    Keras wraps what went wrong in colour codes, between a heading and the
-    arguments of the call.
+    Keras puts the reason in colour codes, between a heading and the arguments
+    of the call.
     """
     coloured = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
     text = coloured.group(1) if coloured else str(error)

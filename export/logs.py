@@ -1,7 +1,7 @@
-"""Progress, through the logger `keras_inception_export`.
+"""The logger `keras_inception_export`, which reports progress.
 
-Every step of a long command is one record of level INFO, so that users of the
-library can route it as they route other logs.
+Each step of a long command is one record of level INFO, so that users of the
+library can route it like other logs.
 """
 
 import contextlib
@@ -13,10 +13,10 @@ logger = logging.getLogger("keras_inception_export")
 
 @contextlib.contextmanager
 def progress_to(callback: Callable[[str], None] | None) -> Iterator[None]:
-    """Call `callback` with the text of every record, for a while.
+    """Call `callback` with the text of every record in a `with` block.
 
     Args:
-        callback: `None` leaves the logger as it is.
+        callback: takes one line of text. `None` leaves the logger as it is.
     """
     if callback is None:
         yield
@@ -33,10 +33,10 @@ def progress_to(callback: Callable[[str], None] | None) -> Iterator[None]:
 
 
 class _Callback(logging.Handler):
-    """Passes the text of each record on.
+    """Calls a function with the text of each record.
 
     Args:
-        callback: what gets the text.
+        callback: the function.
     """
 
     def __init__(self, callback: Callable[[str], None]) -> None:
@@ -44,5 +44,5 @@ class _Callback(logging.Handler):
         self._callback = callback
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass one record on."""
+        """Handle one record."""
         self._callback(record.getMessage())
