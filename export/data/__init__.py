@@ -1,1 +1,1 @@
-"""Arrays that go into models: samples, images, batches. Needs numpy alone."""
+"""Model inputs: tensor specs, samples, images and batches; needs only NumPy."""

@@ -1,23 +1,20 @@
-"""Samples, a batch at a time.
-
-Needs numpy alone.
-"""
+"""Cut samples into batches, and compute a model's outputs batch by batch."""
 
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 BATCH = 16
-"""Samples a call where the batch size is free."""
+"""Samples per call where the batch size is free."""
 Arrays = Mapping[str, np.ndarray]
 
 
 def batches(inputs: Arrays, size: int) -> Iterator[dict[str, np.ndarray]]:
-    """Yield batches of one size; the last sample fills up the last one.
+    """Yield batches of equal size; the last sample pads the last batch.
 
     Args:
-        inputs: an array a name, each with one row a sample.
-        size: samples a batch.
+        inputs: one array per name, each with one row per sample.
+        size: samples per batch.
     """
     number = len(next(iter(inputs.values())))
     for start in range(0, number, size):
@@ -30,12 +27,12 @@ def run(
     inputs: Arrays,
     size: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the outputs of all samples, computed batch by batch.
+    """Return the outputs for all samples, computed batch by batch.
 
     Args:
-        call: computes the outputs of one batch, by name.
-        inputs: an array a name, each with one row a sample.
-        size: samples a call where it is fixed. Defaults to `None`: free.
+        call: returns the outputs for one batch by name.
+        inputs: one array per name, each with one row per sample.
+        size: samples per call if that is fixed. Defaults to `None`: free.
     """
     number = len(next(iter(inputs.values())))
     size = size or min(BATCH, number)

@@ -1,18 +1,29 @@
-"""Images as samples."""
+"""Read image files as samples of a model; needs Pillow."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
-def folder_classes(path, images):
-    """Return the class of each image if every one lies in a class's folder.
+def folder_classes(path: Path, images: Sequence[Path]) -> np.ndarray | None:
+    """Return the class of each image, if there is one folder per class.
+
+    The class is the folder's name if all names are numbers, otherwise the
+    index of the name in alphabetical order.
 
     Args:
-        path: the folder of the classes' folders.
+        path: the folder that contains the folders of the classes.
         images: the paths of the images.
+
+    Returns:
+        One integer per image; `None` if an image is outside of the folders,
+        or there is only one folder.
     """
     folders = [image.relative_to(path).parts[:-1] for image in images]
     if not all(folders):
@@ -26,18 +37,22 @@ def folder_classes(path, images):
     return np.array([classes.index(name) for name in names])
 
 
-def read_image(path, specs, scale):
-    """Return one image, resized to the input's height and width.
+def read_image(
+    path: Path, specs: Sequence[TensorSpec], scale: float
+) -> np.ndarray:
+    """Return one image, resized to the height and width of the input.
 
-    Its pixels are real numbers, unless the input takes integers as they are.
+    The pixels are float32, unless the input takes plain integers and the scale
+    is 1.
 
     Args:
-        path: the image.
+        path: the image file.
         specs: the model's inputs.
-        scale: what pixel values, 0 to 255, are multiplied by.
+        scale: factor by which pixel values, 0 to 255, are multiplied.
 
     Raises:
-        RequestError: if it cannot be read, or the inputs are no image.
+        RequestError: if the file cannot be read, or the model does not take
+            one image.
     """
     shape = specs[0].shape[1:]
     if len(specs) != 1 or len(shape) != 3:
@@ -51,7 +66,7 @@ def read_image(path, specs, scale):
     except ImportError:
         raise RequestError(
             f"{path} is an image, which needs the package pillow; install "
-            "it, or give a .npy"
+            "pillow, or give a .npy"
         ) from None
     channels_first = shape[0] in (1, 3) and shape[2] not in (1, 3)
     channels = shape[0] if channels_first else shape[2]

@@ -1,16 +1,22 @@
-"""Files of arrays."""
+"""Read `.npy` and `.npz` files."""
 
+import os
 import zipfile
 import zlib
+from typing import Any
 
 import numpy as np
 
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What a damaged file raises."""
+"""The exceptions that reading a damaged file raises."""
 
 
-def read_arrays(path):
-    """Return the array of a `.npy` file, or those of a `.npz` by name."""
+def read_arrays(path: str | os.PathLike) -> Any:
+    """Return the array in a `.npy` file, or those in a `.npz` file by name.
+
+    Raises:
+        OSError: or another of `UNREADABLE`, if the file cannot be read.
+    """
     with open(path, "rb") as file:
         content = np.load(file, allow_pickle=False)
         if isinstance(content, np.ndarray):

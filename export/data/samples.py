@@ -1,8 +1,9 @@
-"""The user's own data, read and checked against the model's inputs."""
+"""Read the user's samples, and check them against the model's inputs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,21 +19,25 @@ from keras_inception_export.errors import RequestError, writing
 
 @dataclass(frozen=True)
 class Samples:
-    """Data that fit a model's inputs, and what they show, if that is known.
+    """Samples that fit a model's inputs, with their labels if there are any.
 
     Args:
-        inputs: an array an input name, each with one row a sample.
-        labels: the class of each sample, counted from 0; or None.
+        inputs: one array per input name, each with one row per sample.
+        labels: the class of each sample, counted from 0. Defaults to `None`.
     """
 
     inputs: Mapping[str, np.ndarray]
     labels: np.ndarray | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
 
     def take(self, rows) -> "Samples":
-        """Return some of the samples."""
+        """Return some of the samples.
+
+        Args:
+            rows: their indices, or a slice.
+        """
         return Samples(
             {name: array[rows] for name, array in self.inputs.items()},
             None if self.labels is None else self.labels[rows],
@@ -44,44 +49,51 @@ def load_samples(
     specs: Sequence[TensorSpec],
     pixel_scale: float = 1.0,
 ) -> Samples:
-    """Return samples that fit the inputs, with labels where there are any.
+    """Return samples that fit the inputs, with labels if there are any.
 
     Args:
-        source: an array; a dictionary of arrays by input name, `x` for one
-            input and `y` for labels; a pair of samples and labels; an
-            iterable of batches or of single samples, each one of these, such
-            as a `tf.data.Dataset`; or a path: `.npy` (one input), `.npz`
-            (named like a dictionary), an image, or a folder of images, where
-            a folder a class gives the labels: its name if all are numbers,
-            else its place in the order of their names.
-            Labels are integers, or one row of scores a sample.
+        source: one of the following. Labels are integers, or one row of scores
+            per sample.
+
+            - an array, for a model of one input;
+            - a dictionary of arrays by input name; `x` also names the only
+              input, and `y` the labels;
+            - a pair of samples and labels;
+            - an iterable of batches or of single samples, each in one of the
+              forms above, such as a `tf.data.Dataset`;
+            - the path of a `.npy` file (one input), of a `.npz` file (names as
+              in a dictionary), of an image, or of a folder of images. If the
+              folder contains one folder per class, these give the labels:
+              their names if all are numbers, otherwise the index of each name
+              in alphabetical order.
         specs: the model's inputs.
-        pixel_scale: what pixel values, 0 to 255, are multiplied by.
+        pixel_scale: factor by which pixel values, 0 to 255, are multiplied.
+            Defaults to `1.0`.
 
     Raises:
         RequestError: if the samples do not fit the inputs.
     """
-    label = "the samples"
+    origin = "the samples"
     if isinstance(source, (str, Path)):
-        label = str(source)
+        origin = str(source)
         source = _read(Path(source), specs, pixel_scale)
     elif not isinstance(source, (Mapping, tuple)) and not hasattr(
         source, "__array__"
     ):
-        source = _gather(source, specs)
-    source, labels = _apart(source, specs)
-    inputs = _by_input(source, specs, label)
+        source = _collect(source, specs)
+    source, labels = _separate_labels(source, specs)
+    inputs = _by_input(source, specs, origin)
     number = len(next(iter(inputs.values())))
-    return Samples(inputs, _as_classes(labels, number, label))
+    return Samples(inputs, _as_classes(labels, number, origin))
 
 
-def _apart(source, specs):
-    """Return samples and labels, or None, of one source."""
+def _separate_labels(source, specs):
+    """Return the samples, and the labels or None, of one source."""
     if isinstance(source, tuple):
         if len(source) != 2:
             raise RequestError(
                 f"the samples are tuples of {len(source)}, expected pairs of "
-                "samples and labels; leave out what is neither"
+                "samples and labels; leave out everything else"
             )
         return source
     if isinstance(source, Mapping) and "y" in source:
@@ -91,81 +103,85 @@ def _apart(source, specs):
     return source, None
 
 
-def _gather(source, specs):
-    """Put batches, or single samples, of an iterable together."""
+def _collect(source, specs):
+    """Return the batches, or single samples, of an iterable as one source."""
     if not isinstance(source, Iterable):
         raise RequestError(
             "the samples must be an array, a dictionary of arrays, a pair of "
             "samples and labels, an iterable of these, or a path; got "
             f"{type(source).__name__}"
         )
-    parts = [_apart(item, specs) for item in source]
+    parts = [_separate_labels(item, specs) for item in source]
     if not parts:
         raise RequestError("the samples are empty; give at least one")
     if isinstance(parts[0][0], Mapping):
         dimensions = {spec.name: len(spec.shape) for spec in specs}
         dimensions.setdefault("x", len(specs[0].shape))
         inputs = {
-            name: _joined([part[0][name] for part in parts], dimensions[name])
+            name: _concatenate(
+                [part[0][name] for part in parts], dimensions[name]
+            )
             for name in parts[0][0]
             if name in dimensions
         }
     else:
-        inputs = _joined([part[0] for part in parts], len(specs[0].shape))
+        inputs = _concatenate([part[0] for part in parts], len(specs[0].shape))
     if any(part[1] is None for part in parts):
         return inputs
-    return inputs, _joined([part[1] for part in parts], 1)
+    return inputs, _concatenate([part[1] for part in parts], 1)
 
 
-def _joined(values, dimensions, label="the samples"):
-    """Return batches as one array; of fewer dimensions, they are single."""
-    arrays = [_as_array(value, label) for value in values]
+def _concatenate(values, dimensions, origin="the samples"):
+    """Return batches, or single samples of one dimension less, as one array."""
+    arrays = [_as_array(value, origin) for value in values]
     single = arrays[0].ndim < dimensions
     try:
         return np.stack(arrays) if single else np.concatenate(arrays)
     except ValueError:
         shapes = sorted({array.shape[not single :] for array in arrays})
         raise RequestError(
-            f"{label} differ in shape: {', '.join(map(str, shapes[:3]))}"
+            f"{origin} differ in shape: {', '.join(map(str, shapes[:3]))}"
             f"{', …' * (len(shapes) > 3)}; give samples of one shape"
         ) from None
 
 
-def _as_array(value, label):
+def _as_array(value, origin):
     try:
         return np.asarray(value)
     except ValueError as error:  # lists of different lengths
-        raise RequestError(f"{label} are no array: {error}") from None
+        raise RequestError(
+            f"{origin} cannot become one array: {error}"
+        ) from None
 
 
-def _as_classes(labels, number, label):
+def _as_classes(labels, number, origin):
     """Return labels as integers, counted from 0."""
     if labels is None:
         return None
-    labels = _as_array(labels, f"the labels of {label}")
-    numbers = labels.dtype.kind in "iubf"
-    if numbers and labels.ndim == 2:
+    labels = _as_array(labels, f"the labels of {origin}")
+    numeric = labels.dtype.kind in "iubf"
+    if numeric and labels.ndim == 2:
         labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
     if labels.shape != (number,):
         raise RequestError(
-            f"{label} must hold a label for each of the {number} samples, got "
-            f"labels of shape {labels.shape}"
+            f"{origin} must have one label for each of the {number} samples, "
+            f"got labels of shape {labels.shape}"
         )
-    if not numbers or not np.array_equal(labels, np.rint(labels)):
+    if not numeric or not np.array_equal(labels, np.rint(labels)):
         raise RequestError(
-            f"{label} must hold labels that are integers, the numbers of the "
+            f"{origin} must have labels that are integers, the indices of the "
             f"classes from 0; got {labels.dtype}"
         )
     return labels.astype("int64")
 
 
-def _by_input(source, specs, label):
-    """Return an array an input name, each known to fit."""
+def _by_input(source, specs, origin):
+    """Return one array per input name, each checked against its spec."""
     if not isinstance(source, Mapping):
         if len(specs) != 1:
             raise RequestError(
-                f"{label} holds one array, but the model has the inputs "
-                f"{_names(specs)}; give a .npz with an array for each"
+                f"{origin} has one array, but the model has the inputs "
+                f"{_names(specs)}; give a .npz with one array per input"
             )
         source = {specs[0].name: source}
     elif len(specs) == 1 and specs[0].name not in source and "x" in source:
@@ -173,27 +189,36 @@ def _by_input(source, specs, label):
     missing = [spec.name for spec in specs if spec.name not in source]
     if missing:
         raise RequestError(
-            f"{label} holds {_quoted(source)}, but the model has the inputs "
-            f"{_names(specs)}"
+            f"{origin} has the arrays {_quoted(source)}, but the model has the "
+            f"inputs {_names(specs)}; name the arrays like the inputs"
         )
     samples = {
-        spec.name: _checked(_as_array(source[spec.name], label), spec, label)
+        spec.name: _checked(_as_array(source[spec.name], origin), spec, origin)
         for spec in specs
     }
     if len({len(array) for array in samples.values()}) > 1:
         counts = {name: len(array) for name, array in samples.items()}
         raise RequestError(
-            f"{label} must hold as many samples for each input, got {counts}"
+            f"{origin} must have as many samples for each input, got {counts}"
         )
     return samples
 
 
-def load_inputs(paths, specs, pixel_scale=1.0):
+def load_inputs(
+    paths: Sequence[str | Path],
+    specs: Sequence[TensorSpec],
+    pixel_scale: float = 1.0,
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Read several files of samples for one call.
 
+    Args:
+        paths: the files, each as `load_samples` takes it.
+        specs: the model's inputs.
+        pixel_scale: see `load_samples`. Defaults to `1.0`.
+
     Returns:
-        The samples of all files, an array an input name, and a label for
-        each sample: its file's name, numbered if the file holds several.
+        The samples of all files, one array per input name, and the name of
+        each sample: that of its file, with an index if the file has several.
 
     Raises:
         RequestError: if they do not fit the inputs, or each other.
@@ -201,11 +226,11 @@ def load_inputs(paths, specs, pixel_scale=1.0):
     parts = [
         load_samples(str(path), specs, pixel_scale).inputs for path in paths
     ]
-    labels = []
+    names = []
     for path, part in zip(paths, parts, strict=True):
         name, number = Path(path).name, len(next(iter(part.values())))
-        labels += (
-            [f"{name}[{i}]" for i in range(number)] if number > 1 else ([name])
+        names += (
+            [f"{name}[{i}]" for i in range(number)] if number > 1 else [name]
         )
     try:
         samples = {
@@ -214,14 +239,18 @@ def load_inputs(paths, specs, pixel_scale=1.0):
         }
     except ValueError:
         raise RequestError(
-            "the inputs differ in size and cannot go into one call; give "
-            "them one by one"
+            "the inputs differ in size and cannot go into one call; run them "
+            "one by one"
         ) from None
-    return samples, labels
+    return samples, names
 
 
-def save_outputs(path, outputs) -> None:
-    """Write outputs into one `.npz` file.
+def save_outputs(path: str | Path, outputs: Mapping[str, Any]) -> None:
+    """Write outputs to one `.npz` file.
+
+    Args:
+        path: the file.
+        outputs: one array per output name.
 
     Raises:
         RequestError: if it cannot be written.
@@ -239,18 +268,20 @@ def _read(path, specs, scale):
         )
         if not images:
             raise RequestError(
-                f"{path} holds no images: expected files ending in "
+                f"{path} contains no images: expected files ending in "
                 f"{', '.join(IMAGE_SUFFIXES)}"
             )
         pixels = [read_image(p, specs, scale) for p in images]
-        pixels = _joined(pixels, len(specs[0].shape), f"the images in {path}")
+        pixels = _concatenate(
+            pixels, len(specs[0].shape), f"the images in {path}"
+        )
         return pixels, folder_classes(path, images)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return read_image(path, specs, scale)[None]
     if path.suffix not in (".npy", ".npz"):
         raise RequestError(
-            f"{path} is no kind of input known here: expected .npy, .npz, an "
-            "image or a folder of images"
+            f"{path} is not a recognised input: expected .npy, .npz, an image "
+            "or a folder of images"
         )
     try:
         return read_arrays(path)
@@ -258,35 +289,36 @@ def _read(path, specs, scale):
         raise RequestError(f"{path} cannot be read: {error}") from error
 
 
-def _checked(array, spec, label):
-    """Return the array in the input's dtype, once it is known to fit."""
+def _checked(array, spec, origin):
+    """Return an array in the dtype of its input, once it is checked."""
     fits = array.ndim == len(spec.shape) and all(
-        want in (None, have)
-        for want, have in zip(spec.shape[1:], array.shape[1:], strict=True)
+        expected in (None, size)
+        for expected, size in zip(spec.shape[1:], array.shape[1:], strict=True)
     )
     if not fits or not array.size:
         raise RequestError(
-            f'{label} holds an array of shape {array.shape} for "{spec.name}"'
-            f", expected {_shape_text(spec)}"
+            f'{origin} has an array of shape {array.shape} for "{spec.name}", '
+            f"expected {_shape_text(spec)}"
         )
     kinds = "fiub" if spec.takes_reals else "iub"
     if array.dtype.kind not in kinds:
         raise RequestError(
-            f'{label} holds {array.dtype} for "{spec.name}", expected '
+            f'{origin} has {array.dtype} for "{spec.name}", expected '
             f"{spec.dtype}"
         )
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
             raise RequestError(
-                f'{label} holds NaN or infinite values for "{spec.name}"'
+                f'{origin} has NaN or infinite values for "{spec.name}", '
+                "expected finite numbers"
             )
         array = spec.quantize(array)
     elif spec.dtype.startswith(("int", "uint")):
         limits = np.iinfo(spec.dtype)
-        least, most = array.min(), array.max()
-        if least < limits.min or most > limits.max:
+        low, high = array.min(), array.max()
+        if low < limits.min or high > limits.max:
             raise RequestError(
-                f"{label} holds integers from {least} to {most} for "
+                f"{origin} has integers from {low} to {high} for "
                 f'"{spec.name}", expected {spec.dtype}, from {limits.min} to '
                 f"{limits.max}"
             )

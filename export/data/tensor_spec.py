@@ -1,8 +1,7 @@
-"""What goes in and what comes out: the contract every format shares."""
+"""`TensorSpec`, which describes one input or output in every format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -11,17 +10,18 @@ from keras_inception_export.errors import RequestError
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One named input or output; an unknown axis of `shape` is None.
+    """Name, shape and dtype of one input or output.
 
-    A quantized tensor stands for the real values
+    A quantized tensor represents the real values
     `scale * (integer - zero_point)`.
 
     Args:
         name: name of the tensor.
-        shape: sizes of its axes.
-        dtype: its numpy dtype.
-        scale: the step of a quantized tensor; `None` if it is not quantized.
-        zero_point: the integer that stands for 0.
+        shape: sizes of its axes; an unknown size is `None`.
+        dtype: its NumPy dtype.
+        scale: the step of a quantized tensor. Defaults to `None`: the tensor
+            is not quantized.
+        zero_point: the integer that represents 0. Defaults to `0`.
     """
 
     name: str
@@ -31,7 +31,7 @@ class TensorSpec:
     zero_point: int = 0
 
     def as_json(self) -> dict:
-        """Return the spec as the plain dictionary that reports hold."""
+        """Return the spec as a dictionary, as reports contain it."""
         facts: dict = {
             "name": self.name,
             "shape": list(self.shape),
@@ -43,16 +43,16 @@ class TensorSpec:
 
     @classmethod
     def from_json(cls, facts: Mapping) -> "TensorSpec":
-        """Return the spec that `as_json` turned into a dictionary."""
+        """Return the spec from a dictionary that `as_json` returned."""
         return cls(**{**facts, "shape": tuple(facts["shape"])})
 
     @property
     def takes_reals(self) -> bool:
-        """Whether it stands for real values, in floats or in integers."""
+        """Whether it represents real values, as floats or quantized."""
         return self.dtype.startswith("float") or self.scale is not None
 
     def quantize(self, values: np.ndarray) -> np.ndarray:
-        """Return real values as the tensor holds them."""
+        """Return real values as the tensor stores them."""
         if self.scale is None:
             return values
         limits = np.iinfo(self.dtype)
@@ -60,37 +60,37 @@ class TensorSpec:
         return steps.clip(limits.min, limits.max).astype(self.dtype)
 
     def dequantize(self, values: np.ndarray) -> np.ndarray:
-        """Return the real values, in float32, that the tensor stands for."""
+        """Return the real values, in float32, that the tensor represents."""
         if self.scale is None:
             return values
         steps = values.astype("float32") - np.float32(self.zero_point)
         return steps * np.float32(self.scale)
 
 
-class Runner(Protocol):
-    """An artifact opened by its own runtime.
-
-    `inputs` and `outputs` are in the declared order of the Keras model.
-    """
-
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Compute every output from arrays keyed by input name."""
-
-
 def quantized_feed(
     specs: tuple[TensorSpec, ...], feed: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Return real inputs as an artifact with these inputs takes them."""
+    """Return real values as the inputs of an artifact take them.
+
+    Args:
+        specs: the artifact's inputs.
+        feed: one array of real values per input name.
+    """
     return {spec.name: spec.quantize(feed[spec.name]) for spec in specs}
 
 
 def check_feeds(
     specs: tuple[TensorSpec, ...], feeds: Mapping[str, np.ndarray]
 ) -> None:
-    """Raise RequestError unless names, shapes and dtypes are what specs say."""
+    """Check that arrays have the names, shapes and dtypes of the inputs.
+
+    Args:
+        specs: the inputs.
+        feeds: one array per input name.
+
+    Raises:
+        RequestError: if one has not.
+    """
     expected = [spec.name for spec in specs]
     if set(feeds) != set(expected):
         raise RequestError(
@@ -99,8 +99,8 @@ def check_feeds(
     for spec in specs:
         array = feeds[spec.name]
         fits = len(array.shape) == len(spec.shape) and all(
-            wanted in (None, size)
-            for wanted, size in zip(spec.shape, array.shape, strict=True)
+            expected_size in (None, size)
+            for expected_size, size in zip(spec.shape, array.shape, strict=True)
         )
         if not fits or array.dtype != np.dtype(spec.dtype):
             raise RequestError(

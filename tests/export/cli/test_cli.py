@@ -266,7 +266,7 @@ def test_predict_an_image(bundle, tmp_path, capfd):
     ("name", "words"),
     (
         ("none.npy", "does not exist"),
-        ("notes.txt", "is no kind of input known here"),
+        ("notes.txt", "is not a recognised input"),
         ("wrong.npy", "expected (samples, 32, 32, 1)"),
         ("nan.npy", "NaN or infinite"),
         ("broken.npy", "cannot be read"),

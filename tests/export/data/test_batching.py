@@ -27,6 +27,6 @@ def test_all_samples_are_computed_once(number, size, sizes):
     assert seen == sizes
 
 
-def test_the_last_sample_fills_up():
+def test_the_last_sample_pads_the_last_batch():
     rows = [list(batch["x"]) for batch in batches({"x": np.arange(5)}, 3)]
     assert rows == [[0, 1, 2], [3, 4, 4]]

@@ -1,23 +1,40 @@
-"""Samples and labels, from everything a user may hold."""
+"""Samples and labels, from every kind of source."""
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from PIL import Image
 
-from keras_inception_export.data.samples import load_samples
+from keras_inception_export.data.samples import (
+    load_inputs,
+    load_samples,
+    save_outputs,
+)
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 
 SPEC = (TensorSpec("image", (None, 4, 4, 1), "float32"),)
+PAIR = tuple(TensorSpec(name, (None, 4), "float32") for name in "ab")
 IMAGES = np.random.default_rng(0).random((6, 4, 4, 1), dtype="float32")
 LABELS = np.array([2, 0, 1, 1, 0, 2])
 
 
-def batches(size):
-    for start in range(0, 6, size):
-        rows = slice(start, start + size)
-        yield IMAGES[rows], LABELS[rows]
+class Tensor:
+    """What a framework's tensor shows of itself, as `tf.data` yields it."""
+
+    def __init__(self, value):
+        self._value = value
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self._value, dtype)
+
+
+class Dataset:
+    """Iterable, more than once, without a length, as `tf.data.Dataset` is."""
+
+    def __init__(self, *batches):
+        self._batches = batches
+
+    def __iter__(self):
+        return iter(self._batches)
 
 
 LABELLED = {
@@ -26,26 +43,29 @@ LABELLED = {
     "by input name": {"image": IMAGES, "y": LABELS},
     "one-hot labels": (IMAGES, np.eye(3)[LABELS]),
     "a column of labels": (IMAGES, LABELS[:, None]),
-    "batches": batches(4),
+    "batches": ((IMAGES[i : i + 4], LABELS[i : i + 4]) for i in (0, 4)),
     "single samples": zip(IMAGES, LABELS, strict=True),
     "a list of dictionaries": [{"x": IMAGES, "y": LABELS}],
-    "a dataset": tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(4),
+    "a dataset": Dataset((Tensor(IMAGES), Tensor(LABELS))),
 }
 
 
 @pytest.mark.parametrize("source", LABELLED.values(), ids=LABELLED)
-def test_labels_come_with_the_samples(source):
+def test_labels_are_read_with_the_samples(source):
     samples = load_samples(source, SPEC)
     np.testing.assert_array_equal(samples.inputs["image"], IMAGES)
     np.testing.assert_array_equal(samples.labels, LABELS)
-    assert len(samples.take(slice(2, 4))) == 2
+    part = samples.take(slice(2, 4))
+    assert len(part) == 2
+    np.testing.assert_array_equal(part.labels, [1, 1])
 
 
 UNLABELLED = {
     "an array": IMAGES,
+    "a tensor": Tensor(IMAGES),
     "nested lists": IMAGES.tolist(),
     "a dictionary": {"image": IMAGES},
-    "a dataset": tf.data.Dataset.from_tensor_slices(IMAGES).batch(5),
+    "a dataset": Dataset(Tensor(IMAGES[:5]), Tensor(IMAGES[5:])),
     "a generator": (image for image in IMAGES),
 }
 
@@ -57,122 +77,48 @@ def test_samples_need_no_labels(source):
     assert samples.labels is None
 
 
-def test_npz_file(tmp_path):
-    np.savez(tmp_path / "data.npz", x=IMAGES, y=LABELS)
-    samples = load_samples(tmp_path / "data.npz", SPEC)
-    np.testing.assert_array_equal(samples.labels, LABELS)
-
-
-def save_images(folder, number=2):
-    folder.mkdir(parents=True)
-    for index in range(number):
-        Image.fromarray(np.full((4, 4), 40, "uint8")).save(
-            folder / f"{index}.png"
-        )
-
-
-@pytest.mark.parametrize(
-    ("names", "labels"),
-    [
-        (["cat", "ant", "bee"], [0, 0, 1, 1, 2, 2]),
-        (["2", "10"], [10, 10, 2, 2]),
-        (["03", "7"], [3, 3, 7, 7]),
-        (["7", "cat"], [0, 0, 1, 1]),
-    ],
-)
-def test_a_folder_a_class(names, labels, tmp_path):
-    for name in names:
-        save_images(tmp_path / name)
-    samples = load_samples(tmp_path, SPEC, 1 / 255)
-    np.testing.assert_array_equal(samples.labels, labels)
-    assert samples.inputs["image"].max() == pytest.approx(40 / 255)
-
-
-@pytest.mark.parametrize("folders", [["."], ["only"], [".", "cat", "bee"]])
-def test_other_folders_have_no_labels(tmp_path, folders):
-    for name in folders:
-        save_images(tmp_path / "images" / name) if name != "." else None
-    if "." in folders:
-        (tmp_path / "images").mkdir(exist_ok=True)
-        Image.fromarray(np.zeros((4, 4), "uint8")).save(
-            tmp_path / "images" / "loose.png"
-        )
-    assert load_samples(tmp_path / "images", SPEC).labels is None
+def test_an_input_named_y_is_not_the_labels():
+    spec = (TensorSpec("y", (None, 4), "float32"),)
+    samples = load_samples({"y": np.ones((2, 4))}, spec)
+    assert samples.labels is None and samples.inputs["y"].shape == (2, 4)
 
 
 REFUSED = {
-    "labels of others": ((IMAGES, LABELS[:4]), "a label for each of the 6"),
+    "too few labels": ((IMAGES, LABELS[:4]), "one label for each of the 6"),
     "half classes": ((IMAGES, LABELS + 0.5), "labels that are integers"),
     "named classes": ((IMAGES, list("abcabc")), "labels that are integers"),
-    "ragged labels": ((IMAGES, [[0]] + 5 * [[0, 1]]), "the labels .* no array"),
+    "ragged labels": ((IMAGES, [[0]] + 5 * [[0, 1]]), "the labels .* cannot"),
     "weights": ([(IMAGES, LABELS, LABELS)], "tuples of 3, expected pairs"),
-    "ragged rows": ({"x": [[1], [1, 2]]}, "are no array"),
-    "no iterable": (7, "an iterable of these, or a path; got int"),
+    "ragged rows": ({"x": [[1], [1, 2]]}, "cannot become one array"),
+    "not iterable": (7, "an iterable of these, or a path; got int"),
     "nothing": ([], "empty"),
     "ragged": ([IMAGES[0], IMAGES[0, :2]], "differ in shape"),
     "NaN": (np.full_like(IMAGES, np.nan), "NaN"),
+    "infinity": (np.full_like(IMAGES, np.inf), "infinite"),
     "text": (IMAGES.astype("str"), "expected float32"),
-    "another size": (IMAGES[:, :2], "expected"),
+    "another size": (IMAGES[:, :2], r"expected \(samples, 4, 4, 1\)"),
+    "no samples": (IMAGES[:0], r"expected \(samples, 4, 4, 1\)"),
+    "another name": ({"photo": IMAGES}, 'arrays "photo", but .* "image"'),
 }
 
 
 @pytest.mark.parametrize(("source", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_is_refused(source, message):
+def test_unsuitable_samples_are_refused(source, message):
     with pytest.raises(RequestError, match=message):
         load_samples(source, SPEC)
 
 
-def test_images_of_different_sizes_are_refused(tmp_path):
-    save_images(tmp_path / "photos")
-    Image.fromarray(np.zeros((5, 4), "uint8")).save(tmp_path / "photos/5.png")
-    spec = TensorSpec("image", (None, None, None, 1), "float32")
-    with pytest.raises(RequestError, match=r"photos differ in shape: \(4, 4"):
-        load_samples(tmp_path / "photos", (spec,))
-
-
-@pytest.mark.parametrize("keep", (0.5, 0.98))
-def test_a_truncated_file_is_refused(keep, tmp_path):
-    path = tmp_path / "data.npz"
-    np.savez(path, x=IMAGES, y=LABELS)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(keep * len(content))])
-    with pytest.raises(RequestError, match="data.npz cannot be read"):
-        load_samples(path, SPEC)
-
-
-def test_a_damaged_file_is_refused(tmp_path):
-    path = tmp_path / "data.npz"
-    np.savez_compressed(path, x=IMAGES)
-    content = bytearray(path.read_bytes())
-    content[100:150] = bytes(50)
-    path.write_bytes(content)
-    with pytest.raises(RequestError, match="data.npz cannot be read"):
-        load_samples(path, SPEC)
-
-
 @pytest.mark.parametrize(
-    ("dtype", "scale", "zero_point"), [("int8", 2.0, -128), ("uint8", 2.0, 0)]
+    ("source", "message"),
+    [
+        (np.ones((2, 4)), 'one array, but .* inputs "a", "b"'),
+        ({"a": np.ones((2, 4)), "b": np.ones((3, 4))}, "as many samples"),
+        ({"a": np.ones((2, 4))}, 'the arrays "a", but'),
+    ],
 )
-def test_pixels_are_real_values(dtype, scale, zero_point, tmp_path):
-    pixels = np.array([[0, 40], [200, 255]], "uint8")
-    Image.fromarray(pixels).save(tmp_path / "photo.png")
-    spec = TensorSpec("image", (None, 2, 2, 1), dtype, scale, zero_point)
-    samples = load_samples(tmp_path / "photo.png", (spec,)).inputs["image"]
-    assert samples.dtype == dtype
-    np.testing.assert_allclose(
-        spec.dequantize(samples)[0, ..., 0], pixels, atol=scale / 2
-    )
-
-
-def test_pixels_are_integers_where_the_input_takes_them(tmp_path):
-    pixels = np.array([[0, 40], [200, 255]], "uint8")
-    Image.fromarray(pixels).save(tmp_path / "photo.png")
-    spec = TensorSpec("image", (None, 2, 2, 1), "uint8")
-    samples = load_samples(tmp_path / "photo.png", (spec,)).inputs["image"]
-    np.testing.assert_array_equal(samples[0, ..., 0], pixels)
-    spec = TensorSpec("image", (None, 2, 2, 1), "int8")
-    with pytest.raises(RequestError, match="from 0 to 255 .* expected int8"):
-        load_samples(tmp_path / "photo.png", (spec,))
+def test_several_inputs_need_an_array_each(source, message):
+    with pytest.raises(RequestError, match=message):
+        load_samples(source, PAIR)
 
 
 def test_integer_inputs_take_real_values():
@@ -185,3 +131,59 @@ def test_integer_inputs_take_real_values():
     np.testing.assert_array_equal(
         load_samples(samples, (spec,)).inputs["image"], samples
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "save"), [("x.npz", np.savez), ("x.npz", np.savez_compressed)]
+)
+def test_npz_file(name, save, tmp_path):
+    save(tmp_path / name, x=IMAGES, y=LABELS)
+    samples = load_samples(tmp_path / name, SPEC)
+    np.testing.assert_array_equal(samples.inputs["image"], IMAGES)
+    np.testing.assert_array_equal(samples.labels, LABELS)
+
+
+@pytest.mark.parametrize("keep", (0.5, 0.98))
+def test_a_truncated_file_is_refused(keep, tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=IMAGES, y=LABELS)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(RequestError, match=r"data.npz cannot be read"):
+        load_samples(path, SPEC)
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, x=IMAGES)
+    content = bytearray(path.read_bytes())
+    content[100:150] = bytes(50)
+    path.write_bytes(content)
+    with pytest.raises(RequestError, match=r"data.npz cannot be read"):
+        load_samples(path, SPEC)
+
+
+def test_several_files_become_one_call(tmp_path):
+    np.save(tmp_path / "two.npy", IMAGES[:2])
+    np.save(tmp_path / "one.npy", IMAGES[2:3])
+    paths = [tmp_path / "two.npy", tmp_path / "one.npy"]
+    inputs, names = load_inputs(paths, SPEC)
+    assert names == ["two.npy[0]", "two.npy[1]", "one.npy"]
+    np.testing.assert_array_equal(inputs["image"], IMAGES[:3])
+
+
+def test_files_of_different_sizes_are_refused(tmp_path):
+    spec = (TensorSpec("steps", (None, None, 2), "float32"),)
+    paths = [tmp_path / "short.npy", tmp_path / "long.npy"]
+    for path, size in zip(paths, (3, 5), strict=True):
+        np.save(path, np.ones((1, size, 2)))
+    with pytest.raises(RequestError, match="differ in size"):
+        load_inputs(paths, spec)
+
+
+def test_outputs_are_saved(tmp_path):
+    save_outputs(tmp_path / "out.npz", {"scores": LABELS})
+    with np.load(tmp_path / "out.npz") as saved:
+        np.testing.assert_array_equal(saved["scores"], LABELS)
+    with pytest.raises(RequestError, match="cannot be written"):
+        save_outputs(tmp_path / "missing" / "out.npz", {"scores": LABELS})
