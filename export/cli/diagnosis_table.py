@@ -13,7 +13,7 @@ NAME = 40
 """Longer paths are cut at their start."""
 
 SHARP = 6.0
-"""A fall of the signal to noise that is worth a remark, in dB."""
+"""The smallest drop of the signal-to-noise ratio that is shown, in dB."""
 
 DECADES = 8
 """The bars reach from errors of 1e-8 to 1."""
@@ -49,7 +49,7 @@ def _artifact(diagnosis: Diagnosis, everything: bool) -> list[str]:
         layer = layers[index]
         allowed = layer.published if quantized else layer.allowed
         parts = [
-            "✗" if layer.wrong else "~" if layer.moved else "✓",
+            "✗" if layer.diverges else "~" if layer.changed_channels else "✓",
             f"{name:<{width}}",
             f"{_number(layer.error):>7}",
             f"{_number(allowed):>9}",
@@ -59,8 +59,8 @@ def _artifact(diagnosis: Diagnosis, everything: bool) -> list[str]:
         parts.append(_bar(layer.error))
         if layer is diagnosis.first:
             parts.append("starts here")
-        elif quantized and index and layer.fall >= SHARP:
-            parts.append(f"{layer.fall:.0f} dB lost")
+        elif quantized and index and layer.snr_drop >= SHARP:
+            parts.append(f"{layer.snr_drop:.0f} dB lost")
         lines.append("  ".join(parts).rstrip())
     if len(shown) < len(layers):
         lines.append(
@@ -75,9 +75,9 @@ def _worth_showing(layers: Sequence[LayerResult]) -> list[int]:
     Beside them stand those that are in no block, evenly if they are many.
     """
     last = len(layers) - 1
-    falls = sorted(range(len(layers)), key=lambda i: -layers[i].fall)[:3]
-    chosen = {0, last, *(i for i in falls if layers[i].fall >= SHARP)}
-    start = next((i for i, x in enumerate(layers) if x.wrong), None)
+    falls = sorted(range(len(layers)), key=lambda i: -layers[i].snr_drop)[:3]
+    chosen = {0, last, *(i for i in falls if layers[i].snr_drop >= SHARP)}
+    start = next((i for i, x in enumerate(layers) if x.diverges), None)
     if start is not None:
         chosen.update(range(max(start - 1, 0), min(start + 2, last) + 1))
     outer = [i for i, x in enumerate(layers) if "/" not in x.layer]
@@ -90,7 +90,9 @@ def _verdict(diagnoses: Sequence[Diagnosis]) -> list[str]:
     lines, sound = [], []
     for diagnosis in diagnoses:
         path, first = diagnosis.path, diagnosis.first
-        moved = next((x.name for x in diagnosis.layers if x.moved), None)
+        moved = next(
+            (x.name for x in diagnosis.layers if x.changed_channels), None
+        )
         if first:
             lines.append(f'✗  {path}: the first to diverge is "{first.name}"')
         elif diagnosis.damaged:

@@ -1,1 +1,1 @@
-"""Finds the first layer at which an artifact diverges from the model."""
+"""Find the first layer at which an artifact diverges from its model."""

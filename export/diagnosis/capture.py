@@ -1,10 +1,15 @@
-"""What each layer of a model gives, seen while the model runs."""
+"""Capture layer references from a model while it runs.
+
+`capture_layer_references` runs the inference model in float32 and float64 and
+keeps a few values of every layer's output. It needs Keras and TensorFlow.
+"""
 
 import itertools
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,6 +21,7 @@ from keras_inception_export.diagnosis.layer_reference import (
     LayerReferences,
 )
 from keras_inception_export.model.call_hooks import observed
+from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.reference import compute, compute_exactly
 from keras_inception_layers import ConvBN
 from keras_inception_layers.rebuilding import (
@@ -26,121 +32,156 @@ from keras_inception_layers.rebuilding import (
 )
 
 
-def capture_layer_references(inference_model, feeds) -> LayerReferences:
+def capture_layer_references(
+    inference_model: InferenceModel,
+    feeds: Sequence[Mapping[str, np.ndarray]],
+    equalized: InferenceModel | None = None,
+) -> LayerReferences:
     """Return a few float64 values of every layer's output.
 
-    Those of the inference model, not of the original model: what goes on between the
-    layers may have been changed on purpose.
+    The layers are those of the inference model, not of the original model,
+    whose layers may compute something else: batch normalization is folded.
 
     Args:
-        inference_model: the inference model that the artifacts are written from.
-        feeds: batches, each an array an input name.
+        inference_model: the model that the artifacts are written from.
+        feeds: batches, each with one array per input name.
+        equalized: the model that int8 artifacts are written from; it has
+            other values between the layers. Defaults to `inference_model`.
     """
-    marks: list[LayerReference] = []
-    single = _taken(inference_model, feeds, marks, compute)
+    layers = _layer_references(inference_model, feeds)
+    if equalized is None or equalized is inference_model:
+        return LayerReferences(layers)
+    return LayerReferences(
+        layers, equalized=_layer_references(equalized, feeds)
+    )
+
+
+def _layer_references(
+    inference_model: InferenceModel,
+    feeds: Sequence[Mapping[str, np.ndarray]],
+) -> tuple[LayerReference, ...]:
+    """Return one layer reference per layer, in the order in which they end."""
+    references: list[LayerReference] = []
+    float32 = _capture(inference_model, feeds, references, compute)
     copy = rebuild(
         inference_model.model, set_dtype("float64"), skip_initializers
     )
     copy_state(inference_model.model, copy)
-    exact = _taken(
-        replace(inference_model, model=copy), feeds, marks, compute_exactly
+    float64 = _capture(
+        replace(inference_model, model=copy), feeds, references, compute_exactly
     )
     layers = []
-    for mark, (values, largest), (rounded, _) in zip(
-        marks, exact, single, strict=True
+    for reference, (values, largest), (rounded, _) in zip(
+        references, float64, float32, strict=True
     ):
-        mark = replace(mark, values=values, scale=largest or 1.0)
-        layers.append(replace(mark, keras_error=mark.error(rounded)))
-    return LayerReferences(tuple(layers))
+        reference = replace(reference, values=values, scale=largest or 1.0)
+        error = reference.error(rounded)
+        layers.append(replace(reference, keras_error=error))
+    return tuple(layers)
 
 
-def _taken(inference_model, feeds, marks, run):
-    """Return for each layer reference its values, and the layer's largest.
+def _capture(
+    inference_model: InferenceModel,
+    feeds: Sequence[Mapping[str, np.ndarray]],
+    references: list[LayerReference],
+    run: Callable,
+) -> list[tuple[np.ndarray, float]]:
+    """Return, per layer reference, its values and the largest absolute value.
 
     Args:
-        inference_model: the model to watch.
+        inference_model: the model to observe.
         feeds: the batches.
-        marks: the layer references; filled on the first run, in the order in which
-            the layers end.
+        references: the layer references; filled on the first run, in the
+            order in which the layers end.
         run: `compute` or `compute_exactly`.
     """
     counts = [len(next(iter(feed.values()))) for feed in feeds]
-    taken: list = []
+    captured: list = []
 
-    def look(layer, facts, tensor):
-        if len(taken) == len(marks):
+    def capture(layer, facts, tensor):
+        if len(captured) == len(references):
             shape = (sum(counts), *(tuple(tensor.shape[1:]) or (1,)))
-            marks.append(_layer_reference(marks, layer, facts, shape))
-        mark = marks[len(taken)]
-        axes = [i for i in range(len(mark.shape)) if i != mark.channel_axis]
-        tensor = keras.ops.reshape(tensor, (-1, *mark.shape[1:]))
+            references.append(_new_reference(references, layer, facts, shape))
+        reference = references[len(captured)]
+        axes = [
+            axis
+            for axis in range(len(reference.shape))
+            if axis != reference.channel_axis
+        ]
+        tensor = keras.ops.reshape(tensor, (-1, *reference.shape[1:]))
         tensor = keras.ops.cast(tensor, "float64")
-        taken.append(
+        captured.append(
             (
-                keras.ops.take(tensor, mark.within(start, count)),
+                keras.ops.take(tensor, reference.positions_in(start, count)),
                 keras.ops.sum(tensor, axes),
                 keras.ops.max(keras.ops.abs(tensor)),
             )
         )
 
     def call(*tensors):
-        taken.clear()
-        _watched(inference_model, look)(*tensors)
-        return list(taken)
+        captured.clear()
+        _observed_call(inference_model, capture)(*tensors)
+        return list(captured)
 
-    parts, start = [], 0
+    batches, start = [], 0
     for feed, count in zip(feeds, counts, strict=True):
-        parts.append(run(call, inference_model.inputs, feed))
+        batches.append(run(call, inference_model.inputs, feed))
         start += count
     found = []
-    for mark, of_layer in zip(marks, zip(*parts, strict=True), strict=True):
-        singles, sums, largest = zip(*of_layer, strict=True)
-        found.append((mark.joined(singles, sums), float(max(largest))))
+    for reference, of_layer in zip(
+        references, zip(*batches, strict=True), strict=True
+    ):
+        sampled, sums, largest = zip(*of_layer, strict=True)
+        values = reference.to_values(sampled, sums)
+        found.append((values, float(max(largest))))
     return found
 
 
-def _watched(inference_model, see: Callable) -> Callable:
-    """Return `inference_model.call`, which then shows the output of each layer.
+def _observed_call(
+    inference_model: InferenceModel, observe: Callable
+) -> Callable:
+    """Return `inference_model.call` that passes on every layer's output.
 
-    `see(layer, facts, tensor)` is called in the order in which the layers
-    end, with the `layer`, `output` and `source` of a layer reference as facts; for
-    an output of the model that no watched layer computes, with no layer.
+    `observe(layer, facts, tensor)` is called in the order in which the layers
+    end. The facts are the `layer`, `output` and `source` of a layer
+    reference. For an output of the model that no observed layer computes, the
+    layer is None.
     """
-    layers = list(_parts(inference_model.model))
+    layers = list(_observable_layers(inference_model.model))
     makers = [
-        id(inference_model.model.outputs[place]._keras_history.operation)
-        for place in inference_model.output_order
+        id(inference_model.model.outputs[index]._keras_history.operation)
+        for index in inference_model.output_order
     ]
     names = [spec.name for spec in inference_model.outputs]
     outputs = dict(zip(makers, names, strict=True))
     batch: list = []
     numbers = itertools.count()
-    shown: dict = {}  # by the id of a tensor: the tensor and its number
-    seen = set()
+    observed_tensors: dict = {}  # by id: the tensor and its number
+    observed_layers = set()
 
     def number_of(tensor):
-        reference, number = shown.get(id(tensor), (None, None))
+        reference, number = observed_tensors.get(id(tensor), (None, None))
         return number if reference and reference() is tensor else None
 
-    def show(layer, path, output, tensor, inputs=()):
+    def report(layer, path, output, tensor, inputs=()):
         shape = tuple(tensor.shape)
-        floating = keras.backend.is_float_dtype(tensor.dtype)
-        if floating and shape[:1] == tuple(batch) and 0 not in shape:
+        is_float = keras.backend.is_float_dtype(tensor.dtype)
+        if is_float and shape[:1] == tuple(batch) and 0 not in shape:
             sources = map(number_of, inputs)
             source = next((x for x in sources if x is not None), None)
             facts = {"layer": path, "output": output, "source": source}
-            shown[id(tensor)] = weakref.ref(tensor), next(numbers)
-            seen.add(id(layer))
-            see(layer, facts, tensor)
+            observed_tensors[id(tensor)] = weakref.ref(tensor), next(numbers)
+            observed_layers.add(id(layer))
+            observe(layer, facts, tensor)
 
-    def showing(layer, call):
-        def showing_call(*args, **kwargs):
+    def wrap(layer, call):
+        def wrapped_call(*args, **kwargs):
             scope = tf.get_current_name_scope()
             result = call(*args, **kwargs)
             flat = keras.tree.flatten(result)
             inputs = keras.tree.flatten((args, kwargs))
-            # A layer that only hands on a tensor, its input or what the last
-            # layer within it gives, has nothing of its own to show.
+            # A layer that returns its input, or the output of the last layer
+            # in it, has no output of its own.
             if (
                 len(flat) == 1
                 and number_of(flat[0]) is None
@@ -148,56 +189,62 @@ def _watched(inference_model, see: Callable) -> Callable:
             ):
                 path = layer.path or scope.partition("/")[2]
                 output = outputs.get(id(layer), "")
-                show(layer, path, output, flat[0], inputs)
+                report(layer, path, output, flat[0], inputs)
             return result
 
-        return showing_call
+        return wrapped_call
 
     def call(*tensors):
         batch[:] = tensors[0].shape[:1]
-        with observed(layers, showing):
+        with observed(layers, wrap):
             results = inference_model.call(*tensors)
         for name, maker, tensor in zip(names, makers, results, strict=True):
-            if maker not in seen:
-                show(None, name, name, tensor)
+            if maker not in observed_layers:
+                report(None, name, name, tensor)
         return results
 
     return call
 
 
-def _parts(layer):
+def _observable_layers(layer) -> Iterator[keras.Layer]:
     """Yield the layers within a layer whose outputs an artifact may hold.
 
-    Inside a `ConvBN`, and inside a layer of Keras that is no model, runtimes
-    merge the steps into one.
+    Runtimes merge the steps inside a `ConvBN`, and inside a layer of Keras
+    that is not a model.
     """
     for child in layer._flatten_layers(recursive=False, include_self=False):
         yield child
-        builtin = type(child).__module__.startswith("keras.")
+        is_builtin = type(child).__module__.startswith("keras.")
         if isinstance(child, keras.Model) or not (
-            builtin or isinstance(child, ConvBN)
+            is_builtin or isinstance(child, ConvBN)
         ):
-            yield from _parts(child)
+            yield from _observable_layers(child)
 
 
-def _layer_reference(marks, layer, facts, shape):
-    """Make a layer reference without values, its positions drawn for each channel."""
+def _new_reference(
+    references: Sequence[LayerReference],
+    layer: keras.Layer | None,
+    facts: dict[str, Any],
+    shape: tuple[int, ...],
+) -> LayerReference:
+    """Return a layer reference without values, with random positions."""
     path = facts["layer"]
-    calls = sum(mark.layer.partition("#")[0] == path for mark in marks)
+    calls = sum(item.layer.partition("#")[0] == path for item in references)
     if calls:
         facts["layer"] = f"{path}#{calls + 1}"
-    first = getattr(layer, "data_format", None) == "channels_first"
-    axis = 1 if first and len(shape) > 2 else len(shape) - 1
+    is_first = getattr(layer, "data_format", None) == "channels_first"
+    axis = 1 if is_first and len(shape) > 2 else len(shape) - 1
     rows = np.moveaxis(np.arange(math.prod(shape)).reshape(shape), axis, 0)
     rows = rows.reshape(len(rows), -1)
-    wanted = max(1, VALUES // len(rows))
-    if wanted < rows.shape[1]:
+    per_channel = max(1, VALUES // len(rows))
+    if per_channel < rows.shape[1]:
         generator = np.random.default_rng(0)
-        columns = generator.integers(rows.shape[1], size=(len(rows), wanted))
+        size = (len(rows), per_channel)
+        columns = generator.integers(rows.shape[1], size=size)
         rows = np.take_along_axis(rows, columns, axis=1)
     return LayerReference(
         **facts,
-        weighted=bool(layer and layer.weights),
+        has_weights=bool(layer and layer.weights),
         shape=shape,
         channel_axis=axis,
         positions=np.unique(rows),

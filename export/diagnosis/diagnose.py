@@ -1,25 +1,33 @@
-"""Where along the network an artifact goes wrong.
+"""Find the first layer at which an artifact diverges from its model.
 
-Needs numpy and the runtimes alone.
+`diagnose` compares every artifact of a bundle; `examine` compares one. Both
+need numpy and the runtimes only.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_inception_export.bundle import bundle
 from keras_inception_export.diagnosis.layer_comparison import (
     LayerResult,
-    compared,
-    held_to_published,
-    marked_at_largest_fall,
-    with_falls,
+    compare_layer,
+    flag_first_change,
+    flag_largest_snr_drop,
+    with_snr_drops,
 )
-from keras_inception_export.diagnosis.layer_reference import LayerReferences
-from keras_inception_export.diagnosis.tensor_matching import locate, values_at
+from keras_inception_export.diagnosis.layer_reference import (
+    LayerReference,
+    LayerReferences,
+)
+from keras_inception_export.diagnosis.tensor_matching import (
+    locate_tensors,
+    read_tensors,
+)
 from keras_inception_export.errors import (
     ExportError,
     RequestError,
@@ -29,21 +37,23 @@ from keras_inception_export.errors import (
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.verification.probes import Probes
 
-UNRELATED = 0.5
-"""A tensor of an artifact that holds is off by less, if it is the layer's."""
+MAX_LOCATION_ERROR = 0.5
+"""A tensor of a verified artifact that differs by more from a layer reference
+is not that layer's output."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What one artifact computes, layer by layer.
+    """The comparison of one artifact with its model, layer by layer.
 
     Args:
-        path: the artifact's path in its bundle.
-        format: its format.
+        path: the path of the artifact in its bundle.
+        format: the name of its format.
         quantization: its scheme; None if it is not quantized.
-        layers: what could be compared, in the order of the network.
-        reason: why nothing could be; empty if something was.
-        damaged: whether that is the artifact's own fault.
+        layers: the layers that could be compared, in the order of the
+            network.
+        reason: why no layer could be compared; empty if one could.
+        damaged: whether the reason is a damaged artifact.
     """
 
     path: str
@@ -55,15 +65,15 @@ class Diagnosis:
 
     @property
     def first(self) -> LayerResult | None:
-        """The first layer that diverges."""
-        return next((layer for layer in self.layers if layer.wrong), None)
+        """The first layer that diverges; None if none does."""
+        return next((layer for layer in self.layers if layer.diverges), None)
 
     @property
     def passed(self) -> bool:
-        """Whether nothing wrong was found."""
+        """Whether the artifact is not damaged and no layer diverges."""
         return not self.damaged and self.first is None
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
         """Return the diagnosis as `diagnose --json` prints it."""
         return {
             "format": self.format,
@@ -79,17 +89,17 @@ class Diagnosis:
 def diagnose(folder) -> tuple[Diagnosis, ...]:
     """Compare every artifact of a bundle with the model, layer by layer.
 
-    A float artifact is held to the model computed in float64, a quantized
-    one to what it gave when it was published.
+    A float artifact is compared with the model in float64, a quantized one
+    with its own values when it was published.
 
     Args:
         folder: a bundle that `export_model` wrote.
 
     Returns:
-        One `Diagnosis` an artifact.
+        One `Diagnosis` per artifact.
 
     Raises:
-        RequestError: if `folder` is not a bundle, or one of an earlier
+        RequestError: if `folder` is not a bundle, or a bundle of an earlier
             version, without layer references.
         ArtifactError: if its report, probes or layer references are damaged.
     """
@@ -102,17 +112,20 @@ def diagnose(folder) -> tuple[Diagnosis, ...]:
     )
 
 
-def load_layer_references(folder: Path, report: Mapping):
-    """Return the layer references of a bundle, and the inputs they belong to.
+def load_layer_references(
+    folder: Path, report: Mapping
+) -> tuple[LayerReferences, list]:
+    """Return the layer references of a bundle, and their inputs.
 
     Raises:
-        RequestError: if it has none.
+        RequestError: if the bundle has none.
         ArtifactError: if a file is damaged.
     """
     if "layer_references" not in report:
         raise RequestError(
-            f"{folder} was written by an earlier version, without layer references "
-            "to compare its layers with; export the model again"
+            f"{folder} was written by an earlier version, without layer "
+            "references; expected a bundle that has them; export the model "
+            "again"
         )
     layer_references = LayerReferences.load(
         bundle.published(folder, report, "layer_references")
@@ -121,32 +134,37 @@ def load_layer_references(folder: Path, report: Mapping):
     return layer_references, probes.singles()
 
 
-def record(
+def record_artifact(
     folder: Path,
     artifact: Mapping,
     layer_references: LayerReferences,
     feeds: Sequence[Mapping[str, np.ndarray]],
 ) -> LayerReferences:
-    """Return layer references that know what an artifact that holds gives there.
+    """Return layer references with the locations of one verified artifact.
 
     Args:
         folder: the bundle.
-        artifact: its "format", "path" and "quantization", as in the report.
-        layer_references: those of the model.
-        feeds: the inputs they belong to, in parts.
+        artifact: its "format", "path", "quantization" and, if any,
+            "equalized_channels", as in the report.
+        layer_references: the layer references of the model.
+        feeds: their inputs, in batches.
     """
     open_intermediates = FORMATS[artifact["format"]].intermediates
     if open_intermediates is None:
         return layer_references
-    intermediates = open_intermediates(folder / artifact["path"])
+    locations = locate_tensors(
+        open_intermediates(folder / artifact["path"]),
+        layer_references.of(artifact),
+        feeds,
+    )
     quantized = artifact.get("quantization")
     return layer_references.with_artifact(
         artifact["path"],
         [
-            replace(place, values=place.values if quantized else None)
-            if place and place.error <= UNRELATED
+            replace(location, values=location.values if quantized else None)
+            if location and location.error <= MAX_LOCATION_ERROR
             else None
-            for place in locate(intermediates, layer_references.layers, feeds)
+            for location in locations
         ],
     )
 
@@ -159,35 +177,35 @@ def examine(
 ) -> Diagnosis:
     """Compare one artifact with the layer references.
 
-    Where nothing is recorded of it, since it was never published, a float
-    artifact is told by its errors all the same, and a quantized one by where
-    its signal to noise falls most.
+    An artifact that was not published has no recorded values. Its layer is
+    identified by the error then, or, if it is quantized, by the largest drop
+    of the signal-to-noise ratio.
 
     Args:
         folder: the bundle.
-        artifact: its "format", "path" and "quantization", and "sha256" if it
-            was published, as in the report.
-        layer_references: those of the model.
-        feeds: the inputs they belong to, in parts.
+        artifact: its "format", "path", "quantization" and, if any,
+            "equalized_channels", and "sha256" if it was published, as in the
+            report.
+        layer_references: the layer references of the model.
+        feeds: their inputs, in batches.
     """
-    quantized = artifact.get("quantization")
-    nothing = Diagnosis(artifact["path"], artifact["format"], quantized)
+    quantization = artifact.get("quantization")
+    nothing = Diagnosis(artifact["path"], artifact["format"], quantization)
     open_intermediates = FORMATS[artifact["format"]].intermediates
     if open_intermediates is None:
         return replace(
-            nothing,
-            reason="TensorFlow runs it as one function, whose layers cannot "
-            "be read",
+            nothing, reason="its runtime does not show the outputs of layers"
         )
-    path, marks = folder / artifact["path"], layer_references.layers
+    path = folder / artifact["path"]
+    references = layer_references.of(artifact)
     published = layer_references.artifacts.get(artifact["path"])
     try:
         intermediates = open_intermediates(path)
         if published:
-            values = values_at(intermediates, marks, feeds, published)
+            values = read_tensors(intermediates, references, feeds, published)
         else:
-            places = locate(intermediates, marks, feeds)
-            values = [place.values if place else None for place in places]
+            locations = locate_tensors(intermediates, references, feeds)
+            values = [item.values if item else None for item in locations]
     except RuntimeMissingError as error:
         return replace(nothing, reason=str(error))
     except ExportError as error:
@@ -196,39 +214,45 @@ def examine(
         reason = f"cannot be run: {reason_of(error)}"
         return replace(nothing, reason=reason, damaged=True)
     results = []
-    for index, (mark, found) in enumerate(zip(marks, values, strict=True)):
+    for index, (reference, found) in enumerate(
+        zip(references, values, strict=True)
+    ):
         if found is not None:
-            place = published[index] if published else None
-            result = compared(mark, found, place, quantized)
-            merged = _merged_before(mark, marks, values)
+            location = published[index] if published else None
+            result = compare_layer(reference, found, location, quantization)
+            merged = _merged_before(reference, references, values)
             results.append(replace(result, merged=merged))
-    results = with_falls(results)
-    if quantized and published:
+    results = with_snr_drops(results)
+    if quantization and published:
         altered = bundle.sha256_of(path) != artifact.get("sha256")
-        results = held_to_published(results, altered)
-    elif quantized:
-        results = marked_at_largest_fall(results)
+        results = flag_first_change(results, altered)
+    elif quantization:
+        results = flag_largest_snr_drop(results)
     if not results:
-        return replace(nothing, reason="it holds no layer's own output")
+        return replace(nothing, reason="it holds the output of no layer")
     return replace(nothing, layers=tuple(results))
 
 
-def _merged_before(mark, marks, values) -> tuple[str, ...]:
-    """Return the layers up to this one that the artifact holds nothing of.
+def _merged_before(
+    reference: LayerReference,
+    references: Sequence[LayerReference],
+    values: Sequence[np.ndarray | None],
+) -> tuple[str, ...]:
+    """Return the layers directly before one whose outputs are not available.
 
-    Only those with weights, to which an error may be due.
+    Only those with weights, which may be the cause of an error.
     """
     names: list[str] = []
-    source = mark.source
+    source = reference.source
     while source is not None and values[source] is None:
-        if marks[source].weighted:
-            names.insert(0, marks[source].layer)
-        source = marks[source].source
+        if references[source].has_weights:
+            names.insert(0, references[source].layer)
+        source = references[source].source
     return tuple(names)
 
 
 def _finite(facts: Mapping) -> dict:
-    """Return facts that JSON can hold: null for what is not finite."""
+    """Return facts that JSON can express: null for what is not finite."""
     return {
         key: None
         if isinstance(value, float) and not math.isfinite(value)

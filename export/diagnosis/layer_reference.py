@@ -1,8 +1,8 @@
-"""What each layer should give: a few values, computed in float64.
+"""Expected values of each layer's output, computed in float64.
 
-An artifact whose outputs are wrong is wrong from some layer on. The layer references
-travel with a bundle, so that a device without Keras can tell from which. They
-need numpy alone.
+An artifact whose outputs are wrong is wrong from some layer on. A bundle
+contains the layer references of its model, so that `diagnose` can name that
+layer on a device without Keras. This module needs numpy only.
 """
 
 import json
@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,37 +18,41 @@ from keras_inception_export.data.npz import UNREADABLE, read_arrays
 from keras_inception_export.errors import ArtifactError, writing
 
 VALUES = 1024
-"""Single values kept of a layer; more only where it has more channels."""
+"""Number of sampled values per layer; more only if it has more channels."""
 
 
 @dataclass(frozen=True)
 class LayerReference:
-    """A layer's output on the probes, in a few numbers.
+    """A layer's output on the probes, reduced to a few numbers.
 
-    Single values, which say how large an error is, and the mean of each
-    channel, which any error in that channel moves.
+    These are sampled values, which show how large an error is, and the mean
+    of each channel, which changes with any error in that channel.
 
     Args:
-        layer: the Keras path of the layer; `#2` follows it the second time
-            the layer is called.
-        output: the model's output that this is; empty for any other layer.
-        source: the number of the layer reference that the layer reads; None if it
-            is none, as behind a join.
-        weighted: whether the layer has weights.
-        shape: shape of the layer's output in Keras, all samples together.
+        layer: the Keras path of the layer; from the second call of a shared
+            layer on, `#` and the number of the call follow it.
+        output: the name of the model output that the layer computes; empty
+            for any other layer.
+        source: the index of the layer reference that the layer reads; None
+            if there is none, as after an operation without a layer.
+        has_weights: whether the layer has weights.
+        shape: the shape of the layer's output in Keras, for all samples
+            together.
         channel_axis: the axis of the channels.
-        positions: places in the flattened output, sorted; some in every
+        positions: sorted indices into the flattened output, some in each
             channel.
-        values: float64: the values there, then the mean of each channel.
-        scale: the largest value of the whole output; 1 if all are 0.
-        keras_error: the largest error that Keras makes in float32, relative
-            to the largest value.
+        values: the float64 values at the positions, followed by the mean of
+            each channel.
+        scale: the largest absolute value of the whole output. Defaults to 1,
+            also where all values are 0.
+        keras_error: the largest error of Keras in float32, relative to
+            `scale`. Defaults to 0.
     """
 
     layer: str
     output: str
     source: int | None
-    weighted: bool
+    has_weights: bool
     shape: tuple[int, ...]
     channel_axis: int
     positions: np.ndarray
@@ -55,35 +60,35 @@ class LayerReference:
     scale: float = 1.0
     keras_error: float = 0.0
 
-    def within(self, start: int, count: int) -> np.ndarray:
-        """Return the positions in `count` samples, counted from the first."""
+    def positions_in(self, start: int, count: int) -> np.ndarray:
+        """Return the positions in `count` samples, relative to the first."""
         size = math.prod(self.shape[1:])
-        after = self.positions - start * size
-        return after[(after >= 0) & (after < count * size)]
+        positions = self.positions - start * size
+        return positions[(positions >= 0) & (positions < count * size)]
 
-    def joined(
-        self, singles: Sequence[np.ndarray], sums: Sequence[np.ndarray]
+    def to_values(
+        self, sampled: Sequence[np.ndarray], sums: Sequence[np.ndarray]
     ) -> np.ndarray:
-        """Return what stands in `values`, of an output read in parts.
+        """Return an output as `values` has it, from its batches.
 
         Args:
-            singles: for each part, the values at the positions within it.
-            sums: for each part, the sum of each channel.
+            sampled: per batch, the values at the positions in it.
+            sums: per batch, the sum of each channel.
         """
         number = math.prod(self.shape) // self.shape[self.channel_axis]
-        return np.concatenate([*singles, np.sum(sums, axis=0) / number])
+        return np.concatenate([*sampled, np.sum(sums, axis=0) / number])
 
     def error(self, values: np.ndarray) -> float:
-        """Return the largest error, relative to the largest value."""
+        """Return the largest error, relative to `scale`."""
         difference = np.abs(values - self.values)
-        worst = float(difference.max(initial=0.0)) / self.scale
-        return worst if math.isfinite(worst) else math.inf
+        largest = float(difference.max(initial=0.0)) / self.scale
+        return largest if math.isfinite(largest) else math.inf
 
     def snr(self, values: np.ndarray) -> float:
-        """Return the signal to noise of the median channel, in dB.
+        """Return the signal-to-noise ratio of the median channel, in dB.
 
-        Of all channels together, one large channel would hide that the
-        others have drowned.
+        Over all channels together, one large channel would hide that the
+        others consist of noise.
         """
         inner = math.prod(self.shape[self.channel_axis + 1 :])
         channels = self.positions // inner % self.shape[self.channel_axis]
@@ -91,60 +96,62 @@ class LayerReference:
         found = values[: len(channels)]
         noise = np.bincount(channels, np.square(found - exact))
         signal = np.bincount(channels, np.square(exact))
-        alive = signal > 0
-        if not alive.any() or not np.isfinite(noise).all():
+        nonzero = signal > 0
+        if not nonzero.any() or not np.isfinite(noise).all():
             return -math.inf
         with np.errstate(divide="ignore"):
-            ratios = 10 * np.log10(signal[alive] / noise[alive])
+            ratios = 10 * np.log10(signal[nonzero] / noise[nonzero])
         return float(np.median(ratios))
 
 
-class Reading:
-    """The values that an output has at a layer reference, taken part by part.
+class OutputReader:
+    """Reduces an output, batch by batch, to the values of a layer reference.
 
     Args:
-        mark: the layer reference.
+        reference: the layer reference.
     """
 
-    def __init__(self, mark: LayerReference) -> None:
-        self._mark = mark
-        self._samples = 0
-        self._singles: list[np.ndarray] = []
+    def __init__(self, reference: LayerReference) -> None:
+        self._reference = reference
+        self._count = 0
+        self._sampled: list[np.ndarray] = []
         self._sums: list[np.ndarray] = []
 
-    def add(self, part: np.ndarray) -> None:
-        """Read the next samples, in Keras's order of axes."""
-        mark = self._mark
-        part = part.reshape(-1, *mark.shape[1:]).astype("float64")
-        axes = [i for i in range(part.ndim) if i != mark.channel_axis]
-        here = mark.within(self._samples, len(part))
-        self._singles.append(part.ravel()[here])
-        self._sums.append(part.sum(tuple(axes)))
-        self._samples += len(part)
+    def add(self, batch: np.ndarray) -> None:
+        """Read the next samples, with the axes in Keras's order."""
+        reference = self._reference
+        batch = batch.reshape(-1, *reference.shape[1:]).astype("float64")
+        axes = [i for i in range(batch.ndim) if i != reference.channel_axis]
+        positions = reference.positions_in(self._count, len(batch))
+        self._sampled.append(batch.ravel()[positions])
+        self._sums.append(batch.sum(tuple(axes)))
+        self._count += len(batch)
 
     @property
     def complete(self) -> bool:
         """Whether all samples were read."""
-        return self._samples == self._mark.shape[0]
+        return self._count == self._reference.shape[0]
 
     @property
     def values(self) -> np.ndarray:
-        """As `LayerReference.values` has them."""
-        return self._mark.joined(self._singles, self._sums)
+        """The output, as `LayerReference.values` has it."""
+        return self._reference.to_values(self._sampled, self._sums)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where an artifact holds a layer's output.
+class TensorLocation:
+    """The tensor of an artifact that is a layer's output.
 
     Args:
-        tensor: the tensor's name in the artifact.
-        channels_first: whether it has the channels as its second axis where
-            Keras has them last.
+        tensor: the name of the tensor.
+        channels_first: whether the channels are its second axis although
+            they are the last axis in Keras.
         error: the error when the bundle was published, relative to the
-            largest value.
-        values: what the artifact gave then; kept where the artifact is
-            quantized, and differs from the layer reference by design.
+            layer's largest value.
+        values: the artifact's values at publication, as
+            `LayerReference.values` has them. Recorded for a quantized
+            artifact, which differs from the reference by design. Defaults to
+            None.
     """
 
     tensor: str
@@ -155,24 +162,38 @@ class Place:
 
 @dataclass(frozen=True)
 class LayerReferences:
-    """The layer references of a model, and where each artifact has them.
+    """The layer references of a model, and the tensors of each artifact.
 
     Args:
         layers: in the order in which the layers are computed.
-        artifacts: for each artifact, by its path in the bundle, a `Place` a
-            layer; None where the artifact does not hold that layer's output.
+        artifacts: for each artifact, by its path in the bundle, one
+            `TensorLocation` per layer; None where the artifact does not hold
+            the layer's output.
+        equalized: the same layers in the model whose channels were equalized
+            before int8. Defaults to none: no channel was.
     """
 
     layers: tuple[LayerReference, ...]
-    artifacts: Mapping[str, Sequence[Place | None]] = field(
+    artifacts: Mapping[str, Sequence[TensorLocation | None]] = field(
         default_factory=dict
     )
+    equalized: tuple[LayerReference, ...] = ()
+
+    def of(self, artifact: Mapping[str, Any]) -> tuple[LayerReference, ...]:
+        """Return the references that an artifact is compared with.
+
+        Args:
+            artifact: its entries in the report.
+        """
+        if artifact.get("equalized_channels") and self.equalized:
+            return self.equalized
+        return self.layers
 
     def with_artifact(
-        self, path: str, places: Sequence[Place | None]
+        self, path: str, locations: Sequence[TensorLocation | None]
     ) -> "LayerReferences":
-        """Return layer references that know one more artifact."""
-        return replace(self, artifacts={**self.artifacts, path: places})
+        """Return a copy with the tensor locations of one more artifact."""
+        return replace(self, artifacts={**self.artifacts, path: locations})
 
     def save(self, path: Path) -> None:
         """Write everything into one `.npz` file.
@@ -180,34 +201,30 @@ class LayerReferences:
         Raises:
             RequestError: if it cannot be written.
         """
+        references = (*self.layers, *self.equalized)
         index = {
             "layers": [
-                {
-                    "layer": mark.layer,
-                    "output": mark.output,
-                    "source": mark.source,
-                    "weighted": mark.weighted,
-                    "shape": mark.shape,
-                    "channel_axis": mark.channel_axis,
-                    "scale": mark.scale,
-                    "keras_error": mark.keras_error,
-                    "count": len(mark.positions),
-                }
-                for mark in self.layers
+                _entry(item, count=len(item.positions)) for item in references
             ],
+            "equalized": len(self.equalized),
             "artifacts": {
-                name: [place and _facts(place) for place in places]
-                for name, places in self.artifacts.items()
+                name: [
+                    item and _entry(item, has_values=item.values is not None)
+                    for item in locations
+                ]
+                for name, locations in self.artifacts.items()
             },
         }
-        arrays = {
+        arrays: dict[str, Any] = {
             "index": np.frombuffer(json.dumps(index).encode(), np.uint8),
-            "positions": _join([m.positions for m in self.layers], np.int64),
-            "values": _join([m.values for m in self.layers], np.float64),
+            "positions": _join([r.positions for r in references], np.int64),
+            "values": _join([r.values for r in references], np.float64),
         }
-        for name, places in self.artifacts.items():
-            kept = [p.values for p in places if p and p.values is not None]
-            arrays[f"values/{name}"] = _join(kept, np.float32)
+        for name, locations in self.artifacts.items():
+            values = [x.values for x in locations if x is not None]
+            arrays[f"values/{name}"] = _join(
+                [array for array in values if array is not None], np.float32
+            )
         with writing(path):
             np.savez_compressed(path, **arrays)
 
@@ -221,67 +238,76 @@ class LayerReferences:
         try:
             arrays = read_arrays(path)
             index = json.loads(arrays["index"].tobytes())
-            counts = [facts.pop("count") for facts in index["layers"]]
+            counts = [entry.pop("count") for entry in index["layers"]]
             lengths = [
-                count + facts["shape"][facts["channel_axis"]]
-                for count, facts in zip(counts, index["layers"], strict=True)
+                count + entry["shape"][entry["channel_axis"]]
+                for count, entry in zip(counts, index["layers"], strict=True)
             ]
-            layers = tuple(
+            references = tuple(
                 LayerReference(
-                    **{**facts, "shape": tuple(facts["shape"])},
+                    **{**entry, "shape": tuple(entry["shape"])},
                     positions=positions,
                     values=values,
                 )
-                for facts, positions, values in zip(
+                for entry, positions, values in zip(
                     index["layers"],
                     _split(arrays["positions"], counts),
                     _split(arrays["values"], lengths),
                     strict=True,
                 )
             )
+            number = len(references) - index["equalized"]
             artifacts = {
-                name: _places(places, lengths, arrays[f"values/{name}"])
-                for name, places in index["artifacts"].items()
+                name: _locations(
+                    entries, lengths[:number], arrays[f"values/{name}"]
+                )
+                for name, entries in index["artifacts"].items()
             }
         except (*UNREADABLE, KeyError, TypeError) as error:
             raise ArtifactError(
                 f"{path.name} is damaged ({error}); export the model again"
             ) from error
-        return cls(layers, artifacts)
+        return cls(references[:number], artifacts, references[number:])
 
 
-def _facts(place):
-    return {
-        "tensor": place.tensor,
-        "channels_first": place.channels_first,
-        "error": place.error,
-        "kept": place.values is not None,
+def _entry(
+    item: LayerReference | TensorLocation, **more: Any
+) -> dict[str, Any]:
+    """Return the fields of an item that are not arrays."""
+    facts = {
+        key: value
+        for key, value in vars(item).items()
+        if key not in ("positions", "values")
     }
+    return {**facts, **more}
 
 
-def _places(entries, lengths, values):
-    """Return the places of one artifact, with the values kept of it."""
-    kept = [
-        length if facts and facts["kept"] else 0
-        for facts, length in zip(entries, lengths, strict=True)
+def _locations(entries, lengths, values) -> tuple[TensorLocation | None, ...]:
+    """Return the tensor locations of one artifact.
+
+    Args:
+        entries: one entry of the file's index per layer, or None.
+        lengths: the number of values per layer.
+        values: the recorded values of all layers.
+    """
+    recorded = [bool(entry and entry.pop("has_values")) for entry in entries]
+    counts = [
+        length if has_values else 0
+        for length, has_values in zip(lengths, recorded, strict=True)
     ]
     return tuple(
-        facts
-        and Place(
-            facts["tensor"],
-            facts["channels_first"],
-            facts["error"],
-            part if facts["kept"] else None,
+        entry and TensorLocation(**entry, values=part if has_values else None)
+        for entry, part, has_values in zip(
+            entries, _split(values, counts), recorded, strict=True
         )
-        for facts, part in zip(entries, _split(values, kept), strict=True)
     )
 
 
-def _join(arrays, dtype):
+def _join(arrays, dtype) -> np.ndarray:
     return np.concatenate([np.empty(0, dtype), *arrays]).astype(dtype)
 
 
-def _split(array, counts):
+def _split(array, counts) -> list[np.ndarray]:
     if len(array) != sum(counts):
         raise ValueError(f"{len(array)} values, expected {sum(counts)}")
     return np.split(array, np.cumsum(counts)[:-1]) if counts else []

@@ -1,11 +1,13 @@
-"""Which tensor of an artifact is which layer's output.
+"""Find the tensor of an artifact that is a layer's output.
 
-A runtime's tensors bear names made from Keras's, with numbers added and steps
-merged, and ONNX has the channels before the rows. So names and shapes say
-what may be a layer's output, and the values say which it is.
+The writers name tensors by the Keras path of the layer that computed them, so
+names and shapes select the candidates, and the values decide between them.
+Names and the order of the tensors do not suffice: a layer that is called
+several times has several outputs, in an order of the artifact's own; a layer
+without weights is named without the block that it is in; and in ONNX an
+operation that belongs to no layer is named after the layer before it.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -13,134 +15,132 @@ import numpy as np
 
 from keras_inception_export.diagnosis.layer_reference import (
     LayerReference,
-    Place,
-    Reading,
+    OutputReader,
+    TensorLocation,
 )
 from keras_inception_export.formats.format import Intermediates
 
+Candidate = tuple[int, str, bool]
+"""A layer reference's index, a tensor, and whether its channels are first."""
 
-def locate(
+
+def locate_tensors(
     intermediates: Intermediates,
-    marks: Sequence[LayerReference],
+    references: Sequence[LayerReference],
     feeds: Sequence[Mapping[str, np.ndarray]],
-) -> list[Place | None]:
-    """Find the output of each layer in an artifact; None where it has none.
-
-    Each `Place` has the values that are there now.
+) -> list[TensorLocation | None]:
+    """Find the output of each layer in an artifact.
 
     Args:
         intermediates: the artifact's internal tensors.
-        marks: the layer references to look for.
-        feeds: the inputs that they belong to, in parts.
+        references: the layer references.
+        feeds: the inputs of the layer references, in batches.
+
+    Returns:
+        Per layer the location with the smallest error, with the values that
+        the artifact has there; None if the artifact does not hold the output.
     """
-    ranks = {
-        (index, name): rank
-        for name, meaning in intermediates.names().items()
-        for index, mark in enumerate(marks)
-        if (rank := _rank(meaning, mark)) is not None
-    }
-    wanted = [(*key, first) for key in ranks for first in (False, True)]
-    found: list[list] = [[] for _ in marks]
-    for key, values in _read(intermediates, marks, feeds, wanted).items():
-        index, name, first = key
-        if not _is_merged(values, marks[index]):
-            place = Place(name, first, marks[index].error(values), values)
-            found[index].append((ranks[index, name], place))
+    names = intermediates.names()
+    candidates = [
+        (index, tensor, channels_first)
+        for index, reference in enumerate(references)
+        for tensor, name in names.items()
+        if _is_candidate(name, reference)
+        for channels_first in (False, True)
+    ]
+    found: list[list[TensorLocation]] = [[] for _ in references]
+    values_of = _read(intermediates, references, feeds, candidates)
+    for (index, tensor, channels_first), values in values_of.items():
+        error = references[index].error(values)
+        found[index].append(
+            TensorLocation(tensor, channels_first, error, values)
+        )
     return [
-        min(places, key=lambda x: (x[0], x[1].error), default=(0, None))[1]
-        for places in found
+        min(locations, key=lambda location: location.error, default=None)
+        for locations in found
     ]
 
 
-def values_at(
+def read_tensors(
     intermediates: Intermediates,
-    marks: Sequence[LayerReference],
+    references: Sequence[LayerReference],
     feeds: Sequence[Mapping[str, np.ndarray]],
-    places: Sequence[Place | None],
+    locations: Sequence[TensorLocation | None],
 ) -> list[np.ndarray | None]:
-    """Return what an artifact has at the layer references, in float64."""
-    wanted = [
-        (index, place.tensor, place.channels_first)
-        for index, place in enumerate(places)
-        if place
-    ]
-    found = _read(intermediates, marks, feeds, wanted)
-    values = {index: array for (index, _, _), array in found.items()}
-    return [values.get(index) for index in range(len(marks))]
+    """Return the values of an artifact at known locations.
 
+    Args:
+        intermediates: the artifact's internal tensors.
+        references: the layer references.
+        feeds: the inputs of the layer references, in batches.
+        locations: one location per layer reference, or None.
 
-def _read(intermediates, marks, feeds, wanted) -> dict[tuple, np.ndarray]:
-    """Return the values of each (layer reference, tensor, channels first).
-
-    Left out is what does not have the shape of the layer reference.
+    Returns:
+        Per layer the values, as `LayerReference.values` has them; None where
+        the location is None or the tensor has another shape.
     """
-    by_tensor = defaultdict(list)
-    for key in wanted:
-        by_tensor[key[1]].append((key, Reading(marks[key[0]])))
-    for tensors in intermediates.read(list(by_tensor), feeds):
+    candidates = [
+        (index, location.tensor, location.channels_first)
+        for index, location in enumerate(locations)
+        if location
+    ]
+    found = _read(intermediates, references, feeds, candidates)
+    values = {index: array for (index, _, _), array in found.items()}
+    return [values.get(index) for index in range(len(references))]
+
+
+def _read(
+    intermediates: Intermediates,
+    references: Sequence[LayerReference],
+    feeds: Sequence[Mapping[str, np.ndarray]],
+    candidates: Sequence[Candidate],
+) -> dict[Candidate, np.ndarray]:
+    """Return the values of each candidate whose shape is the reference's."""
+    readers = defaultdict(list)
+    for candidate in candidates:
+        reader = OutputReader(references[candidate[0]])
+        readers[candidate[1]].append((candidate, reader))
+    for tensors in intermediates.read(list(readers), feeds):
         for name, array in tensors:
-            for (index, _, first), reading in by_tensor[name]:
-                view = _view(array, marks[index], first)
-                if view is not None:
-                    reading.add(view)
+            for (index, _, channels_first), reader in readers[name]:
+                output = _in_keras_order(
+                    array, references[index], channels_first
+                )
+                if output is not None:
+                    reader.add(output)
     return {
-        key: reading.values
-        for readings in by_tensor.values()
-        for key, reading in readings
-        if reading.complete
+        candidate: reader.values
+        for of_tensor in readers.values()
+        for candidate, reader in of_tensor
+        if reader.complete
     }
 
 
-def _rank(meaning: str, mark: LayerReference) -> int | None:
-    """Return how well a name fits a layer reference, 0 the best; None if not.
+def _is_candidate(name: str, reference: LayerReference) -> bool:
+    """Return whether a tensor of this name may be the layer's output.
 
-    Keras does not know where in a block a layer without weights stands, so
-    such a tensor may bear the layer's own name alone.
+    Keras does not know in which block a layer without weights is, so its
+    tensors may be named by the last part of its path.
     """
-    path = mark.layer.partition("#")[0]
-    if meaning == mark.output or _mentions(meaning, path):
-        return 0
-    return 1 if _mentions(meaning, path.rpartition("/")[2]) else None
+    if reference.output and name == reference.output:
+        return True
+    path = reference.layer.partition("#")[0]
+    scopes = (f"{path}/", f"{path.rpartition('/')[2]}/")
+    return f"{name}/".startswith(scopes)
 
 
-def _mentions(name: str, path: str) -> bool:
-    """Tell whether the steps of a path stand in a name, in that order.
-
-    TensorFlow adds a number to a step: `conv_0_1` for the layer `conv_0`.
-    """
-    steps = map(re.escape, path.split("/"))
-    pattern = r"(_\d+)?/(.*/)?".join(steps)
-    return re.search(rf"(^|/){pattern}(_\d+)?(/|$)", name) is not None
-
-
-def _view(
-    array: np.ndarray, mark: LayerReference, channels_first: bool
+def _in_keras_order(
+    array: np.ndarray, reference: LayerReference, channels_first: bool
 ) -> np.ndarray | None:
-    """Return a tensor in Keras's order of axes, if it has such a shape."""
+    """Return a tensor with Keras's order of axes; None if it does not fit."""
     if channels_first:
         if array.ndim < 3:
             return None
         array = np.moveaxis(array, 1, -1)
-    fits = _sizes(array.shape) == _sizes(mark.shape)
+    fits = _sizes(array.shape) == _sizes(reference.shape)
     return array if fits else None
 
 
-def _sizes(shape) -> list[int]:
-    """Return the sizes of the axes behind the batch that count."""
+def _sizes(shape: Sequence[int]) -> list[int]:
+    """Return the sizes of all axes but the batch, without those of size 1."""
     return [size for size in shape[1:] if size != 1]
-
-
-def _is_merged(values: np.ndarray, mark: LayerReference) -> bool:
-    """Tell whether an activation behind the layer is in the values already.
-
-    A runtime that merges a relu into a convolution has the result in the
-    convolution's tensor, and the output of the convolution nowhere.
-    """
-
-    singles = slice(len(mark.positions))
-    exact, found = mark.values[singles], values[singles]
-
-    def energy(reference):
-        return np.square(found - reference).sum()
-
-    return energy(exact.clip(0)) < energy(exact) / 2

@@ -1,1 +1,1 @@
-"""Whether an artifact computes what the model computes."""
+"""Verify that an artifact computes what its model computes."""

@@ -1,27 +1,32 @@
-"""What "equal" means: an artifact against the float64 reference.
+"""Compare the outputs of an artifact with the float64 reference.
 
-The error of an output is `max|y - y64| / max|y64|`. It may be at most eight
-times the error that Keras itself makes in float32 on the same inputs, since
-runtimes order their sums differently; and 16 units of float32 rounding are
-always allowed.
+The error of an output is `max|y - y64| / max|y64|`. It may be up to eight
+times the error of Keras itself in float32 on the same inputs, since runtimes
+sum in different orders; 16 units of float32 rounding are always allowed.
 """
 
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.verification.probes import Probes
+
 FACTOR = 8.0
 FLOOR = 16 * float(np.finfo("float32").eps)
-LIVELY = 30.0
-"""An output proves something if the probes move it by so many tolerances."""
+MIN_MOVEMENT = 30.0
+"""The least difference between the samples of an output, in tolerances, for
+which a comparison of that output verifies anything."""
 
 
 @dataclass(frozen=True)
 class OutputParity:
-    """How near one output of an artifact comes to the reference.
+    """The comparison of one output of an artifact with the reference.
 
-    All figures are relative to the largest reference output.
+    All figures are relative to the largest absolute reference value.
     """
 
     output: str
@@ -31,80 +36,91 @@ class OutputParity:
     tolerance: float
     passed: bool
 
-    def as_json(self):
-        """Return the record as `report.json` holds it; null for no figure."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as in `report.json`; null for infinity."""
         return {
             key: None if value == float("inf") else value
             for key, value in asdict(self).items()
         }
 
 
-def max_error(outputs, reference):
-    """Return the largest error over several batches, relative.
+def max_error(
+    outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]
+) -> float:
+    """Return the largest error over several batches.
 
     Args:
-        outputs: one array a batch.
+        outputs: one array per batch.
         reference: the float64 arrays that they should equal.
+
+    Returns:
+        The error, relative to the largest absolute reference value.
     """
     return _error(outputs, reference, lambda difference: difference.max())
 
 
-def tolerance(keras_error):
-    """Return the error allowed, given the error of Keras in float32."""
+def tolerance(keras_error: float) -> float:
+    """Return the allowed error, given the error of Keras in float32."""
     return max(FLOOR, FACTOR * keras_error)
 
 
-def degenerate_outputs(probes):
-    """Return a finding for each output that the probes hardly move."""
+def degenerate_outputs(probes: Probes) -> list[str]:
+    """Return a finding per output that is not finite or hardly changes."""
     findings = []
     for name, keras_error in probes.keras_error.items():
         batches = [batch[name] for batch in probes.reference]
         scale = _scale(batches)
-        moved = _movement(batches)
+        movement = _movement(batches)
         if not np.isfinite(scale):
             findings.append(
                 f'reference: output "{name}" of the model itself is NaN or '
-                "infinite"
+                "infinite, expected finite values; check the model's weights"
             )
-        elif moved <= LIVELY * tolerance(keras_error) * scale:
+        elif movement <= MIN_MOVEMENT * tolerance(keras_error) * scale:
+            relative = movement / scale if scale else 0
             findings.append(
                 f'reference: output "{name}" hardly depends on the input '
-                f"(it moves by {moved / scale if scale else 0:.1e} of its "
-                "largest value), so it proves nothing; is the model trained, "
-                "or do the samples fit it?"
+                f"(it changes by {relative:.1e} of its largest value), so a "
+                "comparison verifies nothing; train the model, or give it "
+                "other samples"
             )
     return findings
 
 
-def compare(results, specs, probes, limits=None):
+def compare(
+    results: Sequence[Mapping[str, np.ndarray]],
+    specs: Sequence[TensorSpec],
+    probes: Probes,
+    limits: Mapping[str, float] | None = None,
+) -> tuple[list[OutputParity], list[str]]:
     """Compare an artifact's outputs with the reference.
 
     Args:
-        results: for each batch of probes, an array an output name.
+        results: for each batch of probes, one array per output name.
         specs: the outputs that the artifact should have.
         probes: the inputs and the reference.
-        limits: the error allowed an output name; `None` for what float32
-            allows.
+        limits: the allowed error per output name. Defaults to `None`: what
+            float32 allows.
 
     Returns:
-        A list of `OutputParity`, and a list of findings, each a sentence.
+        One record per output, and a list of findings, each a sentence.
     """
     records, findings = [], []
     for spec in specs:
         reference = [batch[spec.name] for batch in probes.reference]
-        outputs = [batch.get(spec.name) for batch in results]
+        outputs: list[Any] = [batch.get(spec.name) for batch in results]
         problem = _problem(outputs, reference, spec)
         keras_error = probes.keras_error[spec.name]
         allowed = limits[spec.name] if limits else tolerance(keras_error)
-        worst = rms = float("inf")
+        largest = rms = float("inf")
         if not problem:
-            worst = max_error(outputs, reference)
+            largest = max_error(outputs, reference)
             rms = _error(outputs, reference, lambda d: np.sqrt(np.mean(d * d)))
-            if not worst <= allowed:
-                problem = f"is off by {worst:.1e}, allowed is {allowed:.1e}"
+            if not largest <= allowed:
+                problem = f"differs by {largest:.1e}, allowed is {allowed:.1e}"
         records.append(
             OutputParity(
-                spec.name, worst, rms, keras_error, allowed, not problem
+                spec.name, largest, rms, keras_error, allowed, not problem
             )
         )
         if problem:
@@ -112,8 +128,8 @@ def compare(results, specs, probes, limits=None):
     return records, findings
 
 
-def _problem(outputs, reference, spec):
-    """Say why the outputs cannot be compared, or return an empty string."""
+def _problem(outputs, reference, spec: TensorSpec) -> str:
+    """Return why the outputs cannot be compared, or an empty string."""
     for output, expected in zip(outputs, reference, strict=True):
         if output is None:
             return "is missing"
@@ -126,24 +142,25 @@ def _problem(outputs, reference, spec):
     return ""
 
 
-def _error(outputs, reference, norm):
+def _error(outputs, reference, norm: Callable) -> float:
+    """Return a norm of the difference, relative to the largest reference."""
     difference = np.concatenate(
         [
-            np.abs(y.astype("float64") - r).ravel()
-            for y, r in zip(outputs, reference, strict=True)
+            np.abs(output.astype("float64") - expected).ravel()
+            for output, expected in zip(outputs, reference, strict=True)
         ]
     )
     scale = _scale(reference) or 1.0
     return float(norm(difference) / scale) if difference.size else 0.0
 
 
-def _scale(batches):
-    """Return the largest value of all batches; NaN if one holds NaN."""
+def _scale(batches) -> float:
+    """Return the largest absolute value; NaN if a batch holds NaN."""
     return np.max([np.abs(batch).max(initial=0.0) for batch in batches])
 
 
-def _movement(batches):
-    """Return how far any one value moves from sample to sample."""
+def _movement(batches) -> float:
+    """Return the largest range of any one value over all samples."""
     by_size = defaultdict(list)
     for batch in batches:
         rows = batch.reshape(len(batch) if batch.ndim else 1, -1)

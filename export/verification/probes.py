@@ -1,4 +1,8 @@
-"""The inputs on which an artifact is proven, and what they must give."""
+"""The inputs on which an artifact is verified, and the expected outputs.
+
+`random_feeds` and `sample_feeds` make the inputs. `Probes` holds them with the
+reference, and saves both to a file. This module needs numpy only.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,44 +16,48 @@ from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ArtifactError, writing
 
 BATCH_SIZES = (1, 3, 7)
-"""Samples in each batch of probes, where the batch size is free."""
+"""Samples per batch of probes, where the batch size is not fixed."""
 
 IMAGE_SIZES = (64, 96, 96)
 OTHER_SIZES = (8, 12, 12)
-"""Sizes of an unknown axis in each batch: of an image, and of anything else.
-The last two are equal, so that samples can be compared."""
+"""The size of an unknown axis in each batch, for images and for other inputs.
+The last two are equal, so that the samples of both can be compared."""
 
 LAYER_REFERENCE_INPUTS = 2**16
-"""About so many input values suffice for the layer references: one image of 224 x
-224, or all the probes of 32 x 32, whose last layers have few places each."""
+"""The approximate number of input values for the layer references: one image
+of 224 x 224, or all probes of 32 x 32, whose last layers have few positions."""
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Inputs, the float64 reference outputs, and float32's own error.
+    """Inputs, the float64 reference outputs, and the error of float32.
 
     Args:
-        feeds: a few batches, each an array an input name.
-        reference: for each batch, the float64 output an output name.
-        keras_error: for each output name, the largest error that Keras makes
-            in float32, relative to the largest reference output.
+        feeds: a few batches, each with one array per input name.
+        reference: for each batch, one float64 array per output name.
+        keras_error: for each output name, the largest error of Keras in
+            float32, relative to the largest reference value.
     """
 
     feeds: tuple[Mapping[str, np.ndarray], ...]
     reference: tuple[Mapping[str, np.ndarray], ...]
     keras_error: Mapping[str, float]
 
-    def singles(self):
-        """Return the inputs of the layer references, one sample a batch.
+    def singles(self) -> list[Mapping[str, np.ndarray]]:
+        """Return the inputs of the layer references, one sample per batch.
 
-        Where the batch size is fixed, they are whole batches. All have one
-        shape, and there are the more of them the smaller they are.
+        Where the batch size is fixed, they are whole batches. All have the
+        same shape, and the smaller they are, the more of them there are.
         """
 
         def shapes(feed):
             return [array.shape[1:] for array in feed.values()]
 
-        feeds = [f for f in self.feeds if shapes(f) == shapes(self.feeds[-1])]
+        feeds: list[Mapping[str, np.ndarray]] = [
+            feed
+            for feed in self.feeds
+            if shapes(feed) == shapes(self.feeds[-1])
+        ]
         if not self.fixed_batch:
             feeds = [
                 {name: array[row : row + 1] for name, array in feed.items()}
@@ -59,21 +67,23 @@ class Probes:
         size = sum(array.size for array in feeds[-1].values())
         return feeds[-max(1, LAYER_REFERENCE_INPUTS // size) :]
 
-    def together(self):
-        """Return the same as one batch, where the batch size is free."""
+    def together(self) -> list[Mapping[str, np.ndarray]]:
+        """Return the inputs of `singles`, in one batch if it is not fixed."""
         feeds = self.singles()
         if self.fixed_batch:
             return feeds
         names = feeds[0]
-        return [{n: np.concatenate([f[n] for f in feeds]) for n in names}]
+        return [
+            {name: np.concatenate([f[name] for f in feeds]) for name in names}
+        ]
 
     @property
-    def fixed_batch(self):
-        """The samples of each batch if all have as many, else None."""
+    def fixed_batch(self) -> int | None:
+        """The number of samples per batch; None if the batches differ."""
         counts = {_count(feed) for feed in self.feeds}
         return counts.pop() if len(counts) == 1 else None
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write everything into one `.npz` file.
 
         Raises:
@@ -94,7 +104,7 @@ class Probes:
             np.savez_compressed(path, **arrays)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> "Probes":
         """Read what `save` wrote.
 
         Raises:
@@ -115,13 +125,13 @@ class Probes:
                 batches[kind][int(index)][name] = array
         except (*UNREADABLE, KeyError, IndexError) as error:
             raise ArtifactError(
-                f"{Path(path).name} is damaged and proves nothing ({error}); "
-                "export the model again"
+                f"{Path(path).name} is damaged ({error}), so nothing can be "
+                "verified; export the model again"
             ) from error
         return cls(tuple(batches["input"]), tuple(batches["reference"]), errors)
 
 
-def _count(feed):
+def _count(feed) -> int:
     """Return the number of samples in a batch."""
     return len(next(iter(feed.values())))
 
@@ -131,12 +141,13 @@ def random_feeds(
     limits: tuple[float, float],
     vocabulary: int,
 ) -> list[dict[str, np.ndarray]]:
-    """Draw seeded batches that fit a model's inputs.
+    """Return random batches for a model's inputs, the same each time.
 
     Args:
         specs: the inputs.
         limits: the smallest and the largest floating-point value.
-        vocabulary: integers are drawn below it; those of uint8 below 256.
+        vocabulary: the limit below which integers are drawn; it is 256 for
+            uint8.
     """
     generator = np.random.default_rng(0)
     low, high = limits
@@ -147,8 +158,8 @@ def random_feeds(
         if not spec.dtype.startswith("float"):
             limit = 256 if spec.dtype == "uint8" else vocabulary
             return generator.integers(0, limit, shape).astype(spec.dtype)
-        # Each sample has a brightness and a contrast of its own: the mean of
-        # plain noise is the same in all, and pooled outputs hardly move.
+        # Each sample has its own brightness and contrast. The mean of plain
+        # noise is the same in all samples, so pooled outputs hardly change.
         ends = generator.random((2, shape[0], *(1,) * (len(shape) - 1)))
         values = ends[0] + (ends[1] - ends[0]) * generator.random(shape)
         return (low + (high - low) * values).astype(spec.dtype)
@@ -167,13 +178,13 @@ def random_feeds(
 def sample_feeds(
     specs: Sequence[TensorSpec], samples: Mapping[str, np.ndarray]
 ) -> list[dict[str, np.ndarray]]:
-    """Cut samples into batches, starting again when they run out.
+    """Return batches of samples, repeating the samples where necessary.
 
     Args:
         specs: the inputs.
         samples: one array per input name.
     """
-    number = len(next(iter(samples.values())))
+    number = _count(samples)
     sizes = _batch_sizes(specs)
     ends = np.cumsum(sizes)
     return [
@@ -185,6 +196,7 @@ def sample_feeds(
     ]
 
 
-def _batch_sizes(specs):
+def _batch_sizes(specs: Sequence[TensorSpec]) -> tuple[int, ...]:
+    """Return the number of samples of each batch of probes."""
     fixed = specs[0].shape[0]
     return BATCH_SIZES if fixed is None else (fixed,) * len(BATCH_SIZES)

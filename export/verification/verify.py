@@ -1,11 +1,16 @@
-"""Runs artifacts with their own runtimes and holds them to the reference.
+"""Run artifacts with their own runtimes and compare them with the reference.
 
-Needs numpy and the runtimes alone: neither Keras nor, but for a SavedModel,
-TensorFlow.
+`verify` does so for a published bundle, `verify_artifact` for one artifact.
+Both need numpy and the runtimes only: neither Keras nor, except for a
+SavedModel, TensorFlow.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from keras_inception_export.bundle import bundle
 from keras_inception_export.data.tensor_spec import TensorSpec, quantized_feed
@@ -13,12 +18,14 @@ from keras_inception_export.diagnosis.diagnose import (
     examine,
     load_layer_references,
 )
+from keras_inception_export.diagnosis.layer_reference import LayerReferences
 from keras_inception_export.errors import (
     ArtifactError,
     ExportError,
     RuntimeMissingError,
     reason_of,
 )
+from keras_inception_export.formats.format import Runner
 from keras_inception_export.formats.registry import (
     FORMATS,
     display_name,
@@ -30,14 +37,15 @@ from keras_inception_export.verification.probes import Probes
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """What came of running one artifact.
+    """The result of running and comparing one artifact.
 
     Args:
-        format: the artifact's format.
-        quantization: how it is quantized; `None` for float32.
-        parity: one record an output; empty if it could not be run.
-        findings: what is wrong, a sentence each.
-        missing: the runtime that is not installed here, if that is why.
+        format: the name of the artifact's format.
+        quantization: its scheme; `None` for float32.
+        parity: one record per output; empty if the artifact was not run.
+        findings: what is wrong, one sentence each.
+        missing: the message that its runtime is not installed; empty if it
+            is.
     """
 
     format: str
@@ -47,34 +55,40 @@ class VerificationResult:
     missing: str = ""
 
     @property
-    def name(self):
-        """What a person calls the artifact."""
+    def name(self) -> str:
+        """The name for messages and tables: `onnx`, or `onnx int8`."""
         return display_name(self.format, self.quantization)
 
     @property
-    def passed(self):
-        """Whether it was run, and nothing is wrong."""
+    def passed(self) -> bool:
+        """Whether the artifact was run and has no findings."""
         return not self.findings and not self.missing
 
     @property
-    def diverges(self):
-        """Whether it was run, and is wrong: some layer may be to blame."""
+    def diverges(self) -> bool:
+        """Whether it was run and has findings, so a layer may be the cause."""
         return bool(self.findings and self.parity)
 
 
 def verify_artifact(
-    path, inputs, outputs, probes, *, quantization=None, limits=None
+    path: Path,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    probes: Probes,
+    *,
+    quantization: str | None = None,
+    limits: Mapping[str, float] | None = None,
 ) -> VerificationResult:
-    """Run one artifact on the probes and compare.
+    """Run one artifact on the probes and compare its outputs.
 
     Args:
-        path: where it lies.
-        inputs: the specs that its inputs should have, in order.
-        outputs: the specs that its outputs should have, in order.
+        path: the artifact.
+        inputs: the expected inputs, in order.
+        outputs: the expected outputs, in order.
         probes: the inputs and the float64 reference.
-        quantization: how it is quantized; `None` for float32.
-        limits: the error allowed an output name; `None` for what float32
-            allows.
+        quantization: its scheme. Defaults to `None`: float32.
+        limits: the allowed error per output name. Defaults to `None`: what
+            float32 allows.
     """
     result = VerificationResult(format_of(path).name, quantization)
     try:
@@ -91,13 +105,15 @@ def verify_artifact(
     except Exception as error:
         finding = f"cannot be run: {reason_of(error)}"
         return replace(result, findings=(finding,))
-    real = _as_real(outputs, runner.outputs)
-    parity, more = compare(results, real, probes, limits)
+    expected = _dequantized(outputs, runner.outputs)
+    parity, more = compare(results, expected, probes, limits)
     return replace(result, parity=tuple(parity), findings=(*findings, *more))
 
 
-def _run(runner, feed):
-    """Run on real values, and return real values."""
+def _run(
+    runner: Runner, feed: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Run on real values, quantized if necessary, and return real values."""
     outputs = runner.run(quantized_feed(runner.inputs, feed))
     return {
         spec.name: spec.dequantize(outputs[spec.name])
@@ -105,8 +121,10 @@ def _run(runner, feed):
     }
 
 
-def _as_real(specs, found):
-    """Return specs of the real values that the artifact's outputs stand for."""
+def _dequantized(
+    specs: Sequence[TensorSpec], found: Sequence[TensorSpec]
+) -> tuple[TensorSpec, ...]:
+    """Return the specs that the outputs have after dequantization."""
     quantized = {spec.name for spec in found if spec.scale is not None}
     return tuple(
         replace(spec, dtype="float32") if spec.name in quantized else spec
@@ -114,16 +132,17 @@ def _as_real(specs, found):
     )
 
 
-def verify(folder) -> tuple[VerificationResult, ...]:
-    """Run every artifact of a bundle again.
+def verify(folder: str | Path) -> tuple[VerificationResult, ...]:
+    """Verify every artifact of a bundle again.
 
     Args:
         folder: a bundle that `export_model` wrote.
 
     Returns:
-        One `VerificationResult` an artifact. One that does not hold names the first layer
-        that diverges, or says why it cannot be told. Where a runtime is not
-        installed, `missing` says which.
+        One `VerificationResult` per artifact. The last finding of an artifact
+        with wrong outputs names the first layer that diverges, or says why
+        that layer is unknown. Where a runtime is not installed, `missing`
+        names it.
 
     Raises:
         RequestError: if `folder` is not a bundle.
@@ -139,16 +158,20 @@ def verify(folder) -> tuple[VerificationResult, ...]:
     if "layer_references" in report and any(
         result.diverges for result in results
     ):
-        results = _all_explained(results, folder, report)
+        results = _with_diagnoses(results, folder, report)
     return tuple(results)
 
 
-def _all_explained(results, folder, report):
-    """Add to what is wrong where it starts, or why that cannot be told."""
+def _with_diagnoses(
+    results: Sequence[VerificationResult],
+    folder: Path,
+    report: Mapping[str, Any],
+) -> list[VerificationResult]:
+    """Add the first layer that diverges, or why it is unknown."""
     try:
         layer_references, feeds = load_layer_references(folder, report)
     except ExportError as error:
-        finding = f"the first layer that diverges cannot be told: {error}"
+        finding = f"the first layer that diverges is unknown: {error}"
         return [
             replace(result, findings=(*result.findings, finding))
             if result.diverges
@@ -162,16 +185,21 @@ def _all_explained(results, folder, report):
 
 
 def with_diagnosis(
-    result: VerificationResult, folder, artifact, layer_references, feeds
+    result: VerificationResult,
+    folder: Path,
+    artifact: Mapping[str, Any],
+    layer_references: LayerReferences,
+    feeds: Sequence[Mapping[str, np.ndarray]],
 ) -> VerificationResult:
-    """Add to what is wrong the first layer that diverges, if one is found.
+    """Add a finding that names the first layer that diverges, if any does.
 
     Args:
-        result: what came of running the artifact.
-        folder: where it lies.
-        artifact: its "format", "path" and "quantization".
-        layer_references: those of the model.
-        feeds: the inputs they belong to, in parts.
+        result: the result of running the artifact.
+        folder: the folder of the artifact.
+        artifact: its "format", "path", "quantization" and, if any,
+            "equalized_channels", as in the report.
+        layer_references: the layer references of the model.
+        feeds: their inputs, in batches.
     """
     if not result.diverges:
         return result
@@ -183,7 +211,10 @@ def with_diagnosis(
     return replace(result, findings=(*result.findings, finding))
 
 
-def _verify_artifact(folder, artifact, probes):
+def _verify_artifact(
+    folder: Path, artifact: Mapping[str, Any], probes: Probes
+) -> VerificationResult:
+    """Verify one artifact of a bundle, as its report describes it."""
     path = folder / artifact["path"]
     quantization = artifact.get("quantization")
     if not path.exists():
@@ -206,7 +237,7 @@ def _verify_artifact(folder, artifact, probes):
         outputs,
         probes,
         quantization=quantization,
-        limits=quantization and _published_limits(artifact),
+        limits=_published_limits(artifact) if quantization else None,
     )
     if bundle.sha256_of(path) == artifact["sha256"] or result.missing:
         return result
@@ -214,17 +245,19 @@ def _verify_artifact(folder, artifact, probes):
     return replace(result, findings=(finding, *result.findings))
 
 
-def _published_limits(artifact):
-    """Return the error allowed a quantized artifact, as it was published."""
+def _published_limits(artifact: Mapping[str, Any]) -> dict[str, float]:
+    """Return the allowed error per output of a quantized artifact."""
     return {
         record["output"]: record["tolerance"] for record in artifact["parity"]
     }
 
 
-def _differences(role, expected, found):
-    """Return a finding if names, order or dtypes are not the expected."""
+def _differences(
+    role: str, expected: Sequence[TensorSpec], found: Sequence[TensorSpec]
+) -> list[str]:
+    """Return a finding if names, order or dtypes are not as expected."""
 
-    def text(specs):
+    def text(specs: Sequence[TensorSpec]) -> str:
         return ", ".join(f"{spec.name} ({spec.dtype})" for spec in specs)
 
     if text(expected) != text(found):
