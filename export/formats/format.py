@@ -79,6 +79,8 @@ class Format:
         quantizer: `quantizer(inference_model, workdir, *, opset, calibration,
             kernels)` returns a `Quantizer`; `None` if there is none.
         schemes: how the quantizer can quantize.
+        fast_quantizer: whether the quantizer writes an artifact in about a
+            second, so that the layers of all formats are ranked with it.
         default: whether it is written unless formats are named.
         packages: the distributions that write and run it, for reports.
     """
@@ -93,6 +95,7 @@ class Format:
     intermediates: Callable[[Path], Intermediates] | None = None
     quantizer: Callable[..., Quantizer] | None = None
     schemes: tuple[str, ...] = ()
+    fast_quantizer: bool = False
     default: bool = True
     packages: tuple[str, ...] = ()
 

@@ -16,7 +16,7 @@ from keras_inception_export.bundle.artifact import load_artifact
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.diagnosis.capture import capture_layer_references
-from keras_inception_export.diagnosis.diagnose import record
+from keras_inception_export.diagnosis.diagnose import record_artifact
 from keras_inception_export.errors import (
     ArtifactError,
     ConversionError,
@@ -38,11 +38,9 @@ from keras_inception_export.pipeline.subprocess_export import (
 )
 from keras_inception_export.pipeline.versions import versions
 from keras_inception_export.quantization.acceptance import MIN_SNR_DB
+from keras_inception_export.quantization.artifacts import WrittenArtifact
 from keras_inception_export.quantization.evaluation import Evaluation
-from keras_inception_export.quantization.mixed_precision import (
-    MixedPrecisionSearch,
-    WrittenArtifact,
-)
+from keras_inception_export.quantization.scheme_writer import SchemeWriter
 from keras_inception_export.quantization.split import split
 from keras_inception_export.verification.parity import (
     FLOOR,
@@ -186,28 +184,32 @@ def run_export(
             _write(inference_model, name, folder, options)
             for name in options.formats
         ]
-        written += _quantize(
+        quantized, equalized = _quantize(
             inference_model, evaluation, probes, folder, options
         )
+        written += quantized
         probes.save(folder / bundle.PROBES)
         layer_references = capture_layer_references(
-            inference_model, probes.together()
+            inference_model, probes.together(), equalized
         )
         feeds = probes.singles()
-        del inference_model
+        del inference_model, equalized
         gc.collect()  # the runtimes load the weights once more
         results = []
         for artifact in written:
             logger.info("Verify  %s", artifact.name)
             result = _verify(artifact, inputs, outputs, probes, options)
-            location = artifact.as_json()
+            entry = {
+                **artifact.as_json(),
+                "equalized_channels": artifact.equalized_channels,
+            }
             if result.passed:
-                layer_references = record(
-                    folder, location, layer_references, feeds
+                layer_references = record_artifact(
+                    folder, entry, layer_references, feeds
                 )
             results.append(
                 with_diagnosis(
-                    result, folder, location, layer_references, feeds
+                    result, folder, entry, layer_references, feeds
                 )
             )
         _raise_findings(results)
@@ -293,17 +295,17 @@ def _quantize(
     probes: Probes,
     folder: Path,
     options: ExportOptions,
-) -> list[WrittenArtifact]:
-    """Write every quantized artifact that is requested."""
+) -> tuple[list[WrittenArtifact], InferenceModel | None]:
+    """Write every quantized artifact, and return the equalized model, if any."""
     written: list[WrittenArtifact] = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".work-") as workdir:
-        search = MixedPrecisionSearch(
+        writer = SchemeWriter(
             inference_model, evaluation, probes, folder, Path(workdir), options
         )
         for scheme in options.quantize:
             with _named_failures(scheme):
-                written += search.write(scheme)
-    return written
+                written += writer.write(scheme)
+    return written, writer.equalized_model
 
 
 @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""Fewer bits, and what they cost on the user's own data."""
+"""Quantize a model, and measure the result on the user's own data."""

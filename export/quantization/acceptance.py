@@ -1,4 +1,4 @@
-"""What a quantized artifact must keep to be published."""
+"""The criteria that a quantized artifact must meet to be published."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,23 +19,23 @@ from keras_inception_export.quantization.metrics import (
 )
 
 MIN_SNR_DB = 10.0
-"""Below this any output is noise: a third of the signal and more."""
-_ROUNDING = 1e-9
-"""What the difference of two parts of the samples may be off by."""
+"""The least signal to noise of any output. Below it, the noise exceeds a third
+of the signal."""
+_ROUNDING = 1e-9  # of the difference of two fractions
 
 
 @dataclass(frozen=True)
 class AcceptanceCriteria:
-    """The least that is asked of a quantized artifact.
+    """The minimum quality of a quantized artifact.
 
     Args:
-        min_agreement: part of the samples that must get the class that Keras
-            gives them, in every output that holds scores of classes.
-        max_accuracy_drop: by how much the part of rightly classified samples
-            may fall.
-        classifiers: the outputs that hold scores of classes.
-        keras_accuracy: the accuracy of Keras, an output name, where there are
-            labels.
+        min_agreement: the fraction of the samples that must get the same
+            class as from Keras, in every output of class scores.
+        max_accuracy_drop: by how much the accuracy may be lower than that of
+            Keras.
+        classifiers: the outputs that are class scores.
+        keras_accuracy: the accuracy of Keras per output name; `None` where
+            there are no labels.
     """
 
     min_agreement: float
@@ -52,42 +52,43 @@ class AcceptanceCriteria:
         min_agreement: float | None = None,
         max_accuracy_drop: float | None = None,
     ) -> "AcceptanceCriteria":
-        """Make a guard from what Keras itself gives.
+        """Return the criteria for a model, from the outputs of Keras.
 
         Args:
-            reference: Keras measured against itself.
-            outputs: what Keras gives.
-            labels: the class of each sample, or None.
+            reference: the outputs of Keras measured against themselves.
+            outputs: the outputs of Keras.
+            labels: the class of each sample, or `None`.
             min_agreement: see the class. Defaults to `None`: 0.99.
             max_accuracy_drop: see the class. Defaults to `None`: 0.005.
 
         Raises:
-            RequestError: if the labels are classes of no output, or what is
-                asked for applies to none.
+            RequestError: if the labels are classes of no output, or a
+                requested limit applies to no output.
         """
-        asked = min_agreement is not None or max_accuracy_drop is not None
+        requested = min_agreement is not None or max_accuracy_drop is not None
         if max_accuracy_drop is not None and labels is None:
             raise RequestError(
-                "max_accuracy_drop needs samples with labels; got none"
+                "max_accuracy_drop needs samples with labels; got samples "
+                "without; add labels, or leave it out"
             )
         return cls(
             MIN_AGREEMENT if min_agreement is None else min_agreement,
             MAX_ACCURACY_DROP
             if max_accuracy_drop is None
             else max_accuracy_drop,
-            frozenset(_classifiers(outputs, labels, asked)),
+            frozenset(_classifiers(outputs, labels, requested)),
             {record.output: record.accuracy for record in reference},
         )
 
     def findings(self, measured: Sequence[Measurement]) -> list[str]:
-        """Say what an artifact misses, a sentence each."""
+        """Return one sentence per criterion that the measurements fail."""
         findings = []
         for record in measured:
             name = f'output "{record.output}"'
             if not record.snr_db >= MIN_SNR_DB:
                 findings.append(
                     f"{name} has {record.snr_db:.1f} dB of signal to noise, "
-                    f"wanted {MIN_SNR_DB:.0f}"
+                    f"expected at least {MIN_SNR_DB:.0f} dB"
                 )
             if record.output not in self.classifiers:
                 continue
@@ -95,7 +96,7 @@ class AcceptanceCriteria:
             if not agreement >= self.min_agreement:
                 findings.append(
                     f"{name} agrees with Keras on {agreement:.2%} of the "
-                    f"samples, wanted {self.min_agreement:.2%}"
+                    f"samples, expected at least {self.min_agreement:.2%}"
                 )
             before = self.keras_accuracy[record.output]
             if before is None or record.accuracy is None:
@@ -103,40 +104,45 @@ class AcceptanceCriteria:
             drop = before - record.accuracy
             if not drop <= self.max_accuracy_drop + _ROUNDING:
                 findings.append(
-                    f"{name} is right on {record.accuracy:.2%} of the "
-                    f"samples, Keras on {before:.2%}, and may lose "
+                    f"{name} has an accuracy of {record.accuracy:.2%}, Keras "
+                    f"of {before:.2%}; expected a drop of at most "
                     f"{self.max_accuracy_drop:.2%}"
                 )
         return findings
 
 
 def _classifiers(
-    outputs: Mapping[str, np.ndarray], labels: np.ndarray | None, asked: bool
+    outputs: Mapping[str, np.ndarray],
+    labels: np.ndarray | None,
+    requested: bool,
 ) -> set[str]:
-    """Return the outputs whose rows are scores of classes.
+    """Return the outputs whose rows are class scores.
 
-    They are if each row holds probabilities, or if there are labels and they
-    are told better than by guessing. Where neither is so, rows of features
-    cannot be told from logits: those that may be scores are taken only if a
-    guard is asked for, which would hold for nothing else.
+    An output is one if each row holds probabilities, or if there are labels
+    and it predicts them better than guessing. Where no output is, logits
+    cannot be distinguished from features: all that may be scores are returned
+    if a limit was requested, since it would apply to nothing else.
     """
     rows = {name: y for name, y in outputs.items() if has_scores(y)}
-    told = ", ".join(f'"{n}" with {y.shape[1:]}' for n, y in outputs.items())
+    shapes = ", ".join(f'"{n}" with {y.shape[1:]}' for n, y in outputs.items())
     fitting = rows
     if labels is not None:
         fitting = {n: y for n, y in rows.items() if fits_labels(y, labels)}
         if rows and not fitting:
             raise RequestError(
                 f"the labels, {labels.min()} to {labels.max()}, are classes "
-                f"of no output ({told} values a sample); count classes from 0"
+                f"of no output ({shapes} values per sample); number classes "
+                "from 0"
             )
-    if asked and not rows:
+    if requested and not rows:
         raise RequestError(
-            "min_agreement and max_accuracy_drop apply to a row of scores a "
-            f"sample, which no output has ({told} values a sample); leave "
-            "them out"
+            "min_agreement and max_accuracy_drop apply to outputs with one "
+            "row of scores per sample, which no output has "
+            f"({shapes} values per sample); leave them out"
         )
     found = {name for name, y in rows.items() if has_probabilities(y)}
     if labels is not None:
         found |= {n for n, y in fitting.items() if beats_guessing(y, labels)}
-    return found | set(fitting) if asked and not found & set(fitting) else found
+    if requested and not found & set(fitting):
+        found |= set(fitting)
+    return found

@@ -1,7 +1,8 @@
-"""Which inputs of a kernel go together, on samples: their second moments.
+"""Measure the second moments of each kernel's inputs on the samples.
 
-What a kernel is multiplied by are rows of inputs: vectors where it is a matrix
-product's; a convolution's are patches, channel by channel.
+They show which inputs of a kernel are correlated. A kernel is multiplied by
+rows of inputs: the vectors of a matrix product, the patches of a convolution
+(channels first).
 """
 
 import math
@@ -17,11 +18,11 @@ from keras_inception_export.formats.onnx.passes.simplify import attribute_of
 from keras_inception_export.quantization.graph_values import watch
 
 ROWS = 4096
-"""How many rows are taken of all samples together, at random."""
-_AT_ONCE = 1024  # rows; fewer take longer
+"""Rows that are drawn at random from all samples together."""
+_CHUNK = 1024  # rows per product; smaller products take longer in all
 
 Moments = list[np.ndarray]
-"""A square matrix for each group of inputs: the sums of their products."""
+"""One square matrix per group of inputs: the sums of their products."""
 
 
 def second_moments(
@@ -29,53 +30,53 @@ def second_moments(
     nodes: Mapping[str, Sequence[onnx.NodeProto]],
     group: int,
     samples: Mapping[str, np.ndarray],
-    folder: Path,
+    workdir: Path,
 ) -> dict[str, Moments]:
     """Return the moments of each kernel's inputs.
 
     Args:
-        graph: the inference model's graph.
-        nodes: what a kernel computes with, by its path: convolutions and
-            products of matrices.
-        group: of so many inputs, which follow each other, the products are
-            taken; the inputs of two groups count as independent.
-        samples: an array an input name.
-        folder: where there is space for a temporary file.
+        graph: the graph of the inference model.
+        nodes: the convolutions and matrix products that read a kernel, keyed
+            by its path.
+        group: the number of consecutive inputs in a group; the inputs of
+            different groups are taken as independent.
+        samples: one array per input name.
+        workdir: a folder for temporary files.
     """
     random = np.random.default_rng(0)
     number = -(-ROWS // len(next(iter(samples.values()))))
     names = dict.fromkeys(
-        node.input[0] for readers in nodes.values() for node in readers
+        node.input[0] for users in nodes.values() for node in users
     )
     sums = {path: _Sums(group) for path in nodes}
-    for values in watch(graph, list(names), samples, folder):
-        for path, readers in nodes.items():
-            for node in readers:
-                read = values[node.input[0]]
-                rank = read.ndim - 1
+    for values in watch(graph, list(names), samples, workdir):
+        for path, users in nodes.items():
+            for node in users:
+                inputs = values[node.input[0]]
+                rank = inputs.ndim - 1
                 if node.op_type == "Conv":
                     kernel = graph.constants[node.input[1]].shape
-                    read = _patches(node, read, kernel[2:])
-                sums[path].add(_some(read, rank, number, random))
-    return {path: found.moments() for path, found in sums.items()}
+                    inputs = _patches(node, inputs, kernel[2:])
+                sums[path].add(_random_rows(inputs, rank, number, random))
+    return {path: total.moments() for path, total in sums.items()}
 
 
 class _Sums:
-    """Sums of products, over rows that come a few at a time.
+    """Sums of products over rows that are added a few at a time.
 
     Args:
-        group: how many inputs are multiplied with each other.
+        group: the number of inputs that are multiplied with each other.
     """
 
     def __init__(self, group: int) -> None:
         self._group = group
         self._moments: Moments = []
-        self._waiting: list[np.ndarray] = []
+        self._pending: list[np.ndarray] = []
 
     def add(self, rows: np.ndarray) -> None:
-        """Take over more rows."""
-        self._waiting.append(rows)
-        if sum(map(len, self._waiting)) >= _AT_ONCE:
+        """Add rows."""
+        self._pending.append(rows)
+        if sum(map(len, self._pending)) >= _CHUNK:
             self._multiply()
 
     def moments(self) -> Moments:
@@ -84,10 +85,10 @@ class _Sums:
         return self._moments
 
     def _multiply(self) -> None:
-        if not self._waiting:
+        if not self._pending:
             return
-        rows = np.concatenate(self._waiting)
-        self._waiting.clear()
+        rows = np.concatenate(self._pending)
+        self._pending.clear()
         starts = range(0, rows.shape[1], self._group)
         parts = [rows[:, start : start + self._group] for start in starts]
         if not self._moments:
@@ -98,36 +99,36 @@ class _Sums:
                 moment += part.T @ part
 
 
-def _some(
-    places: np.ndarray, rank: int, number: int, random: np.random.Generator
+def _random_rows(
+    inputs: np.ndarray, rank: int, number: int, random: np.random.Generator
 ) -> np.ndarray:
-    """Return the rows at random places.
+    """Return the inputs at random positions, one row per position.
 
     Args:
-        places: what is read at each place; the place are the first axes.
-        rank: how many those are.
-        number: how many rows, at most.
-        random: the source of chance.
+        inputs: the position along the first axes, then the inputs there.
+        rank: the number of axes of a position.
+        number: the largest number of rows.
+        random: the random generator.
     """
-    shape = places.shape[:rank]
+    shape = inputs.shape[:rank]
     total = math.prod(shape)
     chosen = random.choice(total, min(number, total), replace=False)
-    rows = places[np.unravel_index(chosen, shape)]
+    rows = inputs[np.unravel_index(chosen, shape)]
     return rows.reshape(len(chosen), -1)
 
 
 def _patches(
     node: onnx.NodeProto, images: np.ndarray, kernel: Sequence[int]
 ) -> np.ndarray:
-    """Return what a convolution reads, at each place of each image.
+    """Return the patches that a convolution multiplies by its kernel.
 
     Args:
         node: the convolution.
-        images: of shape (images, channels, *space).
-        kernel: its size along the axes of space.
+        images: of shape `(images, channels, *spatial)`.
+        kernel: the size of the kernel along the spatial axes.
 
     Returns:
-        A view of shape (images, *places, channels, *kernel).
+        A view of shape `(images, *positions, channels, *kernel)`.
     """
     rank = len(kernel)
     strides = attribute_of(node, "strides", [1] * rank)
@@ -142,19 +143,19 @@ def _patches(
 
 def _pads(
     node: onnx.NodeProto,
-    space: Sequence[int],
+    sizes: Sequence[int],
     windows: Sequence[int],
     strides: Sequence[int],
 ) -> list[tuple[int, int]]:
-    """Return how many zeros stand before and behind each axis of space."""
-    rank = len(space)
+    """Return the padding before and after each spatial axis."""
+    rank = len(sizes)
     mode = attribute_of(node, "auto_pad", b"NOTSET").decode()
     if not mode.startswith("SAME"):
         pads = attribute_of(node, "pads", [0] * 2 * rank)
         return list(zip(pads[:rank], pads[rank:], strict=True))
     needed = [
         max((-(-size // stride) - 1) * stride + window - size, 0)
-        for size, window, stride in zip(space, windows, strides, strict=True)
+        for size, window, stride in zip(sizes, windows, strides, strict=True)
     ]
     halves = [(total // 2, total - total // 2) for total in needed]
     return halves if mode == "SAME_UPPER" else [half[::-1] for half in halves]

@@ -1,7 +1,7 @@
-"""Where the channels of each kernel go: read off the ONNX graph of the inference model.
+"""Find the kernels that read the output channels of each kernel.
 
-In it the layers within blocks lie open, and each kernel bears the path of its
-Keras variable.
+They are found in the ONNX graph of the inference model, where the layers
+inside blocks are visible and each kernel has the path of its Keras variable.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from keras_inception_export.quantization.graph_values import watch
 
 _KERNELS = {"Conv", "Gemm", "MatMul"}
 # A positive factor of a channel passes through these unchanged.
-_THROUGH = {
+_HOMOGENEOUS = {
     "Relu",
     "LeakyRelu",
     "MaxPool",
@@ -25,24 +25,24 @@ _THROUGH = {
     "GlobalMaxPool",
     "GlobalAveragePool",
 }
-# And through these, where all axes but batch and channels are of one pixel,
-# or reduced.
+# And through these, if they move no channel: where all axes but batch and
+# channels have one element, or are reduced.
 _RESHAPES = {"Reshape", "Squeeze", "Flatten"}
 _REDUCTIONS = {"ReduceMax", "ReduceMean"}
-_MOST = 50  # samples that the largest values are taken from
+_PEAK_SAMPLES = 50
 
 
 @dataclass(frozen=True)
 class Flow:
-    """A kernel's output channels, and who reads them.
+    """The output channels of a kernel, and the kernels that read them.
 
     Args:
-        kernel: path of the variable; its last axis are the channels.
-        bias: path of the bias; None if there is none.
-        value: the name in the graph of the value that is quantized: behind
+        kernel: the path of the variable; its last axis is the channels.
+        bias: the path of the bias; `None` if there is none.
+        value: the name in the graph of the value that is quantized: after
             the bias and the activation.
-        readers: the path of each kernel that reads the channels, on its
-            second last axis, and the place of the first channel there.
+        readers: for each kernel that reads the channels, along its second to
+            last axis, the path and the index of the first channel there.
     """
 
     kernel: str
@@ -52,46 +52,59 @@ class Flow:
 
 
 class _Blocked(Exception):
-    """A factor cannot be moved: something else reads the channels."""
+    """A factor cannot be moved, since not only kernels read the channels."""
 
 
-def channel_flows(graph: Graph, variables: Mapping) -> list[Flow]:
+def channel_flows(
+    graph: Graph, variables: Mapping[str, keras.Variable]
+) -> list[Flow]:
     """Return the flow of each kernel whose channels only kernels read.
 
     Args:
-        graph: the inference model's graph, with settled names.
-        variables: the inference model's variables by path.
+        graph: the graph of the inference model.
+        variables: its variables, keyed by path.
     """
-    return list(_Walk(graph, variables).flows())
+    return list(_FlowFinder(graph, variables).flows())
 
 
 def channel_peaks(
     graph: Graph,
     flows: Sequence[Flow],
     calibration: Mapping[str, np.ndarray],
-    folder: Path,
+    workdir: Path,
 ) -> dict[str, np.ndarray]:
-    """Return the largest value of each channel, by the value's name."""
-    few = {name: array[:_MOST] for name, array in calibration.items()}
+    """Return the largest magnitude of each channel, keyed by `Flow.value`.
+
+    Args:
+        graph: the graph of the inference model.
+        flows: the flows whose values are measured.
+        calibration: samples, one array per input name.
+        workdir: a folder for temporary files.
+    """
+    samples = {
+        name: array[:_PEAK_SAMPLES] for name, array in calibration.items()
+    }
     peaks: dict[str, np.ndarray] = {}
     names = [flow.value for flow in flows]
-    for values in watch(graph, names, few, folder) if flows else ():
+    for values in watch(graph, names, samples, workdir) if flows else ():
         for name in names:
-            sizes = np.abs(values[name])
-            axes = (0, *range(2, sizes.ndim))
-            peaks[name] = np.maximum(peaks.get(name, 0), sizes.max(axes))
+            magnitudes = np.abs(values[name])
+            axes = (0, *range(2, magnitudes.ndim))
+            peaks[name] = np.maximum(peaks.get(name, 0), magnitudes.max(axes))
     return peaks
 
 
-class _Walk:
-    """Follows values through the graph.
+class _FlowFinder:
+    """Follows the values of a graph from kernel to kernel.
 
     Args:
-        graph: the inference model's graph.
-        variables: the inference model's variables by path.
+        graph: the graph of the inference model.
+        variables: its variables, keyed by path.
     """
 
-    def __init__(self, graph: Graph, variables: Mapping) -> None:
+    def __init__(
+        self, graph: Graph, variables: Mapping[str, keras.Variable]
+    ) -> None:
         self._graph = graph
         self._variables = variables
         self._outputs = {output.name for output in graph.outputs}
@@ -105,16 +118,16 @@ class _Walk:
                 self._readers.setdefault(name, []).append(node)
 
     def flows(self) -> Iterator[Flow]:
-        """Find the flows, in the order of the graph."""
+        """Yield the flows, in the order of the graph."""
         for node in self._graph.nodes:
             kernel = self._kernel(node)
             if not kernel or _group(node) > 1:
                 continue
             try:
-                bias, value = self._biased(node)
-                after = self._only_reader(value)
-                if after is not None and after.op_type == "Relu":
-                    value = after.output[0]
+                bias, value = self._add_bias(node)
+                reader = self._only_reader(value)
+                if reader is not None and reader.op_type == "Relu":
+                    value = reader.output[0]
                 readers = tuple(self._follow(value, 0))
             except _Blocked:
                 continue
@@ -122,46 +135,54 @@ class _Walk:
                 yield Flow(kernel, bias, value, readers)
 
     def _follow(self, value: str, first: int) -> Iterator[tuple[str, int]]:
+        """Yield each kernel that reads a value, and its first channel there.
+
+        Args:
+            value: the name of the value.
+            first: the index of the first of the flow's channels in it.
+        """
         if value in self._outputs:
             raise _Blocked
         for node in self._readers.get(value, ()):
             kernel = self._kernel(node)
             if kernel:
-                yield self._read(node, kernel, value), first
+                self._check_reads_all(node, kernel, value)
+                yield kernel, first
             elif node.op_type == "Concat":
                 yield from self._follow(
                     node.output[0], first + self._offset(node, value)
                 )
-            elif self._passes(node, value):
+            elif self._keeps_channels(node, value):
                 yield from self._follow(node.output[0], first)
             else:
                 raise _Blocked
 
-    def _read(self, node, kernel, value):
-        """Return the kernel if it reads every channel of the value."""
+    def _check_reads_all(
+        self, node: onnx.NodeProto, kernel: str, value: str
+    ) -> None:
+        """Raise unless the kernel is multiplied by all channels of a value."""
         shape, group = self._shapes[value], _group(node)
         flat = node.op_type == "Conv" or len(shape) == 2
         if list(node.input).count(value) > 1 or node.input[0] != value:
             raise _Blocked
-        # Of the grouped convolutions the depthwise ones read all channels.
+        # Of grouped convolutions, only a depthwise kernel has all channels.
         depth = self._variables[kernel].shape[-2]
         if not flat or (group > 1 and not group == depth == shape[1]):
             raise _Blocked
-        return kernel
 
-    def _offset(self, node, value):
-        """Return how many channels of a concatenation stand before."""
-        place = list(node.input).index(value)
-        sizes = [self._shapes[name][1] for name in node.input[:place]]
+    def _offset(self, node: onnx.NodeProto, value: str) -> int:
+        """Return the index of a value's first channel in a concatenation."""
+        index = list(node.input).index(value)
+        sizes = [self._shapes[name][1] for name in node.input[:index]]
         axis = _attribute(node, "axis")
-        twice = list(node.input).count(value) > 1
-        if axis % len(self._shapes[value]) != 1 or twice or 0 in sizes:
+        repeated = list(node.input).count(value) > 1
+        if axis % len(self._shapes[value]) != 1 or repeated or 0 in sizes:
             raise _Blocked
         return sum(sizes)
 
-    def _passes(self, node, value):
-        """Say whether channels keep their place and a factor its meaning."""
-        if node.op_type in _THROUGH:
+    def _keeps_channels(self, node: onnx.NodeProto, value: str) -> bool:
+        """Return whether a node keeps each channel's index and its factor."""
+        if node.op_type in _HOMOGENEOUS:
             return True
         shape, after = self._shapes[value], self._shapes[node.output[0]]
         if len(shape) < 2 or len(after) < 2 or after[1] != shape[1]:
@@ -175,55 +196,56 @@ class _Walk:
             )
         return False
 
-    def _kernel(self, node):
-        """Return the path of the variable that a kernel is."""
+    def _kernel(self, node: onnx.NodeProto) -> str | None:
+        """Return the path of the kernel of a node, if it has one."""
         if node.op_type not in _KERNELS:
             return None
         return self._path(node.input[1], "kernel")
 
-    def _path(self, value, name):
+    def _path(self, value: str, name: str) -> str | None:
+        """Return the path of a variable of that name with one reader."""
         constant = self._graph.constants.get(value)
         if len(self._readers.get(value, ())) > 1:
-            return None  # a factor would reach the other readers, too
+            return None  # a factor would affect the other readers, too
         path = (constant and constant.weight) or ""
         if path in self._variables and path.rpartition("/")[2] == name:
             return path
         return None
 
-    def _biased(self, node):
-        """Return the path of the bias, None if there is none, and the sum.
+    def _add_bias(self, node: onnx.NodeProto) -> tuple[str | None, str]:
+        """Return the path of the bias, if there is one, and the sum.
 
-        Where arithmetic was folded into a convolution, its bias is not the
-        variable's, through which alone it could be scaled.
+        Only a variable can be scaled. A bias that arithmetic was folded into
+        differs from its variable.
         """
         value = node.output[0]
-        after = self._only_reader(value)
+        reader = self._only_reader(value)
         if len(node.input) > 2:
             name = node.input[2]
-        elif after is not None and after.op_type == "Add":
-            name = next((x for x in after.input if x != value), value)
-            value = after.output[0]
+        elif reader is not None and reader.op_type == "Add":
+            name = next((x for x in reader.input if x != value), value)
+            value = reader.output[0]
         else:
             return None, value
         if name not in self._graph.constants:
             raise _Blocked
         path, constant = self._path(name, "bias"), self._graph.constants[name]
-        held = np.zeros(constant.shape)
+        expected = np.zeros(constant.shape)
         if path:
-            held = keras.ops.convert_to_numpy(self._variables[path])
-        if not np.array_equal(constant.load().ravel(), held.ravel()):
+            expected = keras.ops.convert_to_numpy(self._variables[path])
+        if not np.array_equal(constant.load().ravel(), expected.ravel()):
             raise _Blocked
         return path, value
 
-    def _only_reader(self, value):
+    def _only_reader(self, value: str) -> onnx.NodeProto | None:
         readers = self._readers.get(value, [])
-        alone = len(readers) == 1 and value not in self._outputs
-        return readers[0] if alone else None
+        is_only = len(readers) == 1 and value not in self._outputs
+        return readers[0] if is_only else None
 
 
-def _group(node) -> int:
+def _group(node: onnx.NodeProto) -> int:
     return _attribute(node, "group") or 1
 
 
-def _attribute(node, name) -> int:
+def _attribute(node: onnx.NodeProto, name: str) -> int:
     return next((a.i for a in node.attribute if a.name == name), 0)

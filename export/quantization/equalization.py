@@ -1,10 +1,10 @@
-"""Channels of one activation, made nearly as large as each other.
+"""Scale the channels of each activation to nearly the same magnitude.
 
-One scale serves all channels of an activation in int8, so a channel that is a
-thousand times larger than the others leaves them no steps. Through ReLU,
-pooling and concatenation a factor can be moved from the kernel that computes
-a channel into the kernels that read it. The factors are powers of two, so in
-floating point nothing changes, not even the rounding.
+In int8 all channels of an activation share one scale, so a channel that is a
+thousand times larger than the others leaves no resolution to them. A factor
+can be moved through ReLU, pooling and concatenation, from the kernel that
+computes a channel into the kernels that read it. The factors are powers of
+two, so in floating point nothing changes, not even the rounding.
 
 See Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
 Correction", 2019, arXiv:1906.04721.
@@ -25,8 +25,8 @@ from keras_inception_export.quantization.channel_flows import (
 )
 
 SMALLEST = 1 / 16
-"""A channel whose largest value is a smaller part of the median of all
-channels' counts as that large: on other samples it may be."""
+"""The least peak of a channel, as a fraction of the median of all channels'
+peaks. Smaller ones count as this large: on other samples they may be."""
 
 
 def equalize(
@@ -35,10 +35,10 @@ def equalize(
     workdir: Path,
     opset: int = 18,
 ) -> tuple[InferenceModel, int]:
-    """Return a copy with scaled channels, and how many were scaled.
+    """Return a copy with scaled channels, and the number of scaled channels.
 
-    The copy computes the same. Where no channel needs scaling, it is the
-    model itself.
+    The copy computes the same. If no channel needs scaling, the model itself
+    is returned.
 
     Args:
         inference_model: the float32 inference model; it stays as it is.
@@ -66,24 +66,26 @@ def _by_path(inference_model: InferenceModel) -> dict[str, keras.Variable]:
 
 
 def channel_factors(peaks: np.ndarray) -> np.ndarray:
-    """Return by how much each channel is too large, a power of two.
+    """Return the powers of two by which to divide the channels.
 
-    Divided by them, all channels are between half as large as the largest and
-    as large; the median of them stays as it is.
+    Afterwards the peaks of all channels are within a factor of two; the
+    median factor is 1. A channel that is always zero keeps the factor 1.
 
     Args:
-        peaks: the largest value of each channel of one kernel.
+        peaks: the largest magnitude of each channel of one kernel.
     """
-    factors, alive = np.ones(peaks.shape), peaks > 0
-    if alive.any():
-        sizes = np.maximum(peaks[alive], SMALLEST * np.median(peaks[alive]))
+    factors, active = np.ones(peaks.shape), peaks > 0
+    if active.any():
+        sizes = np.maximum(peaks[active], SMALLEST * np.median(peaks[active]))
         powers = np.ceil(np.log2(sizes / sizes.max()))
-        factors[alive] = np.exp2(powers - np.round(np.median(powers)))
+        factors[active] = np.exp2(powers - np.round(np.median(powers)))
     return factors
 
 
-def _scale(flow: Flow, factors, variables) -> None:
-    """Move factors from the kernel into its readers."""
+def _scale(
+    flow: Flow, factors: np.ndarray, variables: Mapping[str, keras.Variable]
+) -> None:
+    """Move factors from a kernel into the kernels that read it."""
     _multiply(variables[flow.kernel], -1, 0, 1 / factors)
     if flow.bias:
         _multiply(variables[flow.bias], -1, 0, 1 / factors)
@@ -91,8 +93,10 @@ def _scale(flow: Flow, factors, variables) -> None:
         _multiply(variables[kernel], -2, first, factors)
 
 
-def _multiply(variable, axis, first, factors):
-    """Multiply a part of a variable along one axis."""
+def _multiply(
+    variable: keras.Variable, axis: int, first: int, factors: np.ndarray
+) -> None:
+    """Multiply a part of a variable along one axis, starting at `first`."""
     value = np.array(keras.ops.convert_to_numpy(variable))
     part = np.moveaxis(value, axis, -1)[..., first : first + len(factors)]
     part *= factors.astype(value.dtype)

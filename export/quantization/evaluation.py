@@ -1,10 +1,12 @@
-"""The samples of a quantization, and what Keras gives on them."""
+"""The samples of a quantization, and the outputs of Keras on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
+from keras_inception_export.bundle.artifact import Artifact
 from keras_inception_export.data.batching import run
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions
@@ -20,34 +22,37 @@ from keras_inception_export.quantization.split import Split
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What every artifact is held to.
+    """What every artifact is compared with.
 
     Args:
-        split: the samples that calibrate, and those that measure.
-        reference: what Keras gives, in its own precision, on those that
-            measure.
-        keras: the same, measured: its accuracy, where there are labels.
-        criteria: what is asked of quantized artifacts.
-        warnings: what looks wrong with the samples, a sentence each.
+        split: the calibration and the evaluation samples.
+        reference: the outputs of Keras on the evaluation samples, in the
+            precision of the original model.
+        measured: the reference measured against itself, which gives the
+            accuracy of Keras where there are labels.
+        criteria: the acceptance criteria of quantized artifacts.
+        warnings: one sentence per suspicious property of the samples.
     """
 
     split: Split
     reference: Outputs
-    keras: Sequence[Measurement]
+    measured: Sequence[Measurement]
     criteria: AcceptanceCriteria
     warnings: Sequence[str]
 
     @classmethod
-    def of(cls, model, parts: Split, options: ExportOptions) -> "Evaluation":
-        """Run the original Functional model on the samples.
+    def of(
+        cls, model: keras.Model, parts: Split, options: ExportOptions
+    ) -> "Evaluation":
+        """Run the original model on the evaluation samples.
 
         Args:
-            model: the original model.
-            parts: samples that fit it.
-            options: the `ExportOptions`.
+            model: the original Functional model.
+            parts: samples that fit its inputs.
+            options: the options of the export.
 
         Raises:
-            RequestError: if the samples cannot be of use.
+            RequestError: if the samples are unusable.
         """
         warnings = check_samples(model, parts.calibration)
         named = InferenceModel.of(model)
@@ -71,22 +76,22 @@ class Evaluation:
         )
         if labels is not None and not criteria.classifiers:
             warnings.append(
-                "no output tells the labels better than guessing would, so "
-                "neither agreement nor accuracy is asked for"
+                "no output predicts the labels better than guessing, so "
+                "neither agreement nor accuracy is required"
             )
         return cls(parts, reference, measured, criteria, warnings)
 
-    def measure(self, artifact) -> list[Measurement]:
-        """Measure an opened artifact on the samples made for that."""
+    def measure(self, artifact: Artifact) -> list[Measurement]:
+        """Measure an opened artifact on the evaluation samples."""
         outputs = run(artifact, self.split.evaluation.inputs)
         return measure(outputs, self.reference, self.split.evaluation.labels)
 
-    def as_json(self) -> dict:
-        """Return what `report.json` says of it."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the entries for `report.json`."""
         return {
             **self.split.as_json(),
             "keras_accuracy": {
-                record.output: record.accuracy for record in self.keras
+                record.output: record.accuracy for record in self.measured
             },
             "min_agreement": self.criteria.min_agreement,
             "max_accuracy_drop": self.criteria.max_accuracy_drop,

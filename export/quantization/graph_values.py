@@ -1,4 +1,4 @@
-"""The values within the inference model's graph, as ONNX Runtime computes them."""
+"""Compute values inside the ONNX graph of an inference model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,19 +15,19 @@ def watch(
     graph: Graph,
     names: Sequence[str],
     samples: Mapping[str, np.ndarray],
-    folder: Path,
+    workdir: Path,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield values by their name, for one sample after the other.
+    """Yield, per sample, the values of these names.
 
-    Where the graph has a fixed batch size, samples come in such batches.
+    Where the graph has a fixed batch size, they are yielded per batch.
 
     Args:
-        graph: the inference model's graph.
-        names: of values that are computed or given.
-        samples: an array an input name.
-        folder: where there is space for a temporary file.
+        graph: the graph of the inference model.
+        names: the names of inputs and of computed values.
+        samples: one array per input name.
+        workdir: a folder for temporary files.
     """
-    path = folder / "watched.onnx"
+    path = workdir / "watched.onnx"
     write_file(graph, path)
     computed = [name for name in names if name not in samples]
     fixed = graph.inputs[0].type.tensor_type.shape.dim[0].dim_value

@@ -1,4 +1,8 @@
-"""What is done to a model before int8, once for every format."""
+"""Prepare a model for int8, once for all formats.
+
+Channels are equalized and kernels are rounded. Both change the int8 artifact's
+accuracy only, not its size or speed.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,16 +16,21 @@ from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.quantization.equalization import equalize
 from keras_inception_export.quantization.gptq import round_kernels
 
+PREPARED_SCHEME = "int8"
+"""The scheme that is written from the prepared model. The others are written
+from the float model, so that none depends on which schemes are requested."""
+
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model that int8 artifacts are written from.
+    """A model to quantize.
 
     Args:
-        inference_model: computes what the float model computes, to the bit.
-        kernels: the integers that kernels are rounded to, by the path of the
-            Keras variable and in its order of axes.
-        channels: how many channels were scaled.
+        inference_model: computes what the float model computes, bit for bit.
+        kernels: the integers that kernels are rounded to, keyed by the path
+            of the Keras variable, with its order of axes. Kernels that are
+            missing are rounded to the nearest integers. Defaults to none.
+        channels: the number of scaled channels. Defaults to `0`.
     """
 
     inference_model: InferenceModel
@@ -37,11 +46,14 @@ def prepare_int8(
 ) -> PreparedModel:
     """Equalize channels and round kernels, in a copy.
 
+    Where ONNX, in which the layers are found, cannot express the model,
+    neither is done and a warning is logged.
+
     Args:
         inference_model: the float model; it stays as it is.
         calibration: samples, one array per input name.
         workdir: a folder for temporary files.
-        opset: the ONNX operator set that the model is examined in. Defaults
+        opset: the ONNX operator set in which the model is analysed. Defaults
             to `18`.
     """
     try:
@@ -52,6 +64,10 @@ def prepare_int8(
         logger.info("Round  kernels")
         kernels = round_kernels(equalized, calibration, workdir, opset)
     except ConversionError as error:
-        logger.info("Warning  neither without ONNX: %s", error)
+        logger.info(
+            "Warning  channels are not equalized, and kernels are rounded to "
+            "the nearest: both need ONNX: %s",
+            error,
+        )
         return PreparedModel(inference_model)
     return PreparedModel(equalized, kernels, channels)

@@ -1,48 +1,49 @@
-"""Which layers cost most in int8: each is measured alone."""
+"""Measure the error that each layer causes alone in int8."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from keras_inception_export.bundle.artifact import load_artifact
 from keras_inception_export.data.batching import run
+from keras_inception_export.formats.format import Quantizer
 from keras_inception_export.logs import logger
-from keras_inception_export.quantization.metrics import measure
+from keras_inception_export.quantization.metrics import Outputs, measure
+from keras_inception_export.quantization.preparation import PREPARED_SCHEME
 
 
-def noise_of_layers(
-    quantizer,
-    path: Path,
-    samples: Mapping[str, np.ndarray],
+def layer_snr(
+    quantizer: Quantizer, path: Path, samples: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
-    """Return what is left of the outputs with each layer alone in int8.
+    """Return the signal to noise in dB with one layer in int8, per layer.
+
+    The outputs are compared with those of the artifact that has all layers in
+    float; the value is that of the worst output.
 
     Args:
-        quantizer: the `Quantizer` of any format.
-        path: where its artifacts may be written, one after the other.
-        samples: an array an input name.
-
-    Returns:
-        By the name of the layer, the worst output's signal to noise in dB.
+        quantizer: writes the artifacts.
+        path: where each artifact is written, over the last one.
+        samples: one array per input name.
     """
     layers = quantizer.layers
 
-    def outputs(float_layers):
-        quantizer.write(path, "int8", float_layers=float_layers)
+    def outputs(float_layers: Collection[str]) -> Outputs:
+        quantizer.write(path, PREPARED_SCHEME, float_layers=float_layers)
         return run(load_artifact(path), samples)
 
     reference = outputs(set(layers))
-    noise = {}
+    snr = {}
     for number, layer in enumerate(layers, start=1):
         alone = outputs(set(layers) - {layer})
-        records = measure(alone, reference, None)
-        noise[layer] = min(record.snr_db for record in records)
+        snr[layer] = min(
+            record.snr_db for record in measure(alone, reference, None)
+        )
         logger.info(
             "Rank  %d of %d: %s alone in int8 gives %.1f dB",
             number,
             len(layers),
             layer,
-            noise[layer],
+            snr[layer],
         )
-    return noise
+    return snr

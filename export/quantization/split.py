@@ -1,4 +1,7 @@
-"""Which samples calibrate and which measure: never the same ones."""
+"""Split the samples into those that calibrate and those that evaluate.
+
+No sample does both.
+"""
 
 from dataclasses import dataclass
 
@@ -9,26 +12,26 @@ from keras_inception_export.errors import RequestError
 from keras_inception_export.options import CALIBRATION_SAMPLES
 
 SEED = 0
-FEWEST = 20
-"""With fewer, the ranges that a calibration finds say nothing."""
-FEW = 50
-"""With fewer to calibrate on, a warning is due."""
+MIN_SAMPLES = 20
+"""With fewer samples, the ranges of a calibration are meaningless."""
+FEW_SAMPLES = 50
+"""Fewer calibration samples than this cause a warning."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Samples in two disjoint parts, drawn by a seeded permutation.
+    """Two disjoint sets of samples, drawn by a seeded permutation.
 
     Args:
-        calibration: what the ranges of int8 are taken from.
-        evaluation: what every artifact is measured on.
+        calibration: the samples that the ranges of int8 are measured on.
+        evaluation: the samples that every artifact is evaluated on.
     """
 
     calibration: Samples
     evaluation: Samples
 
     def as_json(self) -> dict:
-        """Return how to draw the same split again."""
+        """Return the entries of a report that determine the split."""
         return {
             "seed": SEED,
             "calibration": len(self.calibration),
@@ -38,18 +41,22 @@ class Split:
 
 
 def split(samples: Samples, calibration: int = CALIBRATION_SAMPLES) -> Split:
-    """Return the first `calibration` of the shuffled samples, and the rest.
+    """Split the shuffled samples; at least half of them evaluate.
 
-    At least half of the samples are kept for measuring.
+    Args:
+        samples: all samples.
+        calibration: the largest number of calibration samples. Defaults to
+            `200`.
 
     Raises:
         RequestError: if there are too few samples.
     """
     number = len(samples)
-    if number < FEWEST:
+    if number < MIN_SAMPLES:
         raise RequestError(
-            f"quantization calibrates and measures on the samples and needs "
-            f"at least {FEWEST} of them, better {2 * CALIBRATION_SAMPLES}; got {number}"
+            f"quantization calibrates and evaluates on the samples: expected "
+            f"at least {MIN_SAMPLES}, better {2 * CALIBRATION_SAMPLES}; got "
+            f"{number}; add samples"
         )
     order = np.random.default_rng(SEED).permutation(number)
     end = min(calibration, number // 2)

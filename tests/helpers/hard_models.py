@@ -1,4 +1,4 @@
-"""Small classifiers of real digits, easy and hard to quantize."""
+"""Small classifiers of real digits that are easy or hard to quantize."""
 
 import functools
 
@@ -7,19 +7,19 @@ import numpy as np
 from keras import layers
 from sklearn.datasets import load_digits
 
-HARD = [0, 1, 2]  # channels that are made large
+HARD_CHANNELS = [0, 1, 2]  # those that are scaled by FACTOR
 FACTOR = 1000.0
 
 
 @functools.cache
 def digits():
-    """Return scikit-learn's digits, 8 x 8 x 1 from 0 to 1, and labels."""
+    """Return the images, 8 x 8 x 1 from 0 to 1, and labels of scikit-learn."""
     data = load_digits()
     return data.images[..., None].astype("float32") / 16, data.target
 
 
 def plain():
-    """Two convolutions: what is between them only kernels read."""
+    """Return two convolutions, the second of which reads the first."""
     image = keras.Input((8, 8, 1), name="image")
     x = layers.Conv2D(16, 3, activation="relu", name="first")(image)
     x = layers.Conv2D(24, 3, activation="relu", name="second")(x)
@@ -27,7 +27,10 @@ def plain():
 
 
 def gated():
-    """Two convolutions, and a gate between them that a product applies."""
+    """Return two convolutions with a gate between them.
+
+    The channels of the first are multiplied by it, so they cannot be scaled.
+    """
     image = keras.Input((8, 8, 1), name="image")
     x = layers.Conv2D(16, 3, activation="relu", name="first")(image)
     mean = layers.GlobalAveragePooling2D(keepdims=True)(x)
@@ -45,7 +48,7 @@ def _classifier(image, x):
 
 @functools.cache
 def trained(build):
-    """Return the weights of a model that knows its digits."""
+    """Return the weights of a trained model."""
     keras.utils.set_random_seed(0)
     model = build()
     model.compile(
@@ -63,7 +66,7 @@ def easy(build):
 
 
 def hard(build):
-    """Return a model that computes the same, over channels far too large."""
+    """Return a model that computes the same, with some channels far larger."""
     model = easy(build)
     for name, axis, factor in (
         ("first", -1, FACTOR),
@@ -73,8 +76,8 @@ def hard(build):
         if name not in [layer.name for layer in model.layers]:
             continue
         kernel, bias = model.get_layer(name).get_weights()
-        np.moveaxis(kernel, axis, 0)[HARD] *= factor
+        np.moveaxis(kernel, axis, 0)[HARD_CHANNELS] *= factor
         if axis == -1:
-            bias[HARD] *= factor
+            bias[HARD_CHANNELS] *= factor
         model.get_layer(name).set_weights([kernel, bias])
     return model

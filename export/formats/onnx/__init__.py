@@ -12,5 +12,6 @@ FORMAT = Format(
     intermediates=lazy(f"{__name__}.intermediates:OnnxIntermediates"),
     quantizer=lazy(f"{__name__}.quantize.quantizer:OnnxQuantizer"),
     schemes=("float16", "dynamic", "int8"),
+    fast_quantizer=True,
     packages=("tf2onnx", "onnx", "onnxruntime"),
 )

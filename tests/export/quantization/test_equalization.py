@@ -1,11 +1,12 @@
-"""Equal channels, and a model that computes what it computed."""
+"""Equalized models have channels of similar size and compute the same."""
 
 import keras
 import numpy as np
 import pytest
 
 from keras_inception_export.formats.onnx.export import float_graph
-from keras_inception_export.model import loading as prepare
+from keras_inception_export.model.inference_model import to_inference_model
+from keras_inception_export.model.loading import functional
 from keras_inception_export.quantization.channel_flows import (
     channel_flows,
     channel_peaks,
@@ -15,55 +16,51 @@ from keras_inception_export.quantization.equalization import (
     equalize,
 )
 from keras_inception_layers import ConvBN, InceptionV1Block
-from tests.helpers.numeric import random_images, randomize
+from tests.helpers.numeric import random_images, randomize, to_array
 
 IMAGES = random_images((12, 12, 12, 2))
+FEEDS = {"image": IMAGES}
 
 
-def inference_model_of(model):
-    return prepare.to_inference_model(
-        prepare.functional(randomize(model)), None
-    )
+def variables_of(inference_model):
+    return {v.path: v for v in inference_model.model.variables}
 
 
-def variables(inference_model):
-    return {
-        variable.path: variable for variable in inference_model.model.variables
-    }
+def outputs_of(inference_model):
+    return to_array(inference_model.model(IMAGES))
 
 
-def scale(variable, axis, channels, factor):
-    value = keras.ops.convert_to_numpy(variable).copy()
-    np.moveaxis(value, axis, 0)[channels] *= factor
+def scale(variable, axis, channel, factor):
+    value = to_array(variable)
+    np.moveaxis(value, axis, 0)[channel] *= factor
     variable.assign(value)
 
 
-def harden(inference_model, kernel, channels, readers, factor=1000.0):
-    """Make channels of one kernel large, and undo it where they are read."""
-    held = variables(inference_model)
-    scale(held[kernel], -1, channels, factor)
-    scale(held[kernel.replace("/kernel", "/bias")], -1, channels, factor)
+def enlarge(inference_model, kernel, readers, factor=1000.0):
+    """Scale channel 1 of a kernel, and the readers by the reciprocal."""
+    variables = variables_of(inference_model)
+    scale(variables[kernel], -1, 1, factor)
+    scale(variables[kernel.replace("/kernel", "/bias")], -1, 1, factor)
     for reader, first in readers.items():
-        places = [first + channel for channel in channels]
-        scale(held[reader], -2, places, 1 / factor)
+        scale(variables[reader], -2, first + 1, 1 / factor)
 
 
-def peaks(kernel):
-    return np.abs(keras.ops.convert_to_numpy(kernel)).max(axis=(0, 1, 2))
+def peak(inference_model, kernel):
+    """Return the largest weight of channel 1."""
+    return np.abs(to_array(variables_of(inference_model)[kernel])[..., 1]).max()
 
 
-def blocks():
-    image = keras.Input((12, 12, 2), name="image")
-    x = ConvBN(6, 3, name="stem")(image)
-    x = InceptionV1Block(((4,), (4, 6), (2, 4), (4,)), name="block")(x)
-    x = keras.layers.MaxPooling2D(2)(x)
-    x = ConvBN(5, 3, name="next")(x)
-    x = keras.layers.GlobalMaxPooling2D()(x)
-    return keras.Model(image, keras.layers.Dense(3, name="scores")(x))
+def spread(inference_model, workdir):
+    """Return the largest ratio of two channels of one activation."""
+    graph = float_graph(inference_model)
+    flows = channel_flows(graph, variables_of(inference_model))
+    peaks = channel_peaks(graph, flows, FEEDS, workdir)
+    active = [sizes[sizes > 0] for sizes in peaks.values()]
+    return max(sizes.max() / sizes.min() for sizes in active)
 
 
-# A kernel, and the kernels that read its channels, with the first channel.
-HARD = {
+# The kernels that read the channels of a kernel, with the first channel.
+READERS = {
     "stem/conv/kernel": {
         f"block/branch_{i}/conv_0/conv/kernel": 0 for i in range(4)
     },
@@ -74,47 +71,67 @@ HARD = {
 }
 
 
-@pytest.mark.parametrize("kernel", HARD)
-def test_hard_channels_are_found_and_nothing_changes(kernel, tmp_path):
-    inference_model = inference_model_of(blocks())
-    held = variables(inference_model)
-    assert set(HARD[kernel]) <= set(held)
-    harden(inference_model, kernel, [1], HARD[kernel])
-    before = keras.ops.convert_to_numpy(inference_model.model(IMAGES))
-    peak = peaks(held[kernel])
-    assert equalize(inference_model, {"image": IMAGES}, tmp_path) >= 1
-    np.testing.assert_array_equal(inference_model.model(IMAGES), before)
-    after = peaks(held[kernel])
-    assert peak[1] / after[1] > 100
-    assert equalize(inference_model, {"image": IMAGES}, tmp_path) == 0
+@pytest.fixture(scope="module")
+def original():
+    image = keras.Input((12, 12, 2), name="image")
+    x = ConvBN(6, 3, name="stem")(image)
+    x = InceptionV1Block(((4,), (4, 6), (2, 4), (4,)), name="block")(x)
+    x = keras.layers.MaxPooling2D(2)(x)
+    x = ConvBN(5, 3, name="next")(x)
+    x = keras.layers.GlobalMaxPooling2D()(x)
+    model = keras.Model(image, keras.layers.Dense(3, name="scores")(x))
+    return to_inference_model(functional(randomize(model)))
 
 
-def test_a_factor_that_is_not_undone_would_show():
-    inference_model = inference_model_of(blocks())
-    before = keras.ops.convert_to_numpy(inference_model.model(IMAGES))
-    harden(inference_model, "stem/conv/kernel", [1], {})
-    assert np.abs(inference_model.model(IMAGES) - before).max() > 1
+@pytest.fixture(scope="module")
+def hard(original):
+    """The same function with channel 1 of five kernels 1000 times larger."""
+    copy = original.copy()
+    for kernel, readers in READERS.items():
+        enlarge(copy, kernel, readers)
+    return copy
 
 
-def test_no_channel_is_half_as_large_as_another(tmp_path):
-    inference_model = inference_model_of(blocks())
-    before = keras.ops.convert_to_numpy(inference_model.model(IMAGES))
+@pytest.fixture(scope="module")
+def equalized(hard, tmp_path_factory):
+    """The equalized copy, and the number of scaled channels."""
+    return equalize(hard, FEEDS, tmp_path_factory.mktemp("equalize"))
 
-    def spread():
-        graph = float_graph(inference_model)
-        flows = channel_flows(graph, variables(inference_model))
-        found = channel_peaks(graph, flows, {"image": IMAGES}, tmp_path)
-        alive = [sizes[sizes > 0] for sizes in found.values()]
-        return max(sizes.max() / sizes.min() for sizes in alive)
 
-    assert spread() > 2.5
-    equalize(inference_model, {"image": IMAGES}, tmp_path)
-    assert spread() <= 2
-    np.testing.assert_array_equal(inference_model.model(IMAGES), before)
+def test_equalizing_changes_no_bit_of_the_outputs(hard, equalized):
+    np.testing.assert_array_equal(outputs_of(equalized[0]), outputs_of(hard))
+
+
+def test_the_model_itself_is_unchanged(original, hard, equalized):
+    for kernel in READERS:
+        ratio = peak(hard, kernel) / peak(original, kernel)
+        assert ratio == pytest.approx(1000, rel=1e-4)
+
+
+@pytest.mark.parametrize("kernel", READERS)
+def test_large_channels_are_reduced(kernel, hard, equalized):
+    copy, number = equalized
+    assert number >= len(READERS)
+    assert peak(hard, kernel) / peak(copy, kernel) > 100
+
+
+def test_channels_end_within_a_factor_of_two(hard, equalized, tmp_path):
+    assert spread(hard, tmp_path) > 100
+    assert spread(equalized[0], tmp_path) <= 2
+
+
+def test_an_equalized_model_is_returned_as_it_is(equalized, tmp_path):
+    assert equalize(equalized[0], FEEDS, tmp_path) == (equalized[0], 0)
+
+
+def test_a_factor_without_its_reciprocal_changes_the_outputs(original):
+    broken = original.copy()
+    enlarge(broken, "stem/conv/kernel", {})
+    assert np.abs(outputs_of(broken) - outputs_of(original)).max() > 1
 
 
 @pytest.mark.parametrize(
-    ("sizes", "factors"),
+    ("peaks", "factors"),
     [
         ([1, 1, 1], [1, 1, 1]),
         ([1, 1000, 1], [1, 512, 1]),
@@ -124,65 +141,16 @@ def test_no_channel_is_half_as_large_as_another(tmp_path):
         ([0, 0], [1, 1]),
     ],
 )
-def test_factors_are_powers_of_two(sizes, factors):
-    np.testing.assert_array_equal(channel_factors(np.array(sizes)), factors)
-
-
-def flows_of(end):
-    image = keras.Input((12, 12, 2), name="image")
-    x = keras.layers.Conv2D(4, 3, name="hard")(image)
-    model = keras.Model(image, end(x))
-    inference_model = inference_model_of(model)
-    return channel_flows(
-        float_graph(inference_model), variables(inference_model)
-    )
-
-
-def shared(x):
-    layer = keras.layers.Conv2D(10, 1, name="shared")
-    return layer(x), layer(keras.layers.ReLU()(x))
-
-
-BLOCKED = {
-    "output": lambda x: x,
-    "sum": lambda x: keras.layers.Conv2D(2, 1)(x + keras.ops.flip(x, 1)),
-    "swish": lambda x: keras.layers.Conv2D(2, 1)(keras.ops.silu(x)),
-    "clipped": lambda x: keras.layers.Conv2D(2, 1)(keras.ops.relu6(x)),
-    "flattened": lambda x: keras.layers.Dense(2)(keras.layers.Flatten()(x)),
-    "grouped": keras.layers.Conv2D(4, 1, groups=2),
-    "shared": shared,
-    "shifted": lambda x: keras.layers.Conv2D(2, 1)(
-        keras.layers.ReLU()(keras.layers.Rescaling(0.5, offset=1)(x))
-    ),
-    "normalized": lambda x: keras.layers.Conv2D(2, 1)(
-        keras.layers.BatchNormalization()(keras.layers.Dropout(0.5)(x))
-    ),
-}
-
-
-@pytest.mark.parametrize("end", BLOCKED.values(), ids=BLOCKED)
-def test_channels_that_something_else_reads_are_left_alone(end):
-    assert "hard/kernel" not in [flow.kernel for flow in flows_of(end)]
-
-
-@pytest.mark.parametrize(
-    "end",
-    [
-        keras.layers.Conv2D(2, 1),
-        keras.layers.DepthwiseConv2D(3, activation="relu"),
-    ],
-    ids=["convolution", "depthwise"],
-)
-def test_channels_that_kernels_read_can_be_scaled(end):
-    assert "hard/kernel" in [flow.kernel for flow in flows_of(end)]
+def test_factors_are_powers_of_two(peaks, factors):
+    np.testing.assert_array_equal(channel_factors(np.array(peaks)), factors)
 
 
 class Normalized(keras.layers.Layer):
-    """A convolution whose batch norm stays a step of its own in the inference model."""
+    """A convolution whose batch norm is not folded in the inference model."""
 
     def __init__(self, bias=False, **kwargs):
         super().__init__(**kwargs)
-        self.conv = keras.layers.Conv2D(4, 3, use_bias=bias, name="hard")
+        self.conv = keras.layers.Conv2D(4, 3, use_bias=bias, name="conv")
         self.norm = keras.layers.BatchNormalization(name="norm")
 
     def build(self, shape):
@@ -193,25 +161,30 @@ class Normalized(keras.layers.Layer):
         return keras.ops.relu(self.norm(self.conv(inputs)))
 
 
-@pytest.mark.parametrize("bias", [False, True])
-def test_arithmetic_within_a_layer_is_not_broken(bias, tmp_path):
+def test_arithmetic_inside_a_layer_blocks_scaling(tmp_path):
     image = keras.Input((12, 12, 2), name="image")
-    x = Normalized(bias, name="outer")(image)
-    inference_model = inference_model_of(
-        keras.Model(image, keras.layers.Conv2D(2, 1)(x))
+    outputs = [
+        keras.layers.Conv2D(2, 1)(Normalized(bias, name=name)(image))
+        for name, bias in (("plain", False), ("biased", True))
+    ]
+    inference_model = to_inference_model(
+        functional(randomize(keras.Model(image, outputs)))
     )
-    scale(variables(inference_model)["outer/hard/kernel"], -1, [1], 1000.0)
-    before = keras.ops.convert_to_numpy(inference_model.model(IMAGES))
-    assert equalize(inference_model, {"image": IMAGES}, tmp_path) == 0
-    np.testing.assert_array_equal(inference_model.model(IMAGES), before)
+    variables = variables_of(inference_model)
+    for name in ("plain", "biased"):
+        scale(variables[f"{name}/conv/kernel"], -1, 1, 1000.0)
+    assert equalize(inference_model, FEEDS, tmp_path) == (inference_model, 0)
 
 
-@pytest.mark.parametrize("batch_size", [None, 3, 16])
-def test_few_samples_fill_a_batch(batch_size, tmp_path):
-    model = prepare.functional(randomize(blocks()))
-    inference_model = prepare.to_inference_model(model, batch_size)
-    harden(inference_model, "stem/conv/kernel", [1], HARD["stem/conv/kernel"])
-    kernel = variables(inference_model)["stem/conv/kernel"]
-    before = peaks(kernel)
-    equalize(inference_model, {"image": IMAGES[:4]}, tmp_path)
-    assert before[1] / peaks(kernel)[1] > 100
+@pytest.mark.parametrize("batch_size", [3, 16])
+def test_a_fixed_batch_is_filled_from_few_samples(batch_size, tmp_path):
+    image = keras.Input((12, 12, 2), name="image")
+    x = keras.layers.Conv2D(3, 3, activation="relu", name="first")(image)
+    model = keras.Model(image, keras.layers.Conv2D(2, 3, name="second")(x))
+    inference_model = to_inference_model(
+        functional(randomize(model)), batch_size
+    )
+    enlarge(inference_model, "first/kernel", {"second/kernel": 0})
+    copy, _ = equalize(inference_model, {"image": IMAGES[:4]}, tmp_path)
+    ratio = peak(inference_model, "first/kernel") / peak(copy, "first/kernel")
+    assert ratio > 100

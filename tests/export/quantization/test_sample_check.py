@@ -1,4 +1,4 @@
-"""Samples unlike those that the model was trained on are told."""
+"""Samples that differ from the training data cause a warning."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from tests.helpers.numeric import randomize, settle_statistics
 
 
 def images(seed=0, number=60):
-    """Smooth images from 0 to 1, dark ones and bright ones."""
+    """Return smooth images from 0 to 1, dark and bright ones."""
     rng = np.random.default_rng(seed)
     coarse = rng.random((number, 4, 4, 1)) ** 2
     return coarse.repeat(4, 1).repeat(4, 2).astype("float32")
@@ -20,7 +20,7 @@ def images(seed=0, number=60):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A model whose moving statistics are those of the images."""
+    """A model with the moving statistics of the images."""
     keras.utils.set_random_seed(0)
     image = keras.Input((16, 16, 1), name="image")
     x = ConvBN(8, 3)(image)
@@ -34,7 +34,7 @@ def check(model, array):
     return check_samples(model, Samples({"image": array.astype("float32")}))
 
 
-def test_right_samples_pass(trained):
+def test_samples_like_the_training_data_pass(trained):
     assert check(trained, images(seed=1)) == []
 
 
@@ -50,17 +50,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
-def test_wrong_samples_are_told(trained, change):
+def test_samples_in_another_range_cause_a_warning(trained, change):
     (warning,) = check(trained, change(images(seed=1)))
     assert "do not look like what the model was trained on" in warning
 
 
-def test_an_untrained_model_says_nothing():
+def test_an_untrained_model_causes_no_warning():
     image = keras.Input((16, 16, 1), name="image")
     assert check(keras.Model(image, ConvBN(4, 3)(image)), images() * 255) == []
 
 
-def test_few_samples_are_told(trained):
+def test_few_samples_cause_a_warning(trained):
     (warning,) = check(trained, images(number=30))
     assert "30 samples" in warning
 
@@ -81,7 +81,7 @@ def test_samples_without_a_range_are_refused(trained, array, what):
         check(trained, array)
 
 
-def test_samples_of_one_value_each_pass():
+def test_samples_with_a_single_value_pass():
     number = keras.Input((1,), name="number")
     model = keras.Model(number, keras.layers.Dense(2)(number))
     values = np.arange(60, dtype="float32")[:, None]
@@ -90,7 +90,7 @@ def test_samples_of_one_value_each_pass():
         check_samples(model, Samples({"number": values * 0}))
 
 
-def test_integers_are_looked_at_where_they_are_images():
+def test_integer_images_are_checked():
     image = keras.Input((16, 16, 1), dtype="uint8", name="image")
     x = keras.layers.Rescaling(1 / 255)(image)
     model = keras.Model(image, keras.layers.Conv2D(2, 3)(x))
@@ -103,7 +103,7 @@ def test_integers_are_looked_at_where_they_are_images():
     assert warning == '10 of 60 samples for "image" are constant'
 
 
-def test_numbers_of_words_may_be_constant():
+def test_word_indices_may_be_constant():
     words = keras.Input((6,), dtype="int32", name="words")
     x = keras.layers.Embedding(9, 2)(words)
     model = keras.Model(words, keras.layers.Flatten()(x))
@@ -111,6 +111,6 @@ def test_numbers_of_words_may_be_constant():
     assert check_samples(model, Samples({"words": tokens})) == []
 
 
-def test_the_model_is_left_as_it_was(trained):
+def test_the_model_is_unchanged(trained):
     check(trained, images())
     assert not any("call" in vars(x) for x in trained._flatten_layers())

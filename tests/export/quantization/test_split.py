@@ -1,4 +1,4 @@
-"""Samples that calibrate never measure."""
+"""Calibration and evaluation samples are disjoint."""
 
 import numpy as np
 import pytest
@@ -14,11 +14,11 @@ def numbered(number):
 
 
 @pytest.mark.parametrize(
-    ("number", "asked", "calibration"),
+    ("number", "requested", "calibration"),
     [(1000, 200, 200), (100, 200, 50), (21, 200, 10), (100, 7, 7)],
 )
-def test_parts_are_disjoint_and_lose_nothing(number, asked, calibration):
-    parts = split(numbered(number), asked)
+def test_parts_are_disjoint_and_complete(number, requested, calibration):
+    parts = split(numbered(number), requested)
     first, second = parts.calibration.labels, parts.evaluation.labels
     assert len(first) == calibration
     assert sorted([*first, *second]) == list(range(number))
@@ -26,7 +26,7 @@ def test_parts_are_disjoint_and_lose_nothing(number, asked, calibration):
     np.testing.assert_array_equal(image[:, 0], second)
 
 
-def test_the_split_is_the_same_every_time_and_mixed():
+def test_the_split_is_shuffled_and_repeatable():
     first, second = (split(numbered(500)).calibration.labels for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, np.arange(200))

@@ -22,7 +22,7 @@ from keras_inception_export.formats.tflite.quantize.quantizer import (
     float_layers,
 )
 from keras_inception_export.model.loading import functional, to_inference_model
-from keras_inception_export.quantization.sensitivity import noise_of_layers
+from keras_inception_export.quantization.sensitivity import layer_snr
 from keras_inception_layers import InceptionV1Block
 from tests.helpers.format_cases import feeds_of, keras_outputs
 from tests.helpers.numeric import randomize
@@ -316,7 +316,7 @@ def test_ranking_of_layers_is_that_of_tensorflows_debugger(case, tmp_path):
         case.inference_model, tmp_path, calibration=case.calibration
     )
     for quantizer, name in ((case.quantizer, "tflite"), (in_onnx, "onnx")):
-        noise = noise_of_layers(
+        noise = layer_snr(
             quantizer, tmp_path / f"ranking.{name}", case.feeds, print
         )
         ours = [-noise[layer] for layer in known]
