@@ -1,1 +1,1 @@
-"""The published folder: its files, their hashes, and what they hold."""
+"""Bundles: write, publish, hash and open what an export produces."""

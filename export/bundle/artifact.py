@@ -1,15 +1,19 @@
-"""An exported artifact, opened to compute."""
+"""Run an exported artifact like a function."""
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from keras_inception_export.data.batching import run
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.errors import RequestError
+from keras_inception_export.formats.format import Runner
 from keras_inception_export.formats.registry import format_of
 
 
-def load_artifact(path):
-    """Open a SavedModel folder, a `.tflite` or a `.onnx` file.
+def load_artifact(path: str | Path) -> "Artifact":
+    """Open an artifact, such as a SavedModel folder or a `.onnx` file.
 
     Args:
         path: the artifact.
@@ -32,26 +36,29 @@ def load_artifact(path):
 
 
 class Artifact:
-    """Computes what the Keras model computes, by the artifact's runtime.
+    """Computes what the Keras model computes, with the artifact's runtime.
+
+    Args:
+        runner: the artifact, opened by its runtime.
 
     Attributes:
-        inputs: a `TensorSpec` an input, in the declared order.
-        outputs: a `TensorSpec` an output, in the declared order.
+        inputs: one `TensorSpec` per input, in the declared order.
+        outputs: one `TensorSpec` per output, in the declared order.
     """
 
-    def __init__(self, runner):
+    def __init__(self, runner: Runner) -> None:
         self.inputs = runner.inputs
         self.outputs = runner.outputs
         self._runner = runner
 
-    def __call__(self, *arrays):
-        """Compute the outputs of any number of samples.
+    def __call__(self, *arrays: Any) -> dict[str, np.ndarray]:
+        """Compute the outputs for any number of samples.
 
         Args:
-            *arrays: one array an input, in order, each with one row a
-                sample; or one dictionary of arrays by input name. Where the
+            *arrays: one array per input, in order, each with one row per
+                sample; or one dictionary of arrays by input name. If the
                 artifact has a fixed batch size, samples are cut into batches
-                and the last one is filled up. An integer input takes real
+                and the last batch is padded. An integer input takes real
                 values, which are quantized, or integers as they are.
 
         Returns:
@@ -67,7 +74,7 @@ class Artifact:
             source = dict(zip(names, arrays, strict=True))
         else:
             raise RequestError(
-                f"got {len(arrays)} arrays for the {len(self.inputs)} inputs "
+                f"got {len(arrays)} arrays, expected one per input: "
                 f"{', '.join(spec.name for spec in self.inputs)}"
             )
         feeds = load_samples(source, self.inputs).inputs

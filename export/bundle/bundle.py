@@ -1,4 +1,8 @@
-"""The folder that a user gets, published whole or not at all."""
+"""A bundle: the folder of artifacts and a report that an export publishes.
+
+It is written beside its destination and moved there in one rename, so that a
+user sees a whole bundle or none. The report has a hash of every file.
+"""
 
 import contextlib
 import hashlib
@@ -6,8 +10,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from keras_inception_export.errors import ArtifactError, RequestError, writing
 from keras_inception_export.formats.registry import FORMATS
@@ -18,11 +23,15 @@ LAYER_REFERENCES = "layer_references.npz"
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:
-    """Refuse a place where the bundle cannot or must not go.
+    """Check that a bundle can be published at a path.
+
+    Args:
+        output: the path.
+        overwrite: whether a bundle that is already there may be replaced.
 
     Raises:
-        RequestError: if the place exists and `overwrite` is false, if it
-            holds something else than a bundle, or if it cannot be written.
+        RequestError: if `output` exists and `overwrite` is false, if it is
+            something other than a bundle, or if it cannot be written.
     """
     with staging(output):
         pass
@@ -31,7 +40,7 @@ def check_output(output: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise RequestError(
             f"{output} exists already; give another --output, or --overwrite "
-            "to replace it once the new bundle is proven"
+            "to replace it once the new bundle is verified"
         )
     if not (output / REPORT).is_file() and (
         not output.is_dir() or any(output.iterdir())
@@ -43,8 +52,14 @@ def check_output(output: Path, *, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def staging(output: Path):
-    """Give a folder beside `output`; it is gone afterwards unless published.
+def staging(output: Path) -> Iterator[Path]:
+    """Create a temporary folder beside `output`, in which a bundle is written.
+
+    Args:
+        output: where the bundle will be published.
+
+    Yields:
+        The folder. It is removed at the end, unless it was published.
 
     Raises:
         RequestError: if the disk is full or not writable.
@@ -55,8 +70,8 @@ def staging(output: Path):
         folder.chmod(0o755)
     except OSError as error:
         raise RequestError(
-            f"{output} cannot be made, for {parent} is no folder that can be "
-            f"written to: {error.strerror}"
+            f"{output} cannot be created, because {parent} is not a writable "
+            f"folder: {error.strerror}"
         ) from error
     try:
         yield folder
@@ -65,10 +80,14 @@ def staging(output: Path):
 
 
 def publish(folder: Path, output: Path) -> None:
-    """Move a proven folder into its place, in one rename.
+    """Move a verified folder to its destination, in one rename.
+
+    Args:
+        folder: the folder that `staging` created.
+        output: the destination; a bundle that is there is replaced.
 
     Raises:
-        RequestError: if that cannot be done; the place is as it was.
+        RequestError: if that fails; the destination is then unchanged.
     """
     with writing(output):
         if not os.path.lexists(output):
@@ -86,7 +105,9 @@ def publish(folder: Path, output: Path) -> None:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the files of an artifact: one, a folder's, or with its data."""
+    """Return the files of an artifact, in the order they are hashed in."""
+    if path.is_dir():  # perhaps without the file that identifies its format
+        return sorted(file for file in path.rglob("*") if file.is_file())
     for record in FORMATS.values():
         if record.recognizes(path):
             return record.files(path)
@@ -94,24 +115,28 @@ def files_of(path: Path) -> list[Path]:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of an artifact, all its files together."""
+    """Return the size of an artifact in bytes, the sum over its files."""
     return sum(file.stat().st_size for file in files_of(path))
 
 
 def sha256_of(path: Path) -> str:
-    """Return one hash of an artifact, over names and contents of its files."""
+    """Return the hash of the names and contents of an artifact's files."""
     files = files_of(path)
     if files == [path]:
         return _file_hash(path)
-    whole = hashlib.sha256()
+    total = hashlib.sha256()
     for file in files:
         name = file.relative_to(path.parent).as_posix()
-        whole.update(f"{_file_hash(file)}  {name}\n".encode())
-    return whole.hexdigest()
+        total.update(f"{_file_hash(file)}  {name}\n".encode())
+    return total.hexdigest()
 
 
-def write_report(folder: Path, report: dict) -> None:
-    """Write `report.json`.
+def write_report(folder: Path, report: Mapping[str, Any]) -> None:
+    """Write the report of a bundle.
+
+    Args:
+        folder: the bundle.
+        report: its content, as JSON can hold it; finite numbers only.
 
     Raises:
         RequestError: if it cannot be written.
@@ -122,11 +147,11 @@ def write_report(folder: Path, report: dict) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def read_report(folder: Path) -> dict:
+def read_report(folder: Path) -> dict[str, Any]:
     """Return the report of a bundle.
 
     Raises:
-        RequestError: if `folder` is not a bundle, or holds no artifact.
+        RequestError: if `folder` is not a bundle, or has no artifact.
         ArtifactError: if its report is damaged.
     """
     path = folder / REPORT
@@ -152,23 +177,28 @@ def read_report(folder: Path) -> dict:
     return report
 
 
-def entry(folder: Path, name: str) -> dict:
-    """Return how a report names a file of its bundle."""
+def entry(folder: Path, name: str) -> dict[str, str]:
+    """Return the entry of a file in the report of its bundle."""
     return {"path": name, "sha256": sha256_of(folder / name)}
 
 
 def published(folder: Path, report: Mapping, role: str) -> Path:
     """Return the path of a bundle's probes or layer references.
 
+    Args:
+        folder: the bundle.
+        report: its report.
+        role: the key of the file's entry in the report.
+
     Raises:
-        ArtifactError: if it is not the file that was published.
+        ArtifactError: if the file is not the one that was published.
     """
     facts = report.get(role, {})
     path = folder / facts.get("path", f"{role}.npz")
     if not path.is_file() or sha256_of(path) != facts.get("sha256"):
         raise ArtifactError(
             f"{path} is not the file that was published (its hash differs), "
-            "so it proves nothing; export again"
+            "so nothing can be verified with it; export the model again"
         )
     return path
 

@@ -1,21 +1,26 @@
-"""What a bundle, an artifact or a `.keras` file holds."""
+"""Describe a bundle, an artifact or a `.keras` file."""
 
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from keras_inception_export.bundle import bundle
 from keras_inception_export.errors import RequestError
 from keras_inception_export.formats.registry import format_of
 
 
-def describe(path) -> dict:
-    """Return the facts of a file or folder, ready for JSON.
+def describe(path: str | Path) -> dict[str, Any]:
+    """Return what is known about a file or folder, as JSON can hold it.
 
-    Neither Keras nor, but for a lone SavedModel, TensorFlow is imported.
+    Keras is not imported, and TensorFlow only for a SavedModel outside of a
+    bundle.
+
+    Args:
+        path: a bundle, an artifact or a `.keras` file.
 
     Raises:
-        RequestError: if there is nothing at `path`, or nothing known here.
+        RequestError: if nothing exists at `path`, or nothing recognised.
     """
     path = Path(path)
     if (path / bundle.REPORT).is_file():
@@ -35,7 +40,7 @@ def describe(path) -> dict:
 
 
 def _keras_file(path):
-    """Read a `.keras` file's own words: a zip of two JSON files and weights."""
+    """Read a `.keras` file's config and metadata, which are JSON in a zip."""
     try:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))

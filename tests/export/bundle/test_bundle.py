@@ -1,0 +1,200 @@
+"""Bundles made of plain files: hashes, atomic publication, reports."""
+
+import hashlib
+import json
+import os
+import shutil
+
+import pytest
+
+from keras_inception_export.bundle import bundle
+from keras_inception_export.errors import ArtifactError, RequestError
+
+FILES = {
+    "model.tflite": {"model.tflite": "a"},
+    "model.onnx": {"model.onnx": "a", "model.onnx.data": "weights"},
+    "saved_model": {
+        "saved_model/saved_model.pb": "a",
+        "saved_model/variables/variables.index": "b",
+    },
+}
+"""Artifacts, each with the names and contents of its files."""
+
+CHANGES = {
+    "content": lambda path: path.write_text("other"),
+    "size": lambda path: path.write_text(path.read_text() + "!"),
+    "name": lambda path: path.rename(path.with_name("other")),
+    "loss": lambda path: path.unlink(),
+}
+
+
+def write(folder, files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def report(**changes):
+    artifact = {"format": "onnx", "path": "model.onnx", "sha256": "0"}
+    return {"artifacts": [artifact], **changes}
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_hash_and_size(name, tmp_path):
+    """The hash of several files is that of what `sha256sum` prints."""
+    files = FILES[name]
+    write(tmp_path, files)
+    listing = "".join(f"{sha256(text)}  {f}\n" for f, text in files.items())
+    expected = sha256("a") if len(files) == 1 else sha256(listing)
+    assert bundle.sha256_of(tmp_path / name) == expected
+    assert bundle.size_of(tmp_path / name) == len("".join(files.values()))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", ["model.onnx", "saved_model"])
+def test_every_file_is_hashed(name, change, tmp_path):
+    write(tmp_path, FILES[name])
+    published = bundle.sha256_of(tmp_path / name)
+    for file in FILES[name]:
+        if file == name and change in ("name", "loss"):
+            continue  # nothing is left to be hashed
+        copy = write(tmp_path / "copy", FILES[name])
+        assert bundle.sha256_of(copy / name) == published
+        CHANGES[change](copy / file)
+        assert bundle.sha256_of(copy / name) != published
+        shutil.rmtree(copy)
+
+
+def test_neighbours_are_not_hashed(tmp_path):
+    write(tmp_path, FILES["model.onnx"])
+    published = bundle.sha256_of(tmp_path / "model.onnx")
+    write(tmp_path, {"model.int8.onnx": "b", "model.int8.onnx.data": "c"})
+    assert bundle.sha256_of(tmp_path / "model.onnx") == published
+
+
+def test_a_new_bundle_is_published(tmp_path):
+    output = tmp_path / "new" / "out"
+    with bundle.staging(output) as folder:
+        assert not output.parent.exists()
+        (folder / "report.json").write_text("{}")
+        bundle.publish(folder, output)
+    assert names(output) == ["report.json"]
+    assert names(tmp_path) == ["new"]
+
+
+def test_a_bundle_is_replaced(tmp_path):
+    output = write(tmp_path / "out", {"old": ""})
+    with bundle.staging(output) as folder:
+        write(folder, {"new": ""})
+        bundle.publish(folder, output)
+    assert names(output) == ["new"] and names(tmp_path) == ["out"]
+
+
+def test_an_unpublished_folder_is_removed(tmp_path):
+    def fail():
+        with bundle.staging(tmp_path / "out") as folder:
+            write(folder, {"half": ""})
+            raise ArtifactError("wrong")
+
+    with pytest.raises(ArtifactError, match="wrong"):
+        fail()
+    assert names(tmp_path) == []
+
+
+def test_a_failed_replacement_restores_the_old_bundle(tmp_path, monkeypatch):
+    output = write(tmp_path / "out", {"old": ""})
+    rename, calls = os.rename, []
+
+    def fail_once(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail_once)
+    with bundle.staging(output) as folder:
+        with pytest.raises(RequestError, match="cannot be written: Input"):
+            bundle.publish(folder, output)
+    assert names(output) == ["old"] and names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("files", "overwrite", "message"),
+    [
+        ({}, False, None),
+        ({"out/report.json": "{}"}, True, None),
+        ({"out/report.json": "{}"}, False, "exists already; give another"),
+        ({"out/thesis.txt": ""}, True, "is not a bundle, so --overwrite"),
+        ({"out": "a file"}, True, "is not a bundle, so --overwrite"),
+    ],
+)
+def test_check_output(files, overwrite, message, tmp_path):
+    write(tmp_path, files)
+    before = names(tmp_path)
+    if message is None:
+        bundle.check_output(tmp_path / "out", overwrite=overwrite)
+    else:
+        with pytest.raises(RequestError, match=message):
+            bundle.check_output(tmp_path / "out", overwrite=overwrite)
+    assert names(tmp_path) == before
+
+
+def test_an_empty_folder_may_be_overwritten(tmp_path):
+    (tmp_path / "out").mkdir()
+    bundle.check_output(tmp_path / "out", overwrite=True)
+
+
+def test_a_path_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match="out cannot be created, because"):
+        bundle.check_output(tmp_path / "file" / "out", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        (None, RequestError, "is not a bundle: expected a folder"),
+        ("{", ArtifactError, "report.json is damaged"),
+        ("[]", ArtifactError, "report.json is damaged"),
+        ("{}", ArtifactError, "report.json is damaged"),
+        ('{"artifacts": [{}]}', ArtifactError, "report.json is damaged"),
+        ('{"artifacts": [3]}', ArtifactError, "report.json is damaged"),
+        ('{"artifacts": []}', RequestError, "report.json names no artifact"),
+    ],
+)
+def test_a_damaged_report_is_refused(text, error, message, tmp_path):
+    if text is not None:
+        (tmp_path / "report.json").write_text(text)
+    with pytest.raises(error, match=message):
+        bundle.read_report(tmp_path)
+
+
+def test_a_report_is_written_and_read(tmp_path):
+    bundle.write_report(tmp_path, report(model={"name": "Zürich"}))
+    assert bundle.read_report(tmp_path) == report(model={"name": "Zürich"})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        bundle.write_report(tmp_path, report(error=float("nan")))
+
+
+@pytest.mark.parametrize("change", ["content", "loss"])
+def test_probes_must_be_the_published_ones(change, tmp_path):
+    path = tmp_path / bundle.PROBES
+    path.write_text("probes")
+    facts = report(probes=bundle.entry(tmp_path, bundle.PROBES))
+    assert json.loads(json.dumps(facts["probes"])) == facts["probes"]
+    assert bundle.published(tmp_path, facts, "probes") == path
+    CHANGES[change](path)
+    with pytest.raises(ArtifactError, match=r"probes.npz is not the file"):
+        bundle.published(tmp_path, facts, "probes")
+    with pytest.raises(ArtifactError, match=r"probes.npz is not the file"):
+        bundle.published(tmp_path, report(), "probes")
