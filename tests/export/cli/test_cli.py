@@ -167,7 +167,7 @@ def test_read_only_folder(parent, saved, capfd):
     words = ["export", str(saved), "--output", f"{parent}/new"]
     assert main(words) == 2
     shown = capfd.readouterr().err
-    assert f"{parent}/new cannot be made" in shown and shown.count("\n") == 1
+    assert f"{parent}/new cannot be created" in shown and shown.count("\n") == 1
 
 
 def test_dead_model(tmp_path, capfd):
