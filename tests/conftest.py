@@ -1,4 +1,4 @@
-"""Every test starts from the same seed and leaves Keras as it found it."""
+"""Fixtures of all tests: a fixed seed, and Keras's settings restored."""
 
 import contextlib
 import gc
@@ -6,9 +6,10 @@ import gc
 import keras
 import pytest
 
+from tests.helpers.channels_first import channels_first_convolutions
 from tests.helpers.initial_values import quick_initial_values
 
-# Of few tests and many minutes: two workers begin with them.
+# Few tests that take minutes: parallel workers start with them.
 LONG_FILES = ("test_readme.py", "test_several_machines.py")
 
 
@@ -17,7 +18,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Spare the garbage collector the 400,000 objects of the frameworks."""
+    """Exclude the frameworks' 400,000 objects from garbage collection."""
     gc.collect()
     gc.freeze()
 
@@ -28,8 +29,14 @@ def _quick_initial_values():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _channels_first_convolutions():
+    with channels_first_convolutions():
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _settled_keras():
+def _keras_settings():
     keras.utils.set_random_seed(0)
     image_data_format = keras.config.image_data_format()
     dtype_policy = keras.config.dtype_policy()
@@ -40,7 +47,7 @@ def _settled_keras():
 
 @pytest.fixture
 def float64():
-    """Let JAX compute in float64, which it does only when it is told to."""
+    """Enable float64 under JAX, where it is disabled by default."""
     with contextlib.ExitStack() as stack:
         if keras.backend.backend() == "jax":
             import jax

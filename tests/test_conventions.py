@@ -1,4 +1,4 @@
-"""docs/conventions.md says what the code's tables say."""
+"""The tables in docs/conventions.md equal those of the code."""
 
 import inspect
 import re
@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 import keras_inception_layers as plugin
+from tests.helpers.networks import NETWORKS_WITH_CONVENTIONS as NETWORKS
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "conventions.md"
 SECTION = re.compile(r"^## (\w+)\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 SECTIONS = dict(SECTION.findall(DOCUMENT.read_text(encoding="utf-8")))
 YES_NO = {True: "yes", False: "no"}
-# For each field: the document's words for it, and for its values.
+# Per field: its name in the document, and how its values are written there.
 WORDS = {
     "scale": ("scale of batch norm", YES_NO),
     "epsilon": ("epsilon of batch norm", "{:g}".format),
@@ -55,16 +56,8 @@ WORDS = {
 }
 
 
-NETWORKS = {
-    name: function
-    for name in plugin.__all__
-    if inspect.isfunction(function := getattr(plugin, name))
-    and "convention" in inspect.signature(function).parameters
-}
-
-
 def table(network):
-    """Return the table of a network as the document should have it."""
+    """Return the lines that the document should have for a network."""
     conventions = sys.modules[network.__module__].CONVENTIONS
     default = inspect.signature(network).parameters["convention"].default
     heads = [
@@ -85,12 +78,12 @@ def test_every_network_with_conventions_has_a_section():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_table(name):
+def test_the_table_of_the_document_equals_the_code(name):
     lines = SECTIONS[name].splitlines()
     assert [x for x in lines if x.startswith("|")] == table(NETWORKS[name])
 
 
-def test_a_table_that_drifts_is_noticed(monkeypatch):
+def test_a_changed_convention_changes_the_table(monkeypatch):
     module = sys.modules[plugin.GoogLeNet.__module__]
     paper = replace(module.CONVENTIONS["paper"], last_pool=2)
     before = table(plugin.GoogLeNet)

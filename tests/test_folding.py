@@ -1,4 +1,4 @@
-"""A folded copy gives the outputs of the model, without batch norm."""
+"""A folded copy has the outputs of the model, without batch normalization."""
 
 import keras
 import numpy as np
@@ -17,8 +17,9 @@ from tests.helpers.numeric import (
     snapshot,
 )
 
-# Measured: 8e-7 at most, over all cases; rounding each folded kernel once.
-TOLERANCE = 4e-6
+# Relative to the largest output. Measured: at most 8e-7, over all cases. Each
+# folded kernel is rounded once.
+TOLERANCE = 6e-6
 FILTERS = ((4,), (3, 5), (2, 4), (3,))
 
 
@@ -69,7 +70,7 @@ def nested_ends_before_norm():
     return keras.Model(image, norm()(inner(image)))
 
 
-def in_training_for_good():
+def always_in_training():
     image = keras.Input((8, 8, 3))
     x = norm()(layers.Conv2D(3, 3)(image), training=True)
     return keras.Model(image, x)
@@ -96,7 +97,7 @@ def channels_first():
     )
 
 
-# Each case, and how many batch normalizations must stay.
+# A function that makes the model, and how many batch normalizations remain.
 CASES = {
     "ConvBN": (lambda: sequential((8, 8, 3), plugin.ConvBN(4, 3)), 0),
     "ConvBN scale": (
@@ -186,7 +187,7 @@ CASES = {
     "shared convolution": (shared_convolution, 2),
     "shared between models": (shared_between_models, 1),
     "nested ends before norm": (nested_ends_before_norm, 1),
-    "in training for good": (in_training_for_good, 1),
+    "always in training": (always_in_training, 1),
 }
 
 
@@ -212,14 +213,14 @@ def batch_norms(model):
 
 @pytest.mark.parametrize("name", CASES)
 def test_copy_equals_model(name):
-    make, left = CASES[name]
+    make, remaining = CASES[name]
     model = randomize(make())
     before = snapshot(model)
 
     copy = fold_batch_norm(model)
 
     assert error(model, copy) <= TOLERANCE
-    assert len(batch_norms(copy)) == left
+    assert len(batch_norms(copy)) == remaining
     assert type(copy) is type(model) and copy.name == model.name
     for weight, value in zip(model.weights, before, strict=True):
         assert_equal(weight, value)
@@ -228,7 +229,7 @@ def test_copy_equals_model(name):
 
 
 @pytest.mark.parametrize("name", LAYER_CASES)
-def test_every_layer_folds_to_the_last_batch_norm(name):
+def test_no_batch_norm_remains_in_any_layer(name):
     case = LAYER_CASES[name]
     model = randomize(sequential(case.images[1:], case.make()))
     copy = fold_batch_norm(model)
@@ -237,7 +238,7 @@ def test_every_layer_folds_to_the_last_batch_norm(name):
     assert error(model, copy) > TOLERANCE
 
 
-def test_shared_layers_are_counted_once():
+def test_weights_of_shared_layers_are_not_duplicated():
     model = randomize(shared_pair())
     assert len(fold_batch_norm(model).weights) == 2
 
@@ -249,7 +250,7 @@ def test_normalization_keeps_its_statistics():
     assert error(model, fold_batch_norm(model)) <= TOLERANCE
 
 
-def test_vocabulary_is_carried_over(float64):
+def test_vocabulary_is_copied(float64):
     lookup = layers.IntegerLookup()
     lookup.adapt([12, 36, 1138, 42])
     tokens = keras.Input((2,), dtype="int64")
@@ -261,9 +262,14 @@ def test_vocabulary_is_carried_over(float64):
 
 @pytest.mark.full_size
 @pytest.mark.parametrize(
-    "name", ("MobileNetV2", "MobileNetV3Small", "Xception")
+    "name",
+    (
+        "MobileNetV2",
+        pytest.param("MobileNetV3Small", marks=pytest.mark.slow),
+        pytest.param("Xception", marks=pytest.mark.slow),
+    ),
 )
-def test_published_networks(name):
+def test_folded_copies_equal_published_networks(name):
     make = getattr(keras.applications, name)
     model = randomize(make(input_shape=(71, 71, 3), weights=None, classes=9))
     copy = fold_batch_norm(model)
@@ -271,7 +277,7 @@ def test_published_networks(name):
     assert not batch_norms(copy)
 
 
-def test_folded_weights_bear_the_path_of_their_layer():
+def test_folded_weights_have_the_path_of_their_layer():
     image = keras.Input((8, 8, 3))
     block = plugin.InceptionV1Block(FILTERS, name="block_3_1")
     copy = fold_batch_norm(keras.Model(image, block(image)))
@@ -281,7 +287,7 @@ def test_folded_weights_bear_the_path_of_their_layer():
     ]
 
 
-def test_unregistered_layer_in_a_live_model():
+def test_a_model_with_an_unregistered_layer_is_folded():
     class Double(layers.Layer):
         def call(self, inputs):
             return inputs * 2
@@ -292,6 +298,6 @@ def test_unregistered_layer_in_a_live_model():
     assert error(model, copy) <= TOLERANCE and not batch_norms(copy)
 
 
-def test_unbuilt_model_is_refused():
+def test_an_unbuilt_model_is_rejected():
     with pytest.raises(ValueError, match='"young" is not built'):
         fold_batch_norm(keras.Sequential([norm()], name="young"))

@@ -1,4 +1,4 @@
-"""A file written under one backend, read and exported under the others."""
+"""Files written under one backend are read and exported under the others."""
 
 from itertools import product
 
@@ -18,7 +18,7 @@ MODULE = "tests.helpers.backends.exchange"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The files of every backend, and what every backend makes of them."""
+    """The files of every backend, and their outputs under every backend."""
     folder = tmp_path_factory.mktemp("exchange")
     for step in ("write", "read"):
         finish(*(start(x, "-m", MODULE, step, folder) for x in BACKENDS))
@@ -38,7 +38,7 @@ def error(actual, expected):
 @pytest.mark.parametrize(
     ("writer", "reader"), list(product(BACKENDS, BACKENDS))
 )
-def test_every_backend_gives_the_same_numbers(name, writer, reader, folder):
+def test_every_backend_computes_the_same_outputs(name, writer, reader, folder):
     expected = outputs(folder / f"{name}_{writer}_by_{writer}.npz")
     read = folder / f"{name}_{writer}_by_{reader}"
     assert error(outputs(f"{read}.npz"), expected) < TOLERANCE
@@ -46,10 +46,10 @@ def test_every_backend_gives_the_same_numbers(name, writer, reader, folder):
 
 
 @pytest.mark.parametrize("writer", BACKENDS)
-def test_the_command_takes_files_of_every_backend(writer, folder, tmp_path):
+def test_the_command_exports_files_of_every_backend(writer, folder, tmp_path):
     path = folder / f"hybrid_{writer}.keras"
-    words = ["export", str(path), "--output", str(tmp_path / "out")]
-    assert main([*words, "--format", "onnx"]) == 0
+    arguments = ["export", str(path), "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--format", "onnx"]) == 0
     run = load_artifact(tmp_path / "out/model.onnx")
     images = random_images((3, 32, 32, 1), seed=7)
     expected = outputs(folder / f"hybrid_{writer}_by_{writer}.npz")
@@ -78,11 +78,11 @@ report = export_model(
 )
 assert report["passed"] and report["model"]["backend"] == "tensorflow"
 assert report["model"]["keras_path"] is None
-assert steps[-1] == "Prove  onnx"
+assert steps[-1] == "Verify  onnx"
 """
 
 
 @pytest.mark.parametrize("backend", ("jax", "torch"))
-def test_export_model_is_called_under_other_backends(backend, tmp_path):
+def test_export_model_runs_under_other_backends(backend, tmp_path):
     finish(start(backend, "-c", EXPORT, tmp_path / "out"))
     assert verify(tmp_path / "out")[0].passed

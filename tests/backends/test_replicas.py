@@ -1,8 +1,8 @@
-"""Replicas of TensorFlow and torch, against one process.
+"""Replicas of TensorFlow and torch, compared with training in one process.
 
 Without batch normalization, or with synchronized statistics, replicas train as
-one process does. Else each normalizes its own part of the batch, and the
-numbers differ for that reason alone: they are those of `replicas.halves`.
+one process does. Otherwise each replica normalizes its own part of the batch,
+and the results are those of `replicas.halves`.
 """
 
 import numpy as np
@@ -11,7 +11,8 @@ import pytest
 from tests.helpers.backends.processes import finish, free_port, start
 from tests.helpers.backends.replicas import REPLICAS, load
 
-# Measured: losses 3.6e-7, weights 2.4e-7; where they must differ, 9e-3 or more.
+# Absolute. Measured: losses 3.6e-7, weights 2.4e-7; where the results must
+# differ, at least 9e-3.
 TOLERANCE = 1e-5
 
 
@@ -31,14 +32,14 @@ def mirrored(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", ("plain", "synchronized"))
-def test_mirrored_replicas_train_as_one(case, mirrored):
+def test_mirrored_replicas_equal_one_process(case, mirrored):
     assert difference(mirrored[case], mirrored[f"{case}/whole"]) < TOLERANCE
 
 
-def test_mirrored_replicas_normalize_apart(mirrored):
+def test_mirrored_replicas_normalize_their_own_part(mirrored):
     run = mirrored["norm"]
     assert difference(run, mirrored["norm/whole"], "losses") > 100 * TOLERANCE
-    # The statistics that are saved are those of the first replica.
+    # The saved statistics are those of the first replica.
     assert difference(run, mirrored["norm/half 0"]) < TOLERANCE
     other = mirrored["norm/half 1"]
     assert difference(run, other, "statistics") > 100 * TOLERANCE
@@ -46,23 +47,23 @@ def test_mirrored_replicas_normalize_apart(mirrored):
 
 @pytest.fixture(scope="module")
 def ddp(tmp_path_factory):
-    """The runs of each process."""
+    """One dictionary of runs per process."""
     path = tmp_path_factory.mktemp("ddp") / "runs"
-    words = ("-m", "tests.helpers.backends.ddp", path, free_port())
-    finish(*(start("torch", *words, rank) for rank in range(REPLICAS)))
+    command = ("-m", "tests.helpers.backends.ddp", path, free_port())
+    finish(*(start("torch", *command, rank) for rank in range(REPLICAS)))
     return [load(f"{path}_{rank}.npz") for rank in range(REPLICAS)]
 
 
-def test_ddp_without_batch_norm_trains_as_one(ddp):
+def test_ddp_without_batch_norm_equals_one_process(ddp):
     for runs in ddp:
         assert difference(runs["plain"], runs["plain/whole"]) < TOLERANCE
 
 
-def test_ddp_normalizes_apart(ddp):
+def test_ddp_replicas_normalize_their_own_part(ddp):
     for rank, runs in enumerate(ddp):
         run = runs["norm"]
         assert difference(run, runs["norm/whole"], "losses") > 100 * TOLERANCE
         assert difference(run, runs[f"norm/half {rank}"]) < TOLERANCE
-    apart = difference(ddp[0]["norm"], ddp[1]["norm"], "statistics")
-    assert apart > 100 * TOLERANCE
+    gap = difference(ddp[0]["norm"], ddp[1]["norm"], "statistics")
+    assert gap > 100 * TOLERANCE
     assert difference(ddp[0]["norm/mean"], ddp[1]["norm/mean"]) < TOLERANCE

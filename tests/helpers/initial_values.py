@@ -1,7 +1,7 @@
-"""Initial values under JAX, which compiles a program for each shape of them.
+"""Initial weights drawn by numpy under JAX.
 
-Drawn by numpy they depend on Keras's seeds as before, and a network is built in
-a sixth of the time.
+JAX compiles one program per weight shape. Drawn by numpy, initial values still
+depend on Keras's seeds, and a network is built in a sixth of the time.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def quick_initial_values():
-    """Return a context in which numpy draws initial values under JAX."""
+    """Return a context in which numpy draws the initial values under JAX."""
     if keras.backend.backend() != "jax":
         return contextlib.nullcontext()
     return mock.patch.object(keras.src.backend.random, "uniform", _uniform)

@@ -1,10 +1,14 @@
-"""Every registered layer with arguments, input and output: one table."""
+"""One table of all registered layers: arguments, input and output shapes.
+
+`every_case` and `every_option_case` parametrize a test by it.
+"""
 
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import keras
+import pytest
 
 from keras_inception_layers import (
     AuxiliaryClassifier,
@@ -32,20 +36,21 @@ from keras_inception_layers import (
     InceptionV4ReductionB,
     InceptionV4Stem,
 )
+from keras_inception_layers.registration import registered_layers
 
 FILTERS = ((2,), (3, 4), (2, 3), (2,))
 DATA_FORMATS = ("channels_last", "channels_first")
 
 
 class LayerCase(NamedTuple):
-    """One layer, and what is known about it without running it.
+    """One layer and its expected shapes and numbers of weights.
 
     Args:
-        make: called with Keras's own arguments, gives a new layer.
-        images: input shape, in the order of `"channels_last"`.
-        outputs: output shape, in the same order.
+        make: returns a new layer; accepts the arguments of every Keras layer.
+        images: input shape, channels last.
+        outputs: output shape, channels last.
         trainable: number of trainable weights.
-        non_trainable: number of the others: the moving statistics.
+        non_trainable: number of non-trainable weights, the moving statistics.
     """
 
     make: Callable[..., keras.layers.Layer]
@@ -56,7 +61,7 @@ class LayerCase(NamedTuple):
 
 
 def block_of_any_layers(data_format=None, dtype=None, **kwargs):
-    """An `InceptionBlock` of Keras's own layers, one of ours, and a block."""
+    """Return an `InceptionBlock` of Keras layers, a `ConvBN` and a block."""
     options = {"data_format": data_format, "dtype": dtype}
     inner = [[ConvBN(2, (1, 3), **options)], [ConvBN(2, (3, 1), **options)]]
     branches = [
@@ -263,8 +268,32 @@ CASES = {
 
 
 def ordered(shape, data_format):
-    """Return the shape of images in the order of the data format."""
+    """Return a channels-last shape in the order of the data format."""
     if data_format == "channels_last" or len(shape) == 2:
         return shape
     batch, height, width, channels = shape
     return (batch, channels, height, width)
+
+
+every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+# A plain `InceptionBlock` passes no options on: its children are the user's.
+OPTION_CASES = {k: case for k, case in CASES.items() if k != "InceptionBlock"}
+every_option_case = pytest.mark.parametrize(
+    "case", OPTION_CASES.values(), ids=OPTION_CASES.keys()
+)
+
+
+def descendants(layer):
+    """Yield the layers within a layer, at any depth."""
+    for child in getattr(layer, "layers", ()):
+        yield child
+        yield from descendants(child)
+
+
+def every_layer_model():
+    """Return a model with one output per layer of the table."""
+    inputs = keras.Input((27, 30, 3))
+    outputs = [case.make()(inputs) for case in CASES.values()]
+    model = keras.Model(inputs, outputs)
+    assert set(registered_layers()) <= {type(x).__name__ for x in model.layers}
+    return model

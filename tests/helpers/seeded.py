@@ -1,20 +1,24 @@
-"""Weights from their names: the same in any framework, without a file."""
+"""Weights generated from their names, equal in any framework."""
 
+from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 
+# Outputs of other libraries' networks with these weights.
+DATA = Path(__file__).parent / "data"
+
 
 def seeded_tensor(name, shape, shift=0.05):
-    """Return the tensor of that name, in torch's layout.
+    """Return the tensor of a given name, in torch's layout.
 
-    Small shifts and means let the signal through a deep network, and a large
-    classifier gives logits of the size that a trained one gives.
+    Small shifts and means keep the activations of a deep network in range, and
+    a large classifier kernel makes logits as large as a trained network's.
 
     Args:
-        name: torch's.
-        shape: torch's.
-        shift: size of the shifts and means. Defaults to `0.05`.
+        name: torch's name of the tensor, the seed of its values.
+        shape: torch's shape of the tensor.
+        shift: scale of the shifts and means. Defaults to `0.05`.
     """
     rng = np.random.default_rng(crc32(name.encode()))
     if name.endswith("running_var"):
@@ -29,7 +33,7 @@ def seeded_tensor(name, shape, shift=0.05):
 
 
 def seeded_state(names, shapes):
-    """Return a state dict of seeded tensors."""
+    """Return a state dict with one seeded tensor per name."""
     return {
         name: seeded_tensor(name, tuple(shape))
         for name, shape in zip(names, shapes, strict=True)
@@ -37,7 +41,7 @@ def seeded_state(names, shapes):
 
 
 def seeded_images(shape, seed=0):
-    """Return images in torch's order, smooth and in the range -1 to 1."""
+    """Return smooth images between -1 and 1, channels first."""
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(-1, 1, (*shape[:2], 10, 10)).astype("float32")
     grid = [np.arange(n) * 10 // n for n in shape[2:]]

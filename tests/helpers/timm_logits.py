@@ -1,12 +1,12 @@
-"""Writes data/timm_logits.npz: names, shapes and logits of timm's networks.
+"""Write data/timm_logits.npz: tensor names, shapes and logits of timm.
 
-Needs timm 1.0.31, torch and torchvision, which no test does:
+The tests read that file and need none of timm 1.0.31, torch and torchvision,
+which this script needs. Run it from the root of the repository:
 
     python -m tests.helpers.timm_logits
 """
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -14,20 +14,19 @@ from tests.helpers import seeded
 
 NETWORKS = ("inception_v4", "inception_resnet_v2")
 SIZES = (224, 299)
-FILE = Path(__file__).parent / "data" / "timm_logits.npz"
-
+FILE = seeded.DATA / "timm_logits.npz"
 
 seeded_tensor = partial(seeded.seeded_tensor, shift=0.3)
 
 
 def seeded_images(size):
-    """Return one image, channels last."""
+    """Return one square image, channels last."""
     rng = np.random.default_rng(1)
     return rng.standard_normal((1, size, size, 3), dtype="float32")
 
 
 def main():
-    """Run timm's networks with seeded weights and write what they give."""
+    """Run timm's networks with seeded weights and write their logits."""
     import timm
     import torch
 

@@ -1,18 +1,15 @@
-"""What torchvision made of the seeded weights, as `data` keeps it."""
+"""The outputs of torchvision's networks that make_torchvision.py wrote."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 
 from keras_inception_layers import ConvBN
-from tests.helpers.seeded import seeded_images, seeded_state
-
-DATA = Path(__file__).parent / "data"
+from tests.helpers.seeded import DATA, seeded_images, seeded_state
 
 
 def load(network):
-    """Return the tensors of a whole network, and its outputs by name."""
+    """Return the seeded state dict of a network and its outputs by name."""
     with np.load(DATA / f"torchvision_{network}.npz") as data:
         outputs = {name: data[name] for name in data.files}
     tensors = json.loads(str(outputs.pop("tensors")))
@@ -21,15 +18,15 @@ def load(network):
 
 
 def images(count, height, width):
-    """Return the images that these are the outputs of, channels last."""
+    """Return the images behind these outputs, channels last."""
     return np.moveaxis(seeded_images((count, 3, height, width)), 1, -1)
 
 
 def copy_without_scale(source, target):
-    """Carry weights into a network whose batch norm has no scale.
+    """Copy weights into a network without a scale in batch normalization.
 
     Each scale is multiplied into its kernel, and a kernel that is larger in
-    `target` gets a border of zeros: the function stays as it is.
+    `target` is padded with zeros, so that each unit computes the same function.
     """
     units = {layer.path: layer for layer in source._flatten_layers()}
     for unit in target._flatten_layers():

@@ -1,4 +1,4 @@
-"""Wrong arguments beside right ones: what is refused, and what it says."""
+"""Arguments of the layers: valid ones are accepted, others are rejected."""
 
 import keras
 import numpy as np
@@ -100,7 +100,7 @@ HEAD_ONLY = {
 
 
 def rows(layer, base, *tables, right):
-    """Return each right, or each wrong, value of each argument."""
+    """Return one row per valid (`right`) or invalid value of each argument."""
     return [
         pytest.param(
             layer,
@@ -157,7 +157,7 @@ def every_row(right):
 @pytest.mark.parametrize(
     ("layer", "base", "name", "value"), every_row(right=True)
 )
-def test_right_arguments_are_accepted(layer, base, name, value):
+def test_valid_arguments_are_accepted(layer, base, name, value):
     config = layer(**{**base, name: value}).get_config()
     assert layer.from_config(config).get_config() == config
 
@@ -165,10 +165,10 @@ def test_right_arguments_are_accepted(layer, base, name, value):
 @pytest.mark.parametrize(
     ("layer", "base", "name", "value"), every_row(right=False)
 )
-def test_wrong_arguments_are_refused(layer, base, name, value):
-    with pytest.raises(ValueError) as refusal:
+def test_invalid_arguments_are_rejected(layer, base, name, value):
+    with pytest.raises(ValueError) as error:
         layer(**{**base, name: value})
-    message = str(refusal.value).lower()
+    message = str(error.value).lower()
     received = [str(x).lower() for x in keras.tree.flatten(value)]
     assert any(x in message for x in received)
 
@@ -192,35 +192,35 @@ SHARED_LAYER = conv("shared")
         ([[conv("a"), conv("a")]], r"in branch 0: \['a', 'a'\]"),
     ],
 )
-def test_inception_block_refuses_branches(branches, message):
+def test_inception_block_rejects_invalid_branches(branches, message):
     with pytest.raises(ValueError, match=message):
         InceptionBlock(branches)
     InceptionBlock([[conv("a"), conv("b")], [conv("a")]])
 
 
 class Doubled(keras.layers.Layer):
-    """A user's layer, with no more than it needs."""
+    """A user's layer without `compute_output_shape`."""
 
     def call(self, inputs):
         return keras.ops.concatenate([inputs, inputs], axis=-1)
 
 
 class Cubed(keras.layers.Layer):
-    """Likewise, as an activation."""
+    """The same, used as an activation."""
 
     def call(self, inputs):
         return inputs**3
 
 
 @pytest.mark.parametrize("size", [8, None])
-def test_a_layer_that_tells_no_output_shape_will_do(size):
+def test_a_layer_without_compute_output_shape_is_accepted(size):
     block = InceptionBlock([[Doubled(), conv("a")], [conv("b"), Doubled()]])
     assert block(keras.Input((size, size, 3))).shape == (None, size, size, 6)
     layer = ConvBN(4, 3, activation=Cubed())
     assert layer(keras.Input((size, size, 3))).shape == (None, size, size, 4)
 
 
-def test_inception_block_refuses_a_data_format():
+def test_inception_block_rejects_an_unknown_data_format():
     with pytest.raises(ValueError, match="data_format='NHWC'"):
         InceptionBlock([[conv("a")]], data_format="NHWC")
 
@@ -234,13 +234,13 @@ def test_inception_block_refuses_a_data_format():
     ],
     ids=lambda layer: layer.name,
 )
-def test_branches_that_cannot_be_joined_are_refused(other):
+def test_branches_of_different_sizes_are_rejected(other):
     block = InceptionBlock([[conv("a")], [other]], name="mixed")
     with pytest.raises(ValueError, match='"mixed" cannot be joined'):
         block.build((None, 8, 8, 3))
 
 
-def test_residual_block_refuses_other_channels():
+def test_residual_block_rejects_other_channels():
     block = InceptionResNetV2BlockA(
         ((2,), (2, 3), (2, 3, 4), (3,)), 0.17, name="block"
     )
@@ -249,7 +249,7 @@ def test_residual_block_refuses_other_channels():
     block.build((None, 8, 8, 3))
 
 
-def test_reduction_refuses_rows_of_other_blocks():
+def test_reduction_rejects_rows_of_other_blocks():
     with pytest.raises(ValueError, match=r"form \(\(int,\), \(int, int, int\)"):
         InceptionV4ReductionA(FILTERS)
 
@@ -258,21 +258,19 @@ def test_reduction_refuses_rows_of_other_blocks():
     "shape",
     [(None, None, 8, 3), (None, 8, None, 3), (None, 4, 8, 3), (None, 8)],
 )
-def test_auxiliary_classifier_refuses_a_shape(shape):
-    with pytest.raises(ValueError) as refusal:
+def test_auxiliary_classifier_rejects_a_shape(shape):
+    with pytest.raises(ValueError) as error:
         AuxiliaryClassifier(5, name="head").build(shape)
-    assert f"Received the channels_last input shape {shape}" in str(
-        refusal.value
-    )
+    assert f"Received the channels_last input shape {shape}" in str(error.value)
     AuxiliaryClassifier(5).build((None, 5, 5, 3))
 
 
-def test_regions_that_adapt_need_no_size_but_a_known_one():
+def test_adaptive_pooling_accepts_any_known_size():
     head = AuxiliaryClassifier(5, adaptive_pooling=True)
     with pytest.raises(ValueError, match="of known height and width"):
         head.build((None, None, 8, 3))
     head.build((None, 1, 3, 2))
-    # What torch.nn.AdaptiveAvgPool2d(4) makes of it.
+    # Expected: the output of torch.nn.AdaptiveAvgPool2d(4).
     pooled = head.pool(np.array([1.0, 2.0, 4.0]).reshape(1, 1, 3, 1))
     np.testing.assert_array_equal(
         keras.ops.convert_to_numpy(pooled)[0, ..., 0], 4 * [[1, 1.5, 3, 4]]
@@ -280,11 +278,11 @@ def test_regions_that_adapt_need_no_size_but_a_known_one():
 
 
 @pytest.mark.parametrize("shape", [(None, 16, 17, 3), (None, 17, 8, 3)])
-def test_auxiliary_classifier_of_v3_refuses_a_shape(shape):
-    with pytest.raises(ValueError) as refusal:
+def test_auxiliary_classifier_of_v3_rejects_a_shape(shape):
+    with pytest.raises(ValueError) as error:
         InceptionV3AuxiliaryClassifier(5).build(shape)
     message = (
         f"at least 17 x 17. Received the channels_last input shape {shape}"
     )
-    assert message in str(refusal.value)
+    assert message in str(error.value)
     InceptionV3AuxiliaryClassifier(5).build((None, None, 17, 3))

@@ -1,4 +1,4 @@
-"""Copies of a layer, by every road that Keras and Python offer."""
+"""Copies of a layer: deepcopy, pickle, clone_model, saving and loading."""
 
 import copy
 import pickle
@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from keras_inception_layers.registration import registered_layers
-from tests.helpers.layer_cases import CASES, DATA_FORMATS, ordered
+from tests.helpers.layer_cases import (
+    DATA_FORMATS,
+    descendants,
+    every_case,
+    ordered,
+)
 from tests.helpers.numeric import (
     assert_equal,
     random_images,
@@ -16,9 +21,7 @@ from tests.helpers.numeric import (
     snapshot,
     to_array,
 )
-from tests.layers.test_options import descendants
 
-every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 COPIES = {
     "deepcopy": copy.deepcopy,
     "pickle": lambda x: pickle.loads(pickle.dumps(x)),
@@ -33,7 +36,7 @@ def functional(case, data_format="channels_last", **options):
 
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES.keys())
 @every_case
-def test_copies_of_layers_and_models_hold_the_weights(case, make_copy):
+def test_copies_of_layers_and_models_have_the_weights(case, make_copy):
     model = functional(case)
     images = random_images(case.images)
     expected = model(images)
@@ -45,7 +48,7 @@ def test_copies_of_layers_and_models_hold_the_weights(case, make_copy):
 
 
 @every_case
-def test_clone_model_gives_the_same_model_with_new_weights(case):
+def test_clone_model_returns_the_same_model_with_new_weights(case):
     model = functional(case)
     clone = keras.models.clone_model(model)
     config = model.get_layer("layer").get_config()
@@ -58,7 +61,7 @@ def test_clone_model_gives_the_same_model_with_new_weights(case):
 
 @pytest.mark.parametrize("data_format", DATA_FORMATS)
 @every_case
-def test_saved_and_loaded_layers_are_the_same(case, data_format, tmp_path):
+def test_saved_and_loaded_layers_are_equal(case, data_format, tmp_path):
     model = functional(case, data_format)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -69,7 +72,7 @@ def test_saved_and_loaded_layers_are_the_same(case, data_format, tmp_path):
 
 
 @every_case
-def test_build_leaves_the_config_as_it_is(case):
+def test_build_does_not_change_the_config(case):
     layer = case.make()
     config = layer.get_config()
     layer.build(case.images)

@@ -1,4 +1,4 @@
-"""The blocks of Inception v3 against numpy, with both kinds of mean."""
+"""The blocks of Inception v3 against numpy, with both kinds of average."""
 
 import numpy as np
 import pytest
@@ -12,17 +12,18 @@ from keras_inception_layers import (
 )
 from tests.helpers.layer_cases import FILTERS
 from tests.helpers.numeric import (
+    FLOAT64_TOLERANCE,
     perturb,
     random_images,
     randomize,
     relative_error,
 )
-from tests.layers.test_numerics import (
-    FLOAT64_TOLERANCE,
+from tests.helpers.numpy_layers import (
     chain,
     conv_bn,
+    expanded,
+    max_pool,
     pad_same,
-    split,
     windows,
 )
 
@@ -34,11 +35,11 @@ def halve(x, w):
 
 
 def max_halve(x):
-    return windows(x, (3, 3), (2, 2)).max((-2, -1))
+    return max_pool(x, (2, 2), "valid")
 
 
 def mean(x, count_border):
-    """The mean over 3 x 3, of nine pixels or of those within the border."""
+    """Return the mean over 3 x 3, with or without the zeros of the border."""
     sums = windows(pad_same(x, (3, 3), (1, 1), 0), (3, 3)).sum((-2, -1))
     ones = pad_same(np.ones_like(x), (3, 3), (1, 1), int(count_border))
     return sums / windows(ones, (3, 3)).sum((-2, -1))
@@ -81,8 +82,8 @@ def figure_d(x, w, border):
 def figure_e(x, w, border):
     return [
         chain(x, w, POINT),
-        *split(x, w, POINT),
-        *split(x, w, POINT, (3, 3)),
+        *expanded(x, w, POINT),
+        *expanded(x, w, POINT, (3, 3)),
         chain(mean(x, border), w, POINT),
     ]
 
@@ -98,7 +99,7 @@ AVERAGING = ("A", "C", "E")
 
 
 def check(layer, figure, border):
-    """Hold a layer to its figure; return it, its input and its output."""
+    """Compare a layer with its figure; return the images and the output."""
     images = random_images((2, 8, 7, 3)).astype("float64")
     layer.build(images.shape)
     randomize(layer)
@@ -124,7 +125,7 @@ def test_block_equals_its_figure_in_numpy(name):
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", AVERAGING)
-def test_the_border_counts_where_asked_for(name):
+def test_count_border_includes_the_zeros_of_the_border(name):
     block, filters, figure = BLOCKS[name]
     layer = block(filters, count_border=True, dtype="float64")
     images, expected = check(layer, figure, border=True)

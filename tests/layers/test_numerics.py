@@ -1,4 +1,4 @@
-"""The layers' numbers, against numpy and against each other."""
+"""The layers' outputs, compared with numpy and between data formats."""
 
 from functools import partial
 
@@ -15,8 +15,10 @@ from keras_inception_layers import (
     InceptionV3Block,
     InceptionV3ExpandedBlock,
 )
-from tests.helpers.layer_cases import CASES, FILTERS, ordered
+from tests.helpers.layer_cases import FILTERS, every_case, ordered
 from tests.helpers.numeric import (
+    FLOAT32_TOLERANCE,
+    FLOAT64_TOLERANCE,
     assert_equal,
     perturb,
     random_images,
@@ -24,56 +26,11 @@ from tests.helpers.numeric import (
     relative_error,
     to_array,
 )
-
-# float64 rounds at 1e-16 and float32 at 6e-8; a sum of a few hundred terms
-# is given a hundred times that. Each is a part of the largest output.
-FLOAT32_TOLERANCE = 6e-6
-# Under JAX and torch, batch normalization of Keras computes in float32,
-# whatever its policy: `keras.backend.result_type("float64", "float32")`.
-FLOAT64_TOLERANCE = (
-    1e-14 if keras.backend.backend() == "tensorflow" else FLOAT32_TOLERANCE
-)
-
-every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-
-
-def pad_same(x, size, strides, value):
-    """Pad height and width as TensorFlow does: the odd pixel at the end."""
-    pads = [(0, 0)]
-    for n, k, stride in zip(x.shape[1:3], size, strides, strict=True):
-        total = max((-(-n // stride) - 1) * stride + k - n, 0)
-        pads.append((total // 2, total - total // 2))
-    return np.pad(x, [*pads, (0, 0)], constant_values=value)
-
-
-def windows(x, size, strides=(1, 1)):
-    """Return every window as (batch, height, width, channels, *size)."""
-    view = np.lib.stride_tricks.sliding_window_view(x, size, axis=(1, 2))
-    return view[:, :: strides[0], :: strides[1]]
-
-
-def conv_bn(x, weights, size, strides=(1, 1), padding="same", epsilon=1e-3):
-    """Convolution, normalization with the moving statistics, relu."""
-    kernel, beta, mean, variance = (next(weights) for _ in range(4))
-    assert kernel.shape[:2] == size
-    if padding == "same":
-        x = pad_same(x, size, strides, 0)
-    y = np.einsum("bhwcij,ijcf->bhwf", windows(x, size, strides), kernel)
-    return np.maximum((y - mean) / np.sqrt(variance + epsilon) + beta, 0)
-
-
-def max_pool(x):
-    return windows(pad_same(x, (3, 3), (1, 1), -np.inf), (3, 3)).max((-2, -1))
-
-
-def chain(x, weights, *sizes):
-    for size in sizes:
-        x = conv_bn(x, weights, size)
-    return x
+from tests.helpers.numpy_layers import chain, conv_bn, expanded, max_pool
 
 
 def figure(name, x, w):
-    """Return the branches of a paper's figure, in order."""
+    """Return the outputs of the branches in a paper's figure, in order."""
     first = chain(x, w, (1, 1))
     if name == "v1":
         middle = [chain(x, w, (1, 1), (3, 3)), chain(x, w, (1, 1), (5, 5))]
@@ -88,14 +45,8 @@ def figure(name, x, w):
             chain(x, w, (1, 1), (1, 5), (5, 1)),
         ]
     else:
-        middle = split(x, w, (1, 1)) + split(x, w, (1, 1), (3, 3))
+        middle = expanded(x, w, (1, 1)) + expanded(x, w, (1, 1), (3, 3))
     return [first, *middle, chain(max_pool(x), w, (1, 1))]
-
-
-def split(x, w, *sizes):
-    """Some convolutions, then 1 x 3 and 3 x 1 side by side."""
-    x = chain(x, w, *sizes)
-    return [chain(x, w, (1, 3)), chain(x, w, (3, 1))]
 
 
 @pytest.mark.usefixtures("float64")
@@ -187,7 +138,7 @@ def test_channels_first_equals_channels_last(case):
 
 
 @pytest.mark.usefixtures("float64")
-def test_training_uses_the_batch_and_moves_the_statistics():
+def test_training_uses_batch_statistics_and_updates_the_moving_ones():
     layer = ConvBN(4, 1, activation=None, momentum=0.75, dtype="float64")
     images = random_images((4, 5, 6, 3)).astype("float64")
     layer.build(images.shape)
@@ -208,7 +159,7 @@ def test_training_uses_the_batch_and_moves_the_statistics():
 
 
 @every_case
-def test_training_reaches_every_batch_norm(case):
+def test_training_updates_every_batch_norm(case):
     layer = case.make()
     layer.build(case.images)
     statistics = [w for w in layer.weights if w.name.startswith("moving_")]
@@ -228,8 +179,8 @@ def test_training_reaches_every_batch_norm(case):
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("adaptive", [False, True])
-def test_auxiliary_classifier_pools_a_grid(adaptive):
-    """Windows of 5 x 5 by 3, or 4 x 4 regions that cover the maps."""
+def test_auxiliary_classifier_averages_a_grid(adaptive):
+    """Windows of 5 x 5 with stride 3, or 4 x 4 regions that cover the maps."""
     head = AuxiliaryClassifier(5, adaptive_pooling=adaptive, dtype="float64")
     images = random_images((2, 11, 14, 3)).astype("float64")
     height, width = (

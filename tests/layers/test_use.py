@@ -1,13 +1,23 @@
-"""The layers in every kind of model, at every size, in sight."""
+"""The layers in every kind of model and at every size; names and paths."""
 
 import keras
 import pytest
 
 from keras_inception_layers import InceptionV1Block
-from tests.helpers.layer_cases import CASES, DATA_FORMATS, FILTERS, ordered
-from tests.helpers.numeric import random_images, randomize, relative_error
+from tests.helpers.layer_cases import (
+    CASES,
+    DATA_FORMATS,
+    FILTERS,
+    every_case,
+    ordered,
+)
+from tests.helpers.numeric import (
+    FLOAT32_TOLERANCE,
+    random_images,
+    randomize,
+    relative_error,
+)
 
-every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 UNSIZED = {
     name: case
     for name, case in CASES.items()
@@ -36,13 +46,27 @@ def test_same_output_in_every_kind_of_model(case):
     subclassed = Subclassed(layer)
     randomize(layer)
     images = random_images(case.images)
-    expected = functional.predict_on_batch(images)
+    expected = functional(images)
     assert functional.output_shape == (None, *case.outputs[1:])
     assert sequential.output_shape == functional.output_shape
     for model in (sequential, subclassed):
-        assert relative_error(model.predict_on_batch(images), expected) == 0
+        assert relative_error(model(images), expected) < FLOAT32_TOLERANCE
     randomize(layer, seed=2)
-    assert relative_error(functional.predict_on_batch(images), expected) > 0.1
+    for model in (functional, sequential, subclassed):
+        assert relative_error(model(images), expected) > 0.1
+
+
+def test_compiled_models_have_the_same_output():
+    layer = CASES["InceptionV3ExpandedBlock"].make()
+    model = keras.Sequential([keras.Input((6, 7, 3)), layer])
+    randomize(model)
+    images = random_images((2, 6, 7, 3))
+    expected = model(images)
+    for compiled in (model, Subclassed(layer)):
+        actual = compiled.predict_on_batch(images)
+        assert relative_error(actual, expected) < FLOAT32_TOLERANCE
+    actual = model.predict_on_batch(1.01 * images)
+    assert relative_error(actual, expected) > FLOAT32_TOLERANCE
 
 
 @pytest.mark.parametrize("data_format", DATA_FORMATS)
@@ -63,7 +87,7 @@ def test_height_and_width_may_be_unknown(case, data_format):
 
 
 @pytest.mark.parametrize("name", sorted(CASES.keys() - UNSIZED))
-def test_auxiliary_classifier_asks_for_height_and_width(name):
+def test_auxiliary_classifier_needs_height_and_width(name):
     head = CASES[name].make(name="head")
     with pytest.raises(ValueError, match=r'"head" needs images of known'):
         head(keras.Input((None, 14, 3)))
@@ -86,9 +110,9 @@ def test_weight_paths_are_stable():
     x = InceptionV1Block(FILTERS, name="block_3_1")(inputs)
     model = keras.Model(inputs, x)
     assert [weight.path for weight in model.weights] == [
-        f"block_3_1/branch_{branch}/conv_{place}/{weight}"
+        f"block_3_1/branch_{branch}/conv_{index}/{weight}"
         for branch, convs in enumerate((1, 2, 2, 1))
-        for place in range(convs)
+        for index in range(convs)
         for weight in (
             "conv/kernel",
             "batch_norm/beta",
@@ -98,7 +122,7 @@ def test_weight_paths_are_stable():
     ]
 
 
-def test_weight_paths_of_a_split_branch():
+def test_weight_paths_of_parallel_layers_in_a_branch_are_stable():
     block = CASES["InceptionV3ExpandedBlock"].make(name="mixed")
     block.build((None, 8, 8, 3))
     kernels = [w.path for w in block.weights if w.name == "kernel"]

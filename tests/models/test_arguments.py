@@ -1,6 +1,7 @@
-"""Every argument of the networks: what it does, and what it refuses."""
+"""The arguments of VGG16 and of the hybrid, and the values they reject."""
 
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -82,7 +83,7 @@ def test_pooling_is_the_maximum_or_the_mean(network):
 
 
 @every_network
-def test_input_tensor_may_stand_in_a_larger_graph(network):
+def test_input_tensor_can_belong_to_a_larger_graph(network):
     images = keras.Input((16, 16, 1), name="thumbnail")
     x = keras.layers.Rescaling(2.0)(images)
     x = keras.layers.UpSampling2D(2)(x)
@@ -96,7 +97,7 @@ def test_input_tensor_may_stand_in_a_larger_graph(network):
 
 
 @every_network
-def test_input_tensor_may_join_several_inputs(network):
+def test_input_tensor_can_join_several_inputs(network):
     left, right = (keras.Input(IMAGES[1:], name=x) for x in ("left", "right"))
     x = keras.layers.Concatenate()([left, right])
     model = network(include_top=False, input_tensor=x)
@@ -107,7 +108,7 @@ def test_input_tensor_may_join_several_inputs(network):
 
 
 @every_network
-def test_classifier_activation_none_gives_logits(network):
+def test_classifier_activation_none_returns_logits(network):
     options = {"input_shape": IMAGES[1:], "classes": 5, "name": "small"}
     softmax = randomize(network(**options))
     logits = network(**options, classifier_activation=None)
@@ -123,17 +124,18 @@ def test_classifier_activation_none_gives_logits(network):
 
 
 @every_network
-@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
-def test_weights_of_a_file(network, suffix, tmp_path):
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [(".weights.h5", Path), (".keras", str)]
+)
+def test_weights_are_loaded_from_a_file(network, suffix, kind, tmp_path):
     options = {"include_top": False, "input_shape": IMAGES[1:]}
     model = randomize(network(**options))
     path = tmp_path / f"model{suffix}"
     (model.save if suffix == ".keras" else model.save_weights)(path)
     images = random_images(IMAGES)
     expected = model(images)
-    for weights in (path, str(path)):
-        loaded = network(**options, weights=weights)
-        assert_equal(loaded(images), expected)
+    loaded = network(**options, weights=kind(path))
+    assert_equal(loaded(images), expected)
 
 
 @every_network
@@ -161,14 +163,14 @@ def test_weights_of_a_file(network, suffix, tmp_path):
     ],
     ids=str,
 )
-def test_wrong_arguments_are_refused(network, options, message):
+def test_invalid_arguments_are_rejected(network, options, message):
     options = {"include_top": False, "input_shape": IMAGES[1:], **options}
     with pytest.raises(ValueError, match=message):
         network(**options)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
-def test_weights_of_another_network_are_refused(tmp_path):
+def test_weights_of_another_network_are_rejected(tmp_path):
     options = {"include_top": False, "input_shape": IMAGES[1:]}
     path = tmp_path / "vgg16.weights.h5"
     VGG16(**options).save_weights(path)

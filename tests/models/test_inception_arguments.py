@@ -1,4 +1,8 @@
-"""What the large networks share: every argument, and what it refuses."""
+"""The arguments that the Inception networks share.
+
+GoogLeNet is the quickest to build and stands for all in the quick tests; the
+larger networks repeat most of them in CI.
+"""
 
 from typing import NamedTuple
 
@@ -19,6 +23,7 @@ from keras_inception_layers.models import (
     inception_v4,
 )
 from keras_inception_layers.models import network as network_module
+from tests.helpers.networks import NETWORKS_WITH_CONVENTIONS
 from tests.helpers.numeric import (
     assert_equal,
     perturb,
@@ -26,19 +31,18 @@ from tests.helpers.numeric import (
     randomize,
     to_array,
 )
-from tests.test_conventions import NETWORKS as WITH_CONVENTIONS
 
 
 class Facts(NamedTuple):
-    """What sets a network apart from the others.
+    """Expected properties of a network.
 
     Args:
-        conventions: its table.
-        smallest: height and width that it allows, in each convention.
-        size: its default height and width.
-        dropout: fraction that it drops by default.
-        grid: height and width of the maps of images of 75 x 75.
-        channels: of these maps.
+        conventions: the table of its conventions.
+        smallest: smallest height and width per convention.
+        size: default height and width.
+        dropout: default dropout rate.
+        grid: height and width of the feature maps of 75 x 75 images.
+        channels: number of channels of these feature maps.
     """
 
     conventions: dict
@@ -83,12 +87,28 @@ NETWORKS = {
         1536,
     ),
 }
-every_network = pytest.mark.parametrize("network", NETWORKS)
+every_network = pytest.mark.parametrize(
+    "network",
+    [
+        pytest.param(x, marks=[] if x is GoogLeNet else pytest.mark.slow)
+        for x in NETWORKS
+    ],
+)
 SMALL = {"include_top": False, "input_shape": (75, 75, 1)}
 
 
-def test_every_network_with_conventions_is_here():
-    assert set(NETWORKS) == set(WITH_CONVENTIONS.values())
+def test_every_network_with_conventions_is_tested():
+    assert set(NETWORKS) == set(NETWORKS_WITH_CONVENTIONS.values())
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_default_shape_and_dropout(network):
+    model = network()
+    size = NETWORKS[network].size
+    assert model.input_shape == (None, size, size, 3)
+    assert model.output_shape == (None, 1000)
+    assert model.get_layer("dropout").rate == NETWORKS[network].dropout
+    assert model.layers[-1].activation is keras.activations.softmax
 
 
 @every_network
@@ -117,7 +137,7 @@ def test_output_shape(network):
 
 
 @every_network
-def test_an_unknown_size_is_any_size(network):
+def test_a_model_of_unknown_size_accepts_any_size(network):
     options = {"pooling": "avg", "include_top": False}
     model = randomize(network(**options, input_shape=None))
     assert model.input_shape == (None, None, None, 3)
@@ -128,17 +148,19 @@ def test_an_unknown_size_is_any_size(network):
 
 
 CONVENTIONS = [
-    (network, convention)
+    pytest.param(
+        network,
+        convention,
+        marks=[] if network is GoogLeNet else pytest.mark.slow,
+    )
     for network, facts in NETWORKS.items()
     for convention in facts.conventions
 ]
 
 
 @pytest.mark.parametrize(("network", "convention"), CONVENTIONS)
-def test_the_smallest_size_is_that_of_the_arithmetic(
-    network, convention, monkeypatch
-):
-    """One pixel less is refused, and would leave a layer without any."""
+def test_the_smallest_size_cannot_be_smaller(network, convention, monkeypatch):
+    """One pixel less is rejected, and would leave an empty feature map."""
     smallest = NETWORKS[network].smallest[convention]
     options = {"include_top": False, "convention": convention}
     model = network(**options, input_shape=(smallest, smallest, 1))
@@ -154,19 +176,17 @@ def test_the_smallest_size_is_that_of_the_arithmetic(
 
 
 @every_network
-def test_defaults(network):
+def test_default_shape_follows_the_data_format(network):
     keras.config.set_image_data_format("channels_first")
     model = network()
     size = NETWORKS[network].size
     assert model.input_shape == (None, 3, size, size)
     assert network(input_shape=None).input_shape == model.input_shape
     assert model.output_shape == (None, 1000)
-    assert model.get_layer("dropout").rate == NETWORKS[network].dropout
-    assert model.layers[-1].activation is keras.activations.softmax
 
 
 @every_network
-def test_conventions(network):
+def test_conventions_set_batch_norm_and_dropout(network):
     for name, expected in NETWORKS[network].conventions.items():
         model = network(True, None, None, (75, 75, 3), convention=name)
         norms = [
@@ -174,17 +194,17 @@ def test_conventions(network):
             for layer in model._flatten_layers()
             if isinstance(layer, keras.layers.BatchNormalization)
         ]
-        found = {(norm.scale, norm.epsilon) for norm in norms}
+        actual = {(norm.scale, norm.epsilon) for norm in norms}
         if getattr(expected, "use_batch_norm", True):
-            assert found == {(expected.scale, expected.epsilon)}
+            assert actual == {(expected.scale, expected.epsilon)}
         else:
             assert not norms
-        dropped = [x for x in model.layers if x.name == "dropout"]
-        assert bool(dropped) == bool(expected.dropout)
+        dropouts = [x for x in model.layers if x.name == "dropout"]
+        assert bool(dropouts) == bool(expected.dropout)
 
 
 @every_network
-def test_saved_and_loaded_networks_are_the_same(network, tmp_path):
+def test_saved_and_loaded_networks_are_equal(network, tmp_path):
     model = randomize(network(**SMALL))
     images = random_images((1, 75, 75, 1))
     expected = model(images)
@@ -211,19 +231,22 @@ def test_saved_and_loaded_networks_are_the_same(network, tmp_path):
     ],
     ids=str,
 )
-def test_wrong_arguments_are_refused(network, options, message):
+def test_invalid_arguments_are_rejected(network, options, message):
     smallest = NETWORKS[network].smallest["paper"]
     message = message.replace("{smallest}", str(smallest))
     with pytest.raises(ValueError, match=message):
         network(**{**SMALL, **options})
 
 
-@pytest.mark.parametrize("network", [InceptionV3, InceptionResNetV2])
-def test_imagenet_weights_that_cannot_fit_are_not_asked_for(
+@pytest.mark.parametrize(
+    "network",
+    [InceptionV3, pytest.param(InceptionResNetV2, marks=pytest.mark.slow)],
+)
+def test_imagenet_weights_that_cannot_fit_are_not_downloaded(
     network, monkeypatch
 ):
     def loader(**options):
-        raise AssertionError("asked for")
+        raise AssertionError("downloaded")
 
     monkeypatch.setattr(keras.applications, network.__name__, loader)
     *fitting, other = NETWORKS[network].conventions
@@ -237,11 +260,13 @@ def test_imagenet_weights_that_cannot_fit_are_not_asked_for(
         with pytest.raises(ValueError, match=r"three channels.*\(75, 75, 1\)"):
             network(**{**options, **wrong})
     for convention in fitting:
-        with pytest.raises(AssertionError, match="asked for"):
+        with pytest.raises(AssertionError, match="downloaded"):
             network(**options, convention=convention)
 
 
-@pytest.mark.parametrize("network", [GoogLeNet, InceptionV4])
-def test_nobody_publishes_imagenet_weights_for_keras(network):
+@pytest.mark.parametrize(
+    "network", [GoogLeNet, pytest.param(InceptionV4, marks=pytest.mark.slow)]
+)
+def test_networks_without_published_weights_reject_imagenet(network):
     with pytest.raises(ValueError, match="Received: weights='imagenet'"):
         network(**SMALL, weights="imagenet")

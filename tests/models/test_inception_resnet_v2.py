@@ -1,4 +1,4 @@
-"""Inception-ResNet v2, against that of keras.applications."""
+"""Inception-ResNet v2 compared with that of `keras.applications`."""
 
 import keras
 import numpy as np
@@ -13,7 +13,8 @@ from tests.helpers.numeric import (
     relative_error,
 )
 
-# Of the largest output. Measured: 0, the same operations in the same order.
+# Relative to the largest output. Measured: 0, the same operations in the same
+# order.
 TOLERANCE = 1e-5
 # Measured: 2.7e-6.
 FOLDED_TOLERANCE = 1e-5
@@ -26,6 +27,7 @@ def source():
     return randomize(reference(weights=None, **SMALL))
 
 
+@pytest.mark.slow
 @pytest.mark.full_size
 def test_parameters_at_full_size():
     model = InceptionResNetV2()
@@ -39,7 +41,14 @@ def test_parameters_at_full_size():
     "options",
     [
         SMALL,
-        {"include_top": False, "input_shape": (96, 81, 3), "pooling": "avg"},
+        pytest.param(
+            {
+                "include_top": False,
+                "input_shape": (96, 81, 3),
+                "pooling": "avg",
+            },
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {
                 "include_top": True,
@@ -47,7 +56,7 @@ def test_parameters_at_full_size():
                 "classes": 10,
                 "classifier_activation": None,
             },
-            marks=pytest.mark.full_size,
+            marks=[pytest.mark.full_size, pytest.mark.slow],
         ),
     ],
     ids=str,
@@ -63,6 +72,7 @@ def test_equals_keras_applications(options):
     assert relative_error(ours(images), expected) > TOLERANCE
 
 
+@pytest.mark.slow
 def test_folded_copy_equals_the_model():
     model = randomize(InceptionResNetV2(**SMALL, convention="timm"))
     copy = fold_batch_norm(model)
@@ -74,7 +84,7 @@ def test_folded_copy_equals_the_model():
     assert relative_error(copy(images), expected) > FOLDED_TOLERANCE
 
 
-def test_features_by_name():
+def test_features_have_names():
     model = InceptionResNetV2(False, input_shape=(299, 299, 3))
     names = ["conv_2b", "conv_4a", "block35_10", "block17_20", "conv_7b"]
     shapes = [model.get_layer(name).output.shape[1:] for name in names]
@@ -87,20 +97,22 @@ def test_features_by_name():
     ]
 
 
-def test_imagenet_weights_come_from_keras_applications(monkeypatch, source):
-    def stand_in(include_top, weights, classes):
+@pytest.mark.slow
+def test_imagenet_weights_are_those_of_keras_applications(monkeypatch, source):
+    def loader(include_top, weights, classes):
         assert (include_top, weights, classes) == (False, "imagenet", 1000)
         return source
 
-    monkeypatch.setattr(keras.applications, "InceptionResNetV2", stand_in)
+    monkeypatch.setattr(keras.applications, "InceptionResNetV2", loader)
     model = InceptionResNetV2(**SMALL, weights="imagenet")
     images = random_images((1, 75, 75, 3))
     expected = source(images)
     assert relative_error(model(images), expected) < TOLERANCE
-    fresh = InceptionResNetV2(**SMALL)
-    assert relative_error(fresh(images), expected) > TOLERANCE
+    random = InceptionResNetV2(**SMALL)
+    assert relative_error(random(images), expected) > TOLERANCE
 
 
-def test_imagenet_has_a_thousand_classes():
+@pytest.mark.slow
+def test_imagenet_weights_need_a_thousand_classes():
     with pytest.raises(ValueError, match="Received classes=10"):
         InceptionResNetV2(weights="imagenet", classes=10)

@@ -1,4 +1,4 @@
-"""Inception v3 beside the one of `keras.applications`."""
+"""Inception v3 compared with that of `keras.applications`."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ from tests.helpers.numeric import (
     to_array,
 )
 
-# Measured: no difference at all, under TensorFlow on a CPU.
+# Relative to the largest output. Measured: 0 under TensorFlow on a CPU.
 TOLERANCE = 1e-5
 SMALL = {"input_shape": (75, 75, 3)}
 FEATURES = {"include_top": False, "input_shape": (75, 75, 3)}
@@ -31,11 +31,11 @@ def keras_applications(**options):
     [
         pytest.param(
             {"input_shape": (299, 299, 3), "classifier_activation": None},
-            marks=pytest.mark.full_size,
+            marks=[pytest.mark.full_size, pytest.mark.slow],
         ),
         {"input_shape": (75, 96, 3), "classes": 10},
-        {**FEATURES, "pooling": "avg"},
-        {**FEATURES, "pooling": "max"},
+        pytest.param({**FEATURES, "pooling": "avg"}, marks=pytest.mark.slow),
+        pytest.param({**FEATURES, "pooling": "max"}, marks=pytest.mark.slow),
         {**FEATURES, "input_shape": (96, 75, 1)},
     ],
     ids=str,
@@ -52,6 +52,7 @@ def test_equals_keras_applications(options):
     assert relative_error(ours(images), expected) > TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.full_size
 @pytest.mark.parametrize(
     ("convention", "parameters", "trainable"),
@@ -70,8 +71,8 @@ def test_parameters(convention, parameters, trainable):
     assert sum(counts) == trainable
 
 
-def test_conventions_differ():
-    """The same weights, where every scale of torchvision's form is one."""
+def test_outputs_of_the_conventions_differ():
+    """All have the same weights; every scale of torchvision's is one."""
     options = {**SMALL, "classifier_activation": None}
     paper = randomize(InceptionV3(**options))
     by_path = {weight.path: weight for weight in paper.weights}
@@ -115,6 +116,7 @@ def test_features_have_names():
     }
 
 
+@pytest.mark.slow  # the side head needs the maps of 299 x 299 images
 def test_side_head_trains_and_is_dropped():
     options = {"input_shape": (None, None, 3), "classes": 5}
     model = randomize(InceptionV3(**options, auxiliary=True))
@@ -158,7 +160,7 @@ def test_channels_first_equals_channels_last():
     assert relative_error(first(images), expected) > TOLERANCE
 
 
-def test_an_input_tensor_and_a_weights_file(tmp_path):
+def test_input_tensor_and_weights_file_are_accepted(tmp_path):
     images = keras.Input((75, 75, 1), name="gray")
     x = keras.layers.Concatenate()([images] * 3)
     model = randomize(InceptionV3(include_top=False, input_tensor=x))
@@ -173,17 +175,17 @@ def test_an_input_tensor_and_a_weights_file(tmp_path):
 
 
 def test_imagenet_weights_are_those_of_keras_applications(monkeypatch):
-    """The published model, which the real loader would fetch, is made up."""
+    """A random model replaces the one that the real loader downloads."""
     published = keras_applications(**FEATURES)
-    asked = []
+    requests = []
 
     def loader(**options):
-        asked.append(options)
+        requests.append(options)
         return published
 
     monkeypatch.setattr(keras.applications, "InceptionV3", loader)
     model = InceptionV3(**FEATURES, weights="imagenet")
-    assert asked == [
+    assert requests == [
         {"weights": "imagenet", "include_top": False, "classes": 1000}
     ]
     images = random_images((1, 75, 75, 3))
@@ -210,6 +212,6 @@ def test_imagenet_weights_are_those_of_keras_applications(monkeypatch):
     ],
     ids=str,
 )
-def test_wrong_arguments_are_refused(options, message):
+def test_invalid_arguments_are_rejected(options, message):
     with pytest.raises(ValueError, match=message):
         InceptionV3(**{**SMALL, **options})

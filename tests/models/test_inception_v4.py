@@ -1,9 +1,10 @@
-"""Inception v4: its size, its features and its folded copy.
+"""Inception v4: number of parameters, features, folded copy.
 
-Its numbers are held to those of timm in tests/porting/test_timm.py.
+Its outputs are compared with those of timm in tests/porting/test_timm.py.
 """
 
 import numpy as np
+import pytest
 
 from keras_inception_layers import InceptionV4, fold_batch_norm
 from tests.helpers.numeric import (
@@ -13,11 +14,12 @@ from tests.helpers.numeric import (
     relative_error,
 )
 
-# Of the largest output. Measured: 7.8e-7.
+# Relative to the largest output. Measured: 7.8e-7.
 FOLDED_TOLERANCE = 1e-5
 SMALL = {"include_top": False, "input_shape": (75, 75, 3)}
 
 
+@pytest.mark.slow
 def test_parameters_at_full_size():
     for convention, expected in (("timm", 42_679_816), ("paper", 42_648_232)):
         model = InceptionV4(convention=convention)
@@ -36,7 +38,7 @@ def test_folded_copy_equals_the_model():
     assert relative_error(copy(images), expected) > FOLDED_TOLERANCE
 
 
-def test_features_by_name():
+def test_features_have_names():
     model = InceptionV4(False, input_shape=(299, 299, 3))
     names = ["stem", "block_a_4", "block_b_7", "block_c_3"]
     shapes = [model.get_layer(name).output.shape[1:] for name in names]

@@ -1,4 +1,4 @@
-"""VGG16 beside the one of `keras.applications`."""
+"""VGG16 compared with that of `keras.applications`."""
 
 import keras
 import pytest
@@ -12,12 +12,12 @@ from tests.helpers.numeric import (
     relative_error,
 )
 
-# The same operations in the same order: a few roundings of float32.
+# Relative to the largest output: the operations and their order are the same.
 TOLERANCE = 1e-6
 
 
 def pair(include_top, pooling="max"):
-    """Return our VGG16 and Keras's, small, with different weights."""
+    """Return our VGG16 and Keras's for small images, with other weights."""
     options = {
         "include_top": include_top,
         "input_shape": (32, 32, 3),

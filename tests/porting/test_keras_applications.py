@@ -1,4 +1,6 @@
-"""What `port_keras_applications_weights` copies, and what it refuses."""
+"""`port_keras_applications_weights`: what it copies and what it rejects."""
+
+from functools import cache
 
 import keras
 import pytest
@@ -14,7 +16,7 @@ from tests.helpers.numeric import (
     snapshot,
 )
 
-# Ours, theirs and the smallest images: a line a network.
+# Our function, that of Keras, and height and width of the smallest images.
 NETWORKS = {
     "vgg16": (VGG16, keras.applications.VGG16, 32),
     "inception_v3": (InceptionV3, keras.applications.InceptionV3, 75),
@@ -24,24 +26,32 @@ NETWORKS = {
         75,
     ),
 }
-every_network = pytest.mark.parametrize("name", NETWORKS)
+SLOW = pytest.param("inception_resnet_v2", marks=pytest.mark.slow)
+every_network = pytest.mark.parametrize("name", ["vgg16", "inception_v3", SLOW])
+# Relative to the largest output. Measured: 0.
 TOLERANCE = 1e-5
 
 
-def small(name, **options):
-    """Return a pair of ours and theirs, with different weights."""
-    ours, theirs, size = NETWORKS[name]
+def make_target(name, **options):
+    """Return our network for small images."""
+    ours, _, size = NETWORKS[name]
     options = {"input_shape": (size, size, 3), "classes": 5, **options}
-    return (
-        randomize(ours(**options), seed=2),
-        randomize(theirs(weights=None, **options)),
-    )
+    return randomize(ours(**options), seed=2)
+
+
+@cache
+def source(name, **options):
+    """Return the network of Keras for small images; no test changes it."""
+    _, theirs, size = NETWORKS[name]
+    options = {"input_shape": (size, size, 3), "classes": 5, **options}
+    return randomize(theirs(weights=None, **options))
 
 
 @pytest.mark.parametrize("include_top", [True, False])
 @every_network
 def test_every_weight_is_copied_to_its_place(name, include_top):
-    ours, theirs = small(name, include_top=include_top, pooling=None)
+    options = {"include_top": include_top, "pooling": None}
+    ours, theirs = make_target(name, **options), source(name, **options)
     assert port_keras_applications_weights(theirs, ours) is ours
     images = random_images((2, *ours.input_shape[1:]))
     expected = theirs(images)
@@ -57,7 +67,8 @@ def test_every_weight_is_copied_to_its_place(name, include_top):
 
 @every_network
 def test_layer_names_do_not_matter(name):
-    ours, theirs = small(name)
+    ours = make_target(name, include_top=False)
+    theirs = source(name, include_top=False, pooling=None)
     renamed = keras.models.clone_model(
         theirs,
         clone_function=lambda layer: layer.__class__.from_config(
@@ -70,43 +81,43 @@ def test_layer_names_do_not_matter(name):
     assert relative_error(ours(images), theirs(images)) < TOLERANCE
 
 
-def other(name, **options):
-    return small(name, **options)[1]
-
-
-REFUSED = {
+REJECTED = {
     "other channels": (
-        lambda: other("vgg16", input_shape=(32, 32, 1)),
+        lambda: source("vgg16", input_shape=(32, 32, 1)),
         r'layer 0 .*"block1_conv1".*\(3, 3, 1, 64\).*"block1_conv1".*3, 3, 3',
     ),
     "other classes": (
-        lambda: other("vgg16", classes=6),
+        lambda: source("vgg16", classes=6),
         r'"predictions".*\(4096, 6\).*"predictions".*\(4096, 5\)',
     ),
     "no top": (
-        lambda: other("vgg16", include_top=False),
+        lambda: source("vgg16", include_top=False, pooling=None),
         'is missing in `source` and "fc1", Dense',
     ),
-    "a layer more": (
+    "an extra layer": (
         lambda: keras.Model(
-            (source := other("vgg16")).input,
-            keras.layers.Dense(3, name="head")(source.output),
+            (whole := source("vgg16")).input,
+            keras.layers.Dense(3, name="head")(whole.output),
         ),
         r'"head", Dense.*\(5, 3\).*missing in `target`',
     ),
     "another network": (
-        lambda: other("inception_v3"),
+        lambda: source("inception_v3", include_top=False, pooling=None),
         '"conv2d.*", Conv2D with .*"block1_conv1", Conv2D',
     ),
     "a file name": (lambda: "vgg16.h5", "source='vgg16.h5'"),
 }
 
 
+@pytest.fixture(scope="module")
+def target():
+    return make_target("vgg16")
+
+
 @pytest.mark.parametrize(
-    ("make", "message"), REFUSED.values(), ids=REFUSED.keys()
+    ("make", "message"), REJECTED.values(), ids=REJECTED.keys()
 )
-def test_a_source_that_does_not_fit_is_refused(make, message):
-    target, _ = small("vgg16")
+def test_a_source_that_does_not_fit_is_rejected(make, message, target):
     before = snapshot(target)
     with pytest.raises(ValueError, match=message):
         port_keras_applications_weights(make(), target)
@@ -114,10 +125,10 @@ def test_a_source_that_does_not_fit_is_refused(make, message):
         assert_equal(new, old)
 
 
-def test_another_convention_is_refused():
+def test_another_convention_is_rejected():
     options = {"include_top": False, "input_shape": (75, 75, 3)}
     target = InceptionV3(**options, convention="torchvision")
     with pytest.raises(ValueError, match='in `target`.*convention "paper"'):
         port_keras_applications_weights(
-            other("inception_v3", include_top=False), target
+            source("inception_v3", include_top=False, pooling=None), target
         )

@@ -1,4 +1,4 @@
-"""What `port_notebook_weights` copies, and what it refuses."""
+"""`port_notebook_weights`: what it copies and what it rejects."""
 
 import keras
 import pytest
@@ -32,7 +32,7 @@ def test_every_weight_is_copied_once(notebook, hybrid):
 
 
 def replaced(notebook, name, layer):
-    """Return the notebook's model with one of its layers replaced."""
+    """Return the notebook's model with one layer replaced."""
     return keras.models.clone_model(
         notebook,
         clone_function=lambda old: (
@@ -48,7 +48,7 @@ def conv(name, filters, **options):
 
 
 BRANCH = "Block_3_1_Branch_0"
-REFUSED_SOURCES = {
+REJECTED_SOURCES = {
     "a renamed layer": (
         lambda source: replaced(
             source,
@@ -73,7 +73,7 @@ REFUSED_SOURCES = {
         ),
         f'"{BRANCH}_bn".*Found .*gamma.*, expected .*beta',
     ),
-    "a layer more": (
+    "an extra layer": (
         lambda source: keras.Model(
             source.input, keras.layers.Dense(3, name="head")(source.output)
         ),
@@ -85,10 +85,10 @@ REFUSED_SOURCES = {
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    REFUSED_SOURCES.values(),
-    ids=REFUSED_SOURCES.keys(),
+    REJECTED_SOURCES.values(),
+    ids=REJECTED_SOURCES.keys(),
 )
-def test_a_source_that_does_not_fit_is_refused(
+def test_a_source_that_does_not_fit_is_rejected(
     change, message, notebook, hybrid
 ):
     before = snapshot(hybrid)
@@ -98,7 +98,7 @@ def test_a_source_that_does_not_fit_is_refused(
         assert_equal(new, old)
 
 
-REFUSED_TARGETS = {
+REJECTED_TARGETS = {
     "other channels": (
         lambda: VGG16Inception(False, None, (32, 32, 3)),
         '"block1_conv1_conv".*3, 1, 64.*expected.*3, 3, 64.*input_shape',
@@ -116,14 +116,14 @@ REFUSED_TARGETS = {
 
 
 @pytest.mark.parametrize(
-    ("make", "message"), REFUSED_TARGETS.values(), ids=REFUSED_TARGETS.keys()
+    ("make", "message"), REJECTED_TARGETS.values(), ids=REJECTED_TARGETS.keys()
 )
-def test_a_target_that_does_not_fit_is_refused(make, message, notebook):
+def test_a_target_that_does_not_fit_is_rejected(make, message, notebook):
     with pytest.raises(ValueError, match=message):
         port_notebook_weights(notebook, make())
 
 
-def test_another_top_is_refused(notebook, hybrid):
+def test_another_top_is_rejected(notebook, hybrid):
     top = {"input_shape": (32, 32, 1), "classes": 5}
     with pytest.raises(ValueError, match='"fc1" stands in `target` only'):
         port_notebook_weights(notebook, VGG16Inception(**top))
@@ -135,7 +135,7 @@ def test_another_top_is_refused(notebook, hybrid):
         port_notebook_weights(source, other)
 
 
-def test_side_heads_are_refused():
+def test_side_heads_are_rejected():
     target = VGG16Inception(input_shape=(80, 80, 1), classes=5, auxiliary=True)
     source = VGG16_Inception(input_shape=(80, 80, 1), classes=5)
     with pytest.raises(ValueError, match='Received the layer "auxiliary_1"'):

@@ -1,7 +1,7 @@
-"""What `port_torch_weights` copies, and what it refuses.
+"""`port_torch_weights`: what it copies and what it rejects.
 
-The outputs in `data` are torchvision's, for weights that are made from their
-names.
+The expected outputs are those of torchvision with weights that are generated
+from their names (tests/helpers/make_torchvision.py).
 """
 
 import sys
@@ -23,14 +23,14 @@ from tests.helpers.numeric import (
 )
 from tests.helpers.torchvision_data import copy_without_scale, images, load
 
-# Measured: 1.1e-6 of the largest logit, after 94 convolutions in float32.
+# Relative to the largest logit. Measured: 1.1e-6, after 94 convolutions.
 TOLERANCE = 1e-4
 LOGITS = {"classifier_activation": None, "convention": "torchvision"}
 
 
 @pytest.fixture(scope="module")
 def torchvision():
-    """The tensors of the whole network, and its outputs by our names."""
+    """The state dict of the whole network, and its outputs by our names."""
     return load("inception_v3")
 
 
@@ -42,7 +42,7 @@ def without_side_head(torchvision):
 
 @pytest.fixture(scope="module")
 def ported(torchvision):
-    """The network at its full size, with the side head."""
+    """The network for images of the full size, with the side head."""
     target = InceptionV3(auxiliary=True, **LOGITS)
     assert port_torch_weights(torchvision[0], target) is target
     return target
@@ -77,6 +77,7 @@ def test_equals_torchvision(ported, torchvision):
         assert (error > TOLERANCE) == (name == "mixed_7")
 
 
+@pytest.mark.slow
 def test_equals_torchvision_at_224(without_side_head, torchvision):
     target = InceptionV3(input_shape=(None, None, 3), **LOGITS)
     port_torch_weights(without_side_head, target)
@@ -87,8 +88,9 @@ def test_equals_torchvision_at_224(without_side_head, torchvision):
     assert relative_error(target(image), expected) > TOLERANCE
 
 
+@pytest.mark.slow
 def test_the_wrong_convention_differs(ported, torchvision):
-    """The same function but for the border: each scale is multiplied in."""
+    """Each scale is multiplied into its kernel: only the poolings differ."""
     source = drop_auxiliary(ported)
     target = InceptionV3(classifier_activation=None, convention="paper")
     copy_without_scale(source, target)
@@ -109,7 +111,7 @@ def test_a_safetensors_file(without_side_head, small, tmp_path):
         )
 
 
-def test_safetensors_is_asked_for_only_where_needed(
+def test_safetensors_is_needed_for_its_files_only(
     without_side_head, small, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
@@ -119,13 +121,13 @@ def test_safetensors_is_asked_for_only_where_needed(
 
 
 NAME = "Mixed_6b.branch7x7dbl_3.conv.weight"
-REFUSED_STATES = {
-    "a tensor less": (
+REJECTED_STATES = {
+    "a missing tensor": (
         lambda state: {k: x for k, x in state.items() if k != NAME},
         f'lacks "{NAME}" for `mixed_4/branch_2/conv_2/conv/kernel`.*'
         "Received 471 tensors, expected 472",
     ),
-    "a tensor more": (
+    "an extra tensor": (
         lambda state: {**state, "AuxLogits.fc.bias": np.zeros(1000)},
         '"AuxLogits.fc.bias" has no place.*auxiliary',
     ),
@@ -133,7 +135,7 @@ REFUSED_STATES = {
         lambda state: {**state, NAME: state[NAME].swapaxes(2, 3)},
         rf'"{NAME}".*is \(7, 1, 128, 128\), expected \(1, 7, 128, 128\)',
     ),
-    "another kind": (
+    "a list": (
         lambda state: list(state),
         r"Received: state_dict=\['Conv2d_1a_3x3",
     ),
@@ -149,9 +151,9 @@ REFUSED_STATES = {
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), REFUSED_STATES.values(), ids=REFUSED_STATES.keys()
+    ("change", "message"), REJECTED_STATES.values(), ids=REJECTED_STATES.keys()
 )
-def test_a_state_that_does_not_fit_is_refused(
+def test_a_state_dict_that_does_not_fit_is_rejected(
     change, message, without_side_head, small
 ):
     before = snapshot(small)
@@ -161,7 +163,7 @@ def test_a_state_that_does_not_fit_is_refused(
         assert_equal(new, old)
 
 
-REFUSED_TARGETS = {
+REJECTED_TARGETS = {
     "another convention": (
         lambda: InceptionV3(input_shape=(75, 75, 3)),
         r'"Conv2d_1a_3x3.bn.weight" has no place.*convention, include_top',
@@ -179,9 +181,9 @@ REFUSED_TARGETS = {
 
 
 @pytest.mark.parametrize(
-    ("make", "message"), REFUSED_TARGETS.values(), ids=REFUSED_TARGETS.keys()
+    ("make", "message"), REJECTED_TARGETS.values(), ids=REJECTED_TARGETS.keys()
 )
-def test_a_target_that_does_not_fit_is_refused(
+def test_a_target_that_does_not_fit_is_rejected(
     make, message, without_side_head
 ):
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""torchvision's GoogLeNet in ours, against outputs that torchvision gave."""
+"""torchvision's weights in our GoogLeNet, compared with its outputs."""
 
 import numpy as np
 import pytest
@@ -8,22 +8,23 @@ from keras_inception_layers.porting import port_torch_weights
 from tests.helpers.numeric import perturb, relative_error, to_array
 from tests.helpers.torchvision_data import copy_without_scale, images, load
 
-# Measured: 1.3e-6 of the largest logit.
+# Relative to the largest logit. Measured: 1.3e-6.
 TOLERANCE = 1e-4
 LOGITS = {"classifier_activation": None, "convention": "torchvision"}
-# The first has odd sizes on the way, which round up here and down there.
-OTHER_SIZES = [(195, 230), (299, 299)]
+# The feature maps of the first have odd sizes, which the two conventions round
+# in different directions.
+OTHER_SIZES = [(195, 230), pytest.param((299, 299), marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
 def torchvision():
-    """The tensors of the whole network, and its outputs by our names."""
+    """The state dict of the whole network, and its outputs by our names."""
     return load("googlenet")
 
 
 @pytest.fixture(scope="module")
 def ported(torchvision):
-    """The network with its side heads, on images of 224 x 224."""
+    """The network with its side heads, for images of 224 x 224."""
     target = GoogLeNet(auxiliary=True, **LOGITS)
     assert port_torch_weights(torchvision[0], target) is target
     return target
@@ -31,7 +32,7 @@ def ported(torchvision):
 
 @pytest.fixture(scope="module")
 def at_any_size(torchvision):
-    """The network without them."""
+    """The network without the side heads, for images of any size."""
     state = {k: x for k, x in torchvision[0].items() if "aux" not in k}
     target = GoogLeNet(input_shape=(None, None, 3), **LOGITS)
     return port_torch_weights(state, target)
@@ -47,8 +48,8 @@ def test_equals_torchvision(ported, torchvision):
         assert relative_error(actual[name], logits) < TOLERANCE
         one, other = logits
         assert relative_error(one, other) > 100 * TOLERANCE
-    # Each lies behind the one before, so it moves fewer outputs.
-    for place, name in enumerate(
+    # Each layer follows the one before, so that it affects fewer outputs.
+    for index, name in enumerate(
         ("inception_4a", "inception_4d", "predictions")
     ):
         weight = ported.get_layer(name).weights[0]
@@ -56,23 +57,25 @@ def test_equals_torchvision(ported, torchvision):
         perturb(weight)
         actual = ported(images(2, 224, 224))
         weight.assign(before)
-        moved = {
+        changed = {
             key
             for key, logits in expected.items()
             if relative_error(actual[key], logits) > TOLERANCE
         }
-        assert moved == {outputs[0], *outputs[1 + place :]}
+        assert changed == {outputs[0], *outputs[1 + index :]}
 
 
-@pytest.mark.parametrize("size", OTHER_SIZES, ids=str)
+@pytest.mark.parametrize("size", OTHER_SIZES)
 def test_equals_torchvision_at_another_size(size, at_any_size, torchvision):
     expected = torchvision[1]["{}x{}".format(*size)]
     assert relative_error(at_any_size(images(1, *size)), expected) < TOLERANCE
 
 
-@pytest.mark.parametrize("size", [(224, 224), *OTHER_SIZES], ids=str)
+@pytest.mark.parametrize(
+    "size", [pytest.param((224, 224), marks=pytest.mark.slow), *OTHER_SIZES]
+)
 def test_the_wrong_convention_differs(size, at_any_size, torchvision):
-    """The same function but for paddings and poolings."""
+    """The weights are the same: only paddings and poolings differ."""
     target = GoogLeNet(
         input_shape=(None, None, 3),
         classifier_activation=None,
@@ -83,10 +86,11 @@ def test_the_wrong_convention_differs(size, at_any_size, torchvision):
         "{}x{}".format(*size), torchvision[1]["predictions"]
     )
     actual = to_array(target(images(len(expected), *size)))
-    assert np.max(np.abs(actual - expected)) > 1  # of 83; measured: 6.9 or more
+    # The largest logit is 83. Measured: at least 6.9.
+    assert np.max(np.abs(actual - expected)) > 1
 
 
-def test_the_kernels_of_the_wrong_convention_are_refused(torchvision):
+def test_the_kernels_of_the_wrong_convention_are_rejected(torchvision):
     target = GoogLeNet(
         auxiliary=True, use_batch_norm=True, input_shape=(224, 224, 3)
     )
@@ -98,8 +102,8 @@ def test_the_kernels_of_the_wrong_convention_are_refused(torchvision):
         port_torch_weights(torchvision[0], target)
 
 
-def test_side_heads_fit_at_every_size(torchvision):
-    """Their regions are 4 x 4 at each; what is none of these is refused."""
+def test_side_heads_fit_images_of_every_size(torchvision):
+    """They pool to 4 x 4 regions at any size; other kernels are rejected."""
     target = GoogLeNet(auxiliary=True, input_shape=(80, 96, 3), **LOGITS)
     port_torch_weights(torchvision[0], target)
     name = "aux2.fc1.weight"

@@ -1,4 +1,4 @@
-"""What `port_vgg16_weights` carries over, and what it refuses."""
+"""`port_vgg16_weights`: what it copies and what it rejects."""
 
 from functools import cache
 
@@ -21,9 +21,9 @@ from tests.helpers.numeric import (
     snapshot,
 )
 
-# Of the largest value behind a block. Measured: 1.2e-6.
+# Relative to the largest output of a block. Measured: 1.2e-6.
 TOLERANCE = 1e-5
-# The convolutions of each plain block, and the pooling behind it.
+# Number of convolutions of each plain block, which ends in a pooling.
 BLOCKS = {1: 2, 2: 2, 4: 3}
 FEATURES = {"include_top": False, "pooling": None}
 COLOR, GRAY = (32, 32, 3), (32, 32, 1)
@@ -31,7 +31,7 @@ COLOR, GRAY = (32, 32, 3), (32, 32, 1)
 
 @cache
 def vgg16(make=keras.applications.VGG16, **options):
-    """Return a source; no test changes it."""
+    """Return a source model; no test changes it."""
     options = {"weights": None, "input_shape": COLOR, **FEATURES, **options}
     return randomize(make(**options))
 
@@ -42,13 +42,13 @@ def hybrid(shape=COLOR, **options):
 
 
 def run_block(model, number, maps):
-    for place in range(1, BLOCKS[number] + 1):
-        maps = model.get_layer(f"block{number}_conv{place}")(maps)
+    for index in range(1, BLOCKS[number] + 1):
+        maps = model.get_layer(f"block{number}_conv{index}")(maps)
     return model.get_layer(f"block{number}_pool")(maps)
 
 
 @pytest.mark.parametrize("make", [keras.applications.VGG16, VGG16])
-def test_each_plain_block_is_the_function_it_was(make):
+def test_each_plain_block_computes_the_same_function(make):
     source, target = vgg16(make), hybrid()
     before = {layer.name: layer.get_weights() for layer in target.layers}
     assert port_vgg16_weights(source, target) is target
@@ -68,7 +68,7 @@ def test_each_plain_block_is_the_function_it_was(make):
                 assert_equal(new, old)
 
 
-def test_gray_images_are_the_same_in_every_channel():
+def test_gray_images_equal_color_images_with_equal_channels():
     source, target = vgg16(), hybrid(GRAY)
     port_vgg16_weights(source, target)
     images = random_images((2, *GRAY))
@@ -79,7 +79,7 @@ def test_gray_images_are_the_same_in_every_channel():
     assert relative_error(actual, expected) > TOLERANCE
 
 
-def test_the_tops_may_differ():
+def test_the_tops_can_differ():
     source = vgg16(VGG16, include_top=True, classes=5)
     target = hybrid(include_top=True, classes=3)
     top = target.get_layer("fc1").get_weights()
@@ -101,7 +101,7 @@ def without_bias():
     return keras.models.clone_model(vgg16(), clone_function=clone)
 
 
-REFUSED = {
+REJECTED = {
     "another network": (
         lambda: InceptionV3(include_top=False, input_shape=(75, 75, 3)),
         hybrid,
@@ -139,9 +139,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "message"), REFUSED.values(), ids=REFUSED.keys()
+    ("source", "target", "message"), REJECTED.values(), ids=REJECTED.keys()
 )
-def test_what_does_not_fit_is_refused(source, target, message):
+def test_models_that_do_not_fit_are_rejected(source, target, message):
     source, target = source(), target()
     before = snapshot(target) if target else []
     with pytest.raises(ValueError, match=message):

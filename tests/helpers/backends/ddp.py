@@ -1,6 +1,8 @@
-"""Torch's DistributedDataParallel in two processes, over gloo.
+"""Train with torch's DistributedDataParallel in two processes, over gloo.
 
-python -m tests.helpers.backends.ddp FILE.npz PORT RANK
+Each process is started as
+
+    python -m tests.helpers.backends.ddp FILE.npz PORT RANK
 """
 
 import sys
@@ -25,7 +27,7 @@ CASES = ("plain", "norm")
 
 
 def distributed(case, rank):
-    """Yield the run of this process, then with the mean of the statistics."""
+    """Yield the run of this process, then the same with averaged statistics."""
     model = build_model(case)
     replica = torch.nn.parallel.DistributedDataParallel(model)
     optimizer = torch.optim.SGD(

@@ -1,11 +1,11 @@
-"""One side of the exchange of files between backends.
+"""Write model files under one backend, or read those of all backends.
 
     python -m tests.helpers.backends.exchange write FOLDER
     python -m tests.helpers.backends.exchange read FOLDER
 
-`write` makes, trains and saves a model, with its outputs. `read` opens the
-file of every backend and keeps the outputs, twice: the second time with one
-weight perturbed.
+`write` saves models and their outputs, one of them after a training step.
+`read` loads the files of every backend and saves the outputs, and once more
+with every moving variance perturbed.
 """
 
 import sys
@@ -17,19 +17,19 @@ import numpy as np
 from keras_inception_layers import VGG16Inception
 from tests.helpers.backends.processes import BACKENDS
 from tests.helpers.initial_values import quick_initial_values
+from tests.helpers.layer_cases import every_layer_model
 from tests.helpers.numeric import (
     perturb,
     random_images,
     randomize,
     to_array,
 )
-from tests.models.test_saving import every_layer_model
 
 MODELS = ("hybrid", "every_layer")
 
 
 def hybrid():
-    """Return a small hybrid after a training step, its optimizer with it."""
+    """Return a small hybrid after a training step, with its optimizer."""
     model = VGG16Inception(include_top=False, input_shape=(32, 32, 1))
     randomize(model).compile(keras.optimizers.Adam(1e-4), "mse")
     model.train_on_batch(random_images((4, 32, 32, 1)), random_images((4, 512)))
@@ -37,7 +37,7 @@ def hybrid():
 
 
 def outputs(model):
-    """Return the outputs in inference, on images that every backend has."""
+    """Return the outputs in inference on the images of every backend."""
     images = random_images((3, *model.input_shape[1:]), seed=7)
     return [to_array(x) for x in keras.tree.flatten(model(images))]
 

@@ -1,4 +1,4 @@
-"""TensorFlow's MirroredStrategy on two virtual devices of one CPU.
+"""Train with TensorFlow's MirroredStrategy on two virtual CPU devices.
 
 python -m tests.helpers.backends.mirrored FILE.npz
 """
@@ -20,7 +20,7 @@ from tests.helpers.backends.replicas import (
 
 
 def mirrored(case, scope):
-    """Train in a scope, which divides each batch of `fit`."""
+    """Train in a strategy's scope, where `fit` divides each batch."""
     with scope:
         model = build_model(case)
     losses = []

@@ -1,4 +1,4 @@
-"""Python processes that the tests of several backends start."""
+"""Start Python processes on other backends and wait for them."""
 
 import os
 import socket
@@ -6,15 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
-def start(backend, *words):
-    """Start Python on a backend; return the process."""
+def start(backend, *arguments):
+    """Start Python with some arguments on a backend and return the process."""
     environment = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.Popen(
-        [sys.executable, *map(str, words)],
+        [sys.executable, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
@@ -24,15 +24,15 @@ def start(backend, *words):
 
 
 def free_port():
-    """Return a port of this machine that nobody listens on."""
+    """Return an unused TCP port of this machine."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         return free.getsockname()[1]
 
 
 def finish(*processes, exit_codes=(0,)):
-    """Wait for processes; return what each of them said."""
-    said = [process.communicate(timeout=600)[0] for process in processes]
-    for process, text in zip(processes, said, strict=True):
+    """Wait for processes and return the output of each."""
+    outputs = [process.communicate(timeout=600)[0] for process in processes]
+    for process, text in zip(processes, outputs, strict=True):
         assert process.returncode in exit_codes, text
-    return said
+    return outputs

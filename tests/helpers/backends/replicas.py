@@ -1,8 +1,8 @@
-"""What the replicas of one model train on, and what they ought to come to.
+"""The model and data of distributed training, and its expected results.
 
-Two references run in one process. `whole` trains on each global batch as it
-is. `halves` does what replicas without synchronized statistics do: each half
-of the batch is normalized by itself, and the gradients are averaged.
+Two references run in one process. `whole` trains on each global batch.
+`halves` does what replicas without synchronized statistics do: each half of
+the batch is normalized by itself, and the gradients are averaged.
 """
 
 from typing import NamedTuple
@@ -41,7 +41,7 @@ def build_model(case):
 
 
 def batches():
-    """Return the global batches; images are brighter from one to the next."""
+    """Return the global batches; each has brighter images than the last."""
     return [
         (
             random_images((8, 8, 8, 1), seed) + seed / STEPS,
@@ -52,17 +52,17 @@ def batches():
 
 
 def part(array, replica):
-    """Return what one replica reads of a global batch."""
+    """Return one replica's part of a global batch."""
     return np.split(array, REPLICAS)[replica]
 
 
 class Run(NamedTuple):
-    """What a training came to.
+    """The result of a training.
 
     Args:
-        losses: of each step.
-        trainable: the values of all trainable weights, one after the other.
-        statistics: those of the moving statistics.
+        losses: one loss per step.
+        trainable: values of all trainable weights, concatenated.
+        statistics: values of all moving statistics, concatenated.
     """
 
     losses: list[float]
@@ -78,15 +78,15 @@ def whole(case):
 
 
 def halves(case, gradients):
-    """Train on halves, each normalized by itself.
+    """Train on halves of each batch, each normalized by itself.
 
     Args:
-        case: which of `CASES`.
-        gradients: called with the model and a batch, returns its loss and the
+        case: a key of `CASES`.
+        gradients: called with the model and a batch, returns the loss and the
             gradients of the trainable weights.
 
     Returns:
-        One run a replica: the moving statistics are its own.
+        One run per replica, with the moving statistics of that replica.
     """
     model = build_model(case)
     statistics = [[to_array(x) for x in model.non_trainable_weights]] * REPLICAS
@@ -119,7 +119,7 @@ def assign(weights, values):
 
 
 def run_of(model, losses):
-    """Return what the model has come to."""
+    """Return the run of a trained model."""
 
     def joined(weights):
         values = [to_array(weight).ravel() for weight in weights]
@@ -133,7 +133,7 @@ def run_of(model, losses):
 
 
 def save(path, runs):
-    """Write runs, by their names, in the form `name/part`."""
+    """Write a dictionary of runs as arrays named `run/part`."""
     np.savez(
         path,
         **{
@@ -145,7 +145,7 @@ def save(path, runs):
 
 
 def load(path):
-    """Return the runs that `save` wrote."""
+    """Return the dictionary of runs that `save` wrote."""
     with np.load(path) as file:
         names = {key.rpartition("/")[0] for key in file.files}
         return {

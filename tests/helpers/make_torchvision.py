@@ -1,31 +1,31 @@
-"""Writes what torchvision's networks make of seeded weights.
+"""Write data/torchvision_*.npz: outputs of torchvision with seeded weights.
 
-The tests need neither torch nor torchvision; this needs both, and was run with
-torch 2.13.0 and torchvision 0.28.0. From the root:
+The tests read these files and need neither torch nor torchvision. This script
+needs both and was run with torch 2.13.0 and torchvision 0.28.0. Run it from the
+root of the repository:
 
-    python -m tests.porting.data.make_torchvision
+    python -m tests.helpers.make_torchvision
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
 import torchvision
 
-from tests.helpers.seeded import seeded_images, seeded_state
+from tests.helpers.seeded import DATA, seeded_images, seeded_state
 
 
 def write(name, model, heads, other_sizes=()):
-    """Write names and shapes of the weights, and what the network gives.
+    """Write the names and shapes of the weights and the network's outputs.
 
     Args:
-        name: of the file, and of the network.
+        name: name of the network, which is part of the file's name.
         model: torchvision's network.
-        heads: for each side head, by our name, its module and the one whose
-            maps it reads: torchvision runs them in training only.
-        other_sizes: height and width of one more image each, of which only
-            the logits are kept.
+        heads: from our name of each side head to its module and the module
+            whose feature maps it reads. torchvision runs them in training only.
+        other_sizes: heights and widths of further images, of which only the
+            logits are written.
     """
     tensors = {
         name: list(tensor.shape)
@@ -38,12 +38,12 @@ def write(name, model, heads, other_sizes=()):
     model.eval()
     outputs = {}
     with torch.no_grad():
-        # Before there are side heads, which do not take every size.
+        # Before the hooks of the side heads, which do not accept every size.
         for size in other_sizes:
             image = torch.from_numpy(seeded_images((1, 3, *size)))
             outputs["{}x{}".format(*size)] = model(image)
-        for head, (module, place) in heads.items():
-            getattr(model, place).register_forward_hook(
+        for head, (module, source) in heads.items():
+            getattr(model, source).register_forward_hook(
                 lambda _, inputs, maps, head=head, module=module: (
                     outputs.update({head: getattr(model, module)(maps)})
                 )
@@ -52,7 +52,7 @@ def write(name, model, heads, other_sizes=()):
         images = torch.from_numpy(seeded_images((2, 3, size, size)))
         outputs["logits"] = model(images)
     np.savez_compressed(
-        Path(__file__).with_name(f"torchvision_{name}.npz"),
+        DATA / f"torchvision_{name}.npz",
         tensors=json.dumps(tensors),
         **{key: output.numpy() for key, output in outputs.items()},
     )
