@@ -1,18 +1,14 @@
-"""`diagnose`: which layer of an artifact is the first to go wrong."""
+"""`diagnose` on a bundle: the first layer of an artifact that diverges."""
 
 import json
 import shutil
 import subprocess
 import sys
 
-import keras
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 from ai_edge_litert import interpreter as litert
-from keras import layers
-from onnx import numpy_helper
 
 from keras_inception_export import (
     ArtifactError,
@@ -27,14 +23,16 @@ from keras_inception_export.diagnosis.diagnose import (
     load_layer_references,
 )
 from keras_inception_export.diagnosis.layer_reference import LayerReferences
-from keras_inception_export.formats.onnx import runtime as onnx_format
-from keras_inception_layers import (
-    ConvBN,
-    InceptionV1Block,
-    InceptionV3Block,
+from keras_inception_export.formats.onnx import export as onnx_export
+from tests.helpers.bundles import (
+    BRANCHES,
+    keep_artifacts,
+    kernel_of,
+    renew_hash,
+    replace_in,
+    small_bundle,
+    small_hybrid,
 )
-from tests.export.verification.test_sabotage import renew_hash, replace_in
-from tests.helpers.numeric import random_images, randomize
 
 ARTIFACTS = (
     "model.onnx",
@@ -46,81 +44,22 @@ LAYERS = ("conv", "plain", "inception_2/branch_3/conv_0")
 """The first, a middle and the last convolution."""
 
 
-BRANCHES = [
-    f"inception_{block}/branch_{branch}/conv_{number}"
-    for block, lengths in ((1, (1, 2, 2, 1)), (2, (1, 3, 3, 1)))
-    for branch, length in enumerate(lengths)
-    for number in range(length)
-]
-
-
-@pytest.fixture(scope="module")
-def small_hybrid():
-    keras.utils.set_random_seed(0)
-    image = keras.Input((16, 16, 2), name="image")
-    x = ConvBN(8, 3, name="conv")(image)
-    x = layers.MaxPooling2D(name="pool")(x)
-    x = InceptionV1Block(((8,), (8, 8), (4, 8), (8,)), name="inception_1")(x)
-    x = layers.Conv2D(24, 3, padding="same", name="plain")(x)
-    x = layers.ReLU(name="relu")(x)
-    x = InceptionV3Block(((8,), (8, 8), (4, 8), (8,)), name="inception_2")(x)
-    x = layers.GlobalAveragePooling2D(name="average")(x)
-    x = layers.Dense(5, name="dense")(x)
-    return randomize(keras.Model(image, x, name="small"))
-
-
-@pytest.fixture(scope="module")
-def quantized(small_hybrid, tmp_path_factory):
-    """A bundle with int8 artifacts; not to be changed."""
-    folder = tmp_path_factory.mktemp("diagnosed") / "small"
-    export_model(
-        small_hybrid,
-        folder,
-        formats=["tflite", "onnx"],
-        samples=random_images((60, 16, 16, 2)),
-        quantize="int8",
-        calibration_samples=30,
-        min_agreement=0,
-    )
-    return folder
-
-
 @pytest.fixture
-def bundle(quantized, tmp_path):
-    """A copy of that bundle, to be changed."""
-    return shutil.copytree(quantized, tmp_path / "bundle")
+def bundle(tmp_path):
+    """A copy of the small bundle, to be altered."""
+    return shutil.copytree(small_bundle(), tmp_path / "bundle")
 
 
 def by_path(diagnoses):
     return {diagnosis.path: diagnosis for diagnosis in diagnoses}
 
 
-def kernel_of(layer, path):
-    """Return a convolution's kernel as an artifact holds it."""
-    names = (f"{layer}/kernel", f"{layer}/conv/kernel")
-    if path.suffix == ".onnx":
-        (found,) = [
-            numpy_helper.to_array(tensor)
-            for tensor in onnx.load(path).graph.initializer
-            if len(tensor.dims) == 4 and tensor.name.startswith(names)
-        ]
-        return found
-    interpreter = litert.Interpreter(str(path))
-    interpreter.allocate_tensors()
-    (found,) = [
-        interpreter.get_tensor(details["index"]).copy()
-        for details in interpreter.get_tensor_details()
-        if details["name"] in names
-    ]
-    return found
-
-
 def alter_one_weight(bundle, path, layer):
     """Change the largest weight of the layer's most active channel."""
     old = kernel_of(layer, bundle / path)
-    layer_references = LayerReferences.load(bundle / "layer_references.npz")
-    (mark,) = [mark for mark in layer_references.layers if mark.layer == layer]
-    channel = mark.values[len(mark.positions) :].argmax()
+    references = LayerReferences.load(bundle / "layer_references.npz").layers
+    (reference,) = [item for item in references if item.layer == layer]
+    channel = reference.values[len(reference.positions) :].argmax()
     new = old.copy()
     weights = new[channel].reshape(-1)
     largest = np.abs(weights.astype("float64")).argmax()
@@ -132,56 +71,75 @@ def alter_one_weight(bundle, path, layer):
 @pytest.mark.parametrize("path", ARTIFACTS)
 def test_one_altered_weight(bundle, path, layer):
     alter_one_weight(bundle, path, layer)
-    renew_hash(bundle, path)  # the numbers tell by themselves
+    renew_hash(bundle, path)  # only the values differ then
     found = by_path(diagnose(bundle))
     assert found.pop(path).first.name in (layer, f"{layer} + relu")
     assert not any(diagnosis.first for diagnosis in found.values())
 
 
-def test_unaltered_bundle(quantized):
-    found = by_path(diagnose(quantized))
+def test_unaltered_bundle():
+    found = by_path(diagnose(small_bundle()))
     assert not any(diagnosis.first for diagnosis in found.values())
     names = {path: [x.name for x in d.layers] for path, d in found.items()}
     assert names["model.onnx"][:2] == ["conv", "pool"]
-    assert names["model.onnx"][-1] == "dense"
+    assert names["model.onnx"][-2:] == ["dense", "shifted"]
     assert set(BRANCHES) <= set(names["model.onnx"])
-    merged = [n for n in names["model.onnx"] if n not in ("plain", "relu")]
+    separate = [n for n in names["model.onnx"] if n not in ("plain", "relu")]
     for path in ("model.tflite", "model.int8.onnx", "model.int8.tflite"):
-        assert [n for n in names[path] if n in merged] == merged
-        assert set(names[path]) - set(merged) == {"plain + relu"}
+        assert [n for n in names[path] if n in separate] == separate
+        assert set(names[path]) - set(separate) == {"plain + relu"}
 
 
-def test_a_saved_model_stays_closed(quantized):
-    report = json.loads((quantized / "report.json").read_text())
-    artifact = {"format": "saved_model", "path": "saved_model"}
-    closed = examine(
-        quantized, artifact, *load_layer_references(quantized, report)
-    )
-    assert "one function" in closed.reason and closed.passed
+def test_int8_is_compared_with_the_equalized_model():
+    report = json.loads((small_bundle() / "report.json").read_text())
+    equalized = [
+        entry["equalized_channels"]
+        for entry in report["artifacts"]
+        if entry["quantization"]
+    ]
+    assert all(equalized)
+    found = by_path(diagnose(small_bundle()))
+    for path in ("model.int8.onnx", "model.int8.tflite"):
+        assert max(layer.error for layer in found[path].layers) < 0.1
+    references, feeds = load_layer_references(small_bundle(), report)
+    unequalized = LayerReferences(references.layers, references.artifacts)
+    entry = report["artifacts"][-1]
+    wrong = examine(small_bundle(), entry, unequalized, feeds)
+    assert max(layer.error for layer in wrong.layers) > 0.1
+
+
+def test_a_saved_model_has_no_layers():
+    (found,) = [
+        item for item in diagnose(small_bundle()) if item.path == "saved_model"
+    ]
+    assert "does not show the outputs of layers" in found.reason
+    assert found.passed and not found.layers
 
 
 @pytest.mark.parametrize("path", ("model.int8.onnx", "model.int8.tflite"))
-def test_other_kernels_are_no_divergence(bundle, path, monkeypatch):
+def test_other_kernels_do_not_diverge(bundle, path, monkeypatch):
     def unfused(source, options, **kwargs):
+        used.append("model.int8.onnx")
         level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.graph_optimization_level = level
         return session(source, options, **kwargs)
 
     def without_xnnpack(**kwargs):
+        used.append("model.int8.tflite")
         kind = litert.OpResolverType.BUILTIN_REF
         return interpreter(experimental_op_resolver_type=kind, **kwargs)
 
+    used = []
     session, interpreter = onnxruntime.InferenceSession, litert.Interpreter
     monkeypatch.setattr(onnxruntime, "InferenceSession", unfused)
     monkeypatch.setattr(litert, "Interpreter", without_xnnpack)
-    other = by_path(diagnose(bundle))[path]
-    assert other.first is None
-    assert path.endswith("onnx") or any(layer.moved for layer in other.layers)
+    assert by_path(diagnose(bundle))[path].first is None
+    assert path in used
 
 
 @pytest.mark.parametrize("path", ("model.int8.onnx", "model.int8.tflite"))
-def test_never_published(bundle, path):
-    """Where nothing is recorded, the signal to noise tells."""
+def test_unpublished_artifact(bundle, path):
+    """Without recorded values, the signal-to-noise ratio names the layer."""
     layer = "inception_1/branch_1/conv_1"
     old = kernel_of(layer, bundle / path)
     replace_in(bundle / path, old, (old // 16) * 8)
@@ -192,36 +150,28 @@ def test_never_published(bundle, path):
         "path": path,
         "quantization": "int8",
     }
-    unknown = LayerReferences(layer_references.layers)
-    assert examine(bundle, artifact, unknown, feeds).first.layer == layer
+    unpublished = LayerReferences(layer_references.equalized)
+    assert examine(bundle, artifact, unpublished, feeds).first.layer == layer
 
 
 def test_verify_names_the_layer(bundle):
-    alter_one_weight(bundle, "model.onnx", LAYERS[1])
-    result = next(
-        result for result in verify(bundle) if result.format == "onnx"
-    )
-    assert 'first layer that diverges is "plain" (off' in result.findings[-1]
-
-
-def test_verify_finds_without_landmarks_what_it_finds_with_them(bundle):
+    keep_artifacts(bundle, "model.onnx", "model.tflite")
     alter_one_weight(bundle, "model.onnx", LAYERS[1])
 
     def findings():
         return {result.name: result.findings for result in verify(bundle)}
 
-    with_landmarks = findings()
+    *others, layer = findings()["onnx"]
+    assert 'first layer that diverges is "plain" (differs by' in layer
     (bundle / "layer_references.npz").write_bytes(b"harmed")
-    *rest, reason = findings()["onnx"]
-    assert tuple(rest) == with_landmarks["onnx"][:-1] != ()
-    assert (
-        "diverges cannot be told: " in reason
-        and "layer_references.npz" in reason
-    )
-    assert {name for name, found in findings().items() if found} == {"onnx"}
+    *same, reason = findings()["onnx"]
+    assert same == others != []
+    assert "layer that diverges is unknown: " in reason
+    assert "layer_references.npz" in reason
+    assert findings()["tflite"] == ()
 
 
-def test_export_names_the_layer(small_hybrid, tmp_path, monkeypatch):
+def test_export_names_the_layer(tmp_path, monkeypatch):
     def write(inference_model, path, **kwargs):
         layer = inference_model.model.get_layer("inception_2").branches[1][1]
         kernel = np.array(layer.conv.kernel)
@@ -229,13 +179,14 @@ def test_export_names_the_layer(small_hybrid, tmp_path, monkeypatch):
         original(inference_model, path, **kwargs)
         layer.conv.kernel.assign(kernel)
 
-    original = onnx_format.write
-    monkeypatch.setattr(onnx_format, "write", write)
+    original = onnx_export.write
+    monkeypatch.setattr(onnx_export, "write", write)
     with pytest.raises(ArtifactError, match='"inception_2/branch_1/conv_1"'):
-        export_model(small_hybrid, tmp_path / "out", formats=["onnx"])
+        export_model(small_hybrid(), tmp_path / "out", formats=["onnx"])
 
 
-def test_older_bundle(bundle, capfd):
+def test_bundle_of_an_earlier_version(bundle, capfd):
+    keep_artifacts(bundle, "model.onnx")
     report = json.loads((bundle / "report.json").read_text())
     del report["layer_references"]
     bundles.write_report(bundle, report)
@@ -246,13 +197,11 @@ def test_older_bundle(bundle, capfd):
     assert verify(bundle)[0].passed
 
 
-@pytest.mark.parametrize("harm", (b"", b"PK not a zip"))
-def test_harmed_landmarks(bundle, harm):
-    (bundle / "layer_references.npz").write_bytes(harm)
+@pytest.mark.parametrize("content", (b"", b"PK not a zip"))
+def test_damaged_layer_references(bundle, content):
+    (bundle / "layer_references.npz").write_bytes(content)
     with pytest.raises(ArtifactError, match="layer_references.npz"):
         diagnose(bundle)
-    with pytest.raises(ArtifactError, match="layer references.npz is damaged"):
-        LayerReferences.load(bundle / "layer_references.npz")
 
 
 def test_damaged_artifact(bundle, capfd):
@@ -285,10 +234,10 @@ def test_table(bundle, capfd):
     assert set(found.values()) == {None}
 
 
-def test_the_runtime_is_enough(quantized):
+def test_needs_no_framework():
     code = (
         "import sys; from keras_inception_export.cli.main import main\n"
-        f"code = main(['diagnose', {str(quantized)!r}])\n"
+        f"code = main(['diagnose', {str(small_bundle())!r}])\n"
         "print(code, {'keras', 'tensorflow', 'onnx'} & set(sys.modules))"
     )
     done = subprocess.run(

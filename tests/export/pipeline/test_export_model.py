@@ -333,7 +333,7 @@ def test_fewer_bits_without_samples(tmp_path, monkeypatch):
     assert all(artifact["measured"] == [] for artifact in report["artifacts"])
     assert all(result.passed for result in verify(tmp_path / "out"))
     monkeypatch.setattr(pipeline, "NOISE", 1e-9)
-    with pytest.raises(ArtifactError, match="float16: output .* is off by"):
+    with pytest.raises(ArtifactError, match="float16: output .* differs by"):
         export_model(
             small_model(),
             tmp_path / "none",

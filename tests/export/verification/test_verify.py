@@ -1,0 +1,163 @@
+"""`verify` finds an altered artifact by its values, not only by its hash."""
+
+import shutil
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from keras_inception_export import ArtifactError, verify
+from keras_inception_export.cli import main
+from keras_inception_layers import fold_batch_norm
+from tests.helpers.bundles import (
+    keep_artifacts,
+    renew_hash,
+    replace_in,
+    small_bundle,
+    small_hybrid,
+)
+
+PATHS = ("model.onnx", "model.tflite")
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """A copy of the small bundle, to be altered."""
+    return shutil.copytree(small_bundle(), tmp_path / "bundle")
+
+
+@pytest.fixture(scope="module")
+def biases():
+    """The biases of the model without batch normalization, in order."""
+    keras.utils.set_random_seed(0)
+    return [
+        np.array(weight)
+        for weight in fold_batch_norm(small_hybrid()).weights
+        if weight.name == "bias" and len(weight.shape) == 1
+    ]
+
+
+def findings_of(bundle, path):
+    """Verify one artifact, as if it had been published as it is now."""
+    keep_artifacts(bundle, path)
+    renew_hash(bundle, path)
+    (result,) = verify(bundle)
+    return result.findings
+
+
+def test_unaltered_bundle_passes():
+    results = verify(small_bundle())
+    assert [result.name for result in results] == [
+        "saved_model",
+        "tflite",
+        "onnx",
+        "tflite int8",
+        "onnx int8",
+    ]
+    assert all(result.passed for result in results)
+
+
+@pytest.mark.parametrize("index", (0, 7, -2), ids=("first", "middle", "last"))
+@pytest.mark.parametrize("path", PATHS)
+def test_one_bias(bundle, biases, path, index):
+    old = biases[index]
+    new = old.copy()
+    new[np.abs(old).argmax()] *= np.float32(1.1)
+    replace_in(bundle / path, old, new)
+    findings = findings_of(bundle, path)
+    assert any('output "scores" differs by' in f for f in findings)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_nan_in_a_weight(bundle, biases, path):
+    new = biases[7].copy()
+    new[0] = np.nan
+    replace_in(bundle / path, biases[7], new)
+    # A runtime's relu may turn NaN into 0; then the values differ.
+    assert any(
+        "NaN" in f or "differs by" in f for f in findings_of(bundle, path)
+    )
+
+
+def alter_graph(bundle, alter):
+    model = onnx.load(bundle / "model.onnx")
+    alter(model.graph)
+    onnx.save(model, bundle / "model.onnx")
+    return findings_of(bundle, "model.onnx")
+
+
+def rename(graph, names):
+    for node in graph.node:
+        node.output[:] = [names.get(name, name) for name in node.output]
+        node.input[:] = [names.get(name, name) for name in node.input]
+
+
+def test_nan_in_an_output(bundle):
+    def alter(graph):
+        nan = numpy_helper.from_array(np.float32([np.nan]), "nan")
+        graph.initializer.append(nan)
+        rename(graph, {"scores": "finite"})
+        graph.node.append(
+            onnx.helper.make_node("Add", ["finite", "nan"], ["scores"])
+        )
+
+    wrong, layer = alter_graph(bundle, alter)
+    assert wrong == 'output "scores" holds NaN or infinite values'
+    assert 'diverges is "dense" (differs by inf' in layer
+
+
+def test_swapped_outputs(bundle):
+    names = {"scores": "shifted", "shifted": "scores"}
+    *findings, layer = alter_graph(bundle, lambda graph: rename(graph, names))
+    assert len(findings) == 2 and all("differs by" in f for f in findings)
+    assert 'diverges is "dense"' in layer
+
+
+def test_renamed_outputs(bundle):
+    def alter(graph):
+        for output, name in zip(graph.output, names[::-1], strict=True):
+            output.name = name
+
+    names = ["scores", "shifted"]
+    findings = alter_graph(bundle, alter)
+    assert any("has the outputs" in finding for finding in findings)
+
+
+@pytest.mark.parametrize(
+    "path", ("model.onnx", "model.tflite", "saved_model/saved_model.pb")
+)
+def test_truncated_file(bundle, path, capfd):
+    content = (bundle / path).read_bytes()
+    (bundle / path).write_bytes(content[: len(content) // 2])
+    artifact = path.split("/")[0]
+    keep_artifacts(bundle, artifact)
+    renew_hash(bundle, artifact)
+    assert main(["verify", str(bundle)]) == 1
+    last = capfd.readouterr().out.splitlines()[-1]
+    assert last.startswith(str(bundle)) and artifact.split(".")[-1] in last
+
+
+def test_changed_hash(bundle):
+    keep_artifacts(bundle, "model.tflite")
+    with (bundle / "model.tflite").open("ab") as file:
+        file.write(b"more")
+    (result,) = verify(bundle)
+    assert result.findings == (
+        "is not the file that was published (its hash differs)",
+    )
+
+
+def test_missing_artifact(bundle):
+    keep_artifacts(bundle, "model.onnx")
+    (bundle / "model.onnx").unlink()
+    (result,) = verify(bundle)
+    assert "is missing" in result.findings[0]
+
+
+@pytest.mark.parametrize("content", (b"", b"PK not a zip"))
+def test_damaged_probes(bundle, content):
+    (bundle / "probes.npz").write_bytes(content)
+    with pytest.raises(ArtifactError, match="probes.npz"):
+        verify(bundle)
