@@ -296,7 +296,7 @@ def _quantize(
     folder: Path,
     options: ExportOptions,
 ) -> tuple[list[WrittenArtifact], InferenceModel | None]:
-    """Write every quantized artifact, and return the equalized model, if any."""
+    """Write every quantized artifact; also return the equalized model."""
     written: list[WrittenArtifact] = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".work-") as workdir:
         writer = SchemeWriter(
