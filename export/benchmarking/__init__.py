@@ -1,1 +1,1 @@
-"""Measures the artifacts of a bundle beside Keras, side by side."""
+"""Benchmarks: the artifacts of a bundle and Keras, measured side by side."""

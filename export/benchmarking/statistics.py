@@ -1,26 +1,24 @@
-"""What the times of a benchmark say, and whether they can be trusted."""
+"""Statistics of a benchmark's times, and whether they allow a conclusion."""
 
-import os
-import platform
 import random
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
-from pathlib import Path
 
-LOOSE = 0.05
-"""A ratio that is known to no better than this part of itself is noise."""
+MAX_SPREAD = 0.05
+"""Largest uncertainty, relative to the figure, that allows a conclusion."""
+
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A median, and where it lies for all that is known.
+    """A median with its confidence interval.
 
     Args:
-        median: of the values.
-        low: lower end of the interval that holds the true median with a
+        median: the median of the values.
+        low: lower end of the interval that contains the true median with a
             confidence of 95 %.
         high: its upper end.
     """
@@ -31,16 +29,17 @@ class Interval:
 
     @property
     def spread(self) -> float:
-        """Half the interval, as a part of the median."""
+        """Half the width of the interval, relative to the median."""
         return (self.high - self.low) / 2 / self.median
 
 
 def median_interval(values: Sequence[float]) -> Interval:
-    """Return the median of independent values and its interval.
+    """Return the median of independent values with its confidence interval.
 
-    The interval lies between two of the sorted values: how many fall below
-    the true median is a toss of coins, whatever their distribution. With
-    fewer than six values it is their whole range.
+    The interval lies between two of the sorted values. Each value is below the
+    true median with probability one half, whatever the distribution, so the
+    ranks of the two follow from the binomial distribution. With fewer than six
+    values the interval is their whole range.
     """
     ordered = sorted(values)
     number, tail, cut = len(ordered), 0.0, 0
@@ -56,7 +55,7 @@ def median_interval(values: Sequence[float]) -> Interval:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Return a percentile, between the two nearest values."""
+    """Return a percentile, interpolated between the two nearest values."""
     if len(values) == 1:
         return values[0]
     cuts = statistics.quantiles(values, n=100, method="inclusive")
@@ -66,7 +65,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
 def schedule(
     names: Sequence[str], rounds: int, seed: int
 ) -> list[tuple[str, ...]]:
-    """Return for each round an order of all names, drawn anew."""
+    """Return one random order of all names per round."""
     generator = random.Random(seed)
     return [tuple(generator.sample(names, len(names))) for _ in range(rounds)]
 
@@ -74,15 +73,15 @@ def schedule(
 def speeds(
     times: Mapping[str, Sequence[Sequence[float]]], baseline: str
 ) -> dict[str, Interval]:
-    """Return how many times as fast as the baseline each candidate is.
+    """Return the speed of each candidate as a multiple of the baseline's.
 
     Args:
         times: for each candidate and each round, the seconds of its calls.
         baseline: the candidate with speed 1.
 
     Returns:
-        The interval of the ratios of medians, one ratio a round: what slows
-        a whole round down drops out.
+        For each candidate the median, over the rounds, of the ratio of the
+        medians within a round: what slows a whole round down cancels out.
     """
     medians = {
         name: [statistics.median(calls) for calls in rounds]
@@ -99,68 +98,30 @@ def speeds(
     }
 
 
-def doubts(
-    ratios: Mapping[str, Interval], others: float | None, threads: int
+def find_doubts(
+    ratios: Mapping[str, Interval],
+    others: float | None,
+    threads: int,
+    cores: int,
 ) -> list[str]:
-    """Say why the figures prove nothing; an empty list if they do.
+    """Return the reasons why the figures allow no conclusion, if any.
 
     Args:
         ratios: the speed of each candidate.
         others: how many cores other programs kept busy; `None` if unknown.
-        threads: the threads of each candidate.
+        threads: threads of each candidate.
+        cores: cores that the candidates may run on.
     """
     found = []
-    cores = len(cores_allowed())
     missing = threads + (others or 0.0) - cores
-    if others and missing > LOOSE * threads:
+    if others and missing > MAX_SPREAD * threads:
         found.append(
             f"other programs kept {others:.1f} of {cores} cores busy, which "
             f"left too little for --threads {threads}"
         )
     name = max(ratios, key=lambda name: ratios[name].spread)
-    if ratios[name].spread > LOOSE:
+    if ratios[name].spread > MAX_SPREAD:
         found.append(
             f"the speed of {name} is known to {ratios[name].spread:.0%} only"
         )
     return found
-
-
-def busy_seconds() -> float | None:
-    """Return the processor time of the whole machine; None if unknown.
-
-    Counts the cores that this process may use. What another guest of the
-    same host has stolen counts as busy: it was not to be had.
-    """
-    try:
-        lines = Path("/proc/stat").read_text().splitlines()
-    except OSError:
-        return None
-    ours = {f"cpu{core}" for core in cores_allowed()}
-    ticks = 0
-    for line in lines:
-        name, *fields = line.split()
-        if name in ours:
-            user, nice, system, _idle, _wait, irq, softirq, steal, *_ = map(
-                int, fields
-            )
-            ticks += user + nice + system + irq + softirq + steal
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def cores_allowed() -> tuple[int, ...]:
-    """Return the cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
-
-
-def processor() -> str:
-    """Return what the processor calls itself."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -1,17 +1,18 @@
-"""One candidate of a benchmark, in a process of its own.
+"""The child process of one candidate of a benchmark.
 
-Started by `run`, which asks for one turn after the other. What runs in another
-process has its own pool of threads, and such pools spin for a while after
-their work; so each turn is answered only once this process is idle.
+`run` starts it, and calls it in turns. The threads of a runtime go on spinning
+for a while after a call, so an answer is sent only once the process is idle.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_inception_export.benchmarking.keras_baseline import open_model
+from keras_inception_export.data.tensor_spec import quantized_feed
 from keras_inception_export.errors import (
     ArtifactError,
     ExportError,
@@ -21,47 +22,82 @@ from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.verification.probes import Probes
 
 WARM_UP = 0.5
-"""Seconds, and at least five calls, before anything counts."""
+"""Seconds of calls, at least five of them, before the first turn."""
 
 
 class Worker:
     """Opens one candidate, then runs it in turns."""
 
-    def open(self, job: Mapping[str, Any]) -> dict[str, Any]:
+    def open(
+        self,
+        path: str,
+        format_name: str | None,
+        probes: str,
+        batch_size: int,
+        threads: int,
+        modules: Sequence[str] = (),
+    ) -> dict[str, Any]:
         """Open the candidate and warm it up.
 
         Args:
-            job: its "kind", "path", "probes", "batch_size" and "threads", and
-                what its kind needs.
+            path: the artifact, or a `.keras` file.
+            format_name: the artifact's format; `None` for a `.keras` file.
+            probes: the file of the `Probes`, whose last batch is the input.
+            batch_size: samples per call.
+            threads: threads to compute with.
+            modules: modules to import for custom layers. Defaults to `()`.
 
         Returns:
             `seconds` of the last three calls, and `used`: the processor time
             of this process in seconds.
 
         Raises:
-            ExportError: it cannot be opened or run.
+            ExportError: if the candidate cannot be opened or run.
         """
         try:
-            probes = Probes.load(job["probes"])
-            feeds = _feeds(probes, job["batch_size"])
-            self._run = _OPENERS[job["kind"]](job, feeds, probes)
+            loaded = Probes.load(probes)
+            feeds = _feeds(loaded, batch_size)
+            if format_name is None:
+                self._run = open_model(path, modules, feeds, loaded)
+            else:
+                self._run = self._open_artifact(
+                    path, format_name, feeds, threads
+                )
             seconds = _turn(self._run, WARM_UP, at_least=5)
         except ExportError:
             raise
         except Exception as error:
             raise ArtifactError(
-                f"{job['path']} cannot be run: {reason_of(error)}"
+                f"{path} cannot be run: {reason_of(error)}"
             ) from error
-        return {"seconds": seconds[-3:], "used": _at_rest()}
+        return {"seconds": seconds[-3:], "used": _wait_until_idle()}
 
     def take_turn(self, length: float) -> dict[str, Any]:
-        """Run for `length` seconds and at least two calls; return as `open`."""
+        """Run for `length` seconds and at least two calls.
+
+        Returns:
+            `seconds` of each call, and `used`, as `open` returns it.
+        """
         seconds = _turn(self._run, length, at_least=2)
-        return {"seconds": seconds, "used": _at_rest()}
+        return {"seconds": seconds, "used": _wait_until_idle()}
+
+    def _open_artifact(
+        self,
+        path: str,
+        format_name: str,
+        feeds: Mapping[str, np.ndarray],
+        threads: int,
+    ) -> Callable[[], object]:
+        """Return a function that runs an artifact on `feeds`."""
+        runner = FORMATS[format_name].open_runner(Path(path), threads=threads)
+        quantized = quantized_feed(runner.inputs, feeds)
+        return lambda: runner.run(quantized)
 
 
-def _turn(call, length, at_least):
-    """Call again and again; return the seconds of each call."""
+def _turn(
+    call: Callable[[], object], length: float, at_least: int
+) -> list[float]:
+    """Call repeatedly; return the seconds of each call."""
     seconds: list[float] = []
     end = time.perf_counter() + length
     while len(seconds) < at_least or time.perf_counter() < end:
@@ -71,54 +107,25 @@ def _turn(call, length, at_least):
     return seconds
 
 
-def _at_rest(patience=0.5):
-    """Wait until no thread computes; return the process's CPU seconds.
+def _wait_until_idle(timeout: float = 0.5) -> float:
+    """Wait until no thread computes; return the processor time in seconds.
 
-    A thread that spins may have to wait for a core itself, so several looks
-    in a row have to find the process quiet.
+    A spinning thread may itself be waiting for a core, so the process counts as
+    idle after four checks in a row.
     """
-    end = time.perf_counter() + patience
-    used, quiet = time.process_time(), 0
-    while quiet < 4 and time.perf_counter() < end:
+    end = time.perf_counter() + timeout
+    used, idle_checks = time.process_time(), 0
+    while idle_checks < 4 and time.perf_counter() < end:
         time.sleep(0.005)
         before, used = used, time.process_time()
-        quiet = quiet + 1 if used - before < 0.0005 else 0
+        idle_checks = idle_checks + 1 if used - before < 0.0005 else 0
     return used
 
 
-def _feeds(probes, batch_size):
-    """Return the last batch of probes, repeated to fill a batch."""
+def _feeds(probes: Probes, batch_size: int) -> dict[str, np.ndarray]:
+    """Return the last batch of probes, repeated or cut to the batch size."""
     rows = np.arange(batch_size)
     return {
         name: array[rows % len(array)]
         for name, array in probes.feeds[-1].items()
     }
-
-
-def _open_artifact(job, feeds, probes) -> Callable[[], object]:
-    runner = FORMATS[job["format"]].open_runner(
-        Path(job["path"]), threads=job["threads"]
-    )
-    held = {
-        spec.name: spec.quantize(feeds[spec.name]) for spec in runner.inputs
-    }
-    return lambda: runner.run(held)
-
-
-def _open_keras(job, feeds, probes) -> Callable[[], object]:
-    from keras_inception_export.benchmarking.keras_baseline import open_model
-
-    return open_model(job["path"], job["modules"], feeds, probes)
-
-
-def _open_keras_export(job, feeds, probes) -> Callable[[], object]:
-    from keras_inception_export.benchmarking.keras_baseline import open_export
-
-    return open_export(job["format"], job["path"], feeds, job["threads"])
-
-
-_OPENERS = {
-    "artifact": _open_artifact,
-    "keras": _open_keras,
-    "keras_export": _open_keras_export,
-}

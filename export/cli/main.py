@@ -167,7 +167,6 @@ def _benchmark(arguments):
             threads=arguments.threads,
             rounds=arguments.rounds,
             keras_file=arguments.keras,
-            against_keras=arguments.against == "keras",
             modules=arguments.imports,
             seed=arguments.seed,
         )

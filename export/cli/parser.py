@@ -236,11 +236,6 @@ def _add_benchmark(commands, parents):
         help="the model; default the file that the bundle was made from",
     )
     benchmark.add_argument(
-        "--against",
-        choices=("keras",),
-        help="add Keras's own exports of the model",
-    )
-    benchmark.add_argument(
         "--seed", type=int, default=0, help="of the order; default 0"
     )
     benchmark.add_argument(
