@@ -163,7 +163,7 @@ def test_verify_names_the_layer(bundle):
 
     *others, layer = findings()["onnx"]
     assert 'first layer that diverges is "plain" (differs by' in layer
-    (bundle / "layer_references.npz").write_bytes(b"harmed")
+    (bundle / "layer_references.npz").write_bytes(b"damaged")
     *same, reason = findings()["onnx"]
     assert same == others != []
     assert "layer that diverges is unknown: " in reason

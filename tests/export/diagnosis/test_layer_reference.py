@@ -66,8 +66,8 @@ def test_file(tmp_path):
     written.save(tmp_path / "references.npz")
     read = LayerReferences.load(tmp_path / "references.npz")
     np.testing.assert_equal(asdict(read), asdict(written))
-    harmed = (tmp_path / "references.npz").read_bytes()[:-100]
-    (tmp_path / "references.npz").write_bytes(harmed)
+    damaged = (tmp_path / "references.npz").read_bytes()[:-100]
+    (tmp_path / "references.npz").write_bytes(damaged)
     with pytest.raises(ArtifactError, match="references.npz is damaged"):
         LayerReferences.load(tmp_path / "references.npz")
 
