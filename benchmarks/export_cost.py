@@ -1,11 +1,11 @@
-"""What an export costs: seconds, memory and bytes, ours beside others'.
+"""Time, memory and size of an export, compared with other exporters.
 
     python benchmarks/export_cost.py [--rounds 3] [--cap-gb 20] [--full]
 
-Each row is a process of its own, killed when its memory passes the cap. The
-seconds and the added memory are those of writing the artifact, once the model
-is built; the rounds are interleaved and the medians shown. `--full` adds the
-132 M parameters with the top.
+Each row runs in a process of its own, which is killed when its memory exceeds
+the cap. The seconds and the added memory are those of writing the artifact,
+after the model has been built. The rounds are interleaved, and the medians are
+shown. `--full` adds the model with the top, which has 132 M parameters.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main():
 
 
 def run(size, route, cap_gb):
-    """Run one export in a process; None if it had to be killed."""
+    """Run one export in a process; return `None` if it had to be killed."""
     words = [sys.executable, __file__, "--one", size, *route]
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -74,7 +74,7 @@ def run(size, route, cap_gb):
 
 
 def summary(rounds):
-    """Return the cells of a row: medians, or that it was killed."""
+    """Return the cells of a row: medians, or that the process was killed."""
     if None in rounds:
         return "killed", "-", "> cap", "-"
     median = {
@@ -89,28 +89,27 @@ def summary(rounds):
 
 
 def measure(size, kind, by):
-    """Build the hybrid, write one artifact, and say what that took."""
-    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # its allocator keeps memory
+    """Build the hybrid, write one artifact, and return what that took."""
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # keeps freed memory
     import numpy as np
 
-    from keras_inception_export.model import loading as prepare
+    from keras_inception_export.model.inference_model import to_inference_model
+    from keras_inception_export.model.loading import functional
     from keras_inception_layers import VGG16Inception
 
     model = VGG16Inception(include_top=SIZES[size])
-    model(np.zeros((1, *model.input_shape[1:]), "float32"))  # Keras asks it
+    model(np.zeros((1, *model.input_shape[1:]), "float32"))  # Keras needs it
     name = ROUTES[kind, by]
     with tempfile.TemporaryDirectory() as folder:
-        suffix = {"litert": "tflite"}.get(name, name)
+        suffix = {"litert": "tflite"}.get(name, name)  # Keras checks it
         path = Path(folder) / f"model.{suffix}"
         if by == "ours":
-            from keras_inception_export.formats.registry import format_module
+            from keras_inception_export.formats.registry import FORMATS
 
-            inference_model = prepare.to_inference_model(
-                prepare.functional(model), None
-            )
+            inference_model = to_inference_model(functional(model))
             del model
             write = functools.partial(
-                format_module(name).write, inference_model, path, opset=18
+                FORMATS[name].write, inference_model, path, opset=18
             )
         elif by == "keras":
             write = functools.partial(
@@ -118,43 +117,43 @@ def measure(size, kind, by):
             )
         else:
             write = functools.partial(plain_tf2onnx, model, path)
-        watch = Watch()
+        monitor = MemoryMonitor()
         start = time.perf_counter()
         write()
         seconds = time.perf_counter() - start
-        watch.stop()
+        monitor.stop()
         files = [path, *path.rglob("*")]
         size = sum(f.stat().st_size for f in files if f.is_file())
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     return {
         "seconds": seconds,
-        "added": watch.peak - watch.start,
-        "peak": max(watch.peak, children),
+        "added": monitor.peak - monitor.start,
+        "peak": max(monitor.peak, children),
         "bytes": size,
     }
 
 
-class Watch:
-    """Follows the memory of this process in a thread."""
+class MemoryMonitor:
+    """Records the peak memory of this process, in a thread."""
 
     def __init__(self):
         self.start = self.peak = resident(os.getpid())
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def _follow(self):
+    def _run(self):
         while not self._done.wait(0.01):
             self.peak = max(self.peak, resident(os.getpid()))
 
     def stop(self):
-        """End the following."""
+        """Stop recording."""
         self._done.set()
         self._thread.join()
 
 
 def resident(pid):
-    """Return the bytes of memory that a process holds; 0 if it is gone."""
+    """Return the resident memory of a process in bytes; 0 if it has ended."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
     except (OSError, IndexError):
@@ -163,7 +162,7 @@ def resident(pid):
 
 
 def plain_tf2onnx(model, path):
-    """Convert as tf2onnx's documentation does."""
+    """Convert a model as tf2onnx's documentation does."""
     import tensorflow as tf
     import tf2onnx
 

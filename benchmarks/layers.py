@@ -1,9 +1,8 @@
-"""The networks against the same ones in plain functions: are they as fast?
+"""Compare the speed of networks of our layers with plain Keras functions.
 
-Each network twice, with the same weights: made of this package's layers, and
-written out layer by layer, as the notebook and `keras.applications` have it. A
-step of one and a step of the other take turns, so that whatever else the
-machine does falls on both. On any backend:
+Each network is built twice, with the same weights: of this package's layers,
+and layer by layer as in the notebook or in `keras.applications`. Steps of the
+two alternate, so that other load on the machine affects both. On any backend:
 
     KERAS_BACKEND=jax python benchmarks/layers.py --network InceptionV3
 """
@@ -26,13 +25,13 @@ from keras_inception_layers.porting import (
 
 
 class Pair(NamedTuple):
-    """One network, made of layers and written out.
+    """One network in two implementations.
 
     Args:
-        ours: makes it of this package's layers.
-        name: of whoever wrote it out.
-        theirs: makes it as they did.
-        port: carries the weights of the second into the first.
+        ours: builds it of this package's layers.
+        name: name of the other implementation.
+        theirs: builds the other implementation.
+        port: copies the weights of the second model into the first.
     """
 
     ours: Callable[[], keras.Model]
@@ -55,12 +54,12 @@ NETWORKS = {
         port_keras_applications_weights,
     ),
 }
-# XLA does not help TensorFlow on a CPU, and JAX is nothing without it.
+# XLA does not make TensorFlow faster on a CPU; JAX is slow without it.
 JIT_COMPILE = {"tensorflow": False, "jax": True, "torch": False}
 
 
 def main():
-    """Measure, and print one row a network and kind of step."""
+    """Measure, and print one row per network and kind of step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", choices=NETWORKS, action="append")
     parser.add_argument("--batch-size", type=int, default=4)
@@ -102,9 +101,9 @@ def measure(name, size, steps):
 
 
 def interleaved(step, models, steps):
-    """Return the seconds of each step, one row a model, first calls left out.
+    """Return the seconds of each step, one row per model.
 
-    The two take turns in going first.
+    The first call of each is left out. The models alternate in going first.
     """
     for model in models:
         step(model)

@@ -1,8 +1,8 @@
-"""The plain functional models that this package starts from.
+"""The plain functional models of the notebook that this package is based on.
 
-The functions of the original notebook, kept as they were but for what Keras 3
-asks: imports from `keras`, and a name of its own for each pooling layer of a
-block. They are the baseline of the benchmarks and the oracle of the tests.
+The functions are unchanged except for what Keras 3 requires: imports from
+`keras`, and a unique name for each pooling layer of a block. They are the
+baseline of the benchmarks and the oracle of the tests.
 """
 
 from keras import Input, Model, layers
@@ -85,7 +85,7 @@ def InceptionV1_block(x, specs, channel_axis, name):
 
 
 def InceptionV3_block(x, specs, channel_axis, name):
-    """The same with n x n as 1 x n and n x 1."""
+    """The same block with n x n factored into 1 x n and n x 1."""
     (br0, br1, br2, br3) = specs  # ((64,), (96,128), (16,32), (32,))
     branch_0 = Conv2d_bn(x, br0[0], (1, 1), name=name + "_Branch_0")
 
@@ -120,7 +120,7 @@ def VGG16(
     pooling="max",
     classes=1000,
 ):
-    """The plain network."""
+    """The plain VGG16."""
     img_input = Input(shape=input_shape)
 
     x = Conv2D(
@@ -195,7 +195,7 @@ def VGG16_Inception(
     pooling="max",
     classes=1000,
 ):
-    """The hybrid; like the notebook it knows `channels_last` only."""
+    """The hybrid; as in the notebook, for `channels_last` only."""
     img_input = Input(shape=input_shape)
 
     x = Conv2d_bn(

@@ -1,10 +1,10 @@
-"""ONNX graphs: ours beside plain tf2onnx, and both beside float64.
+"""Compare our ONNX graphs with plain tf2onnx, and their results with float64.
 
     python benchmarks/onnx_graphs.py [NAME ...]
 
-Nodes of the graph, and the largest error against the float64 reference as a
-part of the largest output. A star: tf2onnx wrote a file that ONNX Runtime
-cannot load.
+Shown are the nodes of both graphs, and the largest errors of our artifact and
+of Keras against the float64 reference, relative to the largest output. An
+asterisk means that ONNX Runtime cannot load the file that tf2onnx wrote.
 """
 
 import os
@@ -20,10 +20,11 @@ import onnx
 import onnxruntime
 from keras import layers
 
-from keras_inception_export.formats.onnx import runtime as onnx_format
-from keras_inception_export.model import loading as prepare
-from keras_inception_export.model import reference
-from keras_inception_export.verification import parity
+from keras_inception_export.formats.registry import FORMATS
+from keras_inception_export.model.inference_model import to_inference_model
+from keras_inception_export.model.loading import functional
+from keras_inception_export.pipeline.make_probes import make_probes
+from keras_inception_export.verification.parity import max_error
 
 ROW = "{:18}{:>8}{:>9}{:>12}{:>14}"
 
@@ -41,7 +42,7 @@ def chain(shape, *children, dtype="float32"):
 
 
 def attention():
-    """Return self-attention, a residual and a dense layer with GELU."""
+    """Return self-attention with a residual, then a dense layer with GELU."""
     steps = keras.Input((10, 16))
     x = layers.MultiHeadAttention(4, 8)(steps, steps)
     x = layers.LayerNormalization()(layers.Add()([x, steps]))
@@ -87,10 +88,10 @@ def main():
 
 
 def settle(model):
-    """Give biases random values, and batch norm the statistics of its input.
+    """Set random biases, and batch norm's statistics to those of its input.
 
-    tf2onnx drops an addition of zeros; and in a deep network whose statistics
-    are not its own the signal dies.
+    tf2onnx drops an addition of zeros; and without matching statistics the
+    signal vanishes in a deep network.
     """
     generator = np.random.default_rng(1)
     for weight in model.weights:
@@ -109,20 +110,19 @@ def settle(model):
 
 def measure(model):
     """Return the cells of a model's row."""
-    original = prepare.functional(model)
-    inference_model = prepare.to_inference_model(original, None)
-    probes = reference.make_probes(original, inference_model)
+    original = functional(model)
+    inference_model = to_inference_model(original)
+    probes = make_probes(original, inference_model)
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder) / "ours.onnx", Path(folder) / "theirs.onnx"
-        onnx_format.write(inference_model, ours, opset=18)
-        model(
-            probes.feeds[0][inference_model.inputs[0].name]
-        )  # or Keras refuses
+        FORMATS["onnx"].write(inference_model, ours, opset=18)
+        # Keras exports only a model that has been called.
+        model(probes.feeds[0][inference_model.inputs[0].name])
         model.export(theirs, format="onnx", verbose=False)
-        runner = onnx_format.open_runner(ours)
+        runner = FORMATS["onnx"].open_runner(ours)
         results = [runner.run(feed) for feed in probes.feeds]
         (name,) = probes.keras_error
-        error = parity.max_error(
+        error = max_error(
             [batch[name] for batch in results],
             [batch[name] for batch in probes.reference],
         )
@@ -135,12 +135,12 @@ def measure(model):
 
 
 def nodes(path):
-    """Count the nodes of an ONNX file."""
+    """Return the number of nodes in an ONNX file."""
     return len(onnx.load(path, load_external_data=False).graph.node)
 
 
 def loads(path):
-    """Tell whether ONNX Runtime can open a file."""
+    """Return whether ONNX Runtime can load a file."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:

@@ -1,10 +1,11 @@
-"""What fewer bits are worth: time, bytes and noise beside float32.
+"""Speed, size and signal-to-noise ratio of quantized artifacts.
 
     python benchmarks/quantized.py [--rounds 40] [--threads 2]
 
-The hybrid at 224 x 224 x 1 without its top, seeded random weights and images,
-one image a call, as `keras-inception benchmark` measures it: each artifact in
-a process of its own, so that no runtime's threads spin beside another's.
+The hybrid at 224 x 224 x 1 without its top, with seeded random weights and
+images, compared with float32. `keras-inception benchmark` measures one image
+per call, each artifact in a process of its own, so that the spinning threads of
+one runtime do not slow another down.
 """
 
 import argparse
@@ -27,7 +28,7 @@ def main():
     import numpy as np
 
     from keras_inception_export import benchmark, export_model
-    from keras_inception_export.cli import tables as display
+    from keras_inception_export.cli import tables
     from keras_inception_layers import VGG16Inception
 
     keras.utils.set_random_seed(0)
@@ -47,12 +48,12 @@ def main():
             threads=arguments.threads,
             progress=print,
         )
-    print(display.benchmark(result), "\n")
+    print(tables.benchmark(result), "\n")
     print(ROW.format("format", "scheme", "faster", "bytes", "SNR"))
     for row, artifact in zip(result["rows"], report["artifacts"], strict=True):
         if artifact["quantization"] is None:
             continue
-        whole = next(
+        full = next(
             other
             for other in result["rows"]
             if other["format"] == row["format"] and not other["quantization"]
@@ -62,8 +63,8 @@ def main():
             ROW.format(
                 row["format"],
                 row["quantization"],
-                f"{row['speed'] / whole['speed']:.2f}",
-                f"{row['bytes'] / whole['bytes']:.3f}",
+                f"{row['speed'] / full['speed']:.2f}",
+                f"{row['bytes'] / full['bytes']:.3f}",
                 f"{measured['snr_db']:.1f} dB",
             )
         )
