@@ -1,13 +1,14 @@
-"""Fixtures of all tests: a fixed seed, and Keras's settings restored."""
+"""Fixtures of all tests: a fixed seed, and Keras's settings restored.
+
+Keras is imported only if a test module imports it, so that the tests of rooms
+without a framework start at once.
+"""
 
 import contextlib
 import gc
+import sys
 
-import keras
 import pytest
-
-from tests.helpers.channels_first import channels_first_convolutions
-from tests.helpers.initial_values import quick_initial_values
 
 # Few tests that take minutes: parallel workers start with them.
 LONG_FILES = ("test_readme.py", "test_several_machines.py")
@@ -24,19 +25,23 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quick_initial_values():
-    with quick_initial_values():
-        yield
+def _backend_helpers():
+    with contextlib.ExitStack() as stack:
+        if "keras" in sys.modules:
+            from tests.helpers.channels_first import channels_first_convolutions
+            from tests.helpers.initial_values import quick_initial_values
 
-
-@pytest.fixture(scope="session", autouse=True)
-def _channels_first_convolutions():
-    with channels_first_convolutions():
+            stack.enter_context(quick_initial_values())
+            stack.enter_context(channels_first_convolutions())
         yield
 
 
 @pytest.fixture(autouse=True)
 def _keras_settings():
+    keras = sys.modules.get("keras")
+    if keras is None:
+        yield
+        return
     keras.utils.set_random_seed(0)
     image_data_format = keras.config.image_data_format()
     dtype_policy = keras.config.dtype_policy()
@@ -48,6 +53,8 @@ def _keras_settings():
 @pytest.fixture
 def float64():
     """Enable float64 under JAX, where it is disabled by default."""
+    import keras
+
     with contextlib.ExitStack() as stack:
         if keras.backend.backend() == "jax":
             import jax

@@ -16,7 +16,7 @@ SECTION = re.compile(r"^## (\w+)\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 SECTIONS = dict(SECTION.findall(DOCUMENT.read_text(encoding="utf-8")))
 YES_NO = {True: "yes", False: "no"}
 # Per field: its name in the document, and how its values are written there.
-WORDS = {
+LABELS = {
     "scale": ("scale of batch norm", YES_NO),
     "epsilon": ("epsilon of batch norm", "{:g}".format),
     "dropout": ("dropout before the classifier", "{:g}".format),
@@ -66,7 +66,7 @@ def table(network):
     ]
     lines = [["", *heads], ["---"] * (1 + len(heads))]
     for field in fields(conventions[default]):
-        label, words = WORDS[field.name]
+        label, words = LABELS[field.name]
         word = words.get if isinstance(words, dict) else words
         values = [getattr(x, field.name) for x in conventions.values()]
         lines.append([label, *map(word, values)])

@@ -234,7 +234,7 @@ def test_no_batch_norm_remains_in_any_layer(name):
     model = randomize(sequential(case.images[1:], case.make()))
     copy = fold_batch_norm(model)
     assert error(model, copy) <= TOLERANCE and not batch_norms(copy)
-    perturb(copy.weights[-1])
+    perturb(copy.weights[-1], relative=1)
     assert error(model, copy) > TOLERANCE
 
 

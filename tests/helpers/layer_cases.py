@@ -1,6 +1,6 @@
 """One table of all registered layers: arguments, input and output shapes.
 
-`every_case` and `every_option_case` parametrize a test by it.
+`every_case`, `every_option_case` and `every_format` parametrize a test by it.
 """
 
 from collections.abc import Callable
@@ -276,11 +276,42 @@ def ordered(shape, data_format):
 
 
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+# One layer of each kind: a unit, parallel and nested branches, a residual sum,
+# a reduction, a classifier.
+KINDS = (
+    "ConvBN, padded",
+    "InceptionV3ExpandedBlock",
+    "InceptionResNetV2BlockC",
+    "InceptionV3BlockB",
+    "AuxiliaryClassifier",
+)
 # A plain `InceptionBlock` passes no options on: its children are the user's.
 OPTION_CASES = {k: case for k, case in CASES.items() if k != "InceptionBlock"}
 every_option_case = pytest.mark.parametrize(
     "case", OPTION_CASES.values(), ids=OPTION_CASES.keys()
 )
+
+
+def every_format(is_quick):
+    """Return a mark that runs every case in both data formats.
+
+    Args:
+        is_quick: called with a case's name and a data format; the other runs
+            are marked slow.
+    """
+    return pytest.mark.parametrize(
+        ("case", "data_format"),
+        [
+            pytest.param(
+                case,
+                data_format,
+                id=f"{name}-{data_format}",
+                marks=[] if is_quick(name, data_format) else pytest.mark.slow,
+            )
+            for data_format in DATA_FORMATS
+            for name, case in CASES.items()
+        ],
+    )
 
 
 def descendants(layer):

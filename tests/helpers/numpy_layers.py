@@ -47,6 +47,6 @@ def chain(x, weights, *sizes):
 
 
 def expanded(x, weights, *sizes):
-    """Return the outputs of a chain that ends in 1 x 3 beside 3 x 1."""
+    """Return the outputs of a chain that ends in parallel 1 x 3 and 3 x 1."""
     x = chain(x, weights, *sizes)
     return [chain(x, weights, (1, 3)), chain(x, weights, (3, 1))]

@@ -18,7 +18,7 @@ def load(network):
 
 
 def images(count, height, width):
-    """Return the images behind these outputs, channels last."""
+    """Return the images that these outputs belong to, channels last."""
     return np.moveaxis(seeded_images((count, 3, height, width)), 1, -1)
 
 

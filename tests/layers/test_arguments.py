@@ -126,28 +126,28 @@ def every_row(right):
         table += rows(block, base, border, right=right)
     for block, filters in REDUCTIONS.items():
         base = {"branch_filters": filters}
-        own = {
+        specific = {
             "branch_filters": ([filters], [FILTERS, filters[:1], 5]),
             "count_border": ([], [True]),
         }
-        table += rows(block, base, own, SHARED, right=right)
-    own = {
+        table += rows(block, base, specific, SHARED, right=right)
+    specific = {
         "kernel_sizes": ([(3, 5), [7, 7]], [3, (3,), (3, 0), (3, 2.5), "35"])
     }
     for block in (InceptionV1Block, InceptionV3Block):
         base = {"branch_filters": FILTERS}
-        table += rows(block, base, own, right=right)
+        table += rows(block, base, specific, right=right)
     table += rows(
         InceptionResNetV2BlockB, RESIDUAL, RESIDUAL_ONLY, SHARED, right=right
     )
     table += rows(
         AuxiliaryClassifier, {"classes": 5}, HEAD_ONLY, SHARED, right=right
     )
-    own = {name: HEAD_ONLY[name] for name in ("classes", CLASSIFIER)}
+    specific = {name: HEAD_ONLY[name] for name in ("classes", CLASSIFIER)}
     table += rows(
         InceptionV3AuxiliaryClassifier,
         {"classes": 5},
-        own,
+        specific,
         SHARED,
         right=right,
     )

@@ -9,9 +9,10 @@ import pytest
 
 from keras_inception_layers.registration import registered_layers
 from tests.helpers.layer_cases import (
-    DATA_FORMATS,
+    KINDS,
     descendants,
     every_case,
+    every_format,
     ordered,
 )
 from tests.helpers.numeric import (
@@ -22,10 +23,14 @@ from tests.helpers.numeric import (
     to_array,
 )
 
-COPIES = {
-    "deepcopy": copy.deepcopy,
-    "pickle": lambda x: pickle.loads(pickle.dumps(x)),
-}
+# Keras pickles a layer or model to copy it.
+every_copy = pytest.mark.parametrize(
+    "make_copy",
+    [
+        pytest.param(copy.deepcopy, id="deepcopy", marks=pytest.mark.slow),
+        pytest.param(lambda x: pickle.loads(pickle.dumps(x)), id="pickle"),
+    ],
+)
 
 
 def functional(case, data_format="channels_last", **options):
@@ -34,7 +39,7 @@ def functional(case, data_format="channels_last", **options):
     return randomize(keras.Model(inputs, layer(inputs)))
 
 
-@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES.keys())
+@every_copy
 @every_case
 def test_copies_of_layers_and_models_have_the_weights(case, make_copy):
     model = functional(case)
@@ -59,8 +64,9 @@ def test_clone_model_returns_the_same_model_with_new_weights(case):
     assert_equal(clone(images), model(images))
 
 
-@pytest.mark.parametrize("data_format", DATA_FORMATS)
-@every_case
+@every_format(
+    lambda name, data_format: data_format == "channels_last" or name in KINDS
+)
 def test_saved_and_loaded_layers_are_equal(case, data_format, tmp_path):
     model = functional(case, data_format)
     model.save(tmp_path / "model.keras")

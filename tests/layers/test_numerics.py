@@ -153,9 +153,12 @@ def test_training_uses_batch_statistics_and_updates_the_moving_ones():
     actual = layer(images, training=True)
     assert relative_error(actual, expected) < FLOAT64_TOLERANCE
     assert relative_error(inference, expected) > 0.01
-    moved = [mean * 0.75 + batch_mean / 4, variance * 0.75 + batch_variance / 4]
-    for new, old in zip(layer.get_weights()[2:], moved, strict=True):
-        assert relative_error(new, old) < FLOAT64_TOLERANCE
+    updated = [
+        mean * 0.75 + batch_mean / 4,
+        variance * 0.75 + batch_variance / 4,
+    ]
+    for actual, expected in zip(layer.get_weights()[2:], updated, strict=True):
+        assert relative_error(actual, expected) < FLOAT64_TOLERANCE
 
 
 @every_case
@@ -165,7 +168,7 @@ def test_training_updates_every_batch_norm(case):
     statistics = [w for w in layer.weights if w.name.startswith("moving_")]
     assert len(statistics) == case.non_trainable
 
-    def moved(training):
+    def changed(training):
         before = [to_array(w) for w in statistics]
         layer(random_images(case.images), training=training)
         return [
@@ -173,8 +176,8 @@ def test_training_updates_every_batch_norm(case):
             for new, old in zip(statistics, before, strict=True)
         ]
 
-    assert moved(training=False) == [False] * case.non_trainable
-    assert moved(training=True) == [True] * case.non_trainable
+    assert changed(training=False) == [False] * case.non_trainable
+    assert changed(training=True) == [True] * case.non_trainable
 
 
 @pytest.mark.usefixtures("float64")

@@ -16,6 +16,7 @@ from keras_inception_layers import (
 )
 from tests.helpers.numeric import (
     FLOAT64_TOLERANCE,
+    ONE_STEP,
     perturb,
     random_images,
     randomize,
@@ -60,8 +61,8 @@ def googlenet(x, weights, normalized):
             statistics = [next(weights), next(weights)]
         else:  # statistics that leave only the shift
             statistics = [np.zeros(1), np.ones(1) - 1e-3]
-        own = iter([kernel, shift, *statistics])
-        return conv_bn(x, own, (size, size), (strides, strides))
+        one_unit = iter([kernel, shift, *statistics])
+        return conv_bn(x, one_unit, (size, size), (strides, strides))
 
     for row in TABLE_1.strip().splitlines():
         name, *columns = row.split()
@@ -185,6 +186,7 @@ def test_side_heads_train_and_are_dropped():
             "predictions": 1.0,
             **dict.fromkeys(heads, AUXILIARY_LOSS_WEIGHT),
         },
+        **ONE_STEP,
     )
     before = {
         name: np.copy(model.get_layer(name).get_weights()[0])

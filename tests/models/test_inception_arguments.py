@@ -1,7 +1,7 @@
 """The arguments that the Inception networks share.
 
-GoogLeNet is the quickest to build and stands for all in the quick tests; the
-larger networks repeat most of them in CI.
+The quick tests use GoogLeNet, which takes the least time to build. The larger
+networks repeat most of them in CI.
 """
 
 from typing import NamedTuple

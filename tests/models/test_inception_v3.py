@@ -36,7 +36,9 @@ def keras_applications(**options):
         {"input_shape": (75, 96, 3), "classes": 10},
         pytest.param({**FEATURES, "pooling": "avg"}, marks=pytest.mark.slow),
         pytest.param({**FEATURES, "pooling": "max"}, marks=pytest.mark.slow),
-        {**FEATURES, "input_shape": (96, 75, 1)},
+        pytest.param(
+            {**FEATURES, "input_shape": (96, 75, 1)}, marks=pytest.mark.slow
+        ),
     ],
     ids=str,
 )
@@ -88,6 +90,7 @@ def test_outputs_of_the_conventions_differ():
     assert relative_error(outputs["torchvision"], outputs["paper"]) > 0.1
 
 
+@pytest.mark.slow
 def test_dropout_belongs_to_the_convention():
     rates = {
         convention: [
@@ -160,6 +163,7 @@ def test_channels_first_equals_channels_last():
     assert relative_error(first(images), expected) > TOLERANCE
 
 
+@pytest.mark.slow
 def test_input_tensor_and_weights_file_are_accepted(tmp_path):
     images = keras.Input((75, 75, 1), name="gray")
     x = keras.layers.Concatenate()([images] * 3)

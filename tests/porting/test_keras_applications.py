@@ -47,7 +47,9 @@ def source(name, **options):
     return randomize(theirs(weights=None, **options))
 
 
-@pytest.mark.parametrize("include_top", [True, False])
+@pytest.mark.parametrize(
+    "include_top", [pytest.param(True, marks=pytest.mark.slow), False]
+)
 @every_network
 def test_every_weight_is_copied_to_its_place(name, include_top):
     options = {"include_top": include_top, "pooling": None}
@@ -67,8 +69,8 @@ def test_every_weight_is_copied_to_its_place(name, include_top):
 
 @every_network
 def test_layer_names_do_not_matter(name):
-    ours = make_target(name, include_top=False)
-    theirs = source(name, include_top=False, pooling=None)
+    options = {"include_top": False, "pooling": None}
+    ours, theirs = make_target(name, **options), source(name, **options)
     renamed = keras.models.clone_model(
         theirs,
         clone_function=lambda layer: layer.__class__.from_config(
