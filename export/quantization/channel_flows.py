@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from keras_inception_export.formats.onnx.graph import Graph
+from keras_inception_export.formats.onnx.passes.simplify import attribute_of
 from keras_inception_export.quantization.graph_values import watch
 
 _KERNELS = {"Conv", "Gemm", "MatMul"}
@@ -121,7 +122,7 @@ class _FlowFinder:
         """Yield the flows, in the order of the graph."""
         for node in self._graph.nodes:
             kernel = self._kernel(node)
-            if not kernel or _group(node) > 1:
+            if not kernel or attribute_of(node, "group", 1) > 1:
                 continue
             try:
                 bias, value = self._add_bias(node)
@@ -161,7 +162,7 @@ class _FlowFinder:
         self, node: onnx.NodeProto, kernel: str, value: str
     ) -> None:
         """Raise unless the kernel is multiplied by all channels of a value."""
-        shape, group = self._shapes[value], _group(node)
+        shape, group = self._shapes[value], attribute_of(node, "group", 1)
         flat = node.op_type == "Conv" or len(shape) == 2
         if list(node.input).count(value) > 1 or node.input[0] != value:
             raise _Blocked
@@ -174,7 +175,7 @@ class _FlowFinder:
         """Return the index of a value's first channel in a concatenation."""
         index = list(node.input).index(value)
         sizes = [self._shapes[name][1] for name in node.input[:index]]
-        axis = _attribute(node, "axis")
+        axis = attribute_of(node, "axis", 0)
         repeated = list(node.input).count(value) > 1
         if axis % len(self._shapes[value]) != 1 or repeated or 0 in sizes:
             raise _Blocked
@@ -241,11 +242,3 @@ class _FlowFinder:
         readers = self._readers.get(value, [])
         is_only = len(readers) == 1 and value not in self._outputs
         return readers[0] if is_only else None
-
-
-def _group(node: onnx.NodeProto) -> int:
-    return _attribute(node, "group") or 1
-
-
-def _attribute(node: onnx.NodeProto, name: str) -> int:
-    return next((a.i for a in node.attribute if a.name == name), 0)
