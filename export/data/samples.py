@@ -199,7 +199,8 @@ def _by_input(source, specs, origin):
     if len({len(array) for array in samples.values()}) > 1:
         counts = {name: len(array) for name, array in samples.items()}
         raise RequestError(
-            f"{origin} must have as many samples for each input, got {counts}"
+            f"{origin} must have the same number of samples for each input, "
+            f"got {counts}"
         )
     return samples
 

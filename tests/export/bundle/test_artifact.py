@@ -54,7 +54,7 @@ def test_quantized_outputs_are_real_values():
     ("arrays", "message"),
     [
         ((LEFT,), "got 1 arrays, expected one per input: left, down"),
-        ((LEFT, DOWN[:3]), "as many samples for each input"),
+        ((LEFT, DOWN[:3]), "same number of samples for each input"),
         ((LEFT, DOWN[:, :1]), r'\(5, 1\) for "down"'),
         (({"left": LEFT},), 'the inputs "left", "down"'),
     ],

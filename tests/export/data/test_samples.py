@@ -112,7 +112,10 @@ def test_unsuitable_samples_are_refused(source, message):
     ("source", "message"),
     [
         (np.ones((2, 4)), 'one array, but .* inputs "a", "b"'),
-        ({"a": np.ones((2, 4)), "b": np.ones((3, 4))}, "as many samples"),
+        (
+            {"a": np.ones((2, 4)), "b": np.ones((3, 4))},
+            "same number of samples",
+        ),
         ({"a": np.ones((2, 4))}, 'the arrays "a", but'),
     ],
 )
