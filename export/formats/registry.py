@@ -12,6 +12,7 @@ FORMATS: dict[str, Format] = {
         "saved_model",
         "tflite",
         "onnx",
+        "openvino",
     )
 }
 """Every format by its name; each is the `FORMAT` of the folder of that name."""

@@ -1,0 +1,37 @@
+"""OpenVINO IR, converted by OpenVINO from the ONNX graph."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from keras_inception_export.errors import ConversionError
+from keras_inception_export.formats.onnx import export as onnx_export
+from keras_inception_export.formats.openvino.runtime import import_openvino
+from keras_inception_export.model.inference_model import InferenceModel
+
+
+def write(inference_model: InferenceModel, path: Path, *, opset: int) -> None:
+    """Write the structure at `path`, and the float32 weights beside it.
+
+    Args:
+        inference_model: the model.
+        path: the `.xml` file; weights go to the `.bin` file of that name.
+        opset: operator set of the ONNX graph that OpenVINO reads.
+
+    Raises:
+        RuntimeMissingError: OpenVINO is not installed.
+        ConversionError: ONNX or OpenVINO cannot express the model.
+    """
+    openvino = import_openvino(path)
+    with TemporaryDirectory(prefix=".openvino-", dir=path.parent) as workdir:
+        source = Path(workdir, "model.onnx")
+        onnx_export.write(inference_model, source, opset=opset)
+        try:
+            model = openvino.Core().read_model(source)
+        except RuntimeError as error:
+            summary = str(error).strip().rpartition("\n")[2]
+            raise ConversionError(
+                f"OpenVINO cannot convert the ONNX graph: {summary}; leave "
+                "the format openvino out"
+            ) from error
+        # By default the weights would be rounded to float16.
+        openvino.save_model(model, path, compress_to_fp16=False)

@@ -1,0 +1,89 @@
+"""OpenVINO IR artifacts, run by OpenVINO on the CPU.
+
+Needs numpy and openvino alone.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
+from keras_inception_export.errors import (
+    ArtifactError,
+    RuntimeMissingError,
+    reason_of,
+)
+from keras_inception_export.formats.format import Runner
+
+
+def open_runner(path: Path, threads: int | None = None) -> Runner:
+    """Open an artifact with OpenVINO, in float32.
+
+    Args:
+        path: the `.xml` file, with its `.bin` file beside it.
+        threads: threads to compute with. Defaults to `None`: all cores.
+
+    Raises:
+        RuntimeMissingError: OpenVINO is not installed.
+        ArtifactError: a file is missing or damaged.
+    """
+    openvino = import_openvino(path)
+    # Its default is bfloat16 on processors that have it.
+    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
+    try:
+        return OpenVINORunner(openvino.compile_model(path, "CPU", options))
+    except RuntimeError as error:
+        raise ArtifactError(
+            f"{path} cannot be opened by OpenVINO: {reason_of(error)}; export "
+            "the model again"
+        ) from error
+
+
+def import_openvino(path: Path) -> Any:
+    """Return the package openvino.
+
+    Raises:
+        RuntimeMissingError: it is not installed.
+    """
+    try:
+        import openvino
+    except ImportError as error:
+        raise RuntimeMissingError(
+            f"{path} needs OpenVINO, which is not installed; "
+            "pip install openvino"
+        ) from error
+    return openvino
+
+
+class OpenVINORunner:
+    """An artifact compiled by OpenVINO.
+
+    Args:
+        compiled: the `openvino.CompiledModel`.
+    """
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+        self.inputs = tuple(map(_spec, compiled.inputs))
+        self.outputs = tuple(map(_spec, compiled.outputs))
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute every output from arrays keyed by input name."""
+        check_feeds(self.inputs, feeds)
+        results = self._compiled(dict(feeds))
+        return {spec.name: results[spec.name] for spec in self.outputs}
+
+
+def _spec(port: Any) -> TensorSpec:
+    return TensorSpec(
+        port.get_any_name(),
+        tuple(
+            None if axis.is_dynamic else axis.get_length()
+            for axis in port.partial_shape
+        ),
+        np.dtype(port.element_type.to_dtype()).name,
+    )

@@ -1,0 +1,85 @@
+"""OpenVINO IR: written from the inference model, run by OpenVINO."""
+
+import sys
+
+import pytest
+
+from keras_inception_export import export_model, load_artifact, verify
+from keras_inception_export.errors import (
+    ArtifactError,
+    ConversionError,
+    RuntimeMissingError,
+)
+from keras_inception_export.formats.openvino.export import write
+from keras_inception_export.formats.openvino.runtime import open_runner
+from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
+from tests.helpers.format_cases import (
+    CASES,
+    feeds_of,
+    inference_model_of,
+    keras_outputs,
+    largest_error,
+    perturb,
+    small_model,
+)
+
+# Relative to an output's largest value. The largest error measured was 7e-7.
+TOLERANCE = 5e-6
+EXPRESSED = {name: CASES[name] for name in CASES if name != "recurrent"}
+
+
+@pytest.mark.parametrize("case", EXPRESSED.values(), ids=EXPRESSED)
+def test_computes_what_keras_computes(case, tmp_path):
+    inference_model = inference_model_of(case)
+    path = tmp_path / "model.xml"
+    write(inference_model, path, opset=18)
+    runner = open_runner(path)
+    assert runner.inputs == inference_model.inputs
+    assert [spec.name for spec in runner.outputs] == [
+        spec.name for spec in inference_model.outputs
+    ]
+    for batch in (1, 3):
+        feeds = feeds_of(inference_model, batch)
+        expected = keras_outputs(inference_model, feeds)
+        outputs = runner.run(feeds)
+        assert largest_error(outputs, expected) <= TOLERANCE
+    perturb(inference_model)
+    expected = keras_outputs(inference_model, feeds)
+    assert largest_error(outputs, expected) > TOLERANCE
+
+
+def test_what_openvino_cannot_read_is_refused(tmp_path):
+    inference_model = inference_model_of(CASES["recurrent"])
+    with pytest.raises(ConversionError, match="OpenVINO .*Loop"):
+        write(inference_model, tmp_path / "model.xml", opset=18)
+
+
+def test_a_bundle_is_verified(tmp_path):
+    folder = tmp_path / "bundle"
+    report = export_model(small_model(), folder, formats="openvino")
+    (artifact,) = report["artifacts"]
+    assert artifact["path"] == "model.xml"
+    assert all(result.passed for result in verify(folder))
+    weights = folder / "model.bin"
+    content = bytearray(weights.read_bytes())
+    content[1] ^= 0x40
+    weights.write_bytes(content)
+    assert not any(result.passed for result in verify(folder))
+
+
+def test_it_is_written_only_on_request():
+    assert "openvino" in FORMATS
+    assert "openvino" not in DEFAULT_FORMATS
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    path = tmp_path / "model.xml"
+    path.write_text("<net")
+    with pytest.raises(ArtifactError, match="export the model again"):
+        load_artifact(path)
+
+
+def test_a_missing_runtime_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(RuntimeMissingError, match="pip install openvino"):
+        open_runner(tmp_path / "model.xml")
