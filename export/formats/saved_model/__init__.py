@@ -1,4 +1,4 @@
-"""SavedModel, served by TensorFlow."""
+"""SavedModel: written and run by TensorFlow."""
 
 from keras_inception_export.formats.format import Format, lazy
 

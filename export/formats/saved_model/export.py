@@ -1,9 +1,16 @@
-"""SavedModel: TensorFlow's own format, each weight written once."""
+"""Write SavedModel artifacts, in which each weight is stored once.
+
+`save_function` is also the first step of other formats, which convert from a
+SavedModel.
+"""
 
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import keras
+import tensorflow as tf
 
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ConversionError, reason_of
@@ -11,18 +18,16 @@ from keras_inception_export.formats.saved_model.runtime import (
     ORDER_FILE,
     SIGNATURE,
 )
-
-if TYPE_CHECKING:
-    from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.inference_model import InferenceModel
 
 
-def write(inference_model: "InferenceModel", path: Path, *, opset: int) -> None:
+def write(inference_model: InferenceModel, path: Path, *, opset: int) -> None:
     """Write the inference model as a SavedModel folder.
 
     Args:
         inference_model: the model; traced with `training=False`.
         path: the folder to create.
-        opset: not used; it is ONNX's.
+        opset: not used; it is an option of ONNX.
     """
 
     def serve(**feeds: Any) -> dict[str, Any]:
@@ -46,24 +51,23 @@ def save_function(
     function: Callable[..., Mapping[str, Any]],
     inputs: tuple[TensorSpec, ...],
     path: Path,
-    model: Any,
+    model: keras.Model,
 ) -> None:
     """Trace a function of keyword tensors and save it as `serving_default`.
 
-    The `tf.Module` that is saved holds the variables the trace captured, and
-    nothing else: a Keras layer in it would write its weights a second time.
+    The `tf.Module` that is saved contains only the variables that the trace
+    captured: a Keras layer in it would write its weights a second time.
 
     Args:
-        function: takes tensors by the names in `inputs`, returns them by name.
-        inputs: what to trace it with.
+        function: takes one tensor per name in `inputs`, and returns tensors
+            by name.
+        inputs: the specs to trace it with.
         path: the folder to create.
         model: the Keras model that the function calls.
 
     Raises:
         ConversionError: TensorFlow cannot trace the model.
     """
-    import tensorflow as tf
-
     specs = {
         spec.name: tf.TensorSpec(spec.shape, spec.dtype, spec.name)
         for spec in inputs
@@ -81,14 +85,12 @@ def save_function(
     tf.saved_model.save(module, str(path), signatures={SIGNATURE: concrete})
 
 
-def _lookup_tables(model: Any) -> list:
-    """Find the hash tables of preprocessing layers; no list in Keras has them.
+def _lookup_tables(model: keras.Model) -> list:
+    """Return the hash tables of preprocessing layers, which Keras never lists.
 
-    A table is a resource that `tf.saved_model.save` refuses unless the saved
-    object holds it.
+    `tf.saved_model.save` refuses a function that uses a table unless the saved
+    object contains the table.
     """
-    import tensorflow as tf
-
     return [
         value
         for layer in model._flatten_layers()

@@ -1,4 +1,4 @@
-"""SavedModel artifacts, served by TensorFlow."""
+"""Run SavedModel artifacts with TensorFlow, which is imported when needed."""
 
 import json
 from collections.abc import Mapping
@@ -16,22 +16,24 @@ from keras_inception_export.errors import (
 from keras_inception_export.formats.format import Runner
 
 SIGNATURE = "serving_default"
-# The signatures of a SavedModel are maps without an order. `assets.extra` is
-# the folder that TensorFlow sets aside for a user's own files.
+"""The signature of every artifact."""
+
 ORDER_FILE = Path("assets.extra", "signature.json")
+"""The file with the declared order of inputs and outputs, which the signatures
+of a SavedModel do not have. TensorFlow reserves the folder for users' files."""
 
 
 class _TensorFlowRunner:
-    """A SavedModel served by TensorFlow."""
+    """A SavedModel that is run by TensorFlow.
+
+    Args:
+        module: the loaded SavedModel. It is kept, because its functions hold
+            only weak references to their variables.
+        order: the names of the inputs and outputs in the declared order,
+            under "inputs" and "outputs".
+    """
 
     def __init__(self, module: Any, order: Mapping[str, list[str]]):
-        """Put the tensors of a loaded signature in the declared order.
-
-        Args:
-            module: what was loaded. It is kept, because its functions hold
-                their variables by weak references only.
-            order: the names under "inputs" and "outputs".
-        """
         self._module = module
         function = module.signatures[SIGNATURE]
         _, inputs = function.structured_input_signature
@@ -50,9 +52,11 @@ class _TensorFlowRunner:
 
 
 def _declared(tensors: Mapping, names: list[str]) -> tuple[TensorSpec, ...]:
-    """Turn TensorFlow's specs into ours, in the order of `names`."""
+    """Return TensorFlow's specs as ours, in the order of `names`."""
     if set(tensors) != set(names):
-        raise ValueError(f"its signature has {sorted(tensors)}, not {names}")
+        raise ValueError(
+            f"its signature has {sorted(tensors)}, expected {names}"
+        )
     return tuple(
         TensorSpec(
             name,
@@ -64,17 +68,19 @@ def _declared(tensors: Mapping, names: list[str]) -> tuple[TensorSpec, ...]:
 
 
 def open_runner(path: Path, threads: int | None = None) -> Runner:
-    """Load a SavedModel that `write` made.
+    """Load a SavedModel that this exporter wrote.
 
     Args:
         path: the SavedModel's folder.
-        threads: threads one operation may use. TensorFlow fixes the number
-            for the process at its first operation. Default: all cores.
+        threads: threads that one operation may use. TensorFlow fixes the
+            number for the process at its first operation. Defaults to `None`:
+            one per core.
 
     Raises:
         RuntimeMissingError: TensorFlow is not installed.
         RequestError: TensorFlow already runs with another number of threads.
-        ArtifactError: the folder is missing, damaged, or of another program.
+        ArtifactError: the folder is missing, damaged, or was written by
+            another program.
     """
     try:
         import tensorflow as tf
@@ -88,10 +94,10 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
         except RuntimeError as error:
             raise RequestError(
                 f"received threads={threads}, but TensorFlow already runs in "
-                "this process with another number: use a new process"
+                "this process with another number; use a new process"
             ) from error
-    # What a damaged file raises is not documented: OSError, ValueError,
-    # AttributeError and errors of TensorFlow and protobuf were all seen.
+    # It is not documented what a damaged file raises: OSError, ValueError,
+    # AttributeError and errors of TensorFlow and protobuf were observed.
     try:
         order = json.loads((path / ORDER_FILE).read_text(encoding="utf-8"))
         return _TensorFlowRunner(tf.saved_model.load(str(path)), order)

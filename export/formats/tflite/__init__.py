@@ -1,4 +1,4 @@
-"""TFLite, served by LiteRT."""
+"""TFLite: written by TensorFlow's converter, run by LiteRT."""
 
 from keras_inception_export.formats.format import Format, lazy
 

@@ -1,11 +1,13 @@
-"""TensorFlow's TFLite converter, for a child process."""
+"""Run TensorFlow's TFLite converter; the target of a child process."""
 
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+
 
 def convert(
-    saved_model: str, output: str, scheme: str = "float32"
+    saved_model: str, output: str, scheme: str
 ) -> dict[str, Any] | None:
     """Convert a SavedModel with builtin operators only.
 
@@ -15,11 +17,10 @@ def convert(
         scheme: how weights are stored: "float32", "float16" or "dynamic".
 
     Returns:
-        `None` when `output` was written. When the converter refuses the model:
-        its `message`, and in `places` a pair (operator, name scope) per error.
+        `None` if `output` was written. If the converter refuses the model: its
+        `message`, and in `locations` one pair (operator, name scope) per
+        error.
     """
-    import tensorflow as tf
-
     converter = tf.lite.TFLiteConverter.from_saved_model(saved_model)
     # The metadata (TensorFlow's version, the options) would be added by
     # unpacking and repacking the whole model in Python.
@@ -31,20 +32,20 @@ def convert(
     try:
         model = converter.convert()
     except Exception as error:
-        return describe(error)
+        return _describe(error)
     Path(output).write_bytes(model)
     return None
 
 
-def describe(error: Exception) -> dict[str, Any]:
-    """Return the message of a failed conversion and where it arose."""
+def _describe(error: Exception) -> dict[str, Any]:
+    """Return the message of a failed conversion and where it failed."""
     # `errors` is what TensorFlow's ConverterError collects: protobuf messages
     # with the operator and its call stack, the innermost scope first.
     details = getattr(error, "errors", [])
     messages = [detail.error_message for detail in details] or [str(error)]
-    places = [
+    locations = [
         (detail.operator.name, detail.location.call[0].name)
         for detail in details
         if detail.location.call
     ]
-    return {"message": messages[-1], "places": sorted(set(places))}
+    return {"message": messages[-1], "locations": sorted(set(locations))}

@@ -1,56 +1,53 @@
-"""TFLite: builtin operators only, run by LiteRT."""
+"""Write TFLite artifacts, which use builtin operators only.
+
+TensorFlow's converter runs in a child process. It reads a SavedModel and
+returns a file whose tensors are then given their Keras names.
+"""
 
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_inception_export.child_process import run_in_child
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.saved_model.export import save_function
-from keras_inception_export.formats.tflite.flatbuffer import (
+from keras_inception_export.formats.tflite.flatbuffer import Structure
+from keras_inception_export.formats.tflite.large_weights import (
     LargeWeight,
-    Structure,
+    large_weights,
 )
 from keras_inception_export.formats.tflite.naming import (
     keras_name,
     name_kernels,
 )
+from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.name_scopes import recorded
 
-if TYPE_CHECKING:
-    from keras_inception_export.model.inference_model import InferenceModel
-
 _CONVERTER = f"{__package__}.converter_worker"
-# Weights of at least this many bytes are kept out of the conversion.
-_LARGE = 2**20
-# Layer class: (attribute of the weight, its axes in TFLite's order).
-_LAYOUTS = {
-    "Conv2D": ("kernel", (3, 0, 1, 2)),
-    "Dense": ("kernel", (1, 0)),
-    "Embedding": ("embeddings", (0, 1)),
-}
 
 
-def write(inference_model: "InferenceModel", path: Path, *, opset: int) -> None:
+def write(inference_model: InferenceModel, path: Path, *, opset: int) -> None:
     """Write the inference model as a `.tflite` file.
 
-    The converter's time and memory grow with the constants it holds (23 s
-    and 3.5 GB were measured for 0.53 GB), so the large weights are inputs of
-    the graph it converts, and constants again in the file that is written.
+    The converter's time and memory grow with the constants in its graph (23 s
+    and 3.5 GB were measured for 0.53 GB). So the large weights are inputs of
+    the graph that it converts, and become constants in the file.
 
     Args:
         inference_model: the model; traced with `training=False`.
         path: the file to write.
-        opset: not used; it is ONNX's.
+        opset: not used; it is an option of ONNX.
 
     Raises:
         ConversionError: an operation has no builtin TFLite operator.
     """
-    weights = _large_weights(inference_model.model)
+    weights = large_weights(inference_model.model)
     while True:
         structure = _convert(inference_model, weights, path.parent, "float32")
         named = [(f"weight_{i}", w) for i, w in enumerate(weights)]
@@ -61,7 +58,7 @@ def write(inference_model: "InferenceModel", path: Path, *, opset: int) -> None:
 
 
 def write_reduced(
-    inference_model: "InferenceModel", path: Path, scheme: str
+    inference_model: InferenceModel, path: Path, scheme: str
 ) -> None:
     """Write the inference model with weights of fewer bits.
 
@@ -79,58 +76,37 @@ def write_reduced(
 
 def _write(
     structure: Structure,
-    inference_model: "InferenceModel",
+    inference_model: InferenceModel,
     path: Path,
     weights: Sequence[tuple[str, LargeWeight]],
 ) -> None:
+    inputs, outputs = inference_model.inputs, inference_model.outputs
     structure.write(
         path,
-        [(f"input_{i}", s.name) for i, s in enumerate(inference_model.inputs)],
-        [
-            (f"output_{i}", s.name)
-            for i, s in enumerate(inference_model.outputs)
-        ],
+        [(f"input_{i}", spec.name) for i, spec in enumerate(inputs)],
+        [(f"output_{i}", spec.name) for i, spec in enumerate(outputs)],
         weights,
     )
 
 
-def _large_weights(model: Any) -> list[LargeWeight]:
-    """List the large kernels and tables, each variable once."""
-    import keras
-
-    found = {}
-    for layer in model._flatten_layers():
-        for kind, (attribute, axes) in _LAYOUTS.items():
-            if not isinstance(layer, getattr(keras.layers, kind)):
-                continue
-            variable = getattr(layer, attribute)
-            # With LoRA the attribute is a sum, no variable.
-            if isinstance(variable, keras.Variable):
-                weight = LargeWeight(variable, axes)
-                if weight.nbytes >= _LARGE:
-                    found[id(variable)] = weight
-    return list(found.values())
-
-
 def _convert(
-    inference_model: "InferenceModel",
+    inference_model: InferenceModel,
     weights: Sequence[LargeWeight],
     folder: Path,
     scheme: str,
 ) -> Structure:
-    """Convert in a child process, with `weights` as inputs of the graph.
+    """Convert in a child process.
 
     Args:
         inference_model: the model.
-        weights: what is an input, `weight_0` and so on.
-        folder: where there is space for temporary files.
-        scheme: how weights are stored, as `convert` takes it.
+        weights: the weights that are inputs of the graph, named `weight_0`
+            and so on.
+        folder: where temporary files are written.
+        scheme: how the other weights are stored; see `converter_worker`.
 
     Returns:
-        The converted model, its tensors and kernels bearing Keras's names.
+        The converted model. Its tensors and kernels have Keras names.
     """
-    import keras
-    import tensorflow as tf
 
     def serve(**feeds: Any) -> dict[str, Any]:
         mapping = [
@@ -175,22 +151,27 @@ def _convert(
 
 
 def _explain(refusal: Mapping[str, Any], scopes: Mapping[str, str]) -> str:
-    """Say in one line why the converter failed, and in which layers."""
+    """Return one line: why the converter refused, and in which layers.
+
+    Args:
+        refusal: what `converter_worker.convert` returned.
+        scopes: the path of the layer that ran in each name scope.
+    """
     reason = refusal["message"].partition("\n")[0]
-    if not refusal["places"]:
+    if not refusal["locations"]:
         return f"the TFLite converter refuses the model: {reason}"
     refused = set()
-    for operator, scope in refusal["places"]:
-        # TensorFlow names the function behind an `@`.
+    for operator, scope in refusal["locations"]:
+        # TensorFlow appends `@` and the name of the function.
         steps = scope.partition("@")[0].split("/")
         within = ["/".join(steps[:end]) for end in range(1, len(steps) + 1)]
         names = [scopes[x].rpartition("/")[2] for x in within if x in scopes]
         where = f"layer '{'/'.join(names)}'" if names else "outside the layers"
         refused.add(f"{operator.removeprefix('tf.')} ({where})")
-    cure = "change the model, or leave the format tflite out"
+    remedy = "change the model, or leave the format tflite out"
     if "TensorList" in reason:
-        cure = "recurrent layers need a known batch size, give one"
+        remedy = "recurrent layers need a known batch size, give one"
     return (
         "TFLite's builtin operators cannot express "
-        f"{', '.join(sorted(refused))}: {cure}"
+        f"{', '.join(sorted(refused))}: {remedy}"
     )

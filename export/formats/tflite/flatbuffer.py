@@ -1,34 +1,41 @@
-"""Finishing the converter's flatbuffer: large weights, names and order.
+"""Read the converter's flatbuffer, change names and weights, write it again.
 
 A `.tflite` file is one flatbuffer, and Python's flatbuffer builder holds
-several copies of what it writes. So only the structure is repacked here. The
-contents of every large buffer are appended behind it, and the buffer's table
-is pointed there: an offset in a flatbuffer may point to any later byte.
+several copies of what it writes. So only the structure is packed again here.
+The contents of every large buffer are appended to it, and the offset in the
+buffer's table points there: it may point to any later byte of a flatbuffer.
 """
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.unique_name import unique_name
 
-# TFLite asks for this alignment of a buffer's contents.
+if TYPE_CHECKING:
+    from keras_inception_export.formats.tflite.large_weights import LargeWeight
+
 _ALIGNMENT = 16
-# The runtime refuses a larger flatbuffer.
-_LARGEST_FILE = 2**31 - 1
-# Buffers up to this many bytes stay inside the repacked structure.
+"""Alignment of a buffer's contents in bytes, required by TFLite."""
+
+_MAX_FILE_SIZE = 2**31 - 1
+"""The runtime refuses a larger flatbuffer."""
+
 _SMALL_BUFFER = 1024
-# The place of `data` in the table `Buffer` of TFLite's schema.
+"""Buffers of up to this many bytes are packed with the structure."""
+
 _DATA_FIELD = 4
-# Where each operator takes a large weight: (operator, place of the input).
-_WEIGHT_PLACES = {("FULLY_CONNECTED", 1), ("CONV_2D", 1), ("GATHER", 0)}
-# Where each operator takes its kernel.
-_KERNEL_PLACES = {
+"""Offset of the field `data` in the table `Buffer` of TFLite's schema."""
+
+_WEIGHT_INPUTS = {("FULLY_CONNECTED", 1), ("CONV_2D", 1), ("GATHER", 0)}
+"""Inputs that take a large weight: (operator, index of the input)."""
+
+_KERNEL_INPUT = {
     "BATCH_MATMUL": 1,
     "CONV_2D": 1,
     "CONV_3D": 1,
@@ -36,52 +43,16 @@ _KERNEL_PLACES = {
     "FULLY_CONNECTED": 1,
     "TRANSPOSE_CONV": 1,
 }
-
-
-@dataclass(frozen=True)
-class LargeWeight:
-    """A Keras variable whose contents the converter never sees.
-
-    Args:
-        variable: the `keras.Variable`.
-        axes: the variable's axes in the order of TFLite's layout.
-    """
-
-    variable: Any
-    axes: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape in TFLite's layout."""
-        return tuple(self.variable.shape[axis] for axis in self.axes)
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the contents in bytes."""
-        return int(np.prod(self.shape)) * np.dtype(self.variable.dtype).itemsize
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yield the contents in TFLite's layout, about 8 MB at a time."""
-        import tensorflow as tf
-
-        # NumPy would copy a `tf.Variable`, but shares a tensor's memory; and
-        # TensorFlow's transposition was six times as fast as NumPy's.
-        tensor = tf.convert_to_tensor(self.variable.value)
-        first, length = self.axes[0], self.shape[0]
-        rows = max(1, 2**23 * length // self.nbytes)
-        index = [slice(None)] * len(self.axes)
-        for start in range(0, length, rows):
-            index[first] = slice(start, start + rows)
-            yield np.asarray(tf.transpose(tensor[tuple(index)], self.axes))
+"""The index of the input that is an operator's kernel."""
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One step of the graph.
+    """One operator of the graph.
 
     Args:
-        name: what it is in TFLite's schema, `CONV_2D` say.
-        inputs: indices of the tensors it reads; -1 for one that is left out.
+        name: its name in TFLite's schema, such as `CONV_2D`.
+        inputs: indices of the tensors it reads; -1 for an omitted one.
         outputs: indices of the tensors it computes.
     """
 
@@ -91,16 +62,16 @@ class Operator:
 
     @property
     def kernel(self) -> int:
-        """Index of the tensor that it takes as its kernel; -1 if it has none.
+        """Index of the tensor that is its kernel; -1 if it has none.
 
-        The tensor may be a constant or not.
+        The tensor need not be a constant.
         """
-        place = _KERNEL_PLACES.get(self.name)
-        return -1 if place is None else self.inputs[place]
+        index = _KERNEL_INPUT.get(self.name)
+        return -1 if index is None else self.inputs[index]
 
 
 class Structure:
-    """A TFLite file, taken apart.
+    """An unpacked TFLite file.
 
     Args:
         data: its bytes. They are not copied.
@@ -118,9 +89,9 @@ class Structure:
         self._outputs = _tensor_indices(self._signature.outputs)
 
     def operators(self) -> Iterator[Operator]:
-        """Yield the steps of the main graph, in the order of computation."""
-        numbers = vars(self._schema.BuiltinOperator)
-        names = {value: name for name, value in numbers.items()}
+        """Yield the operators of the main graph, in execution order."""
+        codes = vars(self._schema.BuiltinOperator)
+        names = {code: name for name, code in codes.items()}
         for entry in self.graph.operators:
             code = self._model.operatorCodes[entry.opcodeIndex]
             yield Operator(
@@ -130,9 +101,10 @@ class Structure:
             )
 
     def kernels(self) -> Iterator[tuple[Operator, int]]:
-        """Yield each operator that has a kernel, and the constant it is in.
+        """Yield each operator with a constant kernel, and that constant.
 
-        A kernel may be stored in fewer bits than the operator reads.
+        The constant may have fewer bits than what the operator reads: a
+        DEQUANTIZE operator is then between them.
         """
         sources = {}
         for operator in self.operators():
@@ -143,7 +115,7 @@ class Structure:
                 yield operator, kernel
 
     def weights(self, tensor: int) -> np.ndarray:
-        """Return a constant of float32, not copied."""
+        """Return the values of a float32 constant, without a copy."""
         entry = self.tensors[tensor]
         data = self._model.buffers[entry.buffer].data
         return np.frombuffer(data, np.float32).reshape(entry.shape)
@@ -153,67 +125,71 @@ class Structure:
         return buffer.data is not None and len(buffer.data) > 0
 
     def is_float(self, tensor: int) -> bool:
-        """Tell whether a tensor is of float32 or float16."""
+        """Return whether the type of a tensor is float32 or float16."""
         types = self._schema.TensorType
         return self.tensors[tensor].type in (types.FLOAT32, types.FLOAT16)
 
     def is_weight(self, name: str) -> bool:
-        """Tell whether every reader of this input takes it as its weight.
+        """Return whether every reader of an input takes it as its weight.
 
-        Otherwise the operator would compute on it (transpose it, say) at each
-        call, and the converter must be given the contents to fold.
+        Otherwise the operator would compute on it (transpose it, say) in each
+        call, and the converter needs the contents to fold that.
+
+        Args:
+            name: name of an input of the signature.
         """
         index = self._inputs[name]
         readers = [
-            (operator.name, place)
+            (operator.name, position)
             for operator in self.operators()
-            for place, tensor in enumerate(operator.inputs)
+            for position, tensor in enumerate(operator.inputs)
             if tensor == index
         ]
-        return bool(readers) and _WEIGHT_PLACES.issuperset(readers)
+        return bool(readers) and _WEIGHT_INPUTS.issuperset(readers)
 
     def name_of(self, tensor: int) -> str:
         """Return the name of a tensor of the main graph."""
         return _text(self.tensors[tensor].name)
 
     def set_range(self, tensor: int, limits: Sequence[float]) -> None:
-        """Note a tensor's smallest and largest value, for the converter.
+        """Record a tensor's smallest and largest value, for the converter.
 
         Args:
             tensor: index of the tensor.
-            limits: the two values; none if its range is not to be known.
+            limits: the two values; empty to remove the range.
         """
         quantization = self._schema.QuantizationParametersT()
         quantization.min, quantization.max = limits[:1], limits[1:]
         self.tensors[tensor].quantization = quantization
 
-    def rename(self, settle: Callable[[str], str]) -> None:
-        """Give every graph and tensor a new name.
+    def rename(self, new_name: Callable[[str], str]) -> None:
+        """Rename every graph and tensor.
 
         Args:
-            settle: returns the new name for an old one. A number is added
-                where two tensors of a graph would get the same.
+            new_name: returns the new name for an old one. A number is added
+                where two tensors of a graph would have the same name.
         """
         for graph in self._model.subgraphs:
-            graph.name = settle(_text(graph.name))
-            taken: set[str] = set()
+            graph.name = new_name(_text(graph.name))
+            used: set[str] = set()
             for tensor in graph.tensors:
-                tensor.name = unique_name(settle(_text(tensor.name)), taken)
+                tensor.name = unique_name(new_name(_text(tensor.name)), used)
 
     def write(
         self,
         path: Path,
         inputs: Sequence[tuple[str, str]],
         outputs: Sequence[tuple[str, str]],
-        weights: Iterable[tuple[str, LargeWeight]] = (),
+        weights: Iterable[tuple[str, "LargeWeight"]] = (),
     ) -> None:
-        """Bind names and weights, and write the finished file.
+        """Set the final signature and the large weights, and write the file.
 
         Args:
             path: the file to write.
-            inputs: (name so far, final name), in declared order.
+            inputs: pairs (present name, final name), in the declared order.
             outputs: the same for the outputs.
-            weights: (name so far, weight).
+            weights: pairs (present name of the input, weight). These inputs
+                become constants. Defaults to none.
 
         Raises:
             ConversionError: the file would be larger than TFLite allows.
@@ -232,7 +208,7 @@ class Structure:
 
     def _bind(
         self,
-        indices: dict[str, int],
+        indices: Mapping[str, int],
         names: Sequence[tuple[str, str]],
     ) -> tuple[list, list[int]]:
         """Return a signature's entries and their tensors, with final names."""
@@ -253,26 +229,27 @@ class Structure:
 
         Args:
             path: the file to write.
-            contents: the size and the blocks of buffers, in the place of
-                what they hold here.
+            contents: for a buffer's index its size in bytes and its contents
+                in blocks, to write instead of its own contents. Defaults to
+                `None`: there are none.
 
         Raises:
             ConversionError: the file would be larger than TFLite allows.
         """
-        held = [buffer.data for buffer in self._model.buffers]
+        own = [buffer.data for buffer in self._model.buffers]
         contents = {
             index: (len(data), [data])
-            for index, data in enumerate(held)
+            for index, data in enumerate(own)
             if data is not None and len(data) > _SMALL_BUFFER
         } | dict(contents or {})
         for index in contents:
             self._model.buffers[index].data = np.zeros(1, np.uint8)
         self._write_packed(path, contents)
         for index in contents:
-            self._model.buffers[index].data = held[index]
+            self._model.buffers[index].data = own[index]
 
     def _write_packed(
-        self, path: Path, contents: dict[int, tuple[int, Iterable]]
+        self, path: Path, contents: Mapping[int, tuple[int, Iterable]]
     ) -> None:
         import flatbuffers
 
@@ -283,11 +260,11 @@ class Structure:
         end = len(packed)
         starts = {}
         for index, (size, _) in contents.items():
-            # A vector is its length, four bytes, and then the contents.
+            # A vector is its length, in four bytes, and then the contents.
             start = -(-(end + 4) // _ALIGNMENT) * _ALIGNMENT
             table = model.Buffers(index)._tab
             field = table.Pos + table.Offset(_DATA_FIELD)
-            if start + size > _LARGEST_FILE:
+            if start + size > _MAX_FILE_SIZE:
                 raise ConversionError(
                     "the TFLite file would be larger than the 2 GB that its "
                     "runtime reads: leave the format tflite out"

@@ -1,10 +1,17 @@
-"""The tensors within a TFLite artifact, as LiteRT computes them."""
+"""Read the internal tensors of a TFLite artifact, as LiteRT computes them."""
 
 import contextlib
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,9 +33,9 @@ class TFLiteIntermediates:
         """Return the tensors that can be read.
 
         Returns:
-            For each tensor the name of the operation that it is the result
-            of: its own name lists all that were merged into one, the last
-            first. For an output the output's name.
+            For each tensor's name the name of the value that it represents:
+            the name of an output, else that of the operation that computes
+            it, which is the first of the fused operations in its own name.
         """
         runner = LiteRTRunner.open(self._path)
         tensors = runner.interpreter.get_tensor_details()
@@ -45,7 +52,7 @@ class TFLiteIntermediates:
         """Yield, per feed, the dequantized tensors of these names.
 
         Args:
-            names: names of tensors; one that does not exist is left out.
+            names: names of tensors; those that do not exist are left out.
             feeds: arrays by input name.
 
         Raises:
@@ -53,7 +60,7 @@ class TFLiteIntermediates:
             ArtifactError: the file cannot be read.
         """
         with warnings.catch_warnings():
-            # LiteRT warns that all tensors take memory.
+            # LiteRT warns that keeping all tensors takes memory.
             warnings.simplefilter("ignore")
             runner = LiteRTRunner.open(
                 self._path,
@@ -65,14 +72,16 @@ class TFLiteIntermediates:
             yield _tensors(runner.interpreter, set(names))
 
 
-def _tensors(interpreter, names):
+def _tensors(
+    interpreter: Any, names: Collection[str]
+) -> Iterator[tuple[str, np.ndarray]]:
     for tensor in interpreter.get_tensor_details():
         if tensor["name"] in names:
-            with contextlib.suppress(ValueError):  # it has no memory
+            with contextlib.suppress(ValueError):  # LiteRT keeps no memory
                 yield tensor["name"], _real_values(interpreter, tensor)
 
 
-def _real_values(interpreter, tensor):
+def _real_values(interpreter: Any, tensor: Mapping[str, Any]) -> np.ndarray:
     """Return a tensor's values, dequantized if it is quantized."""
     values = interpreter.get_tensor(tensor["index"])
     parameters = tensor["quantization_parameters"]

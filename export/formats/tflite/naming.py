@@ -1,16 +1,17 @@
-"""The names of a TFLite file's tensors, and the Keras layers they tell.
+"""Name the tensors of a TFLite file after Keras layers, and read such names.
 
-TensorFlow's converter names a tensor after the name scopes of what computed
-it. What was fused is joined by `;`, the last operation first:
+TensorFlow's converter names a tensor after the name scopes of the operations
+that computed it. The names of fused operations are joined by `;`, the last
+operation first:
 
     hybrid_1/stem_1/Relu;hybrid_1/stem_1/conv_1/convolution
 
-This exporter puts the Keras path of the layer in the place of each scope:
+This exporter replaces each scope by the Keras path of its layer:
 
     stem/Relu;stem/conv/convolution
 
 and names a kernel by the path of its variable, `stem/conv/kernel`. So a
-device that has neither Keras nor TensorFlow can tell the layers.
+device that has neither Keras nor TensorFlow can identify the layers.
 """
 
 from collections import defaultdict
@@ -24,14 +25,14 @@ from keras_inception_export.model.name_scopes import split_scope
 
 
 def layers_of(name: str, layers: Collection[str]) -> Iterator[str]:
-    """Yield each layer that had a part in a tensor, or whose weight it is.
+    """Yield each layer that took part in computing a tensor, or owns it.
 
     Args:
-        name: the name of a tensor in a file of this exporter. Of fused
-            layers the last comes first: the activation, or the convolution
-            if only that is asked for.
-        layers: the Keras paths of the layers that are asked for; of nested
-            ones the innermost counts.
+        name: the name of a tensor in a file of this exporter. The last of
+            several fused layers comes first: the activation, or the
+            convolution if the activation is not among `layers`.
+        layers: the Keras paths of the layers to look for; the innermost of
+            nested ones is yielded.
     """
     for part in name.split(";"):
         while part and part not in layers:
@@ -41,7 +42,7 @@ def layers_of(name: str, layers: Collection[str]) -> Iterator[str]:
 
 
 def layers_with_kernel(name: str) -> Iterator[str]:
-    """Yield the layers whose kernel the tensor of this name is."""
+    """Yield the layers of a kernel, given the name of its tensor."""
     for path in name.split(";"):
         layer = path.rpartition("/")[0]
         if layer:
@@ -49,30 +50,31 @@ def layers_with_kernel(name: str) -> Iterator[str]:
 
 
 def keras_name(name: str, scopes: Mapping[str, str]) -> str:
-    """Put Keras paths in the place of TensorFlow's name scopes.
+    """Return a tensor's name with name scopes replaced by Keras paths.
 
     Args:
-        name: what the converter calls a tensor.
+        name: the name that the converter gave to the tensor.
         scopes: the path of the layer that ran in each scope.
     """
     parts = []
     for part in name.split(";"):
         layer, rest = split_scope(part, scopes)
         if layer is None:
-            # The model's own scope, which Keras may have numbered.
+            # Remove the model's own scope, which Keras may have numbered.
             rest = rest.rpartition("/")[2]
         parts.append("/".join(filter(None, (layer, rest))))
-    # The converter numbers a name that is taken already.
+    # A part of digits is what the converter adds to make names unique.
     return ";".join(part for part in parts if part and not part.isdigit())
 
 
 def name_kernels(structure: Structure, model: Any) -> None:
     """Name every kernel by the path of its Keras variable.
 
-    Equal kernels are one constant, which then bears all the paths.
+    The converter stores equal kernels as one constant, whose name then
+    contains all the paths.
 
     Args:
-        structure: a converted model that bears Keras names.
+        structure: a converted model whose tensors have Keras names.
         model: the Keras model that it was converted from.
     """
     variables: dict[str, dict[int, str]] = defaultdict(dict)

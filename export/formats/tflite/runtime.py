@@ -1,4 +1,4 @@
-"""TFLite artifacts, run by LiteRT."""
+"""Run TFLite artifacts with LiteRT; neither Keras nor TensorFlow is needed."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,17 @@ SIGNATURE = "serving_default"
 
 
 class LiteRTRunner:
-    """A TFLite file run by LiteRT, with XNNPACK where it can."""
+    """A TFLite file that is run by LiteRT, with XNNPACK where it can.
+
+    Args:
+        interpreter: LiteRT's interpreter of the file.
+
+    Attributes:
+        interpreter: the same.
+        inputs: one spec per input, in the declared order.
+        outputs: one spec per output, in the declared order.
+        output_names: for the index of an output's tensor the output's name.
+    """
 
     def __init__(self, interpreter: Any):
         self.interpreter = interpreter
@@ -34,7 +44,11 @@ class LiteRTRunner:
 
     @classmethod
     def open(cls, path: Path, **options: Any) -> "LiteRTRunner":
-        """Open a file with options of LiteRT's interpreter.
+        """Open a file.
+
+        Args:
+            path: the `.tflite` file.
+            **options: options of LiteRT's interpreter.
 
         Raises:
             RuntimeMissingError: LiteRT is not installed.
@@ -59,16 +73,21 @@ class LiteRTRunner:
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compute every output from arrays keyed by input name."""
         check_feeds(self.inputs, feeds)
-        # The signature resizes each input to the array it gets.
+        # The signature resizes each input to the array that it receives.
         outputs = self._signature(**feeds)
         return {spec.name: outputs[spec.name] for spec in self.outputs}
 
 
 def _declared(named: Mapping[str, Any], listed: list) -> tuple[TensorSpec, ...]:
-    """Order a signature's tensors, which LiteRT sorts by name, as listed."""
-    places = {entry["index"]: place for place, entry in enumerate(listed)}
-    order = sorted(named, key=lambda name: places[named[name]["index"]])
-    return tuple(_spec(name, named[name]) for name in order)
+    """Return the specs of a signature's tensors in the declared order.
+
+    Args:
+        named: the details of each tensor by name; LiteRT sorts the names.
+        listed: the details of the graph's tensors, in the declared order.
+    """
+    order = {entry["index"]: number for number, entry in enumerate(listed)}
+    names = sorted(named, key=lambda name: order[named[name]["index"]])
+    return tuple(_spec(name, named[name]) for name in names)
 
 
 def _spec(name: str, details: Mapping[str, Any]) -> TensorSpec:
@@ -78,18 +97,18 @@ def _spec(name: str, details: Mapping[str, Any]) -> TensorSpec:
         name,
         tuple(None if size < 0 else int(size) for size in sizes),
         np.dtype(details["dtype"]).name,
-        # LiteRT gives a scale of 0 to what is not quantized.
+        # LiteRT reports a scale of 0 for a tensor that is not quantized.
         float(scale) or None,
         int(zero_point),
     )
 
 
 def open_runner(path: Path, threads: int | None = None) -> Runner:
-    """Open a TFLite file that `write` made.
+    """Open a TFLite file that this exporter wrote.
 
     Args:
         path: the `.tflite` file.
-        threads: threads to compute with. Default: all cores.
+        threads: threads to compute with. Defaults to `None`: one per core.
 
     Raises:
         RuntimeMissingError: LiteRT is not installed.

@@ -1,8 +1,12 @@
-"""The float model that TensorFlow's converter turns into integers.
+"""The float model that TensorFlow's converter turns into an int8 model.
 
-While it is converted each tensor bears a number in the place of its name.
-Afterwards what an integer tensor was made from can be told from its own name,
-to which the converter may have added digits.
+`CalibratedModel` takes a finished float artifact. It writes the model that
+ranges are measured with, records the ranges, writes the model that the
+converter reads, and restores the names in the result.
+
+During the conversion each tensor has a number as its name. The converter may
+add digits to a name, and the number still identifies the float tensor that an
+integer tensor was made from.
 """
 
 import re
@@ -25,15 +29,20 @@ from keras_inception_export.formats.tflite.flatbuffer import (
 )
 from keras_inception_export.formats.tflite.naming import layers_with_kernel
 
-# What becomes int8 unless it is named. The converter always turns the kernel of
-# a TRANSPOSE_CONV into int8, named or not.
 _INTEGER_OPERATORS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
-# Of them those whose kernel has the filters first, and each input a place.
+"""Operators with a kernel that can be kept in float. TRANSPOSE_CONV is not one:
+the converter always turns its kernel into int8."""
+
 _FILTERS_FIRST = {"CONV_2D", "FULLY_CONNECTED"}
-# The converter gives its result another scale than what it copies.
+"""Operators whose kernel has one filter per index of its first axis."""
+
 _WRONG_IN_INTEGERS = {"REVERSE_V2"}
-# In integers their result has steps of 1/256, too coarse to tell classes apart.
+"""The converter gives its result another scale than the input it copies."""
+
 _PROBABILITIES = {"LOGISTIC", "SOFTMAX"}
+"""Operators whose result would have steps of 1/256 in integers, too coarse to
+distinguish classes."""
+
 _NUMBERED = re.compile(r"tensor_(\d+)\.(\d*)")
 
 
@@ -41,13 +50,13 @@ class CalibratedModel:
     """A float model, its layers and the ranges of its tensors.
 
     Args:
-        structure: a finished float artifact.
-        kernels: the integers that kernels are rounded to, by the path of the
-            Keras variable and in its order of axes. Any other is rounded to
-            the nearest.
+        structure: a finished float artifact. Its tensors are renamed.
+        kernels: the integers that kernels are rounded to, keyed by the path
+            of the Keras variable, with its order of axes. Kernels that are
+            missing are rounded to the nearest integers.
 
     Attributes:
-        layers: the layers that can compute in integers, in their order.
+        layers: the layers that can compute in integers, in execution order.
     """
 
     def __init__(self, structure: Structure, kernels: Mapping[str, np.ndarray]):
@@ -57,7 +66,7 @@ class CalibratedModel:
         self._names = [
             structure.name_of(index) for index in range(len(structure.tensors))
         ]
-        # The layers of each operator that has a kernel, by what it computes.
+        # The layers of each operator with a kernel, keyed by its result.
         self._layers = {
             operator.outputs[0]: tuple(layers_with_kernel(self._names[kernel]))
             for operator, kernel in structure.kernels()
@@ -70,25 +79,25 @@ class CalibratedModel:
             tensor.name = _number(index)
 
     def save_watched(self, path: Path) -> None:
-        """Write the model with every tensor to be measured as an output."""
+        """Write the model with every tensor to measure as an output."""
         graph = self._structure.graph
-        before = graph.outputs
+        outputs = graph.outputs
         graph.outputs = self._activations()
         self._structure.save(path)
-        graph.outputs = before
+        graph.outputs = outputs
 
     def calibrate(
         self, samples: Sequence[np.ndarray], ranges: np.ndarray
     ) -> None:
-        """Take over the range of every tensor.
+        """Record the range of every tensor.
 
         Args:
-            samples: for each input the samples it was measured on.
+            samples: the samples that were measured, one array per input.
             ranges: the smallest and the largest value of each output of the
-                watched model.
+                model that `save_watched` writes.
 
         Raises:
-            ConversionError: a tensor has no range.
+            ConversionError: a range is not finite.
         """
         inputs = zip(self._structure.graph.inputs, samples, strict=True)
         self._ranges = {
@@ -100,7 +109,7 @@ class CalibratedModel:
             if not np.isfinite(values).all():
                 raise ConversionError(
                     f"'{self._names[index]}' is not finite on the calibration "
-                    "samples, so it has no range: give other samples"
+                    "samples, so it has no range; use other samples"
                 )
 
     def save_calibrated(
@@ -113,11 +122,12 @@ class CalibratedModel:
 
         Args:
             path: the file to write.
-            float_layers: the layers that are to compute in float.
-            integer_ends: whether inputs and outputs are to be integers.
+            float_layers: the layers to keep in float.
+            integer_ends: whether inputs and outputs become integers.
 
         Returns:
-            Names for what is to be in float although it has a range.
+            The names of the tensors whose operators must be kept in float
+            although they may have a range.
         """
         graph = self._structure.graph
         floats = self._float_operators(
@@ -131,8 +141,9 @@ class CalibratedModel:
         }
         if integer_ends:
             needed.update(graph.inputs, graph.outputs)
-        # What is joined or split has one scale, in float too, and the converter
-        # takes any range that it knows: so it must know all of them, or none.
+        # Tensors that are joined or split share one scale, even in float, and
+        # the converter derives it from the ranges it knows: so it must know
+        # all of them, or none.
         for operator in [*self._operators, *reversed(self._operators)]:
             tensors = {*operator.inputs, *operator.outputs}
             if operator.outputs[0] not in self._layers and tensors & needed:
@@ -150,15 +161,16 @@ class CalibratedModel:
     def _rounded(
         self, floats: Collection[Operator]
     ) -> Iterator[tuple[int, tuple[int, Iterable[np.ndarray]]]]:
-        """Yield the buffers of kernels that are rounded, and their contents.
+        """Yield the buffers of the rounded kernels, and their contents.
 
         Args:
-            floats: what computes in float.
+            floats: the operators that compute in float.
         """
         for operator, kernel in self._structure.kernels():
             if operator in floats or operator.name not in _FILTERS_FIRST:
                 continue
-            # Equal kernels of several layers are one, and bear all the paths.
+            # A constant that several layers share has another name, with all
+            # their paths, and is rounded to the nearest.
             integers = self._kernels.get(self._names[kernel])
             if integers is not None:
                 weights = self._structure.weights(kernel)
@@ -169,24 +181,25 @@ class CalibratedModel:
     def _float_operators(
         self, float_layers: Collection[str], float_outputs: Collection[int]
     ) -> set[Operator]:
-        """Return what computes in float.
+        """Return the operators that compute in float.
 
         An operator without a kernel computes in integers unless all the
-        kernels before it, or all those behind it, are in float: so a lone
-        float branch does not drag its block along, and a lone integer layer
-        not what it feeds.
+        kernels before it, or all those after it, are in float. So one float
+        branch does not keep its whole block in float, nor one integer layer
+        what follows it in integers.
 
         Args:
-            float_layers: the layers that are to.
+            float_layers: the layers that compute in float.
             float_outputs: the outputs of the model, if they are in float.
         """
         in_float = {
             tensor: not set(float_layers).isdisjoint(layers)
             for tensor, layers in self._layers.items()
         }
-        forth = [(x.outputs[0], x.inputs, x.outputs) for x in self._operators]
-        back = [(first, far, near) for first, near, far in reversed(forth)]
-        before, behind = _reach(forth, in_float), _reach(back, in_float)
+        forward = [(x.outputs[0], x.inputs, x.outputs) for x in self._operators]
+        backward = [(x, far, near) for x, near, far in reversed(forward)]
+        before = _only_float_kernels(forward, in_float)
+        after = _only_float_kernels(backward, in_float)
 
         def is_float(operator: Operator) -> bool:
             first = operator.outputs[0]
@@ -196,15 +209,18 @@ class CalibratedModel:
                 return True
             if operator.name in _WRONG_IN_INTEGERS:
                 return True
-            return before[first] or behind[first]
+            return before[first] or after[first]
 
         return set(filter(is_float, self._operators))
 
     def restore_names(self, structure: Structure) -> None:
-        """Name the tensors of an integer model after those of this one.
+        """Name the tensors of the converted model after those of this one.
 
-        One that the converter added, the quantized form of another say, bears
-        that one's name and a number behind a colon.
+        A tensor that the converter added, such as the quantized form of
+        another, has the name of that one, a colon and a number.
+
+        Args:
+            structure: what the converter made of this model.
         """
 
         def name(match: re.Match) -> str:
@@ -214,7 +230,7 @@ class CalibratedModel:
         structure.rename(lambda numbered: _NUMBERED.sub(name, numbered))
 
     def _activations(self) -> list[int]:
-        """List the float tensors that are computed, in their order."""
+        """Return the float tensors that are computed, in execution order."""
         return [
             tensor
             for operator in self._operators
@@ -224,7 +240,12 @@ class CalibratedModel:
 
 
 def _blocks(weights: np.ndarray, integers: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield a rounded kernel, filters first, once it is asked for."""
+    """Yield a rounded kernel; it is computed when it is written.
+
+    Args:
+        weights: the kernel, with its filters along the first axis.
+        integers: the integers that it is rounded to, in the same order.
+    """
     shaped = integers.reshape(weights.shape)
     yield np.ascontiguousarray(rounded_kernel(weights, shaped, axis=0))
 
@@ -233,26 +254,27 @@ def _number(index: int) -> str:
     return f"tensor_{index}."
 
 
-def _reach(
+def _only_float_kernels(
     steps: Iterable[tuple[int, Sequence[int], Sequence[int]]],
     in_float: Mapping[int, bool],
 ) -> dict[int, bool]:
-    """Tell of which steps all the kernels in one direction are in float.
+    """Return which operators have only float kernels on their near side.
+
+    The nearest kernel along each path counts. The result is False where no
+    path has a kernel.
 
     Args:
-        steps: what names a step, the tensors on its near and on its far side.
-        in_float: whether a step with a kernel is in float.
-
-    Returns:
-        For each step whether there are kernels on its near side, all in float.
+        steps: for each operator its first output, which identifies it, and
+            the tensors on its near and on its far side.
+        in_float: whether an operator with a kernel computes in float.
     """
     reached: dict[int, bool] = {}
     found = {}
-    for step, near, far in steps:
+    for operator, near, far in steps:
         states = [reached[tensor] for tensor in near if tensor in reached]
-        found[step] = bool(states) and all(states)
-        if step in in_float:
-            states = [in_float[step]]
+        found[operator] = bool(states) and all(states)
+        if operator in in_float:
+            states = [in_float[operator]]
         for tensor in far if states else ():
             reached[tensor] = all(states) and reached.get(tensor, True)
     return found

@@ -1,14 +1,17 @@
-"""The converter that turns a calibrated model into integers, for a child.
+"""Convert a calibrated float model to int8; run in a child process.
 
-`mlir_quantize` is private to TensorFlow. It is what `TFLiteConverter` itself
-and `tf.lite.experimental.QuantizationDebugger` call with a calibrated model:
-one in float in which each tensor's `quantization` holds `min` and `max`. The
+`mlir_quantize` is private to TensorFlow. `TFLiteConverter` itself and
+`tf.lite.experimental.QuantizationDebugger` call it with a calibrated model: a
+float model in which the `quantization` of each tensor has `min` and `max`. The
 public converter calibrates anew for each model, and the debugger supports
 neither integer inputs nor leaving its own operators out.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.lite.python.convert import mlir_quantize
 
 from keras_inception_export.errors import ConversionError
 
@@ -21,16 +24,12 @@ def quantize(
     Args:
         model: the calibrated `.tflite` file.
         output: the `.tflite` file to write.
-        float_tensors: the operators that stay in float, by the names of the
-            tensors that they compute.
+        float_tensors: the names of the tensors whose operators stay in float.
         io: dtype of the inputs and outputs.
 
     Raises:
         ConversionError: the converter refuses the model.
     """
-    import tensorflow as tf
-    from tensorflow.lite.python.convert import mlir_quantize
-
     dtype = tf.dtypes.as_dtype(io)
     try:
         converted = mlir_quantize(

@@ -1,19 +1,17 @@
-"""TFLite in fewer bits, by TensorFlow's own converter.
+"""Write quantized TFLite artifacts with TensorFlow's own converter.
 
-- "float16": weights in half the bytes, computed in float32.
-- "dynamic": weights in int8; what is multiplied by them is quantized anew at
-  each call.
-- "int8": weights and activations in int8, each weight channel with a scale of
-  its own, the ranges of the activations measured beforehand on samples. An
-  operator that TFLite has no integer kernel for computes in float.
+- "float16": weights are float16; computations are float32.
+- "dynamic": weights are int8; the values that are multiplied by them are
+  quantized in each call.
+- "int8": weights and activations are int8. Each channel of a weight has its
+  own scale, and the ranges of activations are measured on samples before. An
+  operator for which TFLite has no integer kernel computes in float.
 """
 
-import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,40 +24,39 @@ from keras_inception_export.formats.quantizer import (
     calibration_arrays,
     check_layers,
     check_scheme,
-    rounded_kernel,
 )
-from keras_inception_export.formats.tflite import export as tflite
+from keras_inception_export.formats.tflite import export
 from keras_inception_export.formats.tflite.flatbuffer import Structure
 from keras_inception_export.formats.tflite.naming import layers_with_kernel
 from keras_inception_export.formats.tflite.quantize.calibrated_model import (
     CalibratedModel,
 )
-
-if TYPE_CHECKING:
-    from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.inference_model import InferenceModel
 
 _CALIBRATION = f"{__package__}.calibration_worker"
 _INTEGERS = f"{__package__}.integer_worker"
 
 
 class TFLiteQuantizer:
-    """Writes quantized artifacts of one inference model; what costs time is done once.
+    """Writes quantized artifacts of one inference model.
+
+    The float conversion and the calibration for int8 are done once.
 
     Args:
-        inference_model: the model. It is not to change any more.
+        inference_model: the model. It must not change any more.
         folder: a folder for temporary files. The caller removes it.
-        opset: not used; it is ONNX's.
-        calibration: for each input the samples that the ranges of int8 are
-            measured on, one row a sample. Defaults to `None`: there are none,
-            and "int8" cannot be written.
-        kernels: the integers that "int8" and "dynamic" round kernels to, by
-            the path of the Keras variable and in its order of axes. Any other
-            is rounded to the nearest. Defaults to none.
+        opset: not used; it is an option of ONNX. Defaults to `18`.
+        calibration: the samples on which the ranges for int8 are measured,
+            one array per input name. Defaults to `None`: "int8" cannot be
+            written.
+        kernels: the integers that "int8" rounds kernels to, keyed by the path
+            of the Keras variable, with its order of axes. Kernels that are
+            missing are rounded to the nearest integers. Defaults to none.
     """
 
     def __init__(
         self,
-        inference_model: "InferenceModel",
+        inference_model: InferenceModel,
         folder: Path,
         *,
         opset: int = 18,
@@ -74,12 +71,12 @@ class TFLiteQuantizer:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """What int8 applies to, in the order of the network.
+        """The layers that int8 applies to, in execution order.
 
-        A layer is named by the path of its kernel, less the last component.
-        Layers in nested models that have the same path count as one. A
-        transposed convolution is not among them: the converter always turns
-        its kernel into int8.
+        The name of a layer is the path of its kernel without the last
+        component. Layers of nested models that have the same path count as
+        one. Transposed convolutions are missing: the converter always turns
+        their kernels into int8.
         """
         return self._model.layers
 
@@ -96,23 +93,20 @@ class TFLiteQuantizer:
         Args:
             path: the file to write.
             scheme: "float16", "dynamic" or "int8".
-            float_layers: of `layers`, those that "int8" leaves in float. What
-                has no weights stays in float with them when everything before
-                it, or everything after it, does.
+            float_layers: the layers that "int8" keeps in float, out of
+                `layers`. An operator without weights stays in float if all
+                the layers before it, or all those after it, do. Defaults to
+                none.
             io: "int8" or "uint8", the type of the artifact's inputs and
                 outputs with the scheme "int8". Defaults to `None`: float32.
 
         Raises:
-            RequestError: an argument does not fit the others.
-            ConversionError: the model cannot be written so.
+            RequestError: an argument is not valid for the scheme.
+            ConversionError: the model cannot be written with the scheme.
         """
         check_scheme(scheme, float_layers, io)
-        if scheme == "float16":
-            tflite.write_reduced(self._inference_model, path, scheme)
-            return
-        if scheme == "dynamic":
-            with _rounded(self._inference_model.model, self._kernels):
-                tflite.write_reduced(self._inference_model, path, scheme)
+        if scheme != "int8":
+            export.write_reduced(self._inference_model, path, scheme)
             return
         check_layers(float_layers, self.layers)
         model = self._calibrated
@@ -139,10 +133,10 @@ class TFLiteQuantizer:
     def float_layers(self, path: Path) -> tuple[str, ...]:
         """Return the layers that LiteRT computes in float.
 
-        They are those whose operator reads its kernel in float: int8 kernels of a
-        file are never turned into float ones, by LiteRT or by XNNPACK, which only
-        takes over what the file says. (A float16 kernel is read through a
-        DEQUANTIZE, so it is computed in float.)
+        These are the layers whose operator reads its kernel in float: neither
+        LiteRT nor XNNPACK turns the int8 kernels of a file into float ones. (A
+        float16 kernel is read through a DEQUANTIZE operator, so its layer
+        computes in float.)
 
         Args:
             path: a `.tflite` file of this exporter.
@@ -167,14 +161,14 @@ class TFLiteQuantizer:
 
     @cached_property
     def _model(self) -> CalibratedModel:
-        """The float artifact, of which everything else is made."""
+        """The float artifact that int8 is made from."""
         path = self._folder / "float.tflite"
-        tflite.write(self._inference_model, path, opset=self._opset)
+        export.write(self._inference_model, path, opset=self._opset)
         return CalibratedModel(Structure(path.read_bytes()), self._kernels)
 
     @cached_property
     def _calibrated(self) -> CalibratedModel:
-        """The model, with the ranges of its tensors."""
+        """The same model, with the ranges of its tensors."""
         samples = list(
             calibration_arrays(
                 self._inference_model.inputs, self._calibration
@@ -200,21 +194,3 @@ class TFLiteQuantizer:
     @cached_property
     def _converter(self) -> ChildProcess:
         return ChildProcess(_INTEGERS)
-
-
-@contextlib.contextmanager
-def _rounded(model: Any, kernels: Mapping[str, np.ndarray]) -> Iterator[None]:
-    """Let a model hold rounded kernels for a while."""
-    originals = {}
-    try:
-        for variable in model.variables:
-            if variable.path in kernels:
-                original = np.array(variable)
-                originals[variable.path] = original
-                integers = kernels[variable.path]
-                variable.assign(rounded_kernel(original, integers, axis=-1))
-        yield
-    finally:
-        for variable in model.variables:
-            if variable.path in originals:
-                variable.assign(originals[variable.path])

@@ -1,28 +1,98 @@
 """Which Keras layer a tensor of a TFLite model belongs to."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
-from keras_inception_export.formats.tflite.naming import keras_name, layers_of
+from keras_inception_export.formats.tflite.flatbuffer import Structure
+from keras_inception_export.formats.tflite.naming import (
+    keras_name,
+    layers_of,
+    layers_with_kernel,
+    name_kernels,
+)
+from tests.helpers.tflite_models import tflite_model
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "layer"),
+    ("name", "layers", "expected"),
     [
-        ("stem/Relu;stem/conv/convolution", {"stem/conv"}, "stem/conv"),
-        ("stem/Relu;stem/conv/convolution", {"stem", "stem/conv"}, "stem"),
-        ("conv_1/convolution1", {"conv", "conv_1"}, "conv_1"),
-        ("conv/convolution:1", {"conv", "conv_1"}, "conv"),
-        ("dense/kernel", {"dense"}, "dense"),
-        ("block/concat", {"block/branch_0"}, None),
-        ("arith.constant7", {"block"}, None),
+        (
+            "stem/Relu;stem/conv/convolution",
+            {"stem", "stem/conv"},
+            ["stem", "stem/conv"],
+        ),
+        ("stem/Relu;stem/conv/convolution", {"stem/conv"}, ["stem/conv"]),
+        ("conv_1/convolution1", {"conv", "conv_1"}, ["conv_1"]),
+        ("conv/convolution:1", {"conv", "conv_1"}, ["conv"]),
+        ("dense/kernel", {"dense"}, ["dense"]),
+        ("block/concat", {"block/branch_0"}, []),
+        ("arith.constant7", {"block"}, []),
     ],
 )
-def test_tells_the_layer_of_a_tensor(name, asked, layer):
-    assert next(layers_of(name, asked), None) == layer
+def test_layers_of_a_tensor(name, layers, expected):
+    assert list(layers_of(name, layers)) == expected
 
 
-def test_puts_keras_paths_in_the_place_of_scopes():
-    """Scopes of MobileNetV3: the layer `re_lu_1` ran in `re_lu_1_2`."""
-    scopes = {"m_1/re_lu_1": "re_lu", "m_1/re_lu_1_2": "re_lu_1"}
-    name = "m_1/re_lu_1_2/Relu6;m_1/Add;;m_1/re_lu_1/Relu;1"
-    assert keras_name(name, scopes) == "re_lu_1/Relu6;Add;re_lu/Relu"
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("stem/conv/kernel", ["stem/conv"]),
+        ("a/kernel;b/kernel", ["a", "b"]),
+        ("constant", []),
+    ],
+)
+def test_layers_with_a_kernel(name, expected):
+    assert list(layers_with_kernel(name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "scopes", "expected"),
+    [
+        # Scopes of MobileNetV3: the layer `re_lu_1` ran in `re_lu_1_2`.
+        (
+            "m_1/re_lu_1_2/Relu6;m_1/Add;;m_1/re_lu_1/Relu;1",
+            {"m_1/re_lu_1": "re_lu", "m_1/re_lu_1_2": "re_lu_1"},
+            "re_lu_1/Relu6;Add;re_lu/Relu",
+        ),
+        ("m_1/stem_1/conv_1/Relu", {"m_1/stem_1": "stem"}, "stem/conv_1/Relu"),
+        ("m_1/stem_1/Relu", {"m_1/stem": "stem"}, "Relu"),
+    ],
+)
+def test_replaces_scopes_by_keras_paths(name, scopes, expected):
+    assert keras_name(name, scopes) == expected
+
+
+def named_kernels(variables):
+    """Return the final names of two kernels; the second is used twice."""
+    tensors = {"x": (1, 3), "a/MatMul": (1, 2), "k0": np.ones((2, 3), "f4")}
+    tensors |= {"k1": np.ones((2, 2), "f4"), "b/Relu;b/MatMul": (1, 2)}
+    operators = [
+        ("FULLY_CONNECTED", ["x", "k0"], "a/MatMul"),
+        ("FULLY_CONNECTED", ["a/MatMul", "k1"], "b/Relu;b/MatMul"),
+        ("FULLY_CONNECTED", ["b/Relu;b/MatMul", "k1"], "c/MatMul"),
+    ]
+    tensors["c/MatMul"] = (1, 2)
+    structure = Structure(tflite_model(tensors, operators, ["x"], ["c/MatMul"]))
+    model = SimpleNamespace(
+        variables=[
+            SimpleNamespace(path=path, shape=shape)
+            for path, shape in variables.items()
+        ]
+    )
+    name_kernels(structure, model)
+    return structure.name_of(2), structure.name_of(3)
+
+
+def test_kernels_are_named_by_their_variables():
+    """Equal kernels of two layers are one constant."""
+    variables = {"a/kernel": (3, 2), "a/bias": (2,)}
+    shared = {"b/kernel": (2, 2), "c/kernel": (2, 2)}
+    assert named_kernels(variables | shared) == (
+        "a/kernel",
+        "b/kernel;c/kernel",
+    )
+    assert named_kernels(variables) == ("a/kernel", "k1")
+    # A variable of another size is not the kernel.
+    assert named_kernels({"a/kernel": (3, 3)} | shared)[0] == "k0"
