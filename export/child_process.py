@@ -209,14 +209,7 @@ def run_in_child(
     environment: Mapping[str, str] = MappingProxyType({}),
     **arguments: Any,
 ) -> Any:
-    """Call one function in a new child process, and return its result.
-
-    Args:
-        target: see `ChildProcess`.
-        function: see `ChildProcess.call`.
-        environment: see `ChildProcess`. Defaults to none.
-        **arguments: see `ChildProcess.call`.
-    """
+    """Call one function in a new child process, and return its result."""
     with ChildProcess(target, environment) as child:
         return child.call(function, **arguments)
 

@@ -51,10 +51,6 @@ def artifact_candidates(
 ) -> list[Candidate]:
     """Return one candidate per artifact of a bundle.
 
-    Args:
-        folder: the bundle.
-        report: its report.
-
     Raises:
         ArtifactError: if a file is not the one that was published.
     """
@@ -65,10 +61,6 @@ def keras_candidate(
     report: Mapping[str, Any], file: str | Path | None
 ) -> Candidate | Unavailable:
     """Return the Keras model as a candidate, or why that is not possible.
-
-    Args:
-        report: the bundle's report.
-        file: the `.keras` file; `None` for the one in the report.
 
     Raises:
         RequestError: if `file` does not exist.

@@ -29,12 +29,6 @@ def open_model(
 ) -> Callable[[], object]:
     """Return a function that runs a `.keras` file's model on `feeds`.
 
-    Args:
-        path: the file.
-        modules: modules to import for its custom layers.
-        feeds: one array per input name.
-        probes: inputs with the outputs that the model must compute.
-
     Raises:
         RuntimeMissingError: if Keras or its backend is not installed.
         RequestError: if the file cannot be loaded, or has another model.

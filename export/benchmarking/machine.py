@@ -23,11 +23,7 @@ class Usage:
     machine: float | None
 
     def others_until(self, end: "Usage") -> float | None:
-        """Return how many cores other programs kept busy; `None` if unknown.
-
-        Args:
-            end: the usage at a later moment.
-        """
+        """Return how many cores other programs kept busy; `None` if unknown."""
         if self.machine is None or end.machine is None:
             return None
         others = end.machine - self.machine - (end.own - self.own)

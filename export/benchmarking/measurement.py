@@ -54,9 +54,6 @@ class CandidateProcess:
     def open(self, **arguments: Any) -> None:
         """Open the candidate, and wait until it is warm.
 
-        Args:
-            **arguments: those of `Worker.open`.
-
         Raises:
             RuntimeMissingError: if its runtime is not installed.
             RequestError: if the `.keras` file cannot be used.
@@ -85,11 +82,6 @@ def measure(
     processes: Mapping[str, CandidateProcess], rounds: int, seed: int
 ) -> tuple[dict[str, list[list[float]]], float | None]:
     """Give each process one turn per round.
-
-    Args:
-        processes: the processes by name.
-        rounds: number of rounds.
-        seed: seed of the order within the rounds.
 
     Returns:
         For each name and round the seconds of its calls, and how many cores

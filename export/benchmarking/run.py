@@ -152,11 +152,6 @@ def relative_latency(path: Path, baseline: Path, probes: Path) -> float:
     It is measured like a benchmark, in the fewest rounds and on all cores,
     with one sample per call where the batch size is free.
 
-    Args:
-        path: the artifact.
-        baseline: the other artifact.
-        probes: the file of the `Probes` that both are run on.
-
     Raises:
         ArtifactError: if one cannot be run.
     """
@@ -203,11 +198,7 @@ def _open_all(
     options: Mapping[str, Any],
     stack: ExitStack,
 ) -> tuple[dict[str, CandidateProcess], list[Unavailable]]:
-    """Start the processes of the candidates, one after the other.
-
-    Returns:
-        The processes by name, and what is unavailable.
-    """
+    """Start the processes of the candidates, one after the other."""
     running, unavailable = {}, []
     for candidate in candidates:
         if isinstance(candidate, Unavailable):
@@ -241,14 +232,7 @@ def _row(
     ratios: Mapping[str, Interval],
     batch_size: int,
 ) -> dict[str, Any]:
-    """Return a row of the result.
-
-    Args:
-        candidate: whose row it is.
-        rounds: for each round, the seconds of its calls.
-        ratios: the speed of every candidate.
-        batch_size: samples per call.
-    """
+    """Return a row of the result."""
     calls = [seconds for calls in rounds for seconds in calls]
     p50 = percentile(calls, 50)
     speed = ratios[candidate.name]

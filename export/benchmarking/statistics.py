@@ -104,14 +104,7 @@ def find_doubts(
     threads: int,
     cores: int,
 ) -> list[str]:
-    """Return the reasons why the figures allow no conclusion, if any.
-
-    Args:
-        ratios: the speed of each candidate.
-        others: how many cores other programs kept busy; `None` if unknown.
-        threads: threads of each candidate.
-        cores: cores that the candidates may run on.
-    """
+    """Return the reasons why the figures allow no conclusion, if any."""
     found = []
     missing = threads + (others or 0.0) - cores
     if others and missing > MAX_SPREAD * threads:

@@ -25,10 +25,6 @@ LAYER_REFERENCES = "layer_references.npz"
 def check_output(output: Path, *, overwrite: bool) -> None:
     """Check that a bundle can be published at a path.
 
-    Args:
-        output: the path.
-        overwrite: whether a bundle that is already there may be replaced.
-
     Raises:
         RequestError: if `output` exists and `overwrite` is false, if it is
             something other than a bundle, or if it cannot be written.
@@ -55,9 +51,6 @@ def check_output(output: Path, *, overwrite: bool) -> None:
 def staging(output: Path) -> Iterator[Path]:
     """Create a temporary folder beside `output`, in which a bundle is written.
 
-    Args:
-        output: where the bundle will be published.
-
     Yields:
         The folder. It is removed at the end, unless it was published.
 
@@ -81,10 +74,6 @@ def staging(output: Path) -> Iterator[Path]:
 
 def publish(folder: Path, output: Path) -> None:
     """Move a verified folder to its destination, in one rename.
-
-    Args:
-        folder: the folder that `staging` created.
-        output: the destination; a bundle that is there is replaced.
 
     Raises:
         RequestError: if that fails; the destination is then unchanged.
@@ -134,10 +123,6 @@ def sha256_of(path: Path) -> str:
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     """Write the report of a bundle.
 
-    Args:
-        folder: the bundle.
-        report: its content, as JSON can hold it; finite numbers only.
-
     Raises:
         RequestError: if it cannot be written.
     """
@@ -184,11 +169,6 @@ def entry(folder: Path, name: str) -> dict[str, str]:
 
 def published(folder: Path, report: Mapping, role: str) -> Path:
     """Return the path of a bundle's probes or layer references.
-
-    Args:
-        folder: the bundle.
-        report: its report.
-        role: the key of the file's entry in the report.
 
     Raises:
         ArtifactError: if the file is not the one that was published.

@@ -16,9 +16,6 @@ def describe(path: str | Path) -> dict[str, Any]:
     Keras is not imported, and TensorFlow only for a SavedModel outside of a
     bundle.
 
-    Args:
-        path: a bundle, an artifact or a `.keras` file.
-
     Raises:
         RequestError: if nothing exists at `path`, or nothing recognised.
     """

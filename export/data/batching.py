@@ -10,12 +10,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def batches(inputs: Arrays, size: int) -> Iterator[dict[str, np.ndarray]]:
-    """Yield batches of equal size; the last sample pads the last batch.
-
-    Args:
-        inputs: one array per name, each with one row per sample.
-        size: samples per batch.
-    """
+    """Yield batches of equal size; the last sample pads the last batch."""
     number = len(next(iter(inputs.values())))
     for start in range(0, number, size):
         rows = np.minimum(np.arange(start, start + size), number - 1)
@@ -27,13 +22,7 @@ def run(
     inputs: Arrays,
     size: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the outputs for all samples, computed batch by batch.
-
-    Args:
-        call: returns the outputs for one batch by name.
-        inputs: one array per name, each with one row per sample.
-        size: samples per call if that is fixed. Defaults to `None`: free.
-    """
+    """Return the outputs for all samples, computed batch by batch."""
     number = len(next(iter(inputs.values())))
     size = size or min(BATCH, number)
     parts = [call(batch) for batch in batches(inputs, size)]

@@ -17,10 +17,6 @@ def folder_classes(path: Path, images: Sequence[Path]) -> np.ndarray | None:
     The class is the folder's name if all names are numbers, otherwise the
     index of the name in alphabetical order.
 
-    Args:
-        path: the folder that contains the folders of the classes.
-        images: the paths of the images.
-
     Returns:
         One integer per image; `None` if an image is outside of the folders,
         or there is only one folder.
@@ -44,11 +40,6 @@ def read_image(
 
     The pixels are float32, unless the input takes plain integers and the scale
     is 1.
-
-    Args:
-        path: the image file.
-        specs: the model's inputs.
-        scale: factor by which pixel values, 0 to 255, are multiplied.
 
     Raises:
         RequestError: if the file cannot be read, or the model does not take

@@ -33,11 +33,7 @@ class Samples:
         return len(next(iter(self.inputs.values())))
 
     def take(self, rows) -> "Samples":
-        """Return some of the samples.
-
-        Args:
-            rows: their indices, or a slice.
-        """
+        """Return some of the samples."""
         return Samples(
             {name: array[rows] for name, array in self.inputs.items()},
             None if self.labels is None else self.labels[rows],
@@ -212,11 +208,6 @@ def load_inputs(
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Read several files of samples for one call.
 
-    Args:
-        paths: the files, each as `load_samples` takes it.
-        specs: the model's inputs.
-        pixel_scale: see `load_samples`. Defaults to `1.0`.
-
     Returns:
         The samples of all files, one array per input name, and the name of
         each sample: that of its file, with an index if the file has several.
@@ -248,10 +239,6 @@ def load_inputs(
 
 def save_outputs(path: str | Path, outputs: Mapping[str, Any]) -> None:
     """Write outputs to one `.npz` file.
-
-    Args:
-        path: the file.
-        outputs: one array per output name.
 
     Raises:
         RequestError: if it cannot be written.

@@ -70,12 +70,7 @@ class TensorSpec:
 def quantized_feed(
     specs: tuple[TensorSpec, ...], feed: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Return real values as the inputs of an artifact take them.
-
-    Args:
-        specs: the artifact's inputs.
-        feed: one array of real values per input name.
-    """
+    """Return real values as the inputs of an artifact take them."""
     return {spec.name: spec.quantize(feed[spec.name]) for spec in specs}
 
 
@@ -83,10 +78,6 @@ def check_feeds(
     specs: tuple[TensorSpec, ...], feeds: Mapping[str, np.ndarray]
 ) -> None:
     """Check that arrays have the names, shapes and dtypes of the inputs.
-
-    Args:
-        specs: the inputs.
-        feeds: one array per input name.
 
     Raises:
         RequestError: if one has not.

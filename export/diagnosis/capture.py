@@ -24,12 +24,6 @@ from keras_inception_export.model.call_hooks import observed
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.reference import compute, compute_exactly
 from keras_inception_layers import ConvBN
-from keras_inception_layers.rebuilding import (
-    copy_state,
-    rebuild,
-    set_dtype,
-    skip_initializers,
-)
 
 
 def capture_layer_references(
@@ -41,12 +35,6 @@ def capture_layer_references(
 
     The layers are those of the inference model, not of the original model,
     whose layers may compute something else: batch normalization is folded.
-
-    Args:
-        inference_model: the model that the artifacts are written from.
-        feeds: batches, each with one array per input name.
-        equalized: the model that int8 artifacts are written from; it has
-            other values between the layers. Defaults to `inference_model`.
     """
     layers = _layer_references(inference_model, feeds)
     if equalized is None or equalized is inference_model:
@@ -63,13 +51,8 @@ def _layer_references(
     """Return one layer reference per layer, in the order in which they end."""
     references: list[LayerReference] = []
     float32 = _capture(inference_model, feeds, references, compute)
-    copy = rebuild(
-        inference_model.model, set_dtype("float64"), skip_initializers
-    )
-    copy_state(inference_model.model, copy)
-    float64 = _capture(
-        replace(inference_model, model=copy), feeds, references, compute_exactly
-    )
+    exact = inference_model.copy("float64")
+    float64 = _capture(exact, feeds, references, compute_exactly)
     layers = []
     for reference, (values, largest), (rounded, _) in zip(
         references, float64, float32, strict=True
@@ -86,15 +69,7 @@ def _capture(
     references: list[LayerReference],
     run: Callable,
 ) -> list[tuple[np.ndarray, float]]:
-    """Return, per layer reference, its values and the largest absolute value.
-
-    Args:
-        inference_model: the model to observe.
-        feeds: the batches.
-        references: the layer references; filled on the first run, in the
-            order in which the layers end.
-        run: `compute` or `compute_exactly`.
-    """
+    """Return, per layer reference, its values and the largest absolute value."""
     counts = [len(next(iter(feed.values()))) for feed in feeds]
     captured: list = []
 

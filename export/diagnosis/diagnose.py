@@ -140,15 +140,7 @@ def record_artifact(
     layer_references: LayerReferences,
     feeds: Sequence[Mapping[str, np.ndarray]],
 ) -> LayerReferences:
-    """Return layer references with the locations of one verified artifact.
-
-    Args:
-        folder: the bundle.
-        artifact: its "format", "path", "quantization" and, if any,
-            "equalized_channels", as in the report.
-        layer_references: the layer references of the model.
-        feeds: their inputs, in batches.
-    """
+    """Return layer references with the locations of one verified artifact."""
     open_intermediates = FORMATS[artifact["format"]].intermediates
     if open_intermediates is None:
         return layer_references
@@ -180,14 +172,6 @@ def examine(
     An artifact that was not published has no recorded values. Its layer is
     identified by the error then, or, if it is quantized, by the largest drop
     of the signal-to-noise ratio.
-
-    Args:
-        folder: the bundle.
-        artifact: its "format", "path", "quantization" and, if any,
-            "equalized_channels", and "sha256" if it was published, as in the
-            report.
-        layer_references: the layer references of the model.
-        feeds: their inputs, in batches.
     """
     quantization = artifact.get("quantization")
     nothing = Diagnosis(artifact["path"], artifact["format"], quantization)

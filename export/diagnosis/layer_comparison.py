@@ -81,15 +81,7 @@ def compare_layer(
     published: TensorLocation | None,
     quantization: str | None,
 ) -> LayerResult:
-    """Compare one layer's output.
-
-    Args:
-        reference: the expected values.
-        values: the artifact's values.
-        published: the location with the artifact's values at publication;
-            None if it was not published.
-        quantization: the artifact's scheme; None if it is not quantized.
-    """
+    """Compare one layer's output."""
     result = LayerResult(
         reference.layer,
         (),
@@ -132,10 +124,6 @@ def flag_first_change(
     that layer, or where most channels change from the first layer on, other
     kernels may be the reason, and only a change of more than `MAX_CHANGE`
     counts.
-
-    Args:
-        results: one per layer.
-        altered: whether the file is known not to be the published one.
     """
     start = next((i for i, r in enumerate(results) if r.changed_channels), None)
     if start is None:

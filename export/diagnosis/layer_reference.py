@@ -69,12 +69,7 @@ class LayerReference:
     def to_values(
         self, sampled: Sequence[np.ndarray], sums: Sequence[np.ndarray]
     ) -> np.ndarray:
-        """Return an output as `values` has it, from its batches.
-
-        Args:
-            sampled: per batch, the values at the positions in it.
-            sums: per batch, the sum of each channel.
-        """
+        """Return an output as `values` has it, from its batches."""
         number = math.prod(self.shape) // self.shape[self.channel_axis]
         return np.concatenate([*sampled, np.sum(sums, axis=0) / number])
 
@@ -180,11 +175,7 @@ class LayerReferences:
     equalized: tuple[LayerReference, ...] = ()
 
     def of(self, artifact: Mapping[str, Any]) -> tuple[LayerReference, ...]:
-        """Return the references that an artifact is compared with.
-
-        Args:
-            artifact: its entries in the report.
-        """
+        """Return the references that an artifact is compared with."""
         if artifact.get("equalized_channels") and self.equalized:
             return self.equalized
         return self.layers
@@ -283,13 +274,7 @@ def _entry(
 
 
 def _locations(entries, lengths, values) -> tuple[TensorLocation | None, ...]:
-    """Return the tensor locations of one artifact.
-
-    Args:
-        entries: one entry of the file's index per layer, or None.
-        lengths: the number of values per layer.
-        values: the recorded values of all layers.
-    """
+    """Return the tensor locations of one artifact."""
     recorded = [bool(entry and entry.pop("has_values")) for entry in entries]
     counts = [
         length if has_values else 0

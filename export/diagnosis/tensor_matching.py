@@ -31,11 +31,6 @@ def locate_tensors(
 ) -> list[TensorLocation | None]:
     """Find the output of each layer in an artifact.
 
-    Args:
-        intermediates: the artifact's internal tensors.
-        references: the layer references.
-        feeds: the inputs of the layer references, in batches.
-
     Returns:
         Per layer the location with the smallest error, with the values that
         the artifact has there; None if the artifact does not hold the output.
@@ -68,12 +63,6 @@ def read_tensors(
     locations: Sequence[TensorLocation | None],
 ) -> list[np.ndarray | None]:
     """Return the values of an artifact at known locations.
-
-    Args:
-        intermediates: the artifact's internal tensors.
-        references: the layer references.
-        feeds: the inputs of the layer references, in batches.
-        locations: one location per layer reference, or None.
 
     Returns:
         Per layer the values, as `LayerReference.values` has them; None where

@@ -54,13 +54,6 @@ class AcceptanceCriteria:
     ) -> "AcceptanceCriteria":
         """Return the criteria for a model, from the outputs of Keras.
 
-        Args:
-            reference: the outputs of Keras measured against themselves.
-            outputs: the outputs of Keras.
-            labels: the class of each sample, or `None`.
-            min_agreement: see the class. Defaults to `None`: 0.99.
-            max_accuracy_drop: see the class. Defaults to `None`: 0.005.
-
         Raises:
             RequestError: if the labels are classes of no output, or a
                 requested limit applies to no output.

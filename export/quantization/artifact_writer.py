@@ -102,14 +102,7 @@ class ArtifactWriter:
     def write(
         self, name: str, scheme: str, float_layers: Sequence[str] = ()
     ) -> WrittenArtifact:
-        """Write one artifact and measure it.
-
-        Args:
-            name: the format.
-            scheme: the quantization scheme.
-            float_layers: the layers to keep in float; int8 only. Defaults to
-                none.
-        """
+        """Write one artifact and measure it."""
         start = time.perf_counter()
         path = self._folder / FORMATS[name].artifact_name(scheme)
         is_prepared = scheme == PREPARED_SCHEME

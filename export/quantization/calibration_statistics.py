@@ -32,17 +32,7 @@ def second_moments(
     samples: Mapping[str, np.ndarray],
     workdir: Path,
 ) -> dict[str, Moments]:
-    """Return the moments of each kernel's inputs.
-
-    Args:
-        graph: the graph of the inference model.
-        nodes: the convolutions and matrix products that read a kernel, keyed
-            by its path.
-        group: the number of consecutive inputs in a group; the inputs of
-            different groups are taken as independent.
-        samples: one array per input name.
-        workdir: a folder for temporary files.
-    """
+    """Return the moments of each kernel's inputs."""
     random = np.random.default_rng(0)
     number = -(-ROWS // len(next(iter(samples.values()))))
     names = dict.fromkeys(
@@ -102,14 +92,7 @@ class _Sums:
 def _random_rows(
     inputs: np.ndarray, rank: int, number: int, random: np.random.Generator
 ) -> np.ndarray:
-    """Return the inputs at random positions, one row per position.
-
-    Args:
-        inputs: the position along the first axes, then the inputs there.
-        rank: the number of axes of a position.
-        number: the largest number of rows.
-        random: the random generator.
-    """
+    """Return the inputs at random positions, one row per position."""
     shape = inputs.shape[:rank]
     total = math.prod(shape)
     chosen = random.choice(total, min(number, total), replace=False)
@@ -121,11 +104,6 @@ def _patches(
     node: onnx.NodeProto, images: np.ndarray, kernel: Sequence[int]
 ) -> np.ndarray:
     """Return the patches that a convolution multiplies by its kernel.
-
-    Args:
-        node: the convolution.
-        images: of shape `(images, channels, *spatial)`.
-        kernel: the size of the kernel along the spatial axes.
 
     Returns:
         A view of shape `(images, *positions, channels, *kernel)`.

@@ -59,12 +59,7 @@ class _Blocked(Exception):
 def channel_flows(
     graph: Graph, variables: Mapping[str, keras.Variable]
 ) -> list[Flow]:
-    """Return the flow of each kernel whose channels only kernels read.
-
-    Args:
-        graph: the graph of the inference model.
-        variables: its variables, keyed by path.
-    """
+    """Return the flow of each kernel whose channels only kernels read."""
     return list(_FlowFinder(graph, variables).flows())
 
 
@@ -74,14 +69,7 @@ def channel_peaks(
     calibration: Mapping[str, np.ndarray],
     workdir: Path,
 ) -> dict[str, np.ndarray]:
-    """Return the largest magnitude of each channel, keyed by `Flow.value`.
-
-    Args:
-        graph: the graph of the inference model.
-        flows: the flows whose values are measured.
-        calibration: samples, one array per input name.
-        workdir: a folder for temporary files.
-    """
+    """Return the largest magnitude of each channel, keyed by `Flow.value`."""
     samples = {
         name: array[:_PEAK_SAMPLES] for name, array in calibration.items()
     }
@@ -136,12 +124,7 @@ class _FlowFinder:
                 yield Flow(kernel, bias, value, readers)
 
     def _follow(self, value: str, first: int) -> Iterator[tuple[str, int]]:
-        """Yield each kernel that reads a value, and its first channel there.
-
-        Args:
-            value: the name of the value.
-            first: the index of the first of the flow's channels in it.
-        """
+        """Yield each kernel that reads a value, and its first channel there."""
         if value in self._outputs:
             raise _Blocked
         for node in self._readers.get(value, ()):

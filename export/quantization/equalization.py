@@ -39,12 +39,6 @@ def equalize(
 
     The copy computes the same. If no channel needs scaling, the model itself
     is returned.
-
-    Args:
-        inference_model: the float32 inference model; it stays as it is.
-        calibration: samples, one array per input name.
-        workdir: a folder for temporary files.
-        opset: the ONNX operator set of the graph. Defaults to `18`.
     """
     graph = float_graph(inference_model, opset)
     flows = channel_flows(graph, _by_path(inference_model))
@@ -70,9 +64,6 @@ def channel_factors(peaks: np.ndarray) -> np.ndarray:
 
     Afterwards the peaks of all channels are within a factor of two; the
     median factor is 1. A channel that is always zero keeps the factor 1.
-
-    Args:
-        peaks: the largest magnitude of each channel of one kernel.
     """
     factors, active = np.ones(peaks.shape), peaks > 0
     if active.any():

@@ -46,11 +46,6 @@ class Evaluation:
     ) -> "Evaluation":
         """Run the original model on the evaluation samples.
 
-        Args:
-            model: the original Functional model.
-            parts: samples that fit its inputs.
-            options: the options of the export.
-
         Raises:
             RequestError: if the samples are unusable.
         """

@@ -51,12 +51,6 @@ def round_kernels(
     is that of Keras. Kernels of grouped and transposed convolutions are left
     out, and those with inputs that are not finite.
 
-    Args:
-        inference_model: the float32 inference model.
-        calibration: samples, one array per input name.
-        workdir: a folder for temporary files.
-        opset: the ONNX operator set of the graph. Defaults to `18`.
-
     Raises:
         ConversionError: if ONNX cannot express the model.
     """
@@ -104,12 +98,7 @@ def _rounded(steps: np.ndarray, moments: Moments) -> np.ndarray:
 
 
 def _rounded_together(steps: np.ndarray, moment: np.ndarray) -> np.ndarray:
-    """Round the rows of a matrix, those with the largest inputs first.
-
-    Args:
-        steps: the weights, one row per input and one column per filter.
-        moment: the sums of products of the inputs.
-    """
+    """Round the rows of a matrix, those with the largest inputs first."""
     order = np.argsort(-np.diag(moment), kind="stable")
     moment = moment[np.ix_(order, order)].astype("float64")
     mean = np.diag(moment).mean()

@@ -20,12 +20,6 @@ def watch(
     """Yield, per sample, the values of these names.
 
     Where the graph has a fixed batch size, they are yielded per batch.
-
-    Args:
-        graph: the graph of the inference model.
-        names: the names of inputs and of computed values.
-        samples: one array per input name.
-        workdir: a folder for temporary files.
     """
     path = workdir / "watched.onnx"
     write_file(graph, path)

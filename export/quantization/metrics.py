@@ -42,13 +42,7 @@ class Measurement:
 def measure(
     outputs: Outputs, reference: Outputs, labels: np.ndarray | None
 ) -> list[Measurement]:
-    """Compare an artifact's outputs with those of Keras.
-
-    Args:
-        outputs: the outputs of the artifact.
-        reference: the outputs of Keras.
-        labels: the class of each sample, or `None`.
-    """
+    """Compare an artifact's outputs with those of Keras."""
     records = []
     for name, expected in reference.items():
         got = outputs[name].astype("float64")

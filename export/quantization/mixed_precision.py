@@ -49,10 +49,6 @@ class MixedPrecisionSearch:
         The number of layers is doubled until the artifact passes, then
         bisected.
 
-        Args:
-            artifact: an int8 artifact without float layers. If it passes
-                already, it is returned as it is.
-
         Returns:
             The last attempt, with its findings, if none passes.
         """

@@ -48,13 +48,6 @@ def prepare_int8(
 
     Where ONNX, in which the layers are found, cannot express the model,
     neither is done and a warning is logged.
-
-    Args:
-        inference_model: the float model; it stays as it is.
-        calibration: samples, one array per input name.
-        workdir: a folder for temporary files.
-        opset: the ONNX operator set in which the model is analysed. Defaults
-            to `18`.
     """
     try:
         logger.info("Equalize  channels")

@@ -28,10 +28,6 @@ _MAX_SAMPLES = 100
 def check_samples(model: keras.Model, samples: Samples) -> list[str]:
     """Return one sentence per suspicious property of the samples.
 
-    Args:
-        model: the original Functional model, with its batch normalizations.
-        samples: the calibration samples.
-
     Raises:
         RequestError: if the samples are unusable: all are equal, or each is
             constant.

@@ -20,11 +20,6 @@ def layer_snr(
 
     The outputs are compared with those of the artifact that has all layers in
     float; the value is that of the worst output.
-
-    Args:
-        quantizer: writes the artifacts.
-        path: where each artifact is written, over the last one.
-        samples: one array per input name.
     """
     layers = quantizer.layers
 

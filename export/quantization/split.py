@@ -43,11 +43,6 @@ class Split:
 def split(samples: Samples, calibration: int = CALIBRATION_SAMPLES) -> Split:
     """Split the shuffled samples; at least half of them evaluate.
 
-    Args:
-        samples: all samples.
-        calibration: the largest number of calibration samples. Defaults to
-            `200`.
-
     Raises:
         RequestError: if there are too few samples.
     """

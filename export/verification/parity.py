@@ -93,18 +93,7 @@ def compare(
     probes: Probes,
     limits: Mapping[str, float] | None = None,
 ) -> tuple[list[OutputParity], list[str]]:
-    """Compare an artifact's outputs with the reference.
-
-    Args:
-        results: for each batch of probes, one array per output name.
-        specs: the outputs that the artifact should have.
-        probes: the inputs and the reference.
-        limits: the allowed error per output name. Defaults to `None`: what
-            float32 allows.
-
-    Returns:
-        One record per output, and a list of findings, each a sentence.
-    """
+    """Compare an artifact's outputs with the reference."""
     records, findings = [], []
     for spec in specs:
         reference = [batch[spec.name] for batch in probes.reference]

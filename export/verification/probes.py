@@ -141,14 +141,7 @@ def random_feeds(
     limits: tuple[float, float],
     vocabulary: int,
 ) -> list[dict[str, np.ndarray]]:
-    """Return random batches for a model's inputs, the same each time.
-
-    Args:
-        specs: the inputs.
-        limits: the smallest and the largest floating-point value.
-        vocabulary: the limit below which integers are drawn; it is 256 for
-            uint8.
-    """
+    """Return random batches for a model's inputs, the same each time."""
     generator = np.random.default_rng(0)
     low, high = limits
 
@@ -178,12 +171,7 @@ def random_feeds(
 def sample_feeds(
     specs: Sequence[TensorSpec], samples: Mapping[str, np.ndarray]
 ) -> list[dict[str, np.ndarray]]:
-    """Return batches of samples, repeating the samples where necessary.
-
-    Args:
-        specs: the inputs.
-        samples: one array per input name.
-    """
+    """Return batches of samples, repeating the samples where necessary."""
     number = _count(samples)
     sizes = _batch_sizes(specs)
     ends = np.cumsum(sizes)

@@ -79,17 +79,7 @@ def verify_artifact(
     quantization: str | None = None,
     limits: Mapping[str, float] | None = None,
 ) -> VerificationResult:
-    """Run one artifact on the probes and compare its outputs.
-
-    Args:
-        path: the artifact.
-        inputs: the expected inputs, in order.
-        outputs: the expected outputs, in order.
-        probes: the inputs and the float64 reference.
-        quantization: its scheme. Defaults to `None`: float32.
-        limits: the allowed error per output name. Defaults to `None`: what
-            float32 allows.
-    """
+    """Run one artifact on the probes and compare its outputs."""
     result = VerificationResult(format_of(path).name, quantization)
     try:
         runner = FORMATS[result.format].open_runner(path)
@@ -191,16 +181,7 @@ def with_diagnosis(
     layer_references: LayerReferences,
     feeds: Sequence[Mapping[str, np.ndarray]],
 ) -> VerificationResult:
-    """Add a finding that names the first layer that diverges, if any does.
-
-    Args:
-        result: the result of running the artifact.
-        folder: the folder of the artifact.
-        artifact: its "format", "path", "quantization" and, if any,
-            "equalized_channels", as in the report.
-        layer_references: the layer references of the model.
-        feeds: their inputs, in batches.
-    """
+    """Add a finding that names the first layer that diverges, if any does."""
     if not result.diverges:
         return result
     suspect = {**artifact, "sha256": None}
