@@ -13,8 +13,7 @@ import numpy as np
 import onnx
 from numpy.lib.stride_tricks import sliding_window_view
 
-from keras_inception_export.formats.onnx.graph import Graph
-from keras_inception_export.formats.onnx.passes.simplify import attribute_of
+from keras_inception_export.formats.onnx.graph import Graph, attribute_of
 from keras_inception_export.quantization.graph_values import watch
 
 ROWS = 4096

@@ -12,8 +12,7 @@ import keras
 import numpy as np
 import onnx
 
-from keras_inception_export.formats.onnx.graph import Graph
-from keras_inception_export.formats.onnx.passes.simplify import attribute_of
+from keras_inception_export.formats.onnx.graph import Graph, attribute_of
 from keras_inception_export.quantization.graph_values import watch
 
 _KERNELS = {"Conv", "Gemm", "MatMul"}

@@ -17,8 +17,7 @@ import numpy as np
 import onnx
 
 from keras_inception_export.formats.onnx.export import float_graph
-from keras_inception_export.formats.onnx.graph import Graph
-from keras_inception_export.formats.onnx.passes.simplify import attribute_of
+from keras_inception_export.formats.onnx.graph import Graph, attribute_of
 from keras_inception_export.formats.onnx.quantize.placement import layer_nodes
 from keras_inception_export.formats.quantizer import (
     DRIFT,

@@ -215,3 +215,34 @@ def read_values(node: onnx.NodeProto) -> Iterator[str]:
         if attribute.type == onnx.AttributeProto.GRAPH:
             for inner in attribute.g.node:
                 yield from read_values(inner)
+
+
+def rename_reads(node: onnx.NodeProto, renamed: dict[str, str]) -> None:
+    """Rename the values that a node reads, by its bodies too."""
+    for index, name in enumerate(node.input):
+        node.input[index] = renamed.get(name, name)
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            for inner in attribute.g.node:
+                rename_reads(inner, renamed)
+
+
+def axis_lengths(kind: onnx.TypeProto.Tensor | None) -> list[int | str] | None:
+    """Return each axis's length, or symbol; None where the rank is unknown.
+
+    An axis that has neither is an empty string.
+    """
+    if kind is None or not kind.HasField("shape"):
+        return None
+    return [
+        axis.dim_value if axis.HasField("dim_value") else axis.dim_param
+        for axis in kind.shape.dim
+    ]
+
+
+def attribute_of(node: onnx.NodeProto, name: str, default):
+    """Return the value of a node's attribute."""
+    for attribute in node.attribute:
+        if attribute.name == name:
+            return onnx.helper.get_attribute_value(attribute)
+    return default

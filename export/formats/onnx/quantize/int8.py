@@ -17,7 +17,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import add_infer_metadata
 
 from keras_inception_export.formats.onnx.graph import Constant, Graph
-from keras_inception_export.formats.onnx.passes.simplify import sort_depth_first
+from keras_inception_export.formats.onnx.passes.sorting import sort_depth_first
 from keras_inception_export.formats.onnx.quantize.calibration import Ranges
 from keras_inception_export.formats.onnx.quantize.passes import (
     keep_float,

@@ -12,8 +12,11 @@ import numpy as np
 import onnx
 from onnxruntime.quantization.quant_utils import compute_scale_zp
 
-from keras_inception_export.formats.onnx.graph import Constant, Graph
-from keras_inception_export.formats.onnx.passes.simplify import rename_reads
+from keras_inception_export.formats.onnx.graph import (
+    Constant,
+    Graph,
+    rename_reads,
+)
 from keras_inception_export.formats.onnx.quantize.calibration import Ranges
 from keras_inception_export.formats.onnx.quantize.placement import (
     ACTIVATIONS,

@@ -11,8 +11,9 @@ from functools import partial
 import numpy as np
 import onnx
 
-from keras_inception_export.formats.onnx.graph import Constant, Graph
-from keras_inception_export.formats.onnx.passes.simplify import (
+from keras_inception_export.formats.onnx.graph import (
+    Constant,
+    Graph,
     attribute_of,
     axis_lengths,
     sort_depth_first,

@@ -18,7 +18,7 @@ import onnxruntime
 from keras_inception_export.errors import ArtifactError, reason_of
 from keras_inception_export.formats.onnx.export import float_graph
 from keras_inception_export.formats.onnx.graph import SMALL, Constant, Graph
-from keras_inception_export.formats.onnx.passes.simplify import sort_depth_first
+from keras_inception_export.formats.onnx.passes.sorting import sort_depth_first
 from keras_inception_export.formats.onnx.quantize.calibration import (
     Ranges,
     calibrate,

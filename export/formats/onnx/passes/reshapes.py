@@ -1,0 +1,53 @@
+"""Reshapes to a constant shape."""
+
+import numpy as np
+
+from keras_inception_export.formats.onnx.graph import Graph, axis_lengths
+
+
+def fix_reshapes(graph: Graph) -> None:
+    """Give a constant shape to a Reshape with at most one unknown axis.
+
+    An axis that keeps its place and length, though unknown, is a 0. A Reshape
+    to the shape that is there already becomes an Identity.
+    """
+    types = graph.inferred_types()
+    for node in graph.nodes:
+        if node.op_type != "Reshape":
+            continue
+        before = axis_lengths(types.get(node.input[0]))
+        after = axis_lengths(types.get(node.output[0]))
+        if after is None or 0 in after:
+            continue
+        if before is not None and _same_shape(before, after):
+            node.op_type = "Identity"
+            del node.input[1:], node.attribute[:]
+            continue
+        shape = [
+            length
+            if isinstance(length, int)
+            else 0
+            if length and before and before[axis : axis + 1] == [length]
+            else -1
+            for axis, length in enumerate(after)
+        ]
+        if shape.count(-1) <= 1 and node.input[1] not in graph.constants:
+            node.input[1] = graph.add_value(np.array(shape, np.int64))
+
+
+def _same_shape(before: list[int | str], after: list[int | str]) -> bool:
+    """Tell whether two shapes with equally many elements are the same.
+
+    One axis of unknown length follows from the others.
+    """
+    if len(before) != len(after):
+        return False
+    differing = [
+        (old, new)
+        for old, new in zip(before, after, strict=True)
+        if old != new or not old
+    ]
+    return not differing or (
+        len(differing) == 1
+        and not any(isinstance(length, int) for length in differing[0])
+    )
