@@ -16,8 +16,8 @@ from keras_inception_export.formats.onnx.graph import (
     Graph,
     attribute_of,
     axis_lengths,
-    sort_depth_first,
 )
+from keras_inception_export.formats.onnx.passes.sorting import sort_depth_first
 
 PRODUCTS = frozenset({"Gemm", "MatMul"})
 LAYERS = frozenset({"Conv"}) | PRODUCTS
