@@ -6,6 +6,26 @@ INSTALL = $(BIN)/python -m pip install --quiet
 
 # What runs under JAX and torch as well.
 PLUGIN = tests/models tests/layers
+# One test of every kind, in every room.
+QUICK = tests/test_architecture.py tests/test_smoke.py tests/test_package.py \
+	tests/test_conventions.py tests/layers/test_numerics.py \
+	tests/export/test_options.py tests/export/test_child_process.py \
+	tests/export/data tests/export/bundle tests/export/benchmarking \
+	tests/export/cli/test_benchmark_table.py \
+	tests/export/verification/test_parity.py \
+	tests/export/verification/test_probes.py \
+	tests/export/diagnosis/test_layer_comparison.py \
+	tests/export/diagnosis/test_layer_reference.py \
+	tests/export/diagnosis/test_tensor_matching.py \
+	tests/export/quantization/test_acceptance.py \
+	tests/export/quantization/test_metrics.py \
+	tests/export/quantization/test_split.py \
+	tests/export/quantization/test_mixed_precision.py \
+	tests/export/formats/onnx/passes \
+	tests/export/formats/onnx/quantize/passes \
+	tests/export/formats/tflite/test_flatbuffer.py \
+	tests/export/formats/tflite/test_naming.py \
+	tests/export/formats/tflite/quantize/test_calibrated_model.py
 # Each file is one worker's. They are taken in the order of tests/conftest.py,
 # not by their number of tests, which leaves the long ones for the end.
 WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
@@ -16,35 +36,42 @@ QUICK_JAX = XLA_FLAGS=--xla_backend_optimization_level=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 # Threads of two workers on two cores would wait for each other.
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
+PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS)
 
-.PHONY: demo test backends lint runtime-only bench lock clean
+.PHONY: demo quick test slow backends lint runtime-only bench lock clean
 
 demo: $(STAMP)
 	mkdir -p dist
 	$(BIN)/python examples/digits.py 2> dist/digits.log || { cat dist/digits.log; exit 1; }
 
+quick: $(STAMP)
+	$(PYTEST) -m "not slow and not full_size" $(QUICK)
+
 test: $(STAMP)
-	$(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS) --ignore tests/backends
+	$(PYTEST) -m "not slow" --ignore tests/backends
+
+# What takes too long for every change.
+slow: $(STAMP)
+	$(PYTEST) -m slow --ignore tests/backends
 
 # The plugin under JAX and torch, and what goes from one backend to the other.
 backends: $(STAMP)
 	$(INSTALL) --requirement requirements-backends.lock
-	KERAS_BACKEND=jax $(QUICK_JAX) $(ONE_THREAD) \
-		$(BIN)/python -m pytest $(WORKERS) -m "not full_size" $(PLUGIN)
-	KERAS_BACKEND=torch $(ONE_THREAD) \
-		$(BIN)/python -m pytest $(WORKERS) -m "not full_size" $(PLUGIN)
-	$(QUICK_JAX) $(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS) tests/backends
+	KERAS_BACKEND=jax $(QUICK_JAX) \
+		$(PYTEST) -m "not full_size and not slow" $(PLUGIN)
+	KERAS_BACKEND=torch $(PYTEST) -m "not full_size and not slow" $(PLUGIN)
+	$(QUICK_JAX) $(PYTEST) tests/backends
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Verifies a bundle where there is numpy and ONNX Runtime, and nothing else.
+# Verify a bundle with numpy and ONNX Runtime, and nothing else installed.
 runtime-only: $(STAMP)
 	rm -rf dist/runtime-only
 	$(PYTHON) -m venv --clear dist/runtime-only/venv
-	$(BIN)/python tests/export/make_bundle.py dist/runtime-only/bundle
+	$(BIN)/python tests/helpers/make_bundle.py dist/runtime-only/bundle
 	dist/runtime-only/venv/bin/pip install --quiet --no-deps . \
 		$$(grep -E '^(numpy|onnxruntime|flatbuffers|protobuf|packaging)==' requirements.lock)
 	dist/runtime-only/venv/bin/keras-inception verify dist/runtime-only/bundle
@@ -59,14 +86,14 @@ bench: $(STAMP)
 
 # Rebuilt when the pins or the packages' own files change. A strict editable
 # install lets mypy see both packages where they are.
-$(STAMP): requirements.lock pyproject.toml $(wildcard keras_inception_layers/*.py keras_inception_layers/*/*.py export/*.py export/*/*.py)
+$(STAMP): requirements.lock pyproject.toml $(wildcard keras_inception_layers/*.py keras_inception_layers/*/*.py export/*.py export/*/*.py export/*/*/*.py export/*/*/*/*.py)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(INSTALL) --requirement requirements.lock
 	$(INSTALL) --no-deps --editable . --config-settings editable_mode=strict
 	touch $@
 
-# Writes down what is installed now, after `pip install -e .[dev]`. The pins of
-# `make backends` have a file of their own.
+# Records what is installed now, after `pip install -e .[dev]`. The versions for
+# `make backends` are in a file of their own.
 lock:
 	$(BIN)/python -m pip freeze --exclude-editable \
 		$$(sed -n "s/^\(.*\)==.*/--exclude \1/p" requirements-backends.lock) \
