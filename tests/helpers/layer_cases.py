@@ -292,6 +292,18 @@ every_option_case = pytest.mark.parametrize(
 )
 
 
+# Every case, but in the quick tests only one of each kind.
+every_case_or_kind = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case, id=name, marks=[] if name in KINDS else pytest.mark.slow
+        )
+        for name, case in CASES.items()
+    ],
+)
+
+
 def every_format(is_quick):
     """Return a mark that runs every case in both data formats.
 
@@ -321,10 +333,15 @@ def descendants(layer):
         yield from descendants(child)
 
 
+def model_of_layers(names):
+    """Return a model with one output per named layer of the table."""
+    inputs = keras.Input((27, 30, 3))
+    outputs = [CASES[name].make()(inputs) for name in names]
+    return keras.Model(inputs, outputs)
+
+
 def every_layer_model():
     """Return a model with one output per layer of the table."""
-    inputs = keras.Input((27, 30, 3))
-    outputs = [case.make()(inputs) for case in CASES.values()]
-    model = keras.Model(inputs, outputs)
+    model = model_of_layers(CASES)
     assert set(registered_layers()) <= {type(x).__name__ for x in model.layers}
     return model

@@ -12,6 +12,7 @@ from tests.helpers.layer_cases import (
     KINDS,
     descendants,
     every_case,
+    every_case_or_kind,
     every_format,
     ordered,
 )
@@ -40,7 +41,7 @@ def functional(case, data_format="channels_last", **options):
 
 
 @every_copy
-@every_case
+@every_case_or_kind
 def test_copies_of_layers_and_models_have_the_weights(case, make_copy):
     model = functional(case)
     images = random_images(case.images)
@@ -52,7 +53,7 @@ def test_copies_of_layers_and_models_have_the_weights(case, make_copy):
     assert_equal(model(images), expected)
 
 
-@every_case
+@every_case_or_kind
 def test_clone_model_returns_the_same_model_with_new_weights(case):
     model = functional(case)
     clone = keras.models.clone_model(model)

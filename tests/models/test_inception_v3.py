@@ -73,6 +73,7 @@ def test_parameters(convention, parameters, trainable):
     assert sum(counts) == trainable
 
 
+@pytest.mark.slow
 def test_outputs_of_the_conventions_differ():
     """All have the same weights; every scale of torchvision's is one."""
     options = {**SMALL, "classifier_activation": None}
@@ -149,6 +150,7 @@ def test_side_head_trains_and_is_dropped():
     assert_equal(plain(small), dropped(small)["predictions"])
 
 
+@pytest.mark.slow
 def test_channels_first_equals_channels_last():
     last = randomize(InceptionV3(**FEATURES, pooling="avg"))
     images = random_images((1, 75, 75, 3))

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from keras_inception_layers import VGG16Inception
-from tests.helpers.layer_cases import every_layer_model
+from tests.helpers.layer_cases import (
+    KINDS,
+    every_layer_model,
+    model_of_layers,
+)
 from tests.helpers.numeric import (
     ONE_STEP,
     assert_equal,
@@ -42,8 +46,17 @@ def hybrid():
     return VGG16Inception(include_top=False, input_shape=(32, 32, 1))
 
 
+def one_layer_of_each_kind():
+    return model_of_layers(KINDS)
+
+
 @pytest.mark.parametrize(
-    "make", [every_layer_model, pytest.param(hybrid, marks=pytest.mark.slow)]
+    "make",
+    [
+        one_layer_of_each_kind,
+        pytest.param(every_layer_model, marks=pytest.mark.slow),
+        pytest.param(hybrid, marks=pytest.mark.slow),
+    ],
 )
 def test_a_new_process_loads_the_trained_model(make, tmp_path):
     model = randomize(make())

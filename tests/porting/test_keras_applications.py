@@ -26,8 +26,14 @@ NETWORKS = {
         75,
     ),
 }
-SLOW = pytest.param("inception_resnet_v2", marks=pytest.mark.slow)
-every_network = pytest.mark.parametrize("name", ["vgg16", "inception_v3", SLOW])
+# Also compared in tests/models: the quick tests port only the smallest here.
+every_network = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(x, marks=[] if x == "vgg16" else pytest.mark.slow)
+        for x in NETWORKS
+    ],
+)
 # Relative to the largest output. Measured: 0.
 TOLERANCE = 1e-5
 
