@@ -1,7 +1,7 @@
-"""The Inception family as layers of Keras 3.
+"""The Inception family as Keras 3 layers.
 
 Importing this package registers its layers, so that a `.keras` file that
-holds them loads without `custom_objects`.
+contains them loads without `custom_objects`.
 """
 
 from keras_inception_layers.folding import fold_batch_norm

@@ -1,7 +1,7 @@
-"""Docstrings that say what is new; the rest comes from what they extend.
+"""Complete docstrings from those of the base classes.
 
-The layers share most of their arguments and shapes, the networks most of
-their arguments. Each such text stands in one place, in a base class or in a
+The layers share most of their arguments and shapes, and the networks most of
+their arguments. Each shared text is written once, in a base class or a
 constant, and `help()` shows it wherever it applies.
 """
 
@@ -22,7 +22,7 @@ SECTIONS = (
     "Reference",
 )
 SUMMARY = ""
-# What never comes from elsewhere.
+# Sections that are never taken from another docstring.
 OWN = ("Example", "Reference")
 HARD_SPACE = "\N{NO-BREAK SPACE}"
 _HEADER = re.compile(rf"^({'|'.join(SECTIONS)}):\n", re.MULTILINE)
@@ -38,8 +38,8 @@ def complete(documented, *others):
     signature.
 
     Args:
-        documented: a class or function; without a docstring it is left as
-            it is.
+        documented: a class or function; if it has no docstring, it is left
+            unchanged.
         *others: docstrings, the nearest first.
 
     Returns:

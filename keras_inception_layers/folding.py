@@ -1,8 +1,8 @@
-"""Batch normalization, folded into the layer before it.
+"""Fold batch normalization into the layer before it.
 
-In inference a batch normalization is a scale and a shift a channel. Where a
-convolution or a dense layer stands before it, and nothing else reads that
-layer, both go into its kernel and bias.
+At inference a batch normalization is a scale and a shift per channel. If it
+follows a convolution or a dense layer whose output nothing else reads, both
+can be folded into the kernel and bias of that layer.
 """
 
 from collections import Counter, defaultdict
@@ -18,8 +18,8 @@ from keras_inception_layers.rebuilding import copy_state, rebuild
 from keras_inception_layers.registration import PACKAGE
 
 _layers = keras.layers
-# For each layer that can take a batch normalization up: the attribute that
-# holds its kernel, and the kernel's axes of output channels.
+# For each layer that a batch normalization can be folded into: the attribute
+# with its kernel, and the kernel's axes of output channels.
 KERNELS = {
     _layers.Dense: ("kernel", (-1,)),
     _layers.Conv1D: ("kernel", (-1,)),
@@ -37,12 +37,12 @@ KERNELS = {
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is folded, by the ids of the live model's layers.
+    """What is folded, keyed by the ids of the live model's layers.
 
     Args:
-        shared: layers that stand in more than one container: left alone.
-        opened: layers whose children are carried over one by one.
-        folds: for each layer that is folded into, its batch normalization.
+        shared: layers in more than one container; they are not folded.
+        opened: layers whose children are copied one by one.
+        folds: the batch normalization that is folded into each layer.
     """
 
     shared: frozenset[int]
@@ -53,17 +53,17 @@ class _Plan:
 def fold_batch_norm(model):
     """Return a copy of the model without batch normalization.
 
-    For inference: the copy gives the outputs that the model gives with
-    `training=False`. Each scale and shift goes, in float64 and rounded once,
-    into the kernel and bias of the layer before it: Conv1D to Conv3D, their
-    transposed forms, DepthwiseConv, SeparableConv and Dense without an
+    For inference: the copy computes what the model computes with
+    `training=False`. Each scale and shift is folded, in float64 and rounded
+    once, into the kernel and bias of the layer before it: Conv1D to Conv3D,
+    their transposed forms, DepthwiseConv, SeparableConv and Dense without an
     activation of their own, and the layers of this package; in Functional,
-    Sequential and nested models. A batch normalization stays where folding
-    would be wrong: behind an activation or another layer, or behind a layer
-    that something else reads as well.
+    Sequential and nested models. A batch normalization is kept where folding
+    would be wrong: after an activation or another kind of layer, or after a
+    layer whose output something else reads as well.
 
     Args:
-        model: a built Keras model. It is left as it is.
+        model: a built Keras model. It is not changed.
 
     Returns:
         A new model of the same kind and name, uncompiled.
@@ -81,23 +81,23 @@ def fold_batch_norm(model):
 
 
 def folded(model, *edits):
-    """Do what `fold_batch_norm` says, with further `edits` to the config."""
+    """Do what `fold_batch_norm` does, with further `edits` to the config."""
     plan = _Plan(_shared_layers(model))
 
     def fold(config):
         _fold_layer(config, model, plan)
 
     copy = rebuild(model, fold, *edits)
-    _carry_over(model, copy, plan)
+    _copy_weights(model, copy, plan)
     return copy
 
 
 def _shared_layers(model):
-    """Return the ids of layers that stand in more than one container."""
+    """Return the ids of layers that are in more than one container."""
     count: Counter[int] = Counter()
 
     def visit(layer):
-        if isinstance(layer, keras.Model) or _is_ours(layer):
+        if isinstance(layer, keras.Model) or _is_registered_here(layer):
             for child in getattr(layer, "layers", ()):
                 count[id(child)] += 1
                 visit(child)
@@ -106,18 +106,18 @@ def _shared_layers(model):
     return frozenset(key for key, number in count.items() if number > 1)
 
 
-def _is_ours(layer):
+def _is_registered_here(layer):
     name = keras.saving.get_registered_name(type(layer))
     return name.startswith(f"{PACKAGE}>")
 
 
 def _fold_layer(entry, layer, plan):
-    """Take batch norm out of one serialized layer and all within it."""
+    """Remove batch norm from one serialized layer and all layers in it."""
     config = entry["config"]
-    if _is_ours(layer) and config.get("use_batch_norm"):
+    if _is_registered_here(layer) and config.get("use_batch_norm"):
         config["use_batch_norm"] = False
         for child in layer._flatten_layers():
-            if _is_ours(child):
+            if _is_registered_here(child):
                 plan.opened.add(id(child))
             if isinstance(child, ConvBN) and child.batch_norm:
                 plan.folds[id(child.conv)] = child.batch_norm
@@ -144,7 +144,7 @@ def _fold_chain(entries, children, plan):
 def _fold_graph(config, children, plan):
     """Fold among the layers of a Functional model."""
     entries = config["layers"]
-    output = None  # reads whatever the model gives out
+    output = None  # reads the outputs of the model
     edges = [
         (reference[0], _name(entry))
         for entry in entries
@@ -154,7 +154,7 @@ def _fold_graph(config, children, plan):
     nodes = {_name(entry): entry["inbound_nodes"] for entry in entries}
     folded = _fold_children(entries, children, edges, plan)
     for name in folded:
-        # Whoever read node n of the batch norm reads what that node read.
+        # What read node n of the batch norm now reads the input of that node.
         read = [next(_references(node)) for node in nodes[name]]
         for part in (config["output_layers"], *nodes.values()):
             for reference in _references(part):
@@ -180,7 +180,7 @@ def _fold_children(entries, children, edges, plan):
     Args:
         entries: the serialized children; those folded away are removed.
         children: the live children.
-        edges: pairs of names: a child, and who reads it.
+        edges: pairs of names: a child, and a layer that reads it.
 
     Returns:
         The names of the batch normalizations that were folded away.
@@ -219,7 +219,7 @@ def _name(entry):
 
 
 def _trains(entry):
-    """Tell whether a layer was called with `training=True` for good."""
+    """Return whether a layer was called with a fixed `training=True`."""
     nodes = entry.get("inbound_nodes", ())
     return any(node["kwargs"].get("training") for node in nodes)
 
@@ -239,15 +239,15 @@ def _can_fold(layer, batch_norm, plan):
     return batch_norm.axis % rank == (1 if channels_first else rank - 1)
 
 
-def _carry_over(source, target, plan):
-    """Set the copy's weights, folded where the plan says so."""
+def _copy_weights(source, target, plan):
+    """Set the weights of the copy, folded according to the plan."""
     if id(source) in plan.folds:
         _assign_folded(source, plan.folds[id(source)], target)
     elif id(source) in plan.opened:
         for old, new in zip(_groups(source), _groups(target), strict=True):
             originals = {layer.name: layer for layer in old}
             for layer in new:
-                _carry_over(originals[layer.name], layer, plan)
+                _copy_weights(originals[layer.name], layer, plan)
     else:
         copy_state(source, target)
 

@@ -1,9 +1,9 @@
-"""A model made again from its own config, edited on the way.
+"""Rebuild a model from its config, with edits.
 
-A `.keras` file is a config and weights, and its form is stable. Whatever
-turns a model into a sibling of itself (batch norm folded, another dtype) edits
-the config and carries the weights over, so that names, nesting, masks and
-shared layers come out as Keras itself would load them.
+A `.keras` file is a config and weights, and its structure is stable. What
+derives one model from another (batch norm folded, another dtype) edits the
+config and copies the weights, so that names, nesting, masks and shared layers
+are as Keras itself would load them.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ def rebuild(model, *edits):
             changes in place.
 
     Returns:
-        The new model, with weights of its own that are not set yet.
+        The new model, whose own weights are not set yet.
 
     Raises:
         ValueError: if the model is not built.
@@ -36,7 +36,7 @@ def rebuild(model, *edits):
     config.pop("compile_config", None)
     for edit in edits:
         edit(config)
-    # The user's own classes are at hand in the live model, registered or not.
+    # The classes of the live model, whether or not they are registered.
     classes = {
         type(layer).__name__: type(layer)
         for layer in _all_layers(model)
@@ -48,7 +48,7 @@ def rebuild(model, *edits):
 
 
 def copy_state(source, target):
-    """Carry weights and other state of a layer over to its like.
+    """Copy the weights and other state of a layer to a copy of it.
 
     Raises:
         ValueError: if the two do not have the same weights.
@@ -57,7 +57,7 @@ def copy_state(source, target):
         raise ValueError(
             f'The copy of "{source.name}" has {len(target.weights)} weights, '
             f"the layer itself {len(source.weights)}: its config does not "
-            "describe it. Mend its `get_config` or `build`."
+            "describe it. Correct its `get_config` or `build`."
         )
     for old, new in zip(source.weights, target.weights, strict=True):
         new.assign(old)
@@ -71,9 +71,9 @@ def copy_state(source, target):
 
 
 def set_dtype(dtype):
-    """Return an edit that lets every floating-point part compute in `dtype`.
+    """Return an edit that makes every floating-point part compute in `dtype`.
 
-    Mixed policies become plain ones; integer inputs stay as they are.
+    Mixed policies become plain ones; integer inputs are left unchanged.
     """
 
     def edit(part):
@@ -91,10 +91,10 @@ def set_dtype(dtype):
 
 
 def skip_initializers(part):
-    """Edit a config so that building draws no random numbers.
+    """Edit a config so that building generates no random numbers.
 
-    For a model whose weights are all set right afterwards: drawing them
-    takes twice their memory, and in float64 most of the time.
+    For a model whose weights are all set afterwards: generating them takes
+    twice their memory, and in float64 most of the time.
     """
     if isinstance(part, dict):
         for key, value in part.items():

@@ -1,4 +1,4 @@
-"""Registers the layers with Keras, each under one fixed name."""
+"""Register the layers with Keras, each under a fixed name."""
 
 import keras
 
@@ -11,11 +11,11 @@ _LAYERS: dict[str, type[keras.layers.Layer]] = {}
 def register(cls):
     """Register a layer class as `keras_inception_layers>CLASS_NAME`.
 
-    The name stands in every saved `.keras` file, so it never changes. The
-    class's docstring is completed from those of its bases.
+    The name is part of every saved `.keras` file, so it never changes. The
+    docstring of the class is completed from those of its bases.
 
     Raises:
-        ValueError: if another class already holds the name.
+        ValueError: if another class already has the name.
     """
     holder = _LAYERS.get(cls.__name__)
     if holder is not None and holder.__module__ != cls.__module__:

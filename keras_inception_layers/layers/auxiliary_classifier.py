@@ -1,4 +1,4 @@
-"""The side heads that give a deep network's middle a loss of its own."""
+"""Side heads: auxiliary classifiers with a loss of their own."""
 
 from functools import partial
 
@@ -16,14 +16,14 @@ from keras_inception_layers.layers.conv_bn import (
 from keras_inception_layers.registration import register
 
 AUXILIARY_LOSS_WEIGHT = 0.3
-"""Weight of the loss of each of v1's side heads, beside the main loss of 1."""
+"""Weight of the loss of each side head of GoogLeNet; the main loss has 1."""
 
 
 class SideHead(Composite):
-    """A chain of layers on a network's middle that ends in a classifier.
+    """A chain of layers that ends in a classifier.
 
-    A subclass makes the layers, `predictions` the last, and names them in
-    their order (`layers`).
+    A subclass makes the layers, the last of which is `predictions`, and lists
+    them in order (`layers`).
 
     Args:
         **kwargs: the arguments of `ConvBN` from `data_format` to
@@ -32,7 +32,7 @@ class SideHead(Composite):
             layer: `name`, `dtype`, `trainable`.
 
     Call arguments:
-        inputs: feature maps of a network's middle.
+        inputs: feature maps from the middle of a network.
         training: whether units are dropped and batch statistics used.
 
     Output shape:
@@ -47,9 +47,12 @@ class SideHead(Composite):
         super().__init__(**kwargs)
         self.options = options
 
-    def handed_on(self):
-        """Return what every layer has, unless it was changed in it."""
-        return {**super().handed_on(), "momentum": self.options["momentum"]}
+    def inherited_attributes(self):
+        """Return the attributes that this layer passes on."""
+        return {
+            **super().inherited_attributes(),
+            "momentum": self.options["momentum"],
+        }
 
     def shared(self):
         """Return the arguments that every child gets."""
@@ -76,7 +79,7 @@ class SideHead(Composite):
         return self.pool.data_format
 
     def build(self, input_shape):
-        """Build the children, once height and width are known to suffice."""
+        """Build the children, if height and width are large enough."""
         format_ = self.data_format
         axes = slice(1, 3) if format_ == "channels_last" else slice(2, 4)
         if len(input_shape) != 4 or any(
@@ -92,7 +95,7 @@ class SideHead(Composite):
         build_chain(self.layers, input_shape)
 
     def call(self, inputs, training=None):
-        """Apply the head; Keras hands `training` to each child."""
+        """Apply the head; Keras passes `training` to each child."""
         x = inputs
         for layer in self.layers:
             x = layer(x)
@@ -117,11 +120,12 @@ class SideHead(Composite):
 
 @register
 class AuxiliaryClassifier(SideHead):
-    """Average pooling, 1 x 1 convolution, two dense layers: a side head.
+    """The side head of GoogLeNet.
 
-    Pooling of 5 x 5 by strides of 3, 128 filters of 1 x 1, a dense layer of
-    1024 units, dropout of 0.7, and the classifier. It helps in training, with
-    `AUXILIARY_LOSS_WEIGHT`, and is dropped for inference.
+    Average pooling of 5 x 5 with strides of 3, a 1 x 1 convolution with 128
+    filters, a dense layer of 1024 units, dropout of 0.7, and the classifier.
+    It is used in training, with `AUXILIARY_LOSS_WEIGHT`, and dropped for
+    inference.
 
     Args:
         classes: integer, the number of classes.
@@ -130,15 +134,15 @@ class AuxiliaryClassifier(SideHead):
         dropout: fraction of the 1024 units dropped in training. Defaults to
             `0.7`.
         seed: integer, seed of the dropout. Defaults to `None`.
-        adaptive_pooling: whether the mean is over a grid of 4 x 4 regions
-            that cover the maps, as torchvision has it, in place of windows
-            of 5 x 5. Defaults to `False`.
+        adaptive_pooling: whether to average over a grid of 4 x 4 regions that
+            cover the maps, as torchvision does, instead of windows of
+            5 x 5. Defaults to `False`.
 
     Input shape:
         `(batch, height, width, channels)`, or
         `(batch, channels, height, width)` with `"channels_first"`. Height and
-        width must be known, and at least 5; with `adaptive_pooling` of any
-        size.
+        width must be known, and at least 5; with `adaptive_pooling` they may
+        have any size.
 
     Raises:
         ValueError: if an argument is out of its range; in `build`, if height
@@ -216,11 +220,11 @@ class AuxiliaryClassifier(SideHead):
 
 @register
 class InceptionV3AuxiliaryClassifier(SideHead):
-    """The side head of Inception v3, for the last block of 17 x 17.
+    """The side head of Inception v3, after the last block of 17 x 17.
 
-    Average pooling of 5 x 5 by strides of 3, 128 filters of 1 x 1, 768 of
-    5 x 5 without padding, the mean of what is left, and the classifier. At
-    17 x 17 one pixel is left.
+    Average pooling of 5 x 5 with strides of 3, a 1 x 1 convolution with 128
+    filters, a 5 x 5 convolution with 768 filters and no padding, global
+    average pooling (of one pixel, at 17 x 17), and the classifier.
 
     Args:
         classes: integer, the number of classes.
@@ -294,9 +298,9 @@ def drop_auxiliary(model):
         model: a Functional model. Its weights are shared, not copied.
 
     Returns:
-        A model of the same inputs and of all outputs that no side head
-        computes; the model itself where there is no such output to drop, or
-        nothing else.
+        A model with the same inputs and the outputs that no side head
+        computes; the model itself if there is no side head, or no other
+        output.
 
     Example:
 

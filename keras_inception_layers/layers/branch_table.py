@@ -1,8 +1,7 @@
-"""A block as a table: one row a branch, one cell a layer.
+"""A block as a table: one row per branch, one cell per layer.
 
-A cell says what a layer is; `PaperBlock` makes the layer, gives it its fixed
-name and hands it the block's options. So a row of a paper's figure is a row
-of the table:
+A cell describes a layer; `PaperBlock` makes the layer with its fixed name and
+the block's options. So a branch of a paper's figure is a row of the table:
 
     [max_pool(3), conv(32, 1)]
 """
@@ -24,7 +23,7 @@ from keras_inception_layers.layers.inception_block import InceptionBlock
 
 
 class Cell(NamedTuple):
-    """One layer of a table, not made yet.
+    """The description of one layer of a table.
 
     Args:
         prefix: the layer's name without its number.
@@ -37,7 +36,7 @@ class Cell(NamedTuple):
 
 
 def conv(filters, kernel_size, **own):
-    """A `ConvBN`; `own` arguments go before the block's options."""
+    """Return a cell for `ConvBN`; `own` arguments override the block's."""
 
     def make(name, dtype, options):
         options = {**fresh_options(options), **own}
@@ -47,12 +46,12 @@ def conv(filters, kernel_size, **own):
 
 
 def max_pool(pool_size, strides=1, padding="same"):
-    """A max pooling, by default one that keeps height and width."""
+    """Return a cell for max pooling; by default it keeps height and width."""
     return _pool(keras.layers.MaxPooling2D, pool_size, strides, padding)
 
 
 def avg_pool(pool_size, strides=1, padding="same"):
-    """An average pooling; with `"same"` it leaves the border out."""
+    """Return a cell for average pooling; `"same"` ignores the border."""
     return _pool(keras.layers.AveragePooling2D, pool_size, strides, padding)
 
 
@@ -69,7 +68,7 @@ def _pool(layer, *arguments):
 
 
 def zero_pad(padding):
-    """Rows and columns of zeros on every side, for whatever comes next."""
+    """Return a cell for rows and columns of zeros on every side."""
 
     def make(name, dtype, options):
         return keras.layers.ZeroPadding2D(
@@ -82,8 +81,8 @@ def zero_pad(padding):
     return Cell("pad", make)
 
 
-def split(*rows):
-    """A table within the table: branches side by side, joined again."""
+def parallel(*rows):
+    """Return a cell for a nested table: parallel branches, concatenated."""
 
     def make(name, dtype, options):
         return InceptionBlock(
@@ -93,7 +92,7 @@ def split(*rows):
             name=name,
         )
 
-    return Cell("split", make)
+    return Cell("split", make)  # part of saved weight paths
 
 
 def make_branches(rows, dtype, options):
@@ -113,19 +112,18 @@ def make_branches(rows, dtype, options):
 class PaperBlock(InceptionBlock):
     """An `InceptionBlock` whose branches come from a table of filters.
 
-    A subclass says how many filters each row takes (`row_lengths`) and draws
-    the figure (`rows`). What its docstring leaves out, `register` takes from
-    here.
+    A subclass defines the number of filters per row (`row_lengths`) and the
+    table (`rows`). `register` adds what its docstring leaves out from here.
 
     Args:
-        branch_filters: one row of filters a branch.
+        branch_filters: one row of filters per branch.
         **kwargs: the arguments of `ConvBN` from `data_format` to
             `bias_constraint`, for every convolution, and those of every
             Keras layer: `name`, `dtype`, `trainable`.
 
     Output shape:
-        The same height and width; as many channels as the last numbers of
-        the rows add up to.
+        The same height and width; the number of channels is the sum of the
+        last numbers of the rows.
 
     Raises:
         ValueError: if an argument does not have that form.
@@ -146,12 +144,15 @@ class PaperBlock(InceptionBlock):
         self.branch_filters = filters
         self.options = options
 
-    def handed_on(self):
-        """Return what every layer has, unless it was changed in it."""
-        return {**super().handed_on(), "momentum": self.options["momentum"]}
+    def inherited_attributes(self):
+        """Return the attributes that this layer passes on."""
+        return {
+            **super().inherited_attributes(),
+            "momentum": self.options["momentum"],
+        }
 
     def rows(self, *filters):
-        """Return the table of cells, given each row of `branch_filters`."""
+        """Return the table of cells, given the rows of `branch_filters`."""
         raise NotImplementedError
 
     def get_config(self):
@@ -171,7 +172,7 @@ class PaperBlock(InceptionBlock):
 
 
 class KernelSizesBlock(PaperBlock):
-    """A table whose second and third row have kernels of a chosen size.
+    """A table whose second and third row have a configurable kernel size.
 
     Args:
         kernel_sizes: the n of the second and of the third row. Defaults to
@@ -198,10 +199,10 @@ class KernelSizesBlock(PaperBlock):
 
 
 def check_branch_filters(branch_filters, widths):
-    """Return `branch_filters` as tuples, one row of `widths[i]` a branch.
+    """Return `branch_filters` as tuples, with `widths[i]` filters in row i.
 
     Raises:
-        ValueError: if the rows do not have the expected lengths, or hold
+        ValueError: if the rows do not have the expected lengths, or contain
             anything but integers of at least 1.
     """
     expected = (
@@ -222,7 +223,7 @@ def check_branch_filters(branch_filters, widths):
         rows = ()
     if tuple(map(len, rows)) != tuple(widths):
         raise ValueError(
-            "`branch_filters` must hold one row a branch, in the form "
+            "`branch_filters` must have one row per branch, in the form "
             f"{expected}. Received: branch_filters={branch_filters!r}"
         )
     return tuple(

@@ -1,4 +1,4 @@
-"""A layer made of other layers, and what it has to say about them."""
+"""The base of layers that consist of other layers."""
 
 import keras
 
@@ -6,9 +6,10 @@ import keras
 class Composite(keras.layers.Layer):
     """A layer whose children (`layers`) come from its arguments.
 
-    A user may reach into it and freeze a child, or change its momentum. The
-    arguments do not say so; what a `.keras` file keeps beside them, the build
-    config, does. Only what differs from what the child was handed is kept.
+    A user may freeze a child, or change its momentum. The constructor's
+    arguments do not record that, so the build config, which a `.keras` file
+    stores beside them, does. It contains only what differs from the values
+    that the child was given.
     """
 
     @property
@@ -20,8 +21,8 @@ class Composite(keras.layers.Layer):
         """Return pairs of a child's path within this layer and the child."""
         return [(layer.name, layer) for layer in self.layers]
 
-    def handed_on(self):
-        """Return the attributes that this layer hands on to all within it."""
+    def inherited_attributes(self):
+        """Return the attributes that this layer passes on to its children."""
         return {"trainable": self.trainable}
 
     def get_build_config(self):
@@ -33,29 +34,29 @@ class Composite(keras.layers.Layer):
         return {**config, "changed": changed} if config and changed else config
 
     def build_from_config(self, config):
-        """Build the children, and change them likewise."""
+        """Build the children, and apply the recorded changes."""
         super().build_from_config(config)
         changed = config.get("changed", {})
-        # A batch normalization that was folded away since is not found.
+        # A batch normalization that was folded away is not found.
         for path, layer, _ in changes(self, {}):
             for name, value in changed.get(path, {}).items():
                 setattr(layer, name, value)
 
 
 def changes(layer, inherited, prefix=""):
-    """Find what was changed in the layers within a layer, from the top down.
+    """Find what was changed in the layers inside a layer, from the top down.
 
     Args:
         layer: a layer.
-        inherited: what the layers around it hand on.
+        inherited: the attributes that the layers around it pass on.
         prefix: its path, with a slash.
 
     Yields:
-        For each layer within it the path, the layer, and those attributes
-        that are not what they would be by themselves.
+        For each layer inside it the path, the layer, and the attributes that
+        were changed.
     """
     if isinstance(layer, Composite):
-        inherited = {**inherited, **layer.handed_on()}
+        inherited = {**inherited, **layer.inherited_attributes()}
         children = layer.named_layers()
     else:
         inherited = {**inherited, "trainable": layer.trainable}
@@ -75,7 +76,7 @@ def changes(layer, inherited, prefix=""):
 
 
 def build_chain(layers, input_shape):
-    """Build layers of which each reads the one before."""
+    """Build layers, each of which reads the output of the one before."""
     for layer in layers:
         if not layer.built:
             layer.build(input_shape)
@@ -83,19 +84,19 @@ def build_chain(layers, input_shape):
 
 
 def output_shape(layer, input_shape):
-    """Return the shape of a layer's output, whether or not it tells itself.
+    """Return the shape of a layer's output.
 
-    A layer with nothing but `call` is traced.
+    A layer that only defines `call` is traced.
     """
     inputs = keras.KerasTensor(input_shape, layer.compute_dtype)
     return tuple(layer.compute_output_spec(inputs).shape)
 
 
 def serialize_unbuilt(layer):
-    """Return a layer's config, unbuilt: the composite builds it in its place.
+    """Return a layer's config without its build config.
 
-    Keras would build it at once when it loads it, outside of the composite,
-    and the paths of its weights would lose the composite's name.
+    Keras would build the layer while loading it, outside of the composite, and
+    the paths of its weights would lack the composite's name.
     """
     config = keras.saving.serialize_keras_object(layer)
     config.pop("build_config", None)

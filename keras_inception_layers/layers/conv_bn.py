@@ -13,8 +13,8 @@ from keras_inception_layers.layers.composite import (
 )
 from keras_inception_layers.registration import register
 
-# What a block hands on to each of its convolutions, and the Keras module that
-# reads and writes each of these arguments.
+# The options that a block passes on to its convolutions, and the Keras module
+# that serializes each of them.
 CONV_OPTIONS = {
     "data_format": None,
     "use_batch_norm": None,
@@ -43,7 +43,7 @@ def check_positive_integer(name, value):
 
 
 def of_batch_norm(name, writable=False):
-    """Return a property for what the batch normalization of a layer holds."""
+    """Return a property that reads an attribute of the batch normalization."""
 
     def read(layer):
         return getattr(layer.batch_norm or layer._unused, name)
@@ -58,31 +58,31 @@ def of_batch_norm(name, writable=False):
 class ConvBN(Composite):
     """2D convolution, then batch normalization, then an activation.
 
-    The unit that every Inception block is made of. With batch normalization
-    the convolution has no bias, since the normalization's shift takes its
-    place; without it the convolution has one. Either way the `bias_*`
-    arguments apply to that shift.
+    The unit of every Inception block. With batch normalization the
+    convolution has no bias, since the normalization's shift replaces it;
+    without it, the convolution has one. In both cases the `bias_*` arguments
+    apply to that shift.
 
     Args:
         filters: integer, the number of output channels.
         kernel_size: integer or pair of integers, height and width.
         strides: integer or pair of integers. Defaults to `1`.
-        padding: `"same"`, `"valid"`, or an integer: so many rows and columns
-            of zeros on every side, as torch pads. A strided `"same"` pads
+        padding: `"same"`, `"valid"`, or an integer: the number of rows and
+            columns of zeros on every side, as in torch. A strided `"same"` pads
             the right and the bottom first. Defaults to `"same"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         use_batch_norm: whether to normalize. Defaults to `True`.
         momentum: momentum of the moving statistics. Defaults to `0.99`.
         epsilon: added to the variance. Defaults to `1e-3`.
-        scale: whether the normalization learns a scale, gamma. A following
-            relu makes it redundant. Defaults to `False`.
+        scale: whether the normalization learns a scale, gamma. It is
+            redundant before a relu. Defaults to `False`.
         synchronized: whether the statistics of a batch are shared by all
-            replicas, under TensorFlow. Under JAX they always are those of
-            the global batch, under torch those of each process; there it
-            changes nothing. Defaults to `False`.
+            replicas, under TensorFlow. Under JAX they are always those of
+            the global batch, under torch those of each process; this
+            argument has no effect there. Defaults to `False`.
         activation: name, function or layer; `None` for none. A layer is
-            made anew from its config, with the dtype policy of this one.
+            copied from its config, with the dtype policy of this one.
             Defaults to `"relu"`.
         kernel_initializer: Defaults to `"glorot_uniform"`.
         bias_initializer: Defaults to `"zeros"`.
@@ -103,8 +103,9 @@ class ConvBN(Composite):
         `(batch, channels, height, width)` with `"channels_first"`.
 
     Output shape:
-        The same order, with `filters` channels; height and width divided by
-        `strides`, rounded up (`"same"`), or what a `"valid"` kernel leaves.
+        The same order, with `filters` channels; height and width are divided
+        by `strides` and rounded up (`"same"`), or smaller by the kernel
+        (`"valid"`).
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -145,7 +146,7 @@ class ConvBN(Composite):
             padding = _check_padding(padding)
         if not 0 <= momentum <= 1:
             raise ValueError(
-                "`momentum` must lie between 0 and 1. Received: "
+                "`momentum` must be between 0 and 1. Received: "
                 f"momentum={momentum!r}"
             )
         if not epsilon > 0:
@@ -257,9 +258,9 @@ def _check_padding(padding):
 
 
 def own_activation(activation, dtype, trainable):
-    """Return an activation; if it is a layer, one made anew for one parent.
+    """Return an activation; if it is a layer, a copy for one parent.
 
-    It may have weights, and it computes in the parent's dtype.
+    A layer may have weights, and computes in the parent's dtype.
 
     Args:
         activation: name, function or layer, or None.
@@ -276,10 +277,10 @@ def own_activation(activation, dtype, trainable):
 
 
 def take_options(kwargs):
-    """Move the `CONV_OPTIONS` out of `kwargs`, filled up with defaults.
+    """Remove the `CONV_OPTIONS` from `kwargs` and return them with defaults.
 
-    They are read-only, and no dictionary, in which Keras would take a layer
-    for a child of whoever keeps them.
+    They are in a read-only mapping, not in a dictionary: Keras would track a
+    layer in a dictionary as a child of the layer that keeps it.
     """
     parameters = signature(ConvBN).parameters
     return MappingProxyType(
@@ -291,11 +292,11 @@ def take_options(kwargs):
 
 
 def fresh_options(options):
-    """Return `options` with the initializers made anew for one child.
+    """Return `options` with copies of the initializers, for one child.
 
-    An unseeded Keras initializer draws its seed once, when it is made: two
-    children that share the object start with identical kernels. (With a
-    `SeedGenerator` it draws each time, and only as long as it is shared.)
+    An unseeded Keras initializer chooses its seed once, when it is created:
+    two children that share it would start with identical kernels. (With a
+    `SeedGenerator` it draws a new value each time, as long as it is shared.)
     """
     fresh = dict(options)
     for name, value in options.items():
@@ -307,7 +308,7 @@ def fresh_options(options):
 
 
 def serialize_options(options):
-    """Return `options` in the form of a config."""
+    """Return `options` as in a config."""
     config = dict(options)
     for name, module in CONV_OPTIONS.items():
         if isinstance(options[name], keras.layers.Layer):

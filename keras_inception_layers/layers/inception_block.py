@@ -1,4 +1,4 @@
-"""Parallel branches, joined along the channel axis."""
+"""Parallel branches, concatenated along the channel axis."""
 
 import keras
 
@@ -13,37 +13,36 @@ from keras_inception_layers.registration import register
 
 @register
 class InceptionBlock(Composite):
-    """Runs several branches on one input and joins them along the channels.
+    """Parallel branches on one input, concatenated along the channels.
 
-    Each branch is a list of layers, applied one after the other. Any Keras
-    layer will do, another `InceptionBlock` too: a branch that ends in one
-    splits again. The blocks of the papers are subclasses that make their
-    branches from a compact table.
+    Each branch is a list of layers, applied one after the other. It may
+    contain any Keras layer, also another `InceptionBlock`. The blocks of the
+    papers are subclasses that make their branches from a compact table.
 
     Args:
         branches: list of branches, each a non-empty list of Keras layers.
-            Every branch must give images of the same height and width.
+            The outputs of all branches must have the same height and width.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`. The layers of the branches
-            keep their own.
+            have their own.
         **kwargs: the arguments of every Keras layer: `name`, `dtype`,
             `trainable`, `activity_regularizer`.
 
     Call arguments:
         inputs: one tensor, the input of every branch.
-        training: handed to every layer.
+        training: passed to every layer.
 
     Input shape:
         `(batch, height, width, channels)`, or
         `(batch, channels, height, width)` with `"channels_first"`.
 
     Output shape:
-        The shape of one branch's output, with the channels of all branches.
+        The shape of a branch's output, with the channels of all branches.
 
     Raises:
         ValueError: if `branches` is not a list of lists of layers, or if a
-            layer stands in it twice; in `build`, if the branches' outputs
-            cannot be joined.
+            layer is in it twice; in `build`, if the outputs of the branches
+            cannot be concatenated.
 
     Example:
 
@@ -95,7 +94,7 @@ class InceptionBlock(Composite):
         self.compute_output_shape(input_shape)
 
     def call(self, inputs, training=None):
-        """Run the branches and join them; Keras hands `training` on."""
+        """Run and concatenate the branches; Keras passes `training` on."""
         outputs = []
         for index, branch in enumerate(self.branches):
             x = inputs
@@ -106,14 +105,14 @@ class InceptionBlock(Composite):
         return keras.ops.concatenate(outputs, axis=self.channel_axis)
 
     def compute_output_shape(self, input_shape):
-        """Return the shape of the joined branches."""
+        """Return the shape of the concatenated branches."""
         shapes = []
         for branch in self.branches:
             shape = input_shape
             for layer in branch:
                 shape = output_shape(layer, shape)
             shapes.append(shape)
-        return _joined_shape(shapes, self.channel_axis, self.name)
+        return _concatenated_shape(shapes, self.channel_axis, self.name)
 
     def get_config(self):
         """Return the constructor's arguments."""
@@ -154,7 +153,7 @@ def _check_branches(branches):
                 )
             if id(layer) in seen:
                 raise ValueError(
-                    "A layer may stand in `branches` only once. Received "
+                    "A layer may be in `branches` only once. Received "
                     f'"{layer.name}" again in branch {index}; make a second '
                     "layer."
                 )
@@ -167,7 +166,7 @@ def _check_branches(branches):
             )
 
 
-def _joined_shape(shapes, axis, name):
+def _concatenated_shape(shapes, axis, name):
     """Return the shape of a concatenation; None stands for any size."""
     axes = list(zip(*shapes, strict=False))
     channels = axes[axis]
@@ -175,8 +174,9 @@ def _joined_shape(shapes, axis, name):
     known = [{size for size in axis if size is not None} for axis in axes]
     if len({len(s) for s in shapes}) > 1 or any(len(k) > 1 for k in known):
         raise ValueError(
-            f'The branches of "{name}" cannot be joined: they must agree in '
-            f"every axis but the channels. Received the shapes {shapes}"
+            f'The branches of "{name}" cannot be concatenated: they must '
+            "agree in every axis but the channels. Received the shapes "
+            f"{shapes}"
         )
     joined = [sizes.pop() if sizes else None for sizes in known]
     joined[axis] = None if None in channels else sum(channels)

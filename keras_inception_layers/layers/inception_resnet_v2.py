@@ -1,7 +1,7 @@
 """The Inception-ResNet v2 blocks: Inception with the input added.
 
-Filters are those of the network that the authors published, which keras and
-timm have; the paper's figures have more channels between the blocks.
+The filters are those of the network that the authors published, as in keras
+and timm; the paper's figures have more channels between the blocks.
 """
 
 from keras_inception_layers.layers.branch_table import conv
@@ -23,12 +23,12 @@ class InceptionResNetV2BlockA(ResidualBlock):
     """The 35 x 35 block: 3 x 3 and two 3 x 3, figure 16.
 
     Args:
-        branch_filters: one row a branch and one for the projection,
+        branch_filters: one row per branch and one for the projection,
             `((1x1,), (1x1, 3x3), (1x1, 3x3, 3x3), (projection,))`.
             Inception-ResNet v2 has
             `((32,), (32, 32), (32, 48, 64), (320,))`.
-        residual_scale: what the branches are multiplied by before the input
-            is added. The published network has `0.17` here.
+        residual_scale: factor by which the branches are multiplied before the
+            input is added. The published network has `0.17` here.
 
     Example:
 
@@ -60,11 +60,11 @@ class InceptionResNetV2BlockB(ResidualBlock):
     """The 17 x 17 block: 7 x 7 as 1 x 7, then 7 x 1, figure 17.
 
     Args:
-        branch_filters: one row a branch and one for the projection,
+        branch_filters: one row per branch and one for the projection,
             `((1x1,), (1x1, 1x7, 7x1), (projection,))`.
             Inception-ResNet v2 has `((192,), (128, 160, 192), (1088,))`.
-        residual_scale: what the branches are multiplied by before the input
-            is added. The published network has `0.1` here.
+        residual_scale: factor by which the branches are multiplied before the
+            input is added. The published network has `0.1` here.
 
     Example:
 
@@ -95,11 +95,11 @@ class InceptionResNetV2BlockC(ResidualBlock):
     """The 8 x 8 block: 3 x 3 as 1 x 3, then 3 x 1, figure 19.
 
     Args:
-        branch_filters: one row a branch and one for the projection,
+        branch_filters: one row per branch and one for the projection,
             `((1x1,), (1x1, 1x3, 3x1), (projection,))`.
             Inception-ResNet v2 has `((192,), (192, 224, 256), (2080,))`.
-        residual_scale: what the branches are multiplied by before the input
-            is added. The published network has `0.2` here.
+        residual_scale: factor by which the branches are multiplied before the
+            input is added. The published network has `0.2` here.
 
     Example:
 
@@ -130,7 +130,7 @@ class InceptionResNetV2ReductionA(InceptionV4ReductionA):
     """From 35 x 35 to 17 x 17: the reduction of Inception v4, figure 7.
 
     Args:
-        branch_filters: one row a branch with filters, `((3x3,), (1x1, 3x3,
+        branch_filters: one row per branch with filters, `((3x3,), (1x1, 3x3,
             3x3))`. Inception-ResNet v2 has `((384,), (256, 256, 384))`.
 
     Example:
@@ -150,7 +150,7 @@ class InceptionResNetV2ReductionB(ReductionBlock):
     """From 17 x 17 to 8 x 8, figure 18.
 
     Args:
-        branch_filters: one row a branch with filters, `((1x1, 3x3), (1x1,
+        branch_filters: one row per branch with filters, `((1x1, 3x3), (1x1,
             3x3), (1x1, 3x3, 3x3))`. Inception-ResNet v2 has
             `((256, 384), (256, 288), (256, 288, 320))`.
 

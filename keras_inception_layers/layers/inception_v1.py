@@ -1,4 +1,4 @@
-"""The Inception v1 block: four views of one input, side by side."""
+"""The Inception v1 block: four parallel branches."""
 
 from keras_inception_layers.layers.branch_table import (
     KernelSizesBlock,
@@ -15,7 +15,7 @@ class InceptionV1Block(KernelSizesBlock):
     A 1 x 1 convolution reduces the channels before each larger kernel.
 
     Args:
-        branch_filters: one row a branch, `((1x1,), (1x1, 3x3), (1x1, 5x5),
+        branch_filters: one row per branch, `((1x1,), (1x1, 3x3), (1x1, 5x5),
             (1x1 after the pooling,))`; for example
             `((64,), (96, 128), (16, 32), (32,))`.
 

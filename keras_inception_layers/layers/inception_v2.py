@@ -12,11 +12,11 @@ from keras_inception_layers.registration import register
 class InceptionV2Block(PaperBlock):
     """The v1 block with its 5 x 5 kernel factorized, figure 5.
 
-    Two 3 x 3 kernels see as much as one of 5 x 5, for 18 weights instead of
-    25, with one activation more.
+    Two 3 x 3 kernels have the receptive field of one of 5 x 5, with 18
+    weights instead of 25 and one more activation.
 
     Args:
-        branch_filters: one row a branch, `((1x1,), (1x1, 3x3),
+        branch_filters: one row per branch, `((1x1,), (1x1, 3x3),
             (1x1, each of the two 3x3), (1x1 after the pooling,))`; for
             example `((64,), (96, 128), (16, 32), (32,))`.
 

@@ -5,7 +5,7 @@ from keras_inception_layers.layers.branch_table import (
     PaperBlock,
     conv,
     max_pool,
-    split,
+    parallel,
 )
 from keras_inception_layers.registration import register
 
@@ -14,11 +14,11 @@ from keras_inception_layers.registration import register
 class InceptionV3Block(KernelSizesBlock):
     """The v1 block with each n x n kernel as 1 x n, then n x 1, figure 6.
 
-    The paper advises it for feature maps of 12 to 20 pixels, not for a
-    network's first layers.
+    The paper recommends it for feature maps of 12 to 20 pixels, not for the
+    first layers of a network.
 
     Args:
-        branch_filters: one row a branch, `((1x1,), (1x1, both of the first
+        branch_filters: one row per branch, `((1x1,), (1x1, both of the first
             pair), (1x1, both of the second pair), (1x1 after the
             pooling,))`; for example `((64,), (96, 128), (16, 32), (32,))`.
 
@@ -48,20 +48,20 @@ class InceptionV3Block(KernelSizesBlock):
 
 @register
 class InceptionV3ExpandedBlock(PaperBlock):
-    """1 x 3 and 3 x 1 side by side: the expanded filter bank, figure 7.
+    """1 x 3 and 3 x 1 in parallel: the expanded filter bank, figure 7.
 
-    The paper has it on its coarsest grid, 8 x 8, where many channels matter
-    more than depth.
+    The paper uses it for its smallest feature maps, 8 x 8, where many channels
+    matter more than depth.
 
     Args:
-        branch_filters: one row a branch, `((1x1,), (1x1, 1x3 and 3x1 each),
+        branch_filters: one row per branch, `((1x1,), (1x1, 1x3 and 3x1 each),
             (1x1, 3x3 and then 1x3 and 3x1 each), (1x1 after the
             pooling,))`. The 8 x 8 block of Inception v3 is
             `((320,), (384, 384), (448, 384), (192,))`.
 
     Output shape:
-        The same height and width. The rows end in `a`, `b`, `c` and `d`
-        filters: `a + 2 * b + 2 * c + d` channels.
+        The same height and width. If the rows end in `a`, `b`, `c` and `d`
+        filters, there are `a + 2 * b + 2 * c + d` channels.
 
     Example:
 
@@ -84,7 +84,7 @@ class InceptionV3ExpandedBlock(PaperBlock):
 
 
 def expanded_bank(a, b, c, d, pooling):
-    """The table of figure 7, with the cells of its pooling."""
+    """Return the table of figure 7, given the cells of its pooling."""
     return [
         [conv(a[0], 1)],
         [conv(b[0], 1), expanded(b[1])],
@@ -94,5 +94,5 @@ def expanded_bank(a, b, c, d, pooling):
 
 
 def expanded(filters):
-    """1 x 3 and 3 x 1 side by side, with `filters` each."""
-    return split([conv(filters, (1, 3))], [conv(filters, (3, 1))])
+    """Return a cell for 1 x 3 and 3 x 1 in parallel, with `filters` each."""
+    return parallel([conv(filters, (1, 3))], [conv(filters, (3, 1))])

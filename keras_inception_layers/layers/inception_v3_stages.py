@@ -1,4 +1,4 @@
-"""The blocks of the Inception v3 network, A to E, in the order it has them."""
+"""The blocks of the Inception v3 network, A to E, in their order in it."""
 
 from keras_inception_layers.layers.branch_table import (
     PaperBlock,
@@ -16,11 +16,11 @@ from keras_inception_layers.registration import register
 
 
 class AveragingBlock(PaperBlock):
-    """A table with an average pooling, whose border counts or does not.
+    """A table with an average pooling that may count the border.
 
     Args:
-        count_border: whether the zeros beyond the border are part of a mean
-            of the average pooling. Defaults to `False`.
+        count_border: whether the average pooling includes the zeros beyond
+            the border. Defaults to `False`.
     """
 
     def __init__(self, branch_filters, count_border=False, **kwargs):
@@ -40,10 +40,10 @@ class AveragingBlock(PaperBlock):
 
 @register
 class InceptionV3BlockA(AveragingBlock):
-    """The block on the 35 x 35 grid: the 3 x 3 pair of figure 5, and a 5 x 5.
+    """The 35 x 35 block: two 3 x 3 as in figure 5, and a 5 x 5.
 
     Args:
-        branch_filters: one row a branch, `((1x1,), (1x1, 5x5), (1x1, both
+        branch_filters: one row per branch, `((1x1,), (1x1, 5x5), (1x1, both
             3x3), (1x1 after the pooling,))`; the network's first is
             `((64,), (48, 64), (64, 96), (32,))`.
 
@@ -75,9 +75,9 @@ class InceptionV3BlockB(ReductionBlock):
     """The reduction from 35 x 35 to 17 x 17, figure 10.
 
     Args:
-        branch_filters: one row a branch with convolutions, `((3x3,), (1x1,
+        branch_filters: one row per branch with convolutions, `((3x3,), (1x1,
             both 3x3))`; the network's is `((384,), (64, 96))`. The third
-            branch, the pooling, takes none.
+            branch, the pooling, has none.
 
     Example:
 
@@ -103,10 +103,10 @@ class InceptionV3BlockB(ReductionBlock):
 
 @register
 class InceptionV3BlockC(AveragingBlock):
-    """The block on the 17 x 17 grid: 7 x 7 as 1 x 7 and 7 x 1, figure 6.
+    """The 17 x 17 block: 7 x 7 as 1 x 7 and 7 x 1, figure 6.
 
     Args:
-        branch_filters: one row a branch, `((1x1,), (all but the last, last),
+        branch_filters: one row per branch, `((1x1,), (all but the last, last),
             (all but the last, last), (1x1 after the pooling,))`; the
             network's first is `((192,), (128, 192), (128, 192), (192,))`.
 
@@ -145,9 +145,9 @@ class InceptionV3BlockD(ReductionBlock):
     """The reduction from 17 x 17 to 8 x 8, with a 7 x 7 before one branch.
 
     Args:
-        branch_filters: one row a branch with convolutions, `((1x1, 3x3),
+        branch_filters: one row per branch with convolutions, `((1x1, 3x3),
             (1x1, 1x7 and 7x1 each, 3x3))`; the network's is
-            `((192, 320), (192, 192))`. The third branch, the pooling, takes
+            `((192, 320), (192, 192))`. The third branch, the pooling, has
             none.
 
     Example:
@@ -179,19 +179,19 @@ class InceptionV3BlockD(ReductionBlock):
 
 @register
 class InceptionV3BlockE(AveragingBlock):
-    """The block on the 8 x 8 grid: the expanded filter bank, figure 7.
+    """The 8 x 8 block: the expanded filter bank, figure 7.
 
     `InceptionV3ExpandedBlock` with the network's average pooling.
 
     Args:
-        branch_filters: one row a branch, `((1x1,), (1x1, 1x3 and 3x1 each),
+        branch_filters: one row per branch, `((1x1,), (1x1, 1x3 and 3x1 each),
             (1x1, 3x3 and then 1x3 and 3x1 each), (1x1 after the
             pooling,))`; the network's is
             `((320,), (384, 384), (448, 384), (192,))`.
 
     Output shape:
-        The same height and width. The rows end in `a`, `b`, `c` and `d`
-        filters: `a + 2 * b + 2 * c + d` channels.
+        The same height and width. If the rows end in `a`, `b`, `c` and `d`
+        filters, there are `a + 2 * b + 2 * c + d` channels.
 
     Example:
 

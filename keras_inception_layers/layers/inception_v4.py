@@ -1,14 +1,14 @@
 """The Inception v4 blocks: one stem, three blocks, two reductions.
 
-Where the paper's figures and the authors' own code differ in the order of a
-1 x n and an n x 1, the code decides: the published weights are its.
+If the paper's figures and the authors' code differ in the order of 1 x n and
+n x 1, these blocks follow the code, since the published weights fit it.
 """
 
 from keras_inception_layers.layers.branch_table import (
     PaperBlock,
     avg_pool,
     conv,
-    split,
+    parallel,
 )
 from keras_inception_layers.layers.inception_v3 import expanded
 from keras_inception_layers.layers.reduction_block import (
@@ -20,16 +20,16 @@ from keras_inception_layers.registration import register
 
 
 def valid_conv(filters, kernel_size):
-    """What the figures mark with a V."""
+    """Return a cell for a convolution that the figures mark with V."""
     return conv(filters, kernel_size, padding="valid")
 
 
 @register
 class InceptionV4Stem(PaperBlock):
-    """From the image to an eighth of its size, figure 3.
+    """The stem: reduces the image to an eighth of its size, figure 3.
 
     Args:
-        branch_filters: one row a branch of the figure, from the image on:
+        branch_filters: one row per branch of the figure, from the input on:
             `((3x3, 3x3, 3x3), (3x3 beside the pooling,), (1x1, 3x3), (1x1,
             1x7, 7x1, 3x3), (3x3 beside the pooling,))`. Inception v4 has
             `((32, 32, 64), (96,), (64, 96), (64, 64, 64, 96), (192,))`.
@@ -40,8 +40,8 @@ class InceptionV4Stem(PaperBlock):
         27 x 27.
 
     Output shape:
-        About an eighth of the height and width: 299 becomes 35. The last
-        numbers of the last three rows add up to the channels.
+        About an eighth of the height and width: 299 becomes 35. The number of
+        channels is the sum of the last numbers of the last three rows.
 
     Example:
 
@@ -65,11 +65,11 @@ class InceptionV4Stem(PaperBlock):
                 reducing_conv(a[0]),
                 valid_conv(a[1], 3),
                 conv(a[2], 3),
-                split(
+                parallel(
                     [reducing_pool()],
                     [reducing_conv(b[0])],
                 ),
-                split(
+                parallel(
                     [conv(c[0], 1), valid_conv(c[1], 3)],
                     [
                         conv(d[0], 1),
@@ -78,7 +78,7 @@ class InceptionV4Stem(PaperBlock):
                         valid_conv(d[3], 3),
                     ],
                 ),
-                split(
+                parallel(
                     [reducing_conv(e[0])],
                     [reducing_pool()],
                 ),
@@ -91,7 +91,7 @@ class InceptionV4BlockA(PaperBlock):
     """The 35 x 35 block: 3 x 3 and two 3 x 3, figure 4.
 
     Args:
-        branch_filters: one row a branch, `((1x1,), (1x1, 3x3), (1x1, 3x3,
+        branch_filters: one row per branch, `((1x1,), (1x1, 3x3), (1x1, 3x3,
             3x3), (1x1 after the pooling,))`. Inception v4 has
             `((96,), (64, 96), (64, 96, 96), (96,))`.
 
@@ -123,7 +123,7 @@ class InceptionV4BlockB(PaperBlock):
     """The 17 x 17 block: 7 x 7 and two 7 x 7 as 1 x 7 and 7 x 1, figure 5.
 
     Args:
-        branch_filters: one row a branch, `((1x1,), (1x1, 1x7, 7x1), (1x1,
+        branch_filters: one row per branch, `((1x1,), (1x1, 1x7, 7x1), (1x1,
             7x1, 1x7, 7x1, 1x7), (1x1 after the pooling,))`. Inception v4
             has `((384,), (192, 224, 256), (192, 192, 224, 224, 256),
             (128,))`.
@@ -161,17 +161,17 @@ class InceptionV4BlockB(PaperBlock):
 
 @register
 class InceptionV4BlockC(PaperBlock):
-    """The 8 x 8 block: 1 x 3 and 3 x 1 side by side, figure 6.
+    """The 8 x 8 block: 1 x 3 and 3 x 1 in parallel, figure 6.
 
     Args:
-        branch_filters: one row a branch, `((1x1,), (1x1, 1x3 and 3x1 each),
+        branch_filters: one row per branch, `((1x1,), (1x1, 1x3 and 3x1 each),
             (1x1, 3x1, 1x3 and then 1x3 and 3x1 each), (1x1 after the
             pooling,))`. Inception v4 has
             `((256,), (384, 256), (384, 448, 512, 256), (256,))`.
 
     Output shape:
-        The same height and width. The rows end in `a`, `b`, `c` and `d`
-        filters: `a + 2 * b + 2 * c + d` channels.
+        The same height and width. If the rows end in `a`, `b`, `c` and `d`
+        filters, there are `a + 2 * b + 2 * c + d` channels.
 
     Example:
 
@@ -211,7 +211,7 @@ class InceptionV4ReductionA(ReductionBlock):
     """From 35 x 35 to 17 x 17, figure 7.
 
     Args:
-        branch_filters: one row a branch with filters, `((3x3,), (1x1, 3x3,
+        branch_filters: one row per branch with filters, `((3x3,), (1x1, 3x3,
             3x3))`. Inception v4 has `((384,), (192, 224, 256))`.
 
     Example:
@@ -241,7 +241,7 @@ class InceptionV4ReductionB(ReductionBlock):
     """From 17 x 17 to 8 x 8, figure 8.
 
     Args:
-        branch_filters: one row a branch with filters, `((1x1, 3x3), (1x1,
+        branch_filters: one row per branch with filters, `((1x1, 3x3), (1x1,
             1x7, 7x1, 3x3))`. Inception v4 has
             `((192, 192), (256, 256, 320, 320))`.
 

@@ -1,4 +1,4 @@
-"""A block that halves height and width, and what it does that with."""
+"""Blocks that halve height and width, and the cells for that."""
 
 from keras_inception_layers.layers.branch_table import (
     PaperBlock,
@@ -8,21 +8,21 @@ from keras_inception_layers.layers.branch_table import (
 
 
 def reducing_conv(filters):
-    """A 3 x 3 convolution that halves height and width."""
+    """Return a cell for a 3 x 3 convolution that halves height and width."""
     return conv(filters, 3, strides=2, padding="valid")
 
 
 def reducing_pool():
-    """A max pooling that does the same."""
+    """Return a cell for a max pooling that halves height and width."""
     return max_pool(3, 2, "valid")
 
 
 class ReductionBlock(PaperBlock):
-    """A `PaperBlock` whose every branch ends in such a layer.
+    """A `PaperBlock` whose branches all halve height and width.
 
     Args:
-        branch_filters: one row of filters a branch with convolutions. The
-            last branch, the pooling, takes none.
+        branch_filters: one row of filters per branch with convolutions. The
+            last branch, the pooling, has none.
 
     Input shape:
         `(batch, height, width, channels)`, or
@@ -30,7 +30,7 @@ class ReductionBlock(PaperBlock):
         3 x 3.
 
     Output shape:
-        Height and width are what a `"valid"` 3 x 3 kernel by strides of 2
-        leaves; the channels are the last numbers of the rows and those of
-        the input.
+        Height and width as after a `"valid"` 3 x 3 kernel with strides of 2;
+        the number of channels is the sum of the last numbers of the rows
+        and the channels of the input.
     """

@@ -1,30 +1,34 @@
-"""A block whose joined branches are a correction of its input."""
+"""Blocks that add their input to the concatenated branches."""
 
 from numbers import Real
 
 import keras
 
-from keras_inception_layers.layers.branch_table import PaperBlock, conv, split
+from keras_inception_layers.layers.branch_table import (
+    PaperBlock,
+    conv,
+    parallel,
+)
 
 
 def residual(*rows, filters):
-    """The table of a residual block: the rows joined, then made linear.
+    """Return the table of a residual block: parallel rows and a projection.
 
-    The projection that ends it is a 1 x 1 convolution with a bias, without
-    batch normalization or activation.
+    The projection is a 1 x 1 convolution with a bias, without batch
+    normalization or activation.
     """
     projection = conv(filters, 1, use_batch_norm=False, activation=None)
-    return [[split(*rows), projection]]
+    return [[parallel(*rows), projection]]
 
 
 class ResidualBlock(PaperBlock):
-    """A `PaperBlock` that adds its input: a scaled step, then an activation.
+    """A `PaperBlock` that adds its input to its scaled branches.
 
     Args:
-        branch_filters: one row of filters a branch, and one for the
-            projection: as many as the input has channels.
-        residual_scale: what the branches are multiplied by before the input
-            is added.
+        branch_filters: one row of filters per branch, and one for the
+            projection: the number of channels of the input.
+        residual_scale: factor by which the branches are multiplied before the
+            input is added.
         output_activation: name or function, applied to the sum; `None` for
             none. Defaults to `"relu"`.
 

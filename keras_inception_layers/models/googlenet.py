@@ -15,11 +15,11 @@ from keras_inception_layers.models.network import (
     Convention,
     average_top,
     check_auxiliary,
-    chosen,
     documented,
     finish,
     global_pooling,
     image_input,
+    select_convention,
 )
 
 DEFAULT_SHAPE = (224, 224, 3)
@@ -35,13 +35,13 @@ BLOCKS = {
     "inception_5a": ((256,), (160, 320), (32, 128), (128,)),
     "inception_5b": ((384,), (192, 384), (48, 128), (128,)),
 }
-# The block on whose output each side head stands.
+# The block whose output each side head reads.
 AUXILIARY = {"auxiliary_1": "inception_4a", "auxiliary_2": "inception_4d"}
 
 
 @dataclass(frozen=True)
 class GoogLeNetConvention(Convention):
-    """What the published implementations of GoogLeNet do differently.
+    """The details in which implementations of GoogLeNet differ.
 
     Args:
         use_batch_norm: whether it normalizes, unless it is told otherwise.
@@ -114,13 +114,13 @@ def GoogLeNet(
     """Return GoogLeNet: a stem and nine Inception v1 blocks, table 1.
 
     At the default shape it has 6,998,552 parameters, without batch
-    normalization; 13,378,280 with the side heads. Features of a backbone
-    stand at `conv_1`, `conv_3`, `inception_3b`, `inception_4e` and
+    normalization; 13,378,280 with the side heads. The features of a
+    backbone are at `conv_1`, `conv_3`, `inception_3b`, `inception_4e` and
     `inception_5b`, each with half the height and width of the one before.
 
-    The local response normalization that figure 3 draws after the first two
-    stages is left out: the paper gives it no constants, it has no weights, and
-    batch normalization took its place.
+    The local response normalization after the first two stages of figure 3 is
+    left out: the paper gives no constants for it, it has no weights, and batch
+    normalization has replaced it.
 
     Args:
         input_shape: height, width and channels, in the order of
@@ -129,9 +129,10 @@ def GoogLeNet(
             Height and width may be `None` without the side heads. `None`
             stands for the default shape with the top, and for any height
             and width without it.
-        convention: whose details: `"paper"`, or `"torchvision"`, which has
-            3 x 3 kernels in place of 5 x 5, batch normalization, and other
-            paddings and poolings. Defaults to `"paper"`.
+        convention: the implementation to follow: `"paper"`, or
+            `"torchvision"`, which has 3 x 3 kernels instead of 5 x 5, batch
+            normalization, and other paddings and poolings. Defaults to
+            `"paper"`.
         auxiliary: whether to return a model for training with two side
             heads, on `inception_4a` and `inception_4d`. Its outputs are a
             dictionary of `predictions`, `auxiliary_1` and `auxiliary_2`;
@@ -161,7 +162,7 @@ def GoogLeNet(
         arXiv:1409.4842.
     """
     check_auxiliary(auxiliary, include_top)
-    details = chosen(CONVENTIONS, convention)
+    details = select_convention(CONVENTIONS, convention)
     if use_batch_norm is None:
         use_batch_norm = details.use_batch_norm
     options = {"use_batch_norm": use_batch_norm, **details.batch_norm}
@@ -210,11 +211,11 @@ def GoogLeNet(
 
 
 def _halve(x, size, name, ceil_mode):
-    """Return a max pooling by strides of 2, with the size rounded up.
+    """Return a max pooling with strides of 2, with the size rounded up.
 
     In torch's `ceil_mode` the windows start at the first pixel and the last
-    may hang over the end. Zeros there are nobody's maximum: behind a relu
-    nothing is smaller.
+    one may exceed the end. The zeros there change no maximum, since the values
+    after a relu are not negative.
     """
     if not ceil_mode:
         return keras.layers.MaxPooling2D(size, 2, "same", name=name)(x)

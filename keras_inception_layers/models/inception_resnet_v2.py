@@ -19,15 +19,15 @@ from keras_inception_layers.models.network import (
     Convention,
     average_top,
     check_imagenet,
-    chosen,
     documented,
     finish,
     global_pooling,
     image_input,
+    select_convention,
 )
 
 SMALLEST = 75  # height and width
-# Where the published implementations differ.
+# The details in which published implementations differ.
 CONVENTIONS = {
     "paper": Convention(scale=False, epsilon=1e-3, dropout=0.2),
     "keras": Convention(scale=False, epsilon=1e-3, dropout=0.0),
@@ -49,15 +49,15 @@ def InceptionResNetV2(
 ):
     """Return Inception-ResNet v2, as its authors published it.
 
-    At the default shape it has 55,873,736 parameters. Features of a backbone
-    stand at `conv_2b`, `conv_4a`, `block35_10`, `block17_20` and `conv_7b`,
-    each with half the height and width of the one before.
+    At the default shape it has 55,873,736 parameters. The features of a
+    backbone are at `conv_2b`, `conv_4a`, `block35_10`, `block17_20` and
+    `conv_7b`, each with half the height and width of the one before.
 
     Args:
         weights: `"imagenet"` for those of `keras.applications`, path of a
             `.weights.h5` or `.keras` file, or `None` for random weights.
             Defaults to `None`.
-        convention: whose details to follow. All three have an epsilon of
+        convention: the implementation to follow. All three have an epsilon of
             1e-3 and leave the border out of an average pooling; `"paper"`
             and `"keras"` have no scale in the batch normalizations,
             `"timm"` has one; `"paper"` alone drops 0.2 of the features in
@@ -80,7 +80,7 @@ def InceptionResNetV2(
         Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
         Residual Connections on Learning", 2016, arXiv:1602.07261.
     """
-    details = chosen(CONVENTIONS, convention)
+    details = select_convention(CONVENTIONS, convention)
     inputs = x = image_input(
         input_tensor,
         input_shape,

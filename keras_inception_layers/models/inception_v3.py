@@ -1,4 +1,4 @@
-"""Inception v3, whole: a stem, eleven blocks, a classifier."""
+"""Inception v3: a stem, eleven blocks and a classifier."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -23,11 +23,11 @@ from keras_inception_layers.models.network import (
     average_top,
     check_auxiliary,
     check_imagenet,
-    chosen,
     documented,
     finish,
     global_pooling,
     image_input,
+    select_convention,
 )
 
 SMALLEST = 75  # height and width
@@ -56,13 +56,13 @@ BLOCKS = (
     (InceptionV3BlockE, ((320,), (384, 384), (448, 384), (192,))),
     (InceptionV3BlockE, ((320,), (384, 384), (448, 384), (192,))),
 )
-# The block on whose output the side head stands.
+# The block whose output the side head reads.
 AUXILIARY = 7
 
 
 @dataclass(frozen=True)
 class InceptionV3Convention(Convention):
-    """What the published implementations of Inception v3 do differently.
+    """The details in which implementations of Inception v3 differ.
 
     Args:
         count_border: whether zeros beyond the border count in the mean of an
@@ -72,7 +72,7 @@ class InceptionV3Convention(Convention):
     count_border: bool
 
 
-# Where the published implementations differ.
+# The details in which published implementations differ.
 CONVENTIONS = {
     "paper": InceptionV3Convention(
         scale=False, epsilon=1e-3, dropout=0.2, count_border=False
@@ -101,10 +101,9 @@ def InceptionV3(
 ):
     """Return Inception v3: 23,851,784 parameters at its defaults.
 
-    Its feature maps stand under stable names, for use as a backbone:
-    `mixed_0` to `mixed_2` on the grid of 35 x 35 (for images of 299 x 299),
-    `mixed_3` to `mixed_7` on that of 17 x 17, `mixed_8` to `mixed_10` on
-    that of 8 x 8.
+    As a backbone, its feature maps have stable names: for images of
+    299 x 299, `mixed_0` to `mixed_2` are 35 x 35, `mixed_3` to `mixed_7`
+    are 17 x 17, and `mixed_8` to `mixed_10` are 8 x 8.
 
     Args:
         weights: `"imagenet"` for those that `keras.applications` publishes
@@ -112,9 +111,9 @@ def InceptionV3(
             convention `"paper"` or `"keras"`; a side head stays random), the
             path of a `.weights.h5` or `.keras` file, or `None` for random
             weights. Defaults to `None`.
-        convention: whose details: `"paper"` for the code of the paper's
-            authors, `"keras"` for `keras.applications`, or `"torchvision"`.
-            Defaults to `"paper"`.
+        convention: the implementation to follow: `"paper"` for the code of
+            the paper's authors, `"keras"` for `keras.applications`, or
+            `"torchvision"`. Defaults to `"paper"`.
         auxiliary: whether to return a model for training with a side head
             on `mixed_7`. Its outputs are a dictionary of `predictions` and
             `auxiliary`; the paper's authors give the side head's loss the
@@ -138,7 +137,7 @@ def InceptionV3(
         Vision", 2015, arXiv:1512.00567.
     """
     check_auxiliary(auxiliary, include_top)
-    details = chosen(CONVENTIONS, convention)
+    details = select_convention(CONVENTIONS, convention)
     batch_norm = details.batch_norm
     border = {"count_border": details.count_border}
     inputs = x = image_input(

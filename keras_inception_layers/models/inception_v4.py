@@ -14,11 +14,11 @@ from keras_inception_layers.models.network import (
     IMAGENET_SHAPE,
     Convention,
     average_top,
-    chosen,
     documented,
     finish,
     global_pooling,
     image_input,
+    select_convention,
 )
 
 SMALLEST = 75  # height and width
@@ -45,12 +45,12 @@ def InceptionV4(
     """Return Inception v4: a stem, and 4, 7 and 3 blocks, figure 9.
 
     At the default shape it has 42,679,816 trainable parameters in the
-    convention `"timm"` and 42,648,232 without a scale. Features of a
-    backbone stand at `stem`, `block_a_4`, `block_b_7` and `block_c_3`, at
+    convention `"timm"` and 42,648,232 without a scale. The features of a
+    backbone are at `stem`, `block_a_4`, `block_b_7` and `block_c_3`, at
     about 1/8, 1/8, 1/16 and 1/32 of the height and width.
 
     Args:
-        convention: whose details to follow. Both have an epsilon of 1e-3
+        convention: the implementation to follow. Both have an epsilon of 1e-3
             and leave the border out of an average pooling; `"timm"` has a
             scale in the batch normalizations; `"paper"` has none, and drops
             0.2 of the features in training. Defaults to `"paper"`.
@@ -72,7 +72,7 @@ def InceptionV4(
         Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
         Residual Connections on Learning", 2016, arXiv:1602.07261.
     """
-    details = chosen(CONVENTIONS, convention)
+    details = select_convention(CONVENTIONS, convention)
     inputs = x = image_input(
         input_tensor,
         input_shape,

@@ -1,4 +1,4 @@
-"""What every network shares: the entrance, the top, the weights, the words."""
+"""What the networks share: inputs, tops, weights and docstrings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from keras_inception_layers.porting.keras_applications import (
 Network = TypeVar("Network", bound=Callable)
 DEFAULT_SHAPE = (224, 224, 1)
 IMAGENET_SHAPE = (299, 299, 3)
-DOCSTRING = """What the docstrings of the networks leave out.
+DOCSTRING = """The shared parts of the docstrings of the networks.
 
 Args:
     include_top: whether global average pooling and the classifier follow.
@@ -28,8 +28,8 @@ Args:
     input_tensor: a Keras tensor to start from, in place of `input_shape`.
     input_shape: height, width and channels, in the order of
         `keras.config.image_data_format()`; at least {0} x {0}. Height and
-        width may be `None`{1}. `None` stands for the default shape with the
-        top, and for any height and width without it.
+        width may be `None`{1}. `None` means the default shape with the
+        top, and any height and width without it.
     pooling: without the top, the global pooling that follows: `"max"`,
         `"avg"`, or `None` for the feature maps.
     classes: number of classes of the top.
@@ -43,7 +43,7 @@ Raises:
 
 @dataclass(frozen=True)
 class Convention:
-    """What the published implementations of a network do differently.
+    """The details in which published implementations of a network differ.
 
     Args:
         scale: whether batch normalization learns a scale.
@@ -85,19 +85,19 @@ def image_input(
     default=DEFAULT_SHAPE,
     fixed_size=False,
 ):
-    """Return the tensor that a network starts from.
+    """Return the input tensor of a network.
 
     Args:
         input_tensor: a Keras tensor to start from, or None.
         input_shape: `(height, width, channels)`, or with the data format
-            `"channels_first"` `(channels, height, width)`; unused beside an
-            `input_tensor`. The network's default is put into the order of
-            the data format. None stands for the default with the top, and
-            for any height and width without it.
+            `"channels_first"` `(channels, height, width)`; ignored if there is
+            an `input_tensor`. The network's default is put in the order of
+            the data format. None means the default with the top, and any
+            height and width without it.
         include_top: whether the classifier follows.
         minimum: the smallest height and width that the network allows.
         default: the network's default shape. Defaults to `(224, 224, 1)`.
-        fixed_size: whether dense layers read every pixel of the maps, so
+        fixed_size: whether dense layers read the flattened feature maps, so
             that height and width must be known. Defaults to `False`.
 
     Raises:
@@ -149,7 +149,7 @@ def _fits(shape, channels_first, fixed_size, minimum):
 
 
 def dense_top(x, classes, classifier_activation):
-    """Return the predictions of VGG16's top: two dense layers and a third."""
+    """Return the predictions of VGG16's top: three dense layers."""
     classes = check_positive_integer("classes", classes)
     x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.Dense(4096, activation="relu", name="fc1")(x)
@@ -160,7 +160,7 @@ def dense_top(x, classes, classifier_activation):
 
 
 def average_top(x, classes, classifier_activation, dropout):
-    """Return the predictions of a top that averages the feature maps."""
+    """Return the predictions after global average pooling."""
     classes = check_positive_integer("classes", classes)
     x = keras.layers.GlobalAveragePooling2D(name="global_avg_pool")(x)
     if dropout:
@@ -187,8 +187,8 @@ def global_pooling(x, pooling):
     )
 
 
-def chosen(conventions, convention):
-    """Return the convention of that name.
+def select_convention(conventions, convention):
+    """Return the convention with a name.
 
     Raises:
         ValueError: if there is none.
@@ -203,7 +203,7 @@ def chosen(conventions, convention):
 
 
 def check_auxiliary(auxiliary, include_top):
-    """Raise ValueError if side heads are asked for without the top."""
+    """Raise ValueError if side heads are requested without the top."""
     if auxiliary and not include_top:
         raise ValueError(
             "`auxiliary=True` adds side heads to the classifier and needs "
@@ -215,10 +215,10 @@ def check_imagenet(weights, inputs, conventions, convention):
     """Raise ValueError if the published weights fit another network.
 
     Args:
-        weights: what the user asks for; anything but `"imagenet"` will do.
+        weights: the requested weights; only `"imagenet"` is checked.
         inputs: the tensor that `image_input` returned.
-        conventions: those of the network; `"keras"` is that of the weights.
-        convention: the name of the one that the user chose.
+        conventions: those of the network; the weights are of `"keras"`.
+        convention: the name of the requested convention.
     """
     if weights != "imagenet":
         return
@@ -242,7 +242,7 @@ def check_imagenet(weights, inputs, conventions, convention):
 
 
 def finish(inputs, outputs, name, weights, published=None):
-    """Return the model, with weights where they are asked for.
+    """Return the model, with the requested weights.
 
     Args:
         inputs: the tensor that `image_input` returned.
@@ -250,8 +250,8 @@ def finish(inputs, outputs, name, weights, published=None):
         name: name of the model.
         weights: None, the path of a file or, for a network with `published`
             weights, `"imagenet"`.
-        published: called with `weights="imagenet"`, gives the same network
-            of `keras.applications`. Defaults to `None`.
+        published: called with `weights="imagenet"`, returns the same
+            network of `keras.applications`. Defaults to `None`.
 
     Raises:
         ValueError: if `weights` is none of these.

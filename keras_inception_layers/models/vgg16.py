@@ -1,4 +1,4 @@
-"""VGG16, the plain network that the hybrid starts from."""
+"""VGG16, the network that the hybrid is based on."""
 
 import keras
 
@@ -12,7 +12,7 @@ from keras_inception_layers.models.network import (
 )
 
 SMALLEST = 32  # height and width
-# Filters and number of the 3 x 3 convolutions before each pooling.
+# Filters and number of 3 x 3 convolutions before each pooling.
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
@@ -29,8 +29,8 @@ def VGG16(
 ):
     """Return VGG16: thirteen 3 x 3 convolutions in five blocks.
 
-    With three channels its weights are interchangeable with those of
-    `keras.applications.VGG16`: same layers, same names, same order.
+    With three channels its weights can be exchanged with those of
+    `keras.applications.VGG16`: same layers, names and order.
 
     Args:
         include_top: whether the three dense layers follow. Defaults to

@@ -1,4 +1,4 @@
-"""VGG16 with Inception blocks in place of its third and fifth block."""
+"""VGG16 with Inception blocks instead of its third and fifth block."""
 
 import keras
 
@@ -48,7 +48,7 @@ BLOCKS = (
         ("block_5_3", InceptionV3Block, (FILTERS_5,)),
     ),
 )
-# The block after whose pooling each side head stands.
+# The block whose pooling each side head reads.
 AUXILIARY = {3: "auxiliary_1", 4: "auxiliary_2"}
 
 

@@ -1,4 +1,4 @@
-"""The weights of `keras.applications`, for the same networks of ours."""
+"""Port the weights of `keras.applications`."""
 
 from itertools import zip_longest
 
@@ -6,21 +6,20 @@ from keras_inception_layers.porting.leaves import check_model, leaves, shapes
 
 
 def port_keras_applications_weights(source, target):
-    """Copy the weights of a network of `keras.applications` into ours.
+    """Copy the weights of a network of `keras.applications`.
 
-    For every network that stands in both: `VGG16`, `InceptionV3` and
-    `InceptionResNetV2`.
-    `keras.applications` numbers its layers by what the process built before
-    (`conv2d_37`), so layers are paired by their place: both graphs are
-    walked from input to output, one branch after the other in the order in
-    which they are joined. Everything is checked before the first weight is
-    copied.
+    For every network that both have: `VGG16`, `InceptionV3` and
+    `InceptionResNetV2`. `keras.applications` numbers its layers by what the
+    process built before (`conv2d_37`), so layers are paired by their order:
+    both graphs are traversed from input to output, one branch after the other
+    in the order in which they are concatenated. Everything is checked before
+    the first weight is copied.
 
     Args:
         source: a model of `keras.applications`.
-        target: our model of the same network, with the same `include_top`,
-            channels and `classes`, without side heads; height and width may
-            differ where the top allows it.
+        target: this package's model of the same network, with the same
+            `include_top`, channels and `classes`, without side heads; height
+            and width may differ if the top allows it.
 
     Returns:
         `target`.
@@ -57,7 +56,7 @@ def port_keras_applications_weights(source, target):
 
 
 def _form(layer):
-    """Return what must agree: the kind, the weights, what is computed."""
+    """Return what must agree: the class, the weights and the arguments."""
     if layer is None:
         return None
     arguments = ("strides", "epsilon")

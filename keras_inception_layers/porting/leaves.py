@@ -1,4 +1,4 @@
-"""The layers of a network that hold its weights, in the order of its graph."""
+"""The layers of a network that have weights, in the order of its graph."""
 
 import keras
 
@@ -16,9 +16,9 @@ def check_model(role, model):
 def leaves(layer):
     """Return the innermost layers that have weights, in order.
 
-    A Functional model is walked from input to output, the branches of a join
-    one after the other in the order in which they are joined; whatever else
-    has `layers` is walked in their order.
+    A Functional model is traversed from input to output, one branch after the
+    other in the order in which they are concatenated; anything else that has
+    `layers` is traversed in their order.
     """
     if isinstance(layer, keras.Model) and hasattr(layer, "operations"):
         children = in_order(layer)
@@ -30,7 +30,7 @@ def leaves(layer):
 
 
 def in_order(model):
-    """Return the layers of a Functional model, each after what it reads."""
+    """Return the layers of a Functional model, each after its inputs."""
     members = {id(layer) for layer in model.layers}
     order = {}
     waiting = list(reversed(model.outputs))

@@ -1,4 +1,4 @@
-"""The weights of the notebook's functional model, for `VGG16Inception`."""
+"""Port the weights of the notebook's functional model."""
 
 import keras
 
@@ -10,14 +10,14 @@ from keras_inception_layers.porting.leaves import check_model, shapes
 def port_notebook_weights(source, target):
     """Copy the weights of the notebook's model into a `VGG16Inception`.
 
-    The notebook writes the network out as one flat functional model, with
+    The notebook defines the network as one flat functional model, with
     layers such as `block1_conv1_conv`, `Block_3_1_Branch_1_1_bn` and `fc1`.
     Everything is checked before the first weight is copied.
 
     Args:
         source: the model that the notebook's `VGG16_Inception` returns.
-            Keras 3 wants unique layer names, so its pooling layers need
-            names of their own; they hold no weights, and any will do.
+            Keras 3 requires unique layer names, so its pooling layers need
+            other names; they have no weights, so any name is possible.
         target: a `VGG16Inception` with the same `include_top`,
             `input_shape` and `classes`, without side heads.
 
@@ -91,9 +91,9 @@ def _check_top(weighted, pairs):
     found, expected = "fc1" in weighted, "fc1" in dict(pairs)
     if found != expected:
         raise ValueError(
-            f'The layer "fc1" stands in `{"source" if found else "target"}` '
-            "only: `source` has the form of include_top="
-            f"{found}, `target` that of include_top={expected}. Build "
+            f'The layer "fc1" is in `{"source" if found else "target"}` '
+            "only: `source` was built with include_top="
+            f"{found}, `target` with include_top={expected}. Build "
             f"`target` with include_top={found}."
         )
 
@@ -102,7 +102,7 @@ def _check_layer(name, found, layer):
     if found is None:
         raise ValueError(
             f'`source` has no layer "{name}" with weights. Expected the '
-            "model of the notebook's `VGG16_Inception`, with one that holds "
+            "model of the notebook's `VGG16_Inception`, with one that has "
             f"{shapes(layer)}, for `{layer.path}` of `target`."
         )
     if shapes(found) != shapes(layer):
@@ -120,6 +120,6 @@ def _check_left_over(weighted, pairs):
         if name not in expected:
             raise ValueError(
                 f'The layer "{name}" of `source` has weights, '
-                f"{shapes(layer)}, and no place in `target`. Expected only "
-                "the layers of the notebook's `VGG16_Inception`."
+                f"{shapes(layer)}, and no counterpart in `target`. Expected "
+                "only the layers of the notebook's `VGG16_Inception`."
             )

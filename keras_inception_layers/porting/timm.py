@@ -1,4 +1,4 @@
-"""What timm calls the layers of Inception v4 and Inception-ResNet v2."""
+"""timm's names of the layers of Inception v4 and Inception-ResNet v2."""
 
 import keras
 
@@ -11,14 +11,14 @@ from keras_inception_layers.layers.inception_v4 import (
 from keras_inception_layers.layers.residual_block import ResidualBlock
 from keras_inception_layers.porting.leaves import convolutions
 
-# The modules behind the layers of Inception-ResNet v2.
+# timm's modules for the layers of Inception-ResNet v2.
 MODULES = {
     **{f"block35_{n + 1}": f"repeat.{n}" for n in range(10)},
     **{f"block17_{n + 1}": f"repeat_1.{n}" for n in range(20)},
     **{f"block8_{n + 1}": f"repeat_2.{n}" for n in range(9)},
     "block8_10": "block8",
 }
-# The convolutions of Inception v4's blocks that follow no rule, in order.
+# The convolutions of Inception v4's blocks with irregular names, in order.
 STEM = (
     "features.0",
     "features.1",
@@ -48,7 +48,7 @@ AFTER_STEM = 6
 
 
 def modules(target):
-    """Return pairs of a module's name in timm and our layer.
+    """Return pairs of the name of a module in timm and a layer.
 
     None if `target` is neither an `InceptionV4` nor an `InceptionResNetV2`.
     """
@@ -60,7 +60,7 @@ def modules(target):
 
 
 def _inception_v4(target):
-    """Yield the name of each module, and our layer."""
+    """Yield the name of each module, and the layer."""
     blocks = [x for x in target.layers if isinstance(x, InceptionBlock)]
     for number, block in enumerate(blocks, start=AFTER_STEM - 1):
         prefix = f"features.{number}"
@@ -75,14 +75,14 @@ def _inception_v4(target):
 
 
 def _inception_resnet_v2(target):
-    """Yield the name of each module, and our layer."""
+    """Yield the name of each module, and the layer."""
     for layer in target.layers:
         if isinstance(layer, ConvBN):
             yield layer.name.replace("conv_", "conv2d_"), layer
         elif isinstance(layer, ResidualBlock):
             prefix = MODULES[layer.name]
-            [[joined, projection]] = layer.branches
-            yield from _branches(prefix, joined)
+            [[concatenated, projection]] = layer.branches
+            yield from _branches(prefix, concatenated)
             yield f"{prefix}.conv2d", projection.conv
         elif isinstance(layer, InceptionBlock):
             yield from _branches(layer.name, layer)
@@ -90,7 +90,7 @@ def _inception_resnet_v2(target):
 
 
 def _branches(prefix, block):
-    """Yield the convolutions of a block; a branch of one has no number."""
+    """Yield the convolutions of a block; a single one has no number."""
     for number, branch in enumerate(block.branches):
         for place, layer in enumerate(branch):
             if isinstance(layer, ConvBN):

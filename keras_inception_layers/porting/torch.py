@@ -1,4 +1,4 @@
-"""The weights of torchvision's and timm's networks, from plain arrays."""
+"""Port the weights of torchvision's and timm's networks, from arrays."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -23,16 +23,17 @@ WEIGHTS = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
-# A count of training steps, which no output depends on.
+# The number of training steps, which no output depends on.
 IGNORED = "num_batches_tracked"
 
 
-class Place(NamedTuple):
-    """Where a tensor goes.
+class Destination(NamedTuple):
+    """The variable that a tensor is copied to.
 
     Args:
-        variable: of the target.
-        channels: of the maps that a dense kernel reads flattened, else None.
+        variable: a variable of the target.
+        channels: the number of channels of the feature maps, if the variable
+            is a dense kernel that reads them flattened; else None.
     """
 
     variable: keras.Variable
@@ -40,7 +41,7 @@ class Place(NamedTuple):
 
 
 def port_torch_weights(state_dict, target):
-    """Copy the weights of a network of torchvision or timm into ours.
+    """Copy the weights of a network of torchvision or timm.
 
     For torchvision's `googlenet` and `inception_v3` and timm's `inception_v4`
     and `inception_resnet_v2`. torch itself is not needed. Everything is checked
@@ -53,15 +54,15 @@ def port_torch_weights(state_dict, target):
         target: a `GoogLeNet` or `InceptionV3` of `convention="torchvision"`,
             or an `InceptionV4` or `InceptionResNetV2` of `convention="timm"`,
             with the same channels, `classes`, `include_top` and `auxiliary`:
-            torchvision's published weights hold side heads (`aux1` and
+            torchvision's published weights contain side heads (`aux1` and
             `aux2`, `AuxLogits`), which `drop_auxiliary` drops afterwards.
 
     Returns:
         `target`.
 
     Raises:
-        ValueError: if a tensor is missing, has no place or has the wrong
-            shape, with its name. `target` is unchanged then.
+        ValueError: if a tensor is missing, unused or has the wrong shape,
+            with its name. `target` is unchanged then.
             Also if a file is not a `.safetensors` file.
         ImportError: if a file is given and safetensors is not installed.
 
@@ -77,16 +78,20 @@ def port_torch_weights(state_dict, target):
         for name, tensor in _mapping(state_dict).items()
         if not name.endswith(IGNORED)
     }
-    places = _places(target)
+    destinations = _destinations(target)
     values = {}
-    for name, place in places.items():
-        path, expected = place.variable.path, tuple(place.variable.shape)
+    for name, destination in destinations.items():
+        path, expected = (
+            destination.variable.path,
+            tuple(destination.variable.shape),
+        )
         if name not in tensors:
             raise ValueError(
                 f'`state_dict` lacks "{name}" for `{path}` of `target`. '
-                f"Received {len(tensors)} tensors, expected {len(places)}."
+                f"Received {len(tensors)} tensors, expected "
+                f"{len(destinations)}."
             )
-        values[name] = _in_keras_order(tensors[name], place)
+        values[name] = _in_keras_order(tensors[name], destination)
         if values[name].shape != expected:
             raise ValueError(
                 f'"{name}" does not fit `{path}` of `target`. In the order of '
@@ -95,15 +100,15 @@ def port_torch_weights(state_dict, target):
                 "and classes that `state_dict` has."
             )
     for name in tensors:
-        if name not in places:
+        if name not in destinations:
             raise ValueError(
-                f'"{name}" has no place in `target`. Expected only the '
-                "tensors of what `target` holds: build it with "
+                f'"{name}" has no counterpart in `target`. Expected only the '
+                "tensors of the layers of `target`: build it with "
                 "the convention, include_top and auxiliary that `state_dict` "
                 "has, or leave the tensor out."
             )
-    for name, place in places.items():
-        place.variable.assign(values[name])
+    for name, destination in destinations.items():
+        destination.variable.assign(values[name])
     return target
 
 
@@ -131,8 +136,8 @@ def _mapping(state_dict):
     )
 
 
-def _places(target):
-    """Return the places of the target's variables by torch's names."""
+def _destinations(target):
+    """Return the destinations of the target's variables by torch's names."""
     check_model("target", target)
     modules = torchvision.modules(target) or timm.modules(target)
     if modules is None:
@@ -147,7 +152,7 @@ def _places(target):
         if isinstance(head, AuxiliaryClassifier)
     }
     return {
-        f"{name}.{WEIGHTS[variable.name]}": Place(
+        f"{name}.{WEIGHTS[variable.name]}": Destination(
             variable, flattened.get(id(leaf))
         )
         for module, layer in modules
@@ -157,21 +162,21 @@ def _places(target):
 
 
 def _leaves(name, layer):
-    """Return the parts of a module that hold its weights, by their names."""
+    """Return the parts of a module that have weights, with their names."""
     if not isinstance(layer, ConvBN):
         return [(name, layer)]
     parts = {"conv": layer.conv, "bn": layer.batch_norm}
     return [(f"{name}.{key}", part) for key, part in parts.items() if part]
 
 
-def _in_keras_order(tensor, place):
-    """Return a tensor with a kernel's channels, in and out, at the end.
+def _in_keras_order(tensor, destination):
+    """Return a tensor with the input and output channels as the last axes.
 
-    torch flattens maps channel by channel, Keras pixel by pixel.
+    torch flattens feature maps channel by channel, Keras pixel by pixel.
     """
-    if place.variable.name != "kernel" or tensor.ndim < 2:
+    if destination.variable.name != "kernel" or tensor.ndim < 2:
         return tensor
-    channels = place.channels
+    channels = destination.channels
     if channels and tensor.shape[1] % channels == 0:
         tensor = tensor.reshape(len(tensor), channels, -1)
     tensor = tensor.transpose(*range(2, tensor.ndim), 1, 0)

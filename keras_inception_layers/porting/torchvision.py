@@ -1,4 +1,4 @@
-"""What torchvision calls the layers of GoogLeNet and Inception v3."""
+"""torchvision's names of the layers of GoogLeNet and Inception v3."""
 
 from keras_inception_layers.layers.auxiliary_classifier import (
     AuxiliaryClassifier,
@@ -14,7 +14,7 @@ from keras_inception_layers.layers.inception_v3_stages import (
     InceptionV3BlockE,
 )
 
-# A line a network: the module behind each of our layers.
+# For each network, torchvision's module for each layer.
 NETWORKS = {
     "GoogLeNet": {
         **{f"conv_{i}": f"conv{i}" for i in (1, 2, 3)},
@@ -47,7 +47,7 @@ NETWORKS = {
         "predictions": "fc",
     },
 }
-# The parts of a block, a line a branch.
+# The parts of a block, one line per branch.
 PARTS: dict[type, tuple[str, ...]] = {
     InceptionV1Block: (
         "branch1",

@@ -1,4 +1,4 @@
-"""A warm start: VGG16's plain blocks for the hybrid."""
+"""Port VGG16's blocks to the hybrid, as a warm start."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ LAYERS = (
     "block4_conv2",
     "block4_conv3",
 )
-# What each of them is, and its weights in order.
+# The class of each of them, and its weights in order.
 ROLES = {
     "source": (keras.layers.Conv2D, ("kernel", "bias")),
     "hybrid": (ConvBN, ("kernel", "beta", "moving_mean", "moving_variance")),
@@ -24,21 +24,21 @@ ROLES = {
 
 
 def port_vgg16_weights(source, hybrid):
-    """Carry VGG16's blocks 1, 2 and 4 into the hybrid, as a warm start.
+    """Copy VGG16's blocks 1, 2 and 4 to the hybrid, as a warm start.
 
-    In inference each of their layers is then the function it was: a
-    convolution's bias becomes the shift of the batch normalization, whose
-    moving statistics are set to leave everything else as it is. Training
-    normalizes by the batch, as always. Blocks 3 and 5, the side heads and the
-    top of the hybrid stay as they are. Everything is checked before the first
+    At inference each of their layers then computes what it computes in VGG16:
+    a convolution's bias becomes the shift of the batch normalization, whose
+    moving statistics are set so that it changes nothing else. In training, the
+    batch is normalized as always. Blocks 3 and 5, the side heads and the top
+    of the hybrid are not changed. Everything is checked before the first
     weight is assigned.
 
     Args:
         source: a `VGG16` or a `keras.applications.VGG16`, with or without
             its top.
-        hybrid: a `VGG16Inception` with as many channels, or with one: the
-            first kernel is then summed over the channels of `source`, which
-            is the same function of a gray image repeated in each channel.
+        hybrid: a `VGG16Inception` with as many channels, or with one: then the
+            first kernel is summed over the channels of `source`, which
+            computes the same for a gray image repeated in each channel.
 
     Returns:
         `hybrid`.

@@ -236,7 +236,7 @@ def test_inception_block_rejects_an_unknown_data_format():
 )
 def test_branches_of_different_sizes_are_rejected(other):
     block = InceptionBlock([[conv("a")], [other]], name="mixed")
-    with pytest.raises(ValueError, match='"mixed" cannot be joined'):
+    with pytest.raises(ValueError, match='"mixed" cannot be concatenated'):
         block.build((None, 8, 8, 3))
 
 

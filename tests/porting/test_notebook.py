@@ -77,7 +77,7 @@ REJECTED_SOURCES = {
         lambda source: keras.Model(
             source.input, keras.layers.Dense(3, name="head")(source.output)
         ),
-        r'"head".*\(512, 3\).*no place in `target`',
+        r'"head".*\(512, 3\).*no counterpart in `target`',
     ),
     "a file name": (lambda source: "notebook.h5", "source='notebook.h5'"),
 }
@@ -125,10 +125,10 @@ def test_a_target_that_does_not_fit_is_rejected(make, message, notebook):
 
 def test_another_top_is_rejected(notebook, hybrid):
     top = {"input_shape": (32, 32, 1), "classes": 5}
-    with pytest.raises(ValueError, match='"fc1" stands in `target` only'):
+    with pytest.raises(ValueError, match='"fc1" is in `target` only'):
         port_notebook_weights(notebook, VGG16Inception(**top))
     source = VGG16_Inception(**top)
-    with pytest.raises(ValueError, match='"fc1" stands in `source` only'):
+    with pytest.raises(ValueError, match='"fc1" is in `source` only'):
         port_notebook_weights(source, hybrid)
     other = VGG16Inception(input_shape=(32, 32, 1), classes=6)
     with pytest.raises(ValueError, match='"predictions".*5.*expected.*6'):

@@ -129,7 +129,7 @@ REJECTED_STATES = {
     ),
     "an extra tensor": (
         lambda state: {**state, "AuxLogits.fc.bias": np.zeros(1000)},
-        '"AuxLogits.fc.bias" has no place.*auxiliary',
+        '"AuxLogits.fc.bias" has no counterpart.*auxiliary',
     ),
     "another shape": (
         lambda state: {**state, NAME: state[NAME].swapaxes(2, 3)},
@@ -166,11 +166,11 @@ def test_a_state_dict_that_does_not_fit_is_rejected(
 REJECTED_TARGETS = {
     "another convention": (
         lambda: InceptionV3(input_shape=(75, 75, 3)),
-        r'"Conv2d_1a_3x3.bn.weight" has no place.*convention, include_top',
+        r'"Conv2d_1a_3x3.bn.weight" has no counterpart.*convention, include_top',
     ),
     "no top": (
         lambda: InceptionV3(False, input_shape=(75, 75, 3), **LOGITS),
-        '"fc.weight" has no place.*include_top',
+        '"fc.weight" has no counterpart.*include_top',
     ),
     "another network": (
         lambda: VGG16Inception(include_top=False, input_shape=(32, 32, 1)),
