@@ -5,7 +5,8 @@ import numpy as np
 from keras import layers
 
 from keras_inception_export import load_artifact
-from keras_inception_export.model.loading import functional, to_inference_model
+from keras_inception_export.model.inference_model import to_inference_model
+from keras_inception_export.model.loading import functional
 from keras_inception_layers import ConvBN, InceptionV1Block
 from tests.helpers.numeric import random_images, randomize
 

@@ -15,8 +15,8 @@ def tflite_model(tensors, operators, inputs, outputs):
     """Return the bytes of a TFLite file.
 
     Args:
-        tensors: for each name the shape of a float32 tensor, or the array that
-            is a constant.
+        tensors: for each name the shape of a float32 tensor, in which `None`
+            is any length, or the array that is a constant.
         operators: (name in TFLite's schema, names of the tensors that it reads,
             name of the tensor that it computes); `None` is an omitted input.
         inputs: names of the input tensors, also in the signature.
@@ -33,7 +33,8 @@ def tflite_model(tensors, operators, inputs, outputs):
         tensor = schema.TensorT()
         tensor.name, tensor.shape, tensor.buffer = name, np.shape(value), 0
         if isinstance(value, tuple):
-            tensor.shape = value
+            tensor.shape = [length or 1 for length in value]
+            tensor.shapeSignature = [length or -1 for length in value]
         else:
             tensor.type = _TYPES[value.dtype.name]
             tensor.buffer = len(model.buffers)

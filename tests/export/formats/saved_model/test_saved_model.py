@@ -1,4 +1,7 @@
+"""SavedModel artifacts of Keras models, and what TensorFlow makes of them."""
+
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,10 +12,12 @@ from keras import layers
 
 from keras_inception_export.errors import (
     ArtifactError,
+    ConversionError,
     RequestError,
     RuntimeMissingError,
 )
-from keras_inception_export.formats.saved_model import export as saved_model
+from keras_inception_export.formats.saved_model import export
+from keras_inception_export.formats.saved_model.runtime import open_runner
 from keras_inception_export.model.inference_model import InferenceModel
 from tests.helpers.format_cases import (
     CASES,
@@ -28,16 +33,28 @@ TOLERANCE = 2e-6
 
 
 def write(inference_model, path):
-    saved_model.write(inference_model, path, opset=18)
+    export.write(inference_model, path, opset=18)
     return path
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_serves_what_keras_computes(case, tmp_path):
-    inference_model = inference_model_of(case)
-    runner = saved_model.open_runner(
-        write(inference_model, tmp_path / "saved_model")
-    )
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    """Return a function that writes a case once; copy it to alter it."""
+    paths = {}
+
+    def written(case):
+        if case not in paths:
+            path = tmp_path_factory.mktemp(case) / "saved_model"
+            paths[case] = write(inference_model_of(CASES[case]), path)
+        return paths[case]
+
+    return written
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_computes_what_keras_computes(case, artifact):
+    inference_model = inference_model_of(CASES[case])
+    runner = open_runner(artifact(case))
     assert runner.inputs == inference_model.inputs
     assert [spec.name for spec in runner.outputs] == [
         spec.name for spec in inference_model.outputs
@@ -49,33 +66,46 @@ def test_serves_what_keras_computes(case, tmp_path):
         expected = keras_outputs(inference_model, feeds)
         assert largest_error(outputs, expected) <= TOLERANCE
     perturb(inference_model)
-    assert (
-        largest_error(outputs, keras_outputs(inference_model, feeds))
-        > TOLERANCE
-    )
+    expected = keras_outputs(inference_model, feeds)
+    assert largest_error(outputs, expected) > TOLERANCE
 
 
-def test_holds_each_weight_once(tmp_path):
-    inference_model = inference_model_of(CASES["tied_dense"])
-    folder = write(inference_model, tmp_path / "saved_model")
-    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-    assert size <= 1.02 * 4 * inference_model.model.count_params()
+def test_stores_each_weight_once(artifact):
+    files = [x for x in artifact("tied_dense").rglob("*") if x.is_file()]
+    model = inference_model_of(CASES["tied_dense"]).model
+    size = sum(file.stat().st_size for file in files)
+    assert size <= 1.02 * 4 * model.count_params()
 
 
-def test_serves_a_lookup_table(tmp_path):
+def test_saves_a_lookup_table(tmp_path):
     numbers = layers.Input((2,), dtype="int32", name="numbers")
-    lookup = layers.IntegerLookup(vocabulary=[7, 5, 3], name="places")
+    lookup = layers.IntegerLookup(vocabulary=[7, 5, 3], name="indices")
     inference_model = InferenceModel.of(keras.Model(numbers, lookup(numbers)))
-    runner = saved_model.open_runner(
-        write(inference_model, tmp_path / "saved_model")
-    )
+    runner = open_runner(write(inference_model, tmp_path / "saved_model"))
     feeds = {"numbers": np.array([[3, 5], [7, 1]], "int32")}
-    np.testing.assert_array_equal(runner.run(feeds)["places"], [[3, 2], [1, 0]])
+    indices = runner.run(feeds)["indices"]
+    np.testing.assert_array_equal(indices, [[3, 2], [1, 0]])
 
 
-def test_a_process_without_keras_serves_it(tmp_path):
+class PythonLength(layers.Layer):
+    """Computes with the batch size, which has no value while it is traced."""
+
+    def call(self, inputs):
+        return inputs * len(inputs)
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+
+def test_names_the_reason_why_a_model_cannot_be_traced(tmp_path):
+    vector = layers.Input((2,), name="vector")
+    model = keras.Model(vector, PythonLength()(vector))
+    with pytest.raises(ConversionError, match="trace the model: len is not"):
+        write(InferenceModel.of(model), tmp_path / "saved_model")
+
+
+def test_a_process_without_keras_runs_it(artifact, tmp_path):
     inference_model = inference_model_of(CASES["any_order"])
-    folder = write(inference_model, tmp_path / "saved_model")
     feeds = feeds_of(inference_model, 2)
     np.savez(tmp_path / "feeds.npz", **feeds)
     program = """if True:
@@ -88,21 +118,10 @@ def test_a_process_without_keras_serves_it(tmp_path):
         outputs = serve(**{name: tf.constant(feeds[name]) for name in feeds})
         np.savez(sys.argv[3], **{k: v.numpy() for k, v in outputs.items()})
     """
-    outputs = tmp_path / "outputs.npz"
-    subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            program,
-            folder,
-            tmp_path / "feeds.npz",
-            outputs,
-        ],
-        check=True,
-        capture_output=True,
-    )
+    paths = artifact("any_order"), tmp_path / "feeds.npz", tmp_path / "out.npz"
+    subprocess.run([sys.executable, "-c", program, *paths], check=True)
     expected = keras_outputs(inference_model, feeds)
-    assert largest_error(np.load(outputs), expected) <= TOLERANCE
+    assert largest_error(np.load(paths[2]), expected) <= TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -115,20 +134,17 @@ def test_a_process_without_keras_serves_it(tmp_path):
         {"picture": np.zeros((1, 12, 12, 2), "float32")},
     ],
 )
-def test_refuses_other_inputs(feeds, tmp_path):
-    inference_model = inference_model_of(CASES["convolutions"])
-    runner = saved_model.open_runner(
-        write(inference_model, tmp_path / "saved_model")
-    )
+def test_refuses_other_inputs(feeds, artifact):
+    runner = open_runner(artifact("convolutions"))
     with pytest.raises(RequestError, match="received .*, expected"):
         runner.run(feeds)
 
 
-def _truncate(file):
+def truncate(file):
     file.write_bytes(file.read_bytes()[:-7])
 
 
-def _rename_an_output(file):
+def rename_an_output(file):
     order = json.loads(file.read_text())
     file.write_text(json.dumps(order | {"outputs": ["other"]}))
 
@@ -137,34 +153,29 @@ def _rename_an_output(file):
     ("name", "damage"),
     [
         ("saved_model.pb", lambda file: file.unlink()),
-        ("saved_model.pb", _truncate),
+        ("saved_model.pb", truncate),
         ("saved_model.pb", lambda file: file.write_bytes(b"")),
         ("variables/variables.index", lambda file: file.unlink()),
-        ("variables/variables.data-00000-of-00001", _truncate),
+        ("variables/variables.data-00000-of-00001", truncate),
         ("assets.extra/signature.json", lambda file: file.unlink()),
-        ("assets.extra/signature.json", _truncate),
-        ("assets.extra/signature.json", _rename_an_output),
+        ("assets.extra/signature.json", truncate),
+        ("assets.extra/signature.json", rename_an_output),
     ],
 )
-def test_refuses_a_damaged_folder(name, damage, tmp_path):
-    folder = write(
-        inference_model_of(CASES["convolutions"]), tmp_path / "saved_model"
-    )
+def test_refuses_a_damaged_folder(name, damage, artifact, tmp_path):
+    folder = shutil.copytree(artifact("convolutions"), tmp_path / "saved_model")
     damage(folder / name)
     with pytest.raises(ArtifactError, match="complete SavedModel") as caught:
-        saved_model.open_runner(folder)
+        open_runner(folder)
     assert "\n" not in str(caught.value)
 
 
-def test_refuses_threads_once_tensorflow_runs(tmp_path):
-    folder = write(
-        inference_model_of(CASES["convolutions"]), tmp_path / "saved_model"
-    )
+def test_refuses_threads_once_tensorflow_runs(artifact):
     with pytest.raises(RequestError, match="threads=3"):
-        saved_model.open_runner(folder, threads=3)
+        open_runner(artifact("convolutions"), threads=3)
 
 
 def test_names_the_missing_runtime(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(RuntimeMissingError, match="pip install tensorflow"):
-        saved_model.open_runner(tmp_path)
+        open_runner(tmp_path)
