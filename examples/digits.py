@@ -2,8 +2,7 @@
 
 Trains the hybrid of VGG16 and Inception on scikit-learn's 1,797 real
 handwritten digits, saves it, loads it again, exports it to SavedModel, TFLite
-and ONNX, each proven, and lets every artifact classify digits that none has
-seen.
+and ONNX, each verified, and classifies held-out digits with every artifact.
 
     python examples/digits.py [--epochs 6] [--output dist/digits]
 """
