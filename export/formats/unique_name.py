@@ -1,11 +1,11 @@
-"""Names that are each given once."""
+"""Names without duplicates."""
 
 
-def unique_name(wanted: str, taken: set[str]) -> str:
-    """Return a name, with a number if it is taken, and take it."""
+def unique_name(wanted: str, used: set[str]) -> str:
+    """Return `wanted`, numbered if it is in `used`, and add it to `used`."""
     name, count = wanted, 0
-    while name in taken:
+    while name in used:
         count += 1
         name = f"{wanted}_{count}"
-    taken.add(name)
+    used.add(name)
     return name

@@ -1,18 +1,24 @@
-"""An ONNX graph whose constants are loaded only when they are written."""
+"""An ONNX graph whose constants are loaded only when they are written.
+
+`Graph` is what the passes rewrite; the functions below it read and change
+single nodes. Nothing here imports a framework.
+"""
 
 import math
 from collections import Counter
 from collections.abc import Callable, Container, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import onnx
+from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 SMALL = 1024
-"""Constants of at most this many elements are held as values: shapes, axes
-and scalars, which the inference of shapes must see."""
+"""Constants of at most this many elements are kept as values: shapes, axes
+and scalars, which shape inference has to read."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +27,11 @@ class Constant:
 
     Args:
         shape: its shape.
-        dtype: its numpy type.
-        load: returns the value; where possible a view of the memory of the
-            Keras variable, never kept.
-        weight: the path of the Keras variable that it is computed from; None
-            for any other constant.
+        dtype: its NumPy dtype.
+        load: returns the value, where possible a view of the memory of the
+            Keras variable; callers do not keep it.
+        weight: path of the Keras variable that it is computed from. Defaults
+            to `None`: it is not computed from a variable.
     """
 
     shape: tuple[int, ...]
@@ -34,12 +40,14 @@ class Constant:
     weight: str | None = None
 
     @classmethod
-    def of(cls, load: Callable[[], np.ndarray], weight: str | None = None):
-        """Make a constant of what `load` returns, and keep it if small."""
+    def of(
+        cls, load: Callable[[], np.ndarray], weight: str | None = None
+    ) -> "Constant":
+        """Return a constant with the value of `load()`, kept if small."""
         value = load()
         if value.size <= SMALL:
-            held = np.array(value)
-            return cls(held.shape, held.dtype, lambda: held, weight)
+            kept = np.array(value)
+            return cls(kept.shape, kept.dtype, lambda: kept, weight)
         return cls(value.shape, value.dtype, load, weight)
 
     @property
@@ -49,22 +57,23 @@ class Constant:
 
     @property
     def nbytes(self) -> int:
-        """The number of bytes of its elements."""
+        """The size of the elements in bytes."""
         return self.size * self.dtype.itemsize
 
 
 @dataclass
 class Graph:
-    """Nodes in topological order, and what they compute with.
+    """Nodes in topological order, with their constants.
 
     Args:
-        opset: the version of the ONNX operators.
+        opset: version of the ONNX operators.
         nodes: the nodes.
-        constants: by value name.
+        constants: the constants by value name.
         inputs: names and types of the inputs, in order.
         outputs: names and types of the outputs, in order.
-        layers: the path of the Keras layer that made a node, by node name.
-        metadata: what the file says about itself, by key.
+        layers: path of the Keras layer that made a node, by node name.
+            Defaults to none.
+        metadata: the metadata of the file, by key. Defaults to none.
     """
 
     opset: int
@@ -87,14 +96,14 @@ class Graph:
         return counts
 
     def value(self, name: str) -> np.ndarray | None:
-        """Return a small constant's value; None for any other value."""
+        """Return the value of a small constant; `None` for anything else."""
         constant = self.constants.get(name)
         if constant is None or constant.size > SMALL:
             return None
         return constant.load()
 
     def add_constant(self, constant: Constant) -> str:
-        """Add a constant; return the name that it got."""
+        """Add a constant and return its name."""
         name = f"constant__{len(self.constants)}"
         while name in self.constants:
             name += "_"
@@ -102,11 +111,11 @@ class Graph:
         return name
 
     def add_value(self, value: np.ndarray) -> str:
-        """Add a small constant; return the name that it got."""
+        """Add a small constant and return its name."""
         return self.add_constant(Constant.of(lambda: value))
 
     def prune(self) -> None:
-        """Drop nodes and constants that no output depends on."""
+        """Remove the nodes and constants that no output depends on."""
         needed = {value.name for value in self.outputs}
         kept = []
         for node in reversed(self.nodes):
@@ -121,7 +130,7 @@ class Graph:
         }
 
     def copy(self) -> "Graph":
-        """Return a graph to rewrite; constants are shared."""
+        """Return a copy that can be rewritten; it shares the constants."""
         return replace(
             self,
             nodes=deepcopy(self.nodes),
@@ -133,41 +142,35 @@ class Graph:
 
     def header(self) -> onnx.ModelProto:
         """Return the model without its constants."""
-        graph = onnx.GraphProto(
-            name="main",
-            node=self.nodes,
-            input=self.inputs,
-            output=self.outputs,
-        )
+        opsets = [helper.make_opsetid("", self.opset)]
         model = onnx.ModelProto(
-            ir_version=onnx.helper.find_min_ir_version_for(
-                [onnx.helper.make_opsetid("", self.opset)]
-            ),
+            ir_version=helper.find_min_ir_version_for(opsets),
             producer_name="keras-inception-layers",
-            opset_import=[onnx.helper.make_opsetid("", self.opset)],
-            graph=graph,
+            opset_import=opsets,
+            graph=onnx.GraphProto(
+                name="main",
+                node=self.nodes,
+                input=self.inputs,
+                output=self.outputs,
+            ),
         )
-        for key, value in self.metadata.items():
-            model.metadata_props.add(key=key, value=value)
+        helper.set_model_props(model, self.metadata)
         return model
 
     def model(self, held: Container[str]) -> onnx.ModelProto:
-        """Return the model with the values of the small and `held` constants.
+        """Return the model with the values of small and `held` constants.
 
-        The others stand among its inputs, by type and shape alone.
+        The other constants become inputs, which have a type and a shape only.
         """
         model = self.header()
         for name, constant in self.constants.items():
             if constant.size <= SMALL or name in held:
-                model.graph.initializer.append(
-                    onnx.numpy_helper.from_array(constant.load(), name)
-                )
+                tensor = onnx.numpy_helper.from_array(constant.load(), name)
+                model.graph.initializer.append(tensor)
             else:
-                kind = onnx.helper.np_dtype_to_tensor_dtype(constant.dtype)
+                kind = helper.np_dtype_to_tensor_dtype(constant.dtype)
                 model.graph.input.append(
-                    onnx.helper.make_tensor_value_info(
-                        name, kind, constant.shape
-                    )
+                    helper.make_tensor_value_info(name, kind, constant.shape)
                 )
         return model
 
@@ -185,52 +188,52 @@ class Graph:
 def evaluate(
     node: onnx.NodeProto, opset: int, constants: list[Constant]
 ) -> list[np.ndarray]:
-    """Compute a node's outputs from constants."""
+    """Return what a node computes from the values of its inputs."""
     names = [name for name in node.input if name]
-    single = ReferenceEvaluator(
-        onnx.helper.make_model(
-            onnx.helper.make_graph(
-                [node],
-                "node",
-                [onnx.helper.make_empty_tensor_value_info(n) for n in names],
-                [
-                    onnx.helper.make_empty_tensor_value_info(name)
-                    for name in node.output
-                ],
-            ),
-            opset_imports=[onnx.helper.make_opsetid("", opset)],
-        )
+    graph = onnx.GraphProto(
+        node=[node],
+        input=[onnx.ValueInfoProto(name=name) for name in names],
+        output=[onnx.ValueInfoProto(name=name) for name in node.output],
     )
-    feeds = {
-        name: constant.load()
-        for name, constant in zip(names, constants, strict=True)
-    }
-    return [np.asarray(output) for output in single.run(None, feeds)]
+    values = [constant.load() for constant in constants]
+    evaluator = ReferenceEvaluator(graph, opsets={"": opset})
+    outputs = evaluator.run(None, dict(zip(names, values, strict=True)))
+    return [np.asarray(output) for output in outputs]
+
+
+def bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """Return the graphs inside a node, such as the branches of an If."""
+    return [item.g for item in node.attribute if item.HasField("g")]
 
 
 def read_values(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield the values a node reads, by its bodies too."""
-    yield from (name for name in node.input if name)
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            for inner in attribute.g.node:
-                yield from read_values(inner)
+    """Yield the names of the values that a node and its bodies read."""
+    yield from filter(None, node.input)
+    for body in bodies(node):
+        for inner in body.node:
+            yield from read_values(inner)
 
 
 def rename_reads(node: onnx.NodeProto, renamed: dict[str, str]) -> None:
-    """Rename the values that a node reads, by its bodies too."""
-    for index, name in enumerate(node.input):
-        node.input[index] = renamed.get(name, name)
+    """Rename the values that a node and its bodies read."""
+    node.input[:] = [renamed.get(name, name) for name in node.input]
+    for body in bodies(node):
+        for inner in body.node:
+            rename_reads(inner, renamed)
+
+
+def attribute_of(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """Return the value of a node's attribute, or `default` if it is unset."""
     for attribute in node.attribute:
-        if attribute.HasField("g"):
-            for inner in attribute.g.node:
-                rename_reads(inner, renamed)
+        if attribute.name == name:
+            return helper.get_attribute_value(attribute)
+    return default
 
 
 def axis_lengths(kind: onnx.TypeProto.Tensor | None) -> list[int | str] | None:
-    """Return each axis's length, or symbol; None where the rank is unknown.
+    """Return the length or the symbol of each axis; `""` if it has neither.
 
-    An axis that has neither is an empty string.
+    The result is `None` if the rank is unknown.
     """
     if kind is None or not kind.HasField("shape"):
         return None
@@ -238,11 +241,3 @@ def axis_lengths(kind: onnx.TypeProto.Tensor | None) -> list[int | str] | None:
         axis.dim_value if axis.HasField("dim_value") else axis.dim_param
         for axis in kind.shape.dim
     ]
-
-
-def attribute_of(node: onnx.NodeProto, name: str, default):
-    """Return the value of a node's attribute."""
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return onnx.helper.get_attribute_value(attribute)
-    return default

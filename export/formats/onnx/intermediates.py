@@ -1,8 +1,8 @@
-"""The tensors within an ONNX artifact, as ONNX Runtime computes them.
+"""Read the internal tensors of an ONNX artifact as ONNX Runtime computes them.
 
-A file is a protobuf message, and what is appended to a message is merged into
-it. So more graph outputs are a few bytes behind the file, and reading needs
-numpy and onnxruntime alone.
+A file is a protobuf message, and fields appended to a message are merged into
+it. So more graph outputs are a few bytes at the end of the file, and reading
+needs only numpy and onnxruntime.
 """
 
 import io
@@ -17,13 +17,13 @@ from keras_inception_export.formats.onnx.protobuf import fields, message
 from keras_inception_export.formats.onnx.runtime import OnnxRunner, open_session
 
 GRAPH = 7
-"""The field of ONNX's ModelProto that holds the graph."""
+"""The field of ONNX's ModelProto that contains the graph."""
 
 NODE, INITIALIZER, GRAPH_OUTPUT = 1, 5, 12
 """Fields of its GraphProto."""
 
 VALUE_NAME = 1
-"""The field of its ValueInfoProto that holds the name."""
+"""The field of its ValueInfoProto that contains the name."""
 
 
 class OnnxIntermediates:
@@ -37,15 +37,15 @@ class OnnxIntermediates:
         self._path = path
 
     def names(self) -> dict[str, str]:
-        """Return the tensors that can be read without changing the numbers.
+        """Return the tensors that can be read without changing the results.
 
-        ONNX Runtime merges the steps between QuantizeLinear and DequantizeLinear
-        into one integer operation, and no longer does where something else reads
-        between them. What it would have to open for is left out.
+        ONNX Runtime fuses the nodes between DequantizeLinear and
+        QuantizeLinear into one integer operation, but not if something else
+        reads a value between them. Such values are left out.
 
         Returns:
-            For each tensor the name of the one that it stands for: itself, or
-            what was quantized.
+            For each tensor the name of the value that it represents: its own,
+            or that of the value that was quantized.
 
         Raises:
             RuntimeMissingError: the package onnx is not installed.
@@ -54,33 +54,35 @@ class OnnxIntermediates:
             import onnx
         except ImportError as error:
             raise RuntimeMissingError(
-                f"finding the layers of {self._path} needs the package onnx, which is "
-                "not installed; pip install onnx"
+                f"finding the layers of {self._path} needs the package onnx, "
+                "which is not installed; pip install onnx"
             ) from error
         graph = onnx.GraphProto.FromString(
             b"".join(
                 message(field, content)
-                for field, content in _graph_fields(self._path)
+                for field, content in self._graph_fields()
                 if field in (NODE, GRAPH_OUTPUT)
             )
         )
-        producers = {out: node for node in graph.node for out in node.output}
-        found, dequantized, quantized = {}, set(), set()
-        for node in graph.node:
-            if node.op_type == "QuantizeLinear":
-                quantized.add(node.input[0])
-            if node.op_type == "DequantizeLinear":
-                source = producers.get(node.input[0])
-                if source is not None and source.op_type == "QuantizeLinear":
-                    found[node.output[0]] = source.input[0]
-                    dequantized.add(node.output[0])
         outputs = {value.name for value in graph.output}
+        quantized = {
+            node.output[0]: node.input[0]
+            for node in graph.node
+            if node.op_type == "QuantizeLinear"
+        }
+        found = {
+            node.output[0]: quantized[node.input[0]]
+            for node in graph.node
+            if node.op_type == "DequantizeLinear" and node.input[0] in quantized
+        }
+        dequantized, unread = set(found), set(quantized.values())
         for node in graph.node:
             if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
                 continue
-            inside = not dequantized.isdisjoint(node.input)
+            if not dequantized.isdisjoint(node.input):
+                unread.update(node.output)
             for name in node.output:
-                if name in outputs or not (inside or name in quantized):
+                if name in outputs or name not in unread:
                     found[name] = name
         return found
 
@@ -107,38 +109,33 @@ class OnnxIntermediates:
             )
 
     def _runner(self, names: Sequence[str]) -> OnnxRunner:
-        """Open the artifact with these tensors as further outputs."""
+        """Open the artifact with these tensors as additional outputs."""
         outputs = {
-            value
-            for field, content in _graph_fields(self._path)
+            content[start : start + length]
+            for field, content in self._graph_fields()
             if field == GRAPH_OUTPUT
-            for number, value in _fields(content)
+            for number, start, length in fields(
+                io.BytesIO(content), len(content)
+            )
             if number == VALUE_NAME
         }
-        more = b"".join(
+        added = b"".join(
             message(GRAPH_OUTPUT, message(VALUE_NAME, name))
             for name in map(str.encode, names)
             if name not in outputs
         )
-        return OnnxRunner(
-            open_session(self._path, appended=message(GRAPH, more))
-        )
+        appended = message(GRAPH, added)
+        return OnnxRunner(open_session(self._path, appended=appended))
 
-
-def _graph_fields(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the fields of a file's graph, but for the weights."""
-    with open(path, "rb") as file:
-        size = path.stat().st_size
-        for field, start, length in fields(file, size):
-            if field != GRAPH:
-                continue
-            file.seek(start)
-            for number, at, count in fields(file, start + length):
-                if number != INITIALIZER:
-                    file.seek(at)
-                    yield number, file.read(count)
-
-
-def _fields(content: bytes) -> Iterator[tuple[int, bytes]]:
-    for number, start, length in fields(io.BytesIO(content), len(content)):
-        yield number, content[start : start + length]
+    def _graph_fields(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the fields of the file's graph, except the weights."""
+        with open(self._path, "rb") as file:
+            size = self._path.stat().st_size
+            for field, start, length in fields(file, size):
+                if field != GRAPH:
+                    continue
+                file.seek(start)
+                for number, offset, count in fields(file, start + length):
+                    if number != INITIALIZER:
+                        file.seek(offset)
+                        yield number, file.read(count)

@@ -1,45 +1,47 @@
 """The encoding of protobuf messages, as far as ONNX files need it.
 
-A message is its fields one after the other, each a number, a kind and the
-contents. So a file can be written, read and added to without the weights in
-it going through memory.
+A message is the sequence of its fields, each a number, a wire type and the
+contents. So a file can be written, read and extended without loading the
+weights in it.
 """
 
 from collections.abc import Iterator
 from typing import BinaryIO
 
-_BYTES = 2
-# Bytes of a value of the other kinds: a number of 8 bytes, of 4.
-_SIZES = {1: 8, 5: 4}
+_VARINT, _BYTES = 0, 2
+_FIXED_SIZES = {1: 8, 5: 4}  # bytes of a value, by the other wire types
 
 
 def message(field: int, content: bytes) -> bytes:
-    """Return a field that holds a message or a string."""
+    """Return a field that contains a message or a string."""
     return key(field, len(content)) + content
 
 
 def key(field: int, length: int) -> bytes:
-    """Return what stands before a field of `length` bytes."""
+    """Return the bytes that precede a field's `length` bytes of content."""
     return _varint(field << 3 | _BYTES) + _varint(length)
 
 
 def fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield number, start and length of each field that holds bytes.
+    """Yield number, start and length of each field that contains bytes.
 
     Args:
-        file: read from where it stands; it may be moved meanwhile.
-        end: where the message ends.
+        file: read from its current position, which may change between fields.
+        end: the position where the message ends.
     """
     start = file.tell()
     while start < end:
         file.seek(start)
         number = _read_varint(file)
         kind = number & 7
-        length = _read_varint(file) if kind in (0, _BYTES) else _SIZES[kind]
+        if kind in (_VARINT, _BYTES):
+            length = _read_varint(file)
+        else:
+            length = _FIXED_SIZES[kind]
         start = file.tell()
         if kind == _BYTES:
             yield number >> 3, start, length
-        if kind != 0:
+        if kind != _VARINT:
             start += length
 
 
@@ -48,8 +50,7 @@ def _varint(number: int) -> bytes:
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)
         number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+    return bytes([*encoded, number])
 
 
 def _read_varint(file: BinaryIO) -> int:

@@ -1,6 +1,6 @@
-"""ONNX artifacts, run by ONNX Runtime on the CPU.
+"""Run ONNX artifacts with ONNX Runtime on the CPU.
 
-Needs numpy and onnxruntime alone.
+Needs only numpy and onnxruntime.
 """
 
 import io
@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,32 +16,20 @@ from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import (
     ArtifactError,
     RuntimeMissingError,
+    reason_of,
 )
 
-DTYPES = {
-    "tensor(bool)": "bool",
-    "tensor(double)": "float64",
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(int16)": "int16",
-    "tensor(int32)": "int32",
-    "tensor(int64)": "int64",
-    "tensor(int8)": "int8",
-    "tensor(uint16)": "uint16",
-    "tensor(uint32)": "uint32",
-    "tensor(uint64)": "uint64",
-    "tensor(uint8)": "uint8",
-}
-"""The numpy type of each of ONNX Runtime's types."""
-
-
 QUANTIZATION = "quantization"
-"""The key of a file's metadata under which the scale and the zero point of
-each quantized input and output stand, as JSON."""
+"""The metadata key for the scale and the zero point of each quantized input
+and output, as JSON."""
 
 
 def open_runner(path: Path, threads: int | None = None) -> "OnnxRunner":
-    """Open an artifact with ONNX Runtime, on `threads` threads or on all.
+    """Open an artifact with ONNX Runtime.
+
+    Args:
+        path: the artifact.
+        threads: threads to compute with. Defaults to `None`: all cores.
 
     Raises:
         RuntimeMissingError: ONNX Runtime is not installed.
@@ -49,13 +38,16 @@ def open_runner(path: Path, threads: int | None = None) -> "OnnxRunner":
     return OnnxRunner(open_session(path, threads))
 
 
-def open_session(path: Path, threads: int | None = None, appended: bytes = b""):
+def open_session(
+    path: Path, threads: int | None = None, appended: bytes = b""
+) -> Any:
     """Open an artifact as an `onnxruntime.InferenceSession`.
 
     Args:
         path: the artifact.
-        threads: threads to compute with. Default: all cores.
-        appended: more fields of the file's ONNX message; see `onnx_inside`.
+        threads: threads to compute with. Defaults to `None`: all cores.
+        appended: further fields of the file's ONNX message; see
+            `intermediates.py`. Defaults to none.
 
     Raises:
         RuntimeMissingError: ONNX Runtime is not installed.
@@ -72,7 +64,7 @@ def open_session(path: Path, threads: int | None = None, appended: bytes = b""):
     options.log_severity_level = 4
     if threads is not None:
         options.intra_op_num_threads = threads
-    # Where the weights lie beside a file that is opened from memory.
+    # The folder of external weights, for a file that is opened from memory.
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path",
         str(path.parent),
@@ -84,15 +76,14 @@ def open_session(path: Path, threads: int | None = None, appended: bytes = b""):
             providers=["CPUExecutionProvider"],
         )
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
         raise ArtifactError(
-            f"{path} cannot be opened by ONNX Runtime: {reason}; "
+            f"{path} cannot be opened by ONNX Runtime: {reason_of(error)}; "
             "export the model again"
         ) from error
 
 
 def _joined(path: Path, appended: bytes) -> bytes:
-    """Return a file's content and more behind it, held once in memory."""
+    """Return a file's content and `appended`, with one copy in memory."""
     content = io.BytesIO()
     with open(path, "rb") as file:
         shutil.copyfileobj(file, content, 2**24)
@@ -107,33 +98,36 @@ class OnnxRunner:
         session: the `onnxruntime.InferenceSession`.
     """
 
-    def __init__(self, session) -> None:
+    def __init__(self, session: Any) -> None:
         self._session = session
         metadata = session.get_modelmeta().custom_metadata_map
         steps = json.loads(metadata.get(QUANTIZATION, "{}"))
-        self.inputs = _specs(session.get_inputs(), steps)
-        self.outputs = _specs(session.get_outputs(), steps)
+        self.inputs = tuple(_spec(x, steps) for x in session.get_inputs())
+        self.outputs = tuple(_spec(x, steps) for x in session.get_outputs())
 
     def run(
         self,
         feeds: Mapping[str, np.ndarray],
         names: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Compute every output, or those named, from arrays by input name."""
+        """Compute outputs from arrays keyed by input name.
+
+        Args:
+            feeds: the arrays.
+            names: the outputs. Defaults to `None`: all of them.
+        """
         if names is None:
             names = [spec.name for spec in self.outputs]
-        # To ONNX Runtime no name means all.
+        # ONNX Runtime would compute all outputs if none were named.
         values = self._session.run(names, dict(feeds)) if names else []
         return dict(zip(names, values, strict=True))
 
 
-def _specs(values, steps: dict[str, dict]) -> tuple[TensorSpec, ...]:
-    return tuple(
-        TensorSpec(
-            value.name,
-            tuple(x if isinstance(x, int) else None for x in value.shape),
-            DTYPES[value.type],
-            **steps.get(value.name, {}),
-        )
-        for value in values
+def _spec(value: Any, steps: dict[str, dict]) -> TensorSpec:
+    dtype = value.type.removeprefix("tensor(").removesuffix(")")
+    return TensorSpec(
+        value.name,
+        tuple(x if isinstance(x, int) else None for x in value.shape),
+        {"float": "float32", "double": "float64"}.get(dtype, dtype),
+        **steps.get(value.name, {}),
     )

@@ -1,12 +1,12 @@
-"""An ONNX file, written field by field.
+"""Write an ONNX file field by field.
 
-A serialized message is its fields one after the other, so the weights go to
-the file straight from memory, one at a time, and never through a protobuf
+A serialized protobuf message is the sequence of its fields, so the weights
+are written straight from memory, one at a time, and never copied into a
 message.
 """
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import onnx
@@ -15,7 +15,7 @@ from keras_inception_export.formats.onnx.graph import SMALL, Constant, Graph
 from keras_inception_export.formats.onnx.protobuf import key
 
 PROTOBUF_LIMIT = 2**31 - 1
-"""The most bytes that a protobuf message can hold."""
+"""The size limit of a protobuf message in bytes."""
 
 PAGE = 4096
 """External tensors start at multiples of this, so that they can be mapped."""
@@ -28,58 +28,49 @@ INITIALIZER = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
 RAW_DATA = onnx.TensorProto.RAW_DATA_FIELD_NUMBER
 
 
+class _Initializer(NamedTuple):
+    """A tensor's message up to its content; no content if that is external."""
+
+    message: bytes
+    content: Constant | None
+
+    @property
+    def length(self) -> int:
+        return len(self.message) + (self.content.nbytes if self.content else 0)
+
+
 def write_file(graph: Graph, path: Path) -> None:
     """Write the graph at `path`.
 
-    Where the file would exceed the limit, all constants but the small ones go
-    to a second file, named `path` with `.data` added.
+    If the file would exceed the limit, all constants except the small ones
+    are written to a second file, named `path` with `.data` appended.
     """
     model = graph.header()
     nodes = model.graph.SerializeToString(deterministic=True)
     model.ClearField("graph")
     start = model.SerializeToString(deterministic=True)
-    tensors = {
-        name: _tensor(name, constant)
-        for name, constant in graph.constants.items()
-    }
-    inside = graph.constants
-    length = len(nodes) + _length(tensors, inside)
-    if len(start) + length > PROTOBUF_LIMIT:
-        inside = {
-            name: constant
-            for name, constant in inside.items()
-            if constant.size <= SMALL
-        }
-        outside = {
-            name: constant
-            for name, constant in graph.constants.items()
-            if name not in inside
-        }
-        data = path.with_name(f"{path.name}.data")
-        tensors.update(_write_external(outside, data))
-        length = len(nodes) + _length(tensors, inside)
+    constants = graph.constants
+    tensors = [_internal(name, constants[name]) for name in constants]
+    length = len(nodes) + _length(tensors)
+    if len(start + key(GRAPH, length)) + length > PROTOBUF_LIMIT:
+        with open(path.with_name(f"{path.name}.data"), "wb") as data:
+            tensors = [
+                _internal(name, constant)
+                if constant.size <= SMALL
+                else _external(name, constant, data, f"{path.name}.data")
+                for name, constant in constants.items()
+            ]
     with open(path, "wb") as file:
-        file.write(start + key(GRAPH, length) + nodes)
-        for name, tensor in tensors.items():
-            content = inside[name].nbytes if name in inside else 0
-            file.write(key(INITIALIZER, len(tensor) + content) + tensor)
-            if name in inside:
-                _write_content(inside[name], file)
+        file.write(start + key(GRAPH, len(nodes) + _length(tensors)) + nodes)
+        for tensor in tensors:
+            file.write(key(INITIALIZER, tensor.length) + tensor.message)
+            if tensor.content is not None:
+                _write_content(tensor.content, file)
 
 
-def _length(tensors: dict[str, bytes], inside: dict[str, Constant]) -> int:
-    """Return the bytes that the initializers fill in the graph's message."""
-    lengths = [
-        len(tensor) + (inside[name].nbytes if name in inside else 0)
-        for name, tensor in tensors.items()
-    ]
-    return sum(len(key(INITIALIZER, length)) + length for length in lengths)
-
-
-def _tensor(name: str, constant: Constant) -> bytes:
-    """Return a tensor's message up to where its content follows."""
-    message = _header(name, constant).SerializeToString(deterministic=True)
-    return message + key(RAW_DATA, constant.nbytes)
+def _length(tensors: list[_Initializer]) -> int:
+    """Return the bytes that initializers need in the graph's message."""
+    return sum(len(key(INITIALIZER, x.length)) + x.length for x in tensors)
 
 
 def _header(name: str, constant: Constant) -> onnx.TensorProto:
@@ -90,25 +81,26 @@ def _header(name: str, constant: Constant) -> onnx.TensorProto:
     )
 
 
-def _write_external(
-    constants: dict[str, Constant], path: Path
-) -> dict[str, bytes]:
-    """Write constants to a file; return the messages that point into it."""
-    messages = {}
-    with open(path, "wb") as file:
-        for name, constant in constants.items():
-            file.write(bytes(-file.tell() % PAGE))
-            header = _header(name, constant)
-            header.data_location = onnx.TensorProto.EXTERNAL
-            for key, value in (
-                ("location", path.name),
-                ("offset", str(file.tell())),
-                ("length", str(constant.nbytes)),
-            ):
-                header.external_data.add(key=key, value=value)
-            messages[name] = header.SerializeToString(deterministic=True)
-            _write_content(constant, file)
-    return messages
+def _internal(name: str, constant: Constant) -> _Initializer:
+    message = _header(name, constant).SerializeToString(deterministic=True)
+    return _Initializer(message + key(RAW_DATA, constant.nbytes), constant)
+
+
+def _external(
+    name: str, constant: Constant, data: BinaryIO, location: str
+) -> _Initializer:
+    """Write a constant to the second file; return the message that says so."""
+    data.write(bytes(-data.tell() % PAGE))
+    header = _header(name, constant)
+    header.data_location = onnx.TensorProto.EXTERNAL
+    for entry, value in (
+        ("location", location),
+        ("offset", str(data.tell())),
+        ("length", str(constant.nbytes)),
+    ):
+        header.external_data.add(key=entry, value=value)
+    _write_content(constant, data)
+    return _Initializer(header.SerializeToString(deterministic=True), None)
 
 
 def _write_content(constant: Constant, file: BinaryIO) -> None:

@@ -1,4 +1,4 @@
-"""From a Keras model to an ONNX graph that holds none of the large weights.
+"""Convert a Keras model to an ONNX graph without its large weights.
 
 tf2onnx copies every constant many times, so the kernels and biases of the
 layers in `WEIGHTED_LAYERS` are traced as graph inputs `w0`, `w1`, ... beside
@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -43,15 +44,15 @@ WEIGHTED_LAYERS = (
 
 @dataclass(frozen=True)
 class Conversion:
-    """What tf2onnx made, with the way back to Keras.
+    """What tf2onnx returned, and how it maps to the Keras model.
 
     Args:
-        model: inputs are `w0`, ... for the weights, `in0`, ... and one for
-            each captured tensor; outputs are `out0`, ....
+        model: the ONNX model. Its inputs are `w0`, ... for the weights,
+            `in0`, ... and one per captured tensor; its outputs are `out0`, ....
         weights: the Keras variable of each weight input.
         captured: the value of each captured tensor, by input name.
         scopes: the path of the Keras layer that ran in each TensorFlow name
-            scope; the model itself is not among them.
+            scope, without the model itself.
     """
 
     model: onnx.ModelProto
@@ -61,44 +62,39 @@ class Conversion:
 
 
 def convert(inference_model: InferenceModel, opset: int) -> Conversion:
-    """Trace the inference model and convert it.
+    """Trace and convert the inference model.
 
     Raises:
-        ConversionError: an operation has no counterpart in ONNX.
+        ConversionError: ONNX has no equivalent of an operation.
     """
     weights = _weights(inference_model.model)
     scopes: dict[str, str] = {}
-    function, signature = _traceable(inference_model, weights)
+    function, signature = _traceable(inference_model, list(weights.values()))
     with (
         recorded(inference_model.model, scopes),
-        _weights_without_memory(len(weights)),
+        _weights_without_memory(weights),
         _silent(),
     ):
         concrete = function.get_concrete_function(*signature)
         model = _run_tf2onnx(concrete, opset, scopes)
-    captures = concrete.graph.captures
-    names = [tensor.name for tensor in concrete.inputs[len(signature) :]]
-    return Conversion(
-        model=model,
-        weights={f"w{index}": weight for index, weight in enumerate(weights)},
-        captured={
-            name: np.asarray(value)
-            for name, (value, _) in zip(names, captures, strict=True)
-        },
-        scopes=scopes,
-    )
+    tensors = concrete.inputs[len(signature) :]
+    captured = {
+        tensor.name: np.asarray(value)
+        for tensor, (value, _) in zip(
+            tensors, concrete.graph.captures, strict=True
+        )
+    }
+    return Conversion(model, weights, captured, scopes)
 
 
 def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
-    """Convert a traced function.
-
-    The names that tf2onnx invents are counted from 1 each time.
-    """
-    arguments, results = concrete.structured_input_signature, concrete.outputs
+    """Convert a traced function; generated names are numbered from 1."""
     inputs = [tensor.name for tensor in concrete.inputs]
-    outputs = [tensor.name for tensor in results]
-    signature = [spec.name for spec in tf.nest.flatten(arguments)]
-    renamed = dict(zip(inputs, signature, strict=False))
+    outputs = [tensor.name for tensor in concrete.outputs]
+    signature = tf.nest.flatten(concrete.structured_input_signature)
+    renamed = {
+        name: spec.name for name, spec in zip(inputs, signature, strict=False)
+    }
     for name, tensor in concrete.structured_outputs.items():
         renamed[tensor.name] = name
     optimizers = dict(optimizer._get_optimizers())
@@ -119,20 +115,20 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
     for node in _all_nodes(converted):
         if not _is_converted(node):
             layer = layer_in_scope(node.name, scopes)
-            where = f"layer {layer!r}" if layer else f"node {node.name!r}"
+            source = f"layer {layer!r}" if layer else f"node {node.name!r}"
             raise ConversionError(
-                f"{where} computes {node.type}, which ONNX cannot express; "
-                "use layers that ONNX knows, or export another format"
+                f"{source} computes {node.type}, which ONNX cannot express; "
+                "use layers that ONNX supports, or export another format"
             )
     optimized = optimizer.optimize_graph(converted, optimizers=optimizers)
     return optimized.make_model("")
 
 
 class _MergeFirst(optimizer.MergeDuplicatedNodesOptimizer):
-    """Keeps the node whose name sorts first of those that are duplicates.
+    """Of duplicate nodes, keep the one whose name sorts first.
 
-    tf2onnx keeps any, so that a node that two layers compute is sometimes one
-    layer's and sometimes the other's.
+    tf2onnx keeps an arbitrary one, so that a node that two layers compute is
+    attributed sometimes to one layer and sometimes to the other.
     """
 
     def _merge_nodes_that_are_duplicated(self, nodes_to_process, graph):
@@ -140,20 +136,20 @@ class _MergeFirst(optimizer.MergeDuplicatedNodesOptimizer):
         super()._merge_nodes_that_are_duplicated(nodes_to_process, graph)
 
 
-def _weights(model: keras.Model) -> list[keras.Variable]:
-    layers = [model, *model._flatten_layers(include_self=False)]
-    found = {
+def _weights(model: keras.Model) -> dict[str, keras.Variable]:
+    """Return the variables that become graph inputs, by input name."""
+    variables = {
         id(variable): variable
-        for layer in layers
+        for layer in [model, *model._flatten_layers(include_self=False)]
         if isinstance(layer, WEIGHTED_LAYERS)
         for variable in layer.variables
     }
-    return list(found.values())
+    return {f"w{index}": x for index, x in enumerate(variables.values())}
 
 
 def _traceable(inference_model: InferenceModel, weights: list[keras.Variable]):
-    """Return a tf.function over weights and inputs, and its signature."""
-    inputs = {id(weight) for weight in weights}
+    """Return a tf.function of weights and inputs, and its signature."""
+    inputs = set(map(id, weights))
     others = [
         (variable, variable.numpy())
         for variable in inference_model.model.variables
@@ -161,32 +157,26 @@ def _traceable(inference_model: InferenceModel, weights: list[keras.Variable]):
     ]
 
     def call(*tensors):
-        given = list(zip(weights, tensors, strict=False))
-        with keras.StatelessScope(state_mapping=given + others):
+        mapping = [*zip(weights, tensors, strict=False), *others]
+        with keras.StatelessScope(state_mapping=mapping):
             outputs = inference_model.call(*tensors[len(weights) :])
-        return {
-            f"out{index}": tf.identity(output)
-            for index, output in enumerate(outputs)
-        }
+        return {f"out{i}": tf.identity(x) for i, x in enumerate(outputs)}
 
     signature = [
-        tf.TensorSpec(weight.shape, weight.dtype, name=f"w{index}")
-        for index, weight in enumerate(weights)
-    ] + [
-        tf.TensorSpec(spec.shape, spec.dtype, name=f"in{index}")
-        for index, spec in enumerate(inference_model.inputs)
+        tf.TensorSpec(spec.shape, spec.dtype, name=f"{prefix}{index}")
+        for prefix, specs in (("w", weights), ("in", inference_model.inputs))
+        for index, spec in enumerate(specs)
     ]
     return tf.function(call, autograph=False), signature
 
 
 @contextmanager
-def _weights_without_memory(number: int) -> Iterator[None]:
-    """Keep Grappler from filling a tensor of zeros for each weight.
+def _weights_without_memory(weights: dict[str, Any]) -> Iterator[None]:
+    """Prevent Grappler from allocating a tensor of zeros per weight.
 
-    It does so for every placeholder, to be able to run the graph; and it runs
-    nothing here. An `ImmutableConst` has a shape and a dtype just as well.
+    It does so for every placeholder, to be able to run the graph, which it
+    does not do here. An `ImmutableConst` also has a shape and a dtype.
     """
-    weights = {f"w{index}" for index in range(number)}
     optimize = tf_optimizer.OptimizeGraph
 
     def lean(config, metagraph, *args, **kwargs):
@@ -210,21 +200,19 @@ def _weights_without_memory(number: int) -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep what tf2onnx logs off the terminal, and TensorFlow below it.
+    """Suppress the log messages of tf2onnx and of TensorFlow below it.
 
-    TensorFlow warns each time of what a SavedModel, loaded by this process
-    before, has left behind.
+    TensorFlow warns about what a SavedModel that this process loaded before
+    has left in the default graph.
     """
-    levels = {
-        logger: logger.level
-        for logger in map(logging.getLogger, ("tf2onnx", "tensorflow"))
-    }
-    for logger in levels:
+    loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for logger, level in levels.items():
+        for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
 
@@ -236,9 +224,9 @@ def _all_nodes(graph: Graph) -> Iterator[Node]:
 
 
 def _is_converted(node: Node) -> bool:
-    """Tell an ONNX node from one that tf2onnx logged and left as it was.
+    """Return whether a node is ONNX's, not one that tf2onnx left unchanged.
 
-    A name that both know, such as Max, does not tell.
+    The operator's name is not enough: both have some, such as Max.
     """
     if node.is_graph_input() or node.type in ("Const", "If", "Loop", "Scan"):
         return True
@@ -246,19 +234,15 @@ def _is_converted(node: Node) -> bool:
 
 
 def _erfc(context, node, name, arguments):
-    """Write TensorFlow's Erfc, which ONNX lacks, as 1 - Erf(x)."""
+    """Convert TensorFlow's Erfc, which ONNX lacks, to 1 - Erf(x)."""
     shapes, dtypes = node.output_shapes, node.output_dtypes
-    output = node.output[0]
     one = np.ones((), utils.map_onnx_to_numpy_type(dtypes[0]))
     context.remove_node(name)
-    erf = context.make_node(
-        "Erf", [node.input[0]], name=f"{name}/Erf", dtypes=dtypes
-    )
+    erf = context.make_node("Erf", node.input, dtypes=dtypes)
     context.make_node(
         "Sub",
-        [context.make_const(utils.make_name("one"), one).output[0]]
-        + erf.output,
-        outputs=[output],
+        [context.make_const(utils.make_name("one"), one).name, *erf.output],
+        outputs=node.output,
         name=name,
         shapes=shapes,
         dtypes=dtypes,

@@ -1,60 +1,47 @@
-"""Nodes that compute with constants alone, replaced by their values."""
+"""Replace nodes that compute with constants alone by their values."""
 
-from functools import partial
-
-import numpy as np
 import onnx
 
 from keras_inception_export.formats.onnx.graph import (
     SMALL,
     Constant,
     Graph,
+    bodies,
     evaluate,
 )
 
-RANDOM_OPERATORS = frozenset(
-    {
-        "Bernoulli",
-        "Multinomial",
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-    }
-)
-
-
-RECURRENT_OPERATORS = frozenset({"GRU", "LSTM", "RNN"})
+NOT_FOLDED = ("Bernoulli", "GRU", "LSTM", "Multinomial", "RNN", "Random")
+"""Prefixes of the operators that stay: random and recurrent ones."""
 
 
 def fold_constants(graph: Graph) -> None:
-    """Replace each node whose inputs are constants by its value.
+    """Replace each node that reads only constants by the constants it computes.
 
-    A result that is larger than everything it is computed from stays a node,
-    unless it is small.
+    A node stays where its result has more elements than all its inputs,
+    unless the result is small.
     """
     outputs = {value.name for value in graph.outputs}
-    kept = []
-    for node in graph.nodes:
-        names = [name for name in node.input if name]
-        foldable = (
-            names
-            and not outputs.intersection(node.output)
-            and all(name in graph.constants for name in names)
-            and node.op_type not in RANDOM_OPERATORS | RECURRENT_OPERATORS
-            and not any(attribute.HasField("g") for attribute in node.attribute)
-        )
-        if not foldable or not _fold(graph, node, names):
-            kept.append(node)
-    graph.nodes = kept
+    graph.nodes = [
+        node
+        for node in graph.nodes
+        if not outputs.isdisjoint(node.output)
+        or node.op_type.startswith(NOT_FOLDED)
+        or bodies(node)
+        or not _fold(graph, node)
+    ]
 
 
-def _fold(graph: Graph, node: onnx.NodeProto, names: list[str]) -> bool:
+def _fold(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Add a node's results to the constants; return whether this was done."""
+    names = [name for name in node.input if name]
+    if not names or any(name not in graph.constants for name in names):
+        return False
     inputs = [graph.constants[name] for name in names]
     weight = next((item.weight for item in inputs if item.weight), None)
     results = {
         name: Constant.of(
-            partial(_output, node, graph.opset, inputs, index), weight
+            lambda index=index: evaluate(node, graph.opset, inputs)[index],
+            weight,
         )
         for index, name in enumerate(node.output)
         if name
@@ -64,9 +51,3 @@ def _fold(graph: Graph, node: onnx.NodeProto, names: list[str]) -> bool:
         return False
     graph.constants.update(results)
     return True
-
-
-def _output(
-    node: onnx.NodeProto, opset: int, inputs: list[Constant], index: int
-) -> np.ndarray:
-    return evaluate(node, opset, inputs)[index]

@@ -1,4 +1,4 @@
-"""Reductions that read what their Transpose reads."""
+"""Let reductions read what the Transpose before them reads."""
 
 import numpy as np
 import onnx
@@ -11,7 +11,11 @@ REDUCTIONS = frozenset(
 
 
 def permute_reductions(graph: Graph) -> None:
-    """Let a reduction read what its Transpose reads, by permuted axes."""
+    """Reduce before a Transpose, along permuted axes, instead of after it.
+
+    A reduction stays where it keeps the reduced axes, or where the axes that
+    are left would be in another order.
+    """
     producers = graph.producers()
     for node in graph.nodes:
         source = producers.get(node.input[0]) if node.input else None
@@ -34,6 +38,7 @@ def permute_reductions(graph: Graph) -> None:
 
 
 def _reduced_axes(graph: Graph, node: onnx.NodeProto) -> list[int] | None:
+    """Return the axes of a reduction; `None` if they are not known."""
     if len(node.input) > 1:
         value = graph.value(node.input[1])
         return None if value is None else value.tolist()

@@ -1,4 +1,4 @@
-"""Reshapes to a constant shape."""
+"""Give Reshape nodes constant shapes."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from keras_inception_export.formats.onnx.graph import Graph, axis_lengths
 
 
 def fix_reshapes(graph: Graph) -> None:
-    """Give a constant shape to a Reshape with at most one unknown axis.
+    """Give a constant shape to each Reshape with at most one unknown axis.
 
-    An axis that keeps its place and length, though unknown, is a 0. A Reshape
-    to the shape that is there already becomes an Identity.
+    An axis that keeps its index and its length, though unknown, is a 0. A
+    Reshape that changes nothing becomes an Identity.
     """
     types = graph.inferred_types()
     for node in graph.nodes:
@@ -19,7 +19,7 @@ def fix_reshapes(graph: Graph) -> None:
         after = axis_lengths(types.get(node.output[0]))
         if after is None or 0 in after:
             continue
-        if before is not None and _same_shape(before, after):
+        if before is not None and _is_same_shape(before, after):
             node.op_type = "Identity"
             del node.input[1:], node.attribute[:]
             continue
@@ -35,19 +35,16 @@ def fix_reshapes(graph: Graph) -> None:
             node.input[1] = graph.add_value(np.array(shape, np.int64))
 
 
-def _same_shape(before: list[int | str], after: list[int | str]) -> bool:
-    """Tell whether two shapes with equally many elements are the same.
+def _is_same_shape(before: list[int | str], after: list[int | str]) -> bool:
+    """Return whether two shapes with equally many elements are the same.
 
     One axis of unknown length follows from the others.
     """
     if len(before) != len(after):
         return False
     differing = [
-        (old, new)
+        {type(old), type(new)}
         for old, new in zip(before, after, strict=True)
         if old != new or not old
     ]
-    return not differing or (
-        len(differing) == 1
-        and not any(isinstance(length, int) for length in differing[0])
-    )
+    return differing in ([], [{str}])

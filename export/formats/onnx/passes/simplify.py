@@ -1,4 +1,4 @@
-"""Every pass that removes what tf2onnx leaves in a graph, in order."""
+"""Run every pass that removes what tf2onnx leaves in a graph."""
 
 from keras_inception_export.formats.onnx.graph import Graph
 from keras_inception_export.formats.onnx.passes.channel_arithmetic import (
