@@ -89,7 +89,7 @@ def main():
         saved, arguments.output, samples=x_test, overwrite=True, progress=print
     )
     expected = model.predict(x_test, verbose=0).argmax(axis=1)
-    print(f"\n{'':14}{'accuracy':>9}{'as Keras':>10}{'ms a digit':>12}")
+    print(f"\n{'':14}{'accuracy':>9}{'agreement':>11}{'ms/digit':>10}")
     print(f"{'Keras':14}{np.mean(expected == y_test):>9.2%}")
     for name in ARTIFACTS:
         run = load_artifact(arguments.output / name)
@@ -99,16 +99,16 @@ def main():
         each = (time.perf_counter() - start) * 1000 / len(x_test)
         print(
             f"{name:14}{np.mean(classes == y_test):>9.2%}"
-            f"{np.mean(classes == expected):>10.2%}{each:>12.2f}"
+            f"{np.mean(classes == expected):>11.2%}{each:>10.2f}"
         )
     show(x_test, load_artifact(arguments.output / "model.onnx"), y_test)
 
 
 def show(images, run, labels, number=6):
-    """Print a few held-out digits as text, and what ONNX Runtime says."""
+    """Print some held-out digits as text, and the classes of ONNX Runtime."""
     classes = run(images[:number])["digit"].argmax(axis=1)
     shades = np.array(list(" .:-=+*#%@"))
-    print("\nHeld-out digits, and what ONNX Runtime sees in them\n")
+    print("\nHeld-out digits, and the classes that ONNX Runtime computes\n")
     for row in range(0, 32, 3):
         lines = (images[:number, row, ::2, 0] * 9.99).astype(int)
         print("  ".join("".join(shades[line]) for line in lines))

@@ -1,13 +1,13 @@
 """Fashion-MNIST, from training to int8 artifacts with known accuracy.
 
 Trains the hybrid of VGG16 and Inception on 58,000 real images of clothing,
-exports it in float and in int8, and lets Keras and every artifact classify
-the 10,000 test images, which neither training nor calibration has seen.
+exports it in float and in int8, and classifies the 10,000 test images with
+Keras and every artifact. They are used neither for training nor calibration.
 
     python examples/fashion_mnist.py [--epochs 5] [--output dist/fashion_mnist]
 
-The images come from `keras.datasets`, which fetches them, or from a folder
-that holds the four idx files, such as Debian's package dataset-fashion-mnist:
+The images come from `keras.datasets`, which downloads them, or from a folder
+that contains the four idx files, as in Debian's package dataset-fashion-mnist:
 
     python examples/fashion_mnist.py --data /usr/share/datasets/fashion-mnist
 """
@@ -32,14 +32,14 @@ from keras_inception_layers import VGG16Inception
 HELD_OUT = 2000
 """Training images kept aside, to calibrate int8 and to measure it."""
 BATCH = 250
-"""Test images a call."""
+"""Test images per call."""
 
 
 def load_data(folder=None):
     """Return (images, labels) to train on and to test on.
 
     Args:
-        folder: where the four idx files are; `None` fetches the images.
+        folder: the folder of the four idx files; `None` downloads the images.
 
     Returns:
         Images of shape (number, 28, 28) and labels from 0 to 9, as uint8.
@@ -86,12 +86,12 @@ def prepare(images):
 
 
 class Augmented(keras.utils.PyDataset):
-    """Batches of images, each mirrored or not.
+    """Batches of images, each mirrored at random.
 
     Args:
         images: prepared images.
         labels: their classes.
-        batch_size: images a batch.
+        batch_size: images per batch.
     """
 
     def __init__(self, images, labels, batch_size):
@@ -105,7 +105,7 @@ class Augmented(keras.utils.PyDataset):
         return len(self.images) // self.batch_size
 
     def on_epoch_end(self):
-        """Draw a new order."""
+        """Shuffle the images."""
         self.order = self.random.permutation(len(self.images))
 
     def __getitem__(self, index):
@@ -135,10 +135,9 @@ def train(images, labels, held_out, epochs, policy="float32", callbacks=()):
     Args:
         images: prepared images.
         labels: their classes.
-        held_out: the dictionary of images `x` and labels `y` on which the
-            progress is seen.
-        epochs: how often each image is shown.
-        policy: dtype policy of the training; what is returned is float32.
+        held_out: a dictionary of images `x` and labels `y`, for validation.
+        epochs: the number of epochs.
+        policy: dtype policy of the training; the returned model is float32.
         callbacks: of `fit`.
     """
     keras.config.set_dtype_policy(policy)
@@ -175,14 +174,14 @@ def main():
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder of the four idx files; default fetch them",
+        help="folder of the four idx files; default: download them",
     )
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument(
         "--limit",
         type=int,
         metavar="N",
-        help="images to train and to test on, for a quick look; default all",
+        help="images to train and test on, for a quick run; default: all",
     )
     parser.add_argument(
         "--bfloat16",
@@ -193,7 +192,7 @@ def main():
         "--trained",
         type=Path,
         metavar="FILE.keras",
-        help="a model that an earlier run has saved; default train one",
+        help="a model that an earlier run saved; default: train one",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("dist/fashion_mnist")
@@ -234,12 +233,12 @@ def main():
 
 
 def table(report, folder, model, images, labels):
-    """Return what Keras and every artifact make of the test images."""
-    row = "{:16}{:>10}{:>12}{:>10}".format
+    """Return a table of how Keras and every artifact classify test images."""
+    row = "{:16}{:>10}{:>12}{:>11}".format
     expected = model.predict(images, batch_size=BATCH, verbose=0).argmax(1)
     accuracy = np.mean(expected == labels)
     lines = [
-        row("", "accuracy", "difference", "as Keras"),
+        row("", "accuracy", "difference", "agreement"),
         row("Keras", f"{accuracy:.2%}", "", ""),
     ]
     for artifact in report["artifacts"]:

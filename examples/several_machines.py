@@ -1,22 +1,22 @@
-"""Inception on several machines, one training that survives a lost worker.
+"""Train an Inception model on several machines; a lost worker may restart.
 
-Each worker is a process, on a host of its own or beside the others, and reads
-its own shards of scikit-learn's handwritten digits. They train one model
-together on JAX: the losses, the gradients and batch normalization are over the
-batch of all of them, so the run is the run of one large machine.
+Each worker is a process, on its own host or on the same one, and reads its own
+shards of scikit-learn's handwritten digits. The workers train one model on JAX:
+losses, gradients and batch normalization are computed over the global batch, so
+the result is that of one large machine.
 
     python examples/several_machines.py --coordinator alpha:8476 \
         --processes 2 --process-id 0                      # on the host alpha
     python examples/several_machines.py --coordinator alpha:8476 \
         --processes 2 --process-id 1                      # on another one
 
-Every worker keeps a checkpoint. When one is lost the others stop; start them
-again, as many as there are left, and they go on from the newest checkpoint
-that any of them has. With no worker named,
+Every worker keeps a checkpoint. When one is lost the others stop. Start the
+remaining workers again: they continue from the newest checkpoint that any of
+them has. Without arguments,
 
     python examples/several_machines.py
 
-starts two on this machine, then one alone, and sets their losses side by side.
+starts two workers on this machine, then one alone, and compares their losses.
 """
 
 import os
@@ -49,7 +49,7 @@ CHECKPOINT = "digits.keras"
 
 
 def read_shard(number):
-    """Return images of 16 x 16 x 1 and labels: one file of a large data set."""
+    """Return the images, 16 x 16 x 1, and labels of one shard of the data."""
     digits = load_digits()
     rows = slice(number, SHARDS * (TRAINING + HELD_OUT), SHARDS)
     images = digits.images[rows, :, :, None].astype("float32") / 16
@@ -58,7 +58,7 @@ def read_shard(number):
 
 
 def take(shards, rows):
-    """Return the same rows of each shard, joined: images and labels."""
+    """Return the images and labels of the same rows of each shard."""
     images, labels = zip(*shards, strict=True)
     return tuple(
         np.concatenate([part[rows] for part in parts])
@@ -78,7 +78,7 @@ def batches(shards, epoch):
 
 
 def build_model(epochs):
-    """Return the model, compiled; the rate rises for two epochs, then falls."""
+    """Return the compiled model; its learning rate rises for two epochs."""
     steps = SHARDS * TRAINING // BATCH_SIZE
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps * epochs, warmup_target=5e-3, warmup_steps=2 * steps
@@ -109,7 +109,7 @@ def variables(model):
 
 
 def newest_state(path, epochs):
-    """Return what the worker that is furthest has saved, and who that is.
+    """Return the newest checkpoint of all workers, and the worker that has it.
 
     Returns:
         The values of all variables, epochs done, and the worker's number.
@@ -128,7 +128,7 @@ def newest_state(path, epochs):
 
 
 def save(model, path):
-    """Replace the checkpoint at once: a worker may be lost at any time."""
+    """Replace the checkpoint atomically: a worker may be lost at any time."""
     unfinished = path.with_stem("unfinished")
     model.save(unfinished)
     unfinished.replace(path)
@@ -153,7 +153,9 @@ def work(arguments, say):
     path = folder / CHECKPOINT
     values, first, source = newest_state(path, arguments.epochs)
     if first:
-        say(f"goes on after epoch {first}, which worker {source} has")
+        say(
+            f"continues after epoch {first}, from the checkpoint of worker {source}"
+        )
 
     # Each worker feeds its own part of the batch, so nothing is to be sharded.
     keras.distribution.set_distribution(
@@ -186,7 +188,7 @@ def work(arguments, say):
 
 
 def lost_connection(error):
-    """Return whether JAX, which has two kinds of error for it, means that."""
+    """Return whether an error of JAX means that a worker was lost."""
     if isinstance(error, ValueError):
         return "Gloo" in str(error)
     return "RESOURCE_EXHAUSTED" not in str(error)
@@ -237,7 +239,7 @@ def main():
 
 
 def show(arguments):
-    """Two workers, then one alone, and their losses side by side."""
+    """Run two workers, then one alone, and compare their losses."""
     runs = {}
     for processes in (2, 1):
         folder = arguments.output / f"{processes}_processes"
@@ -272,7 +274,7 @@ def start_here(processes, epochs, folder):
 
 
 def read_losses(path):
-    """Return the loss of each step; the last one, where it was done twice."""
+    """Return the loss of each step; the latest one of repeated steps."""
     lines = (line.split() for line in path.read_text().splitlines())
     return {int(step): float(loss) for step, loss in lines}
 
