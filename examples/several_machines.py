@@ -154,7 +154,7 @@ def work(arguments, say):
     values, first, source = newest_state(path, arguments.epochs)
     if first:
         say(
-            f"continues after epoch {first}, from the checkpoint of worker {source}"
+            f"continues after epoch {first}, which worker {source} has"
         )
 
     # Each worker feeds its own part of the batch, so nothing is to be sharded.
@@ -234,7 +234,7 @@ def main():
         if count == 1 or not lost_connection(error):
             raise
         say(f"lost another worker: {str(error).splitlines()[0]}")
-        say("start all workers again: they go on from the newest checkpoint")
+        say("start all workers again: they continue from the newest checkpoint")
         os._exit(1)  # an orderly end would wait for the lost one
 
 

@@ -76,7 +76,7 @@ def test_training_resumes_after_a_lost_worker(example, tmp_path):
     expected = example[0] / "2_processes" / CHECKPOINT
     assert difference(tmp_path / CHECKPOINT, expected) > 100 * WEIGHT_TOLERANCE
     for text in finish(*start_workers(tmp_path)):
-        assert "goes on after epoch 1, which worker 0 has" in text
+        assert "continues after epoch 1, which worker 0 has" in text
     for number in (0, 1):
         path = tmp_path / f"worker_{number}/digits.keras"
         assert difference(path, expected) < WEIGHT_TOLERANCE
@@ -85,7 +85,7 @@ def test_training_resumes_after_a_lost_worker(example, tmp_path):
 def test_a_worker_lost_at_the_end_receives_the_model(example, tmp_path):
     shutil.copytree(example[0] / "2_processes/worker_0", tmp_path / "worker_0")
     for text in finish(*start_workers(tmp_path)):
-        assert "goes on after epoch 2, which worker 0 has" in text
+        assert "continues after epoch 2, which worker 0 has" in text
     path = tmp_path / "worker_1/digits.keras"
     assert difference(path, tmp_path / CHECKPOINT) == 0
 
