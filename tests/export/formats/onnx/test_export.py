@@ -1,131 +1,85 @@
-import builtins
+import functools
+import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import keras
-import onnx as onnx_package
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
 import pytest
 import tensorflow as tf
 from keras import layers
 from onnx.reference import ReferenceEvaluator
 
-from keras_inception_export.errors import (
-    ArtifactError,
-    ConversionError,
-    RequestError,
-    RuntimeMissingError,
-)
-from keras_inception_export.formats.onnx import runtime as onnx
+from keras_inception_export.errors import ConversionError, RequestError
+from keras_inception_export.formats.onnx.export import write
+from keras_inception_export.formats.onnx.opsets import OPSETS
+from keras_inception_export.formats.onnx.runtime import open_runner
+from keras_inception_export.formats.onnx.tracing import convert
 from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_layers import VGG16Inception, fold_batch_norm
 from tests.helpers.format_cases import (
-    CASES,
     feeds_of,
     inference_model_of,
     keras_outputs,
     largest_error,
     perturb,
 )
+from tests.helpers.numeric import randomize
+from tests.helpers.onnx_cases import ALL_CASES, kinds_of_convolution
 
 # Relative to an output's largest value. The largest error measured was 9e-7.
 TOLERANCE = 4e-6
 
-
-def attention():
-    steps = layers.Input((None, 8), name="steps")
-    attended = layers.MultiHeadAttention(2, 4)(steps, steps)
-    x = layers.LayerNormalization()(layers.Add()([steps, attended]))
-    return keras.Model(steps, layers.Dense(3, "gelu", name="out")(x))
-
-
-def kinds_of_convolution():
-    image = layers.Input((12, 12, 4), name="image")
-    x = layers.Conv2D(8, 3, strides=2, groups=2, padding="same")(image)
-    x = layers.BatchNormalization()(x)
-    x = layers.SeparableConv2D(6, 3, padding="same")(layers.ReLU()(x))
-    x = layers.DepthwiseConv2D(3, depth_multiplier=2)(x)
-    x = layers.BatchNormalization()(x)
-    x = layers.Conv2DTranspose(5, 3, strides=2, padding="same")(x)
-    x = layers.BatchNormalization()(x)
-    return keras.Model(image, layers.Flatten(name="flat")(x))
-
-
-def other_dimensions():
-    line = layers.Input((20, 3), name="line")
-    x = layers.Conv1D(4, 3, padding="causal", dilation_rate=2)(line)
-    x = layers.SeparableConv1D(6, 3, activation="gelu")(x)
-    volume = layers.Input((6, 6, 6, 2), name="volume")
-    y = layers.Conv3D(4, 3, padding="same")(volume)
-    y = layers.MaxPooling3D(2)(layers.BatchNormalization()(y))
-    return keras.Model(
-        [line, volume],
-        [
-            layers.GlobalMaxPooling1D(name="of_line")(x),
-            layers.GlobalAveragePooling3D(name="of_volume")(y),
-        ],
-    )
-
-
-def shared_layer():
-    image = layers.Input((8, 8, 3), name="image")
-    inner = keras.Sequential(
-        [
-            layers.Input((8, 8, 3)),
-            layers.Conv2D(3, 3, padding="same", name="conv"),
-            layers.BatchNormalization(name="norm"),
-            layers.ReLU(),
-        ],
-        name="inner",
-    )
-    return keras.Model(image, inner(inner(image)))
-
-
-def copies():
-    vector = layers.Input((4,), name="vector")
-    hidden = layers.Dense(3, name="hidden")(vector)
-    outputs = {"one": hidden, "same": hidden, "given": vector}
-    return keras.Model(vector, outputs)
-
-
-ALL_CASES = CASES | {
-    case.__name__: case
-    for case in (
-        attention,
-        kinds_of_convolution,
-        other_dimensions,
-        shared_layer,
-        copies,
-    )
-}
-
-
-def write(inference_model, folder, **options):
-    path = folder / "model.onnx"
-    onnx.write(inference_model, path, **options)
-    return path
-
-
-def checked(path):
-    """Load a file after the full check."""
-    onnx_package.checker.check_model(str(path), full_check=True)
-    return onnx_package.load(str(path))
+HYBRID = {"Conv": 49, "Relu": 49, "MaxPool": 11, "Concat": 6, "Reshape": 1}
 
 
 @pytest.fixture(scope="module")
-def scores(tmp_path_factory):
-    """The file of a small model; not to be changed."""
-    folder = tmp_path_factory.mktemp("scores")
-    return write(inference_model_of(CASES["convolutions"]), folder)
+def exported(tmp_path_factory):
+    """Export a case once; return its inference model and its file."""
+
+    @functools.cache
+    def export(case):
+        folder = tmp_path_factory.mktemp(case)
+        keras.utils.clear_session()  # automatic names do not count on
+        inference_model = inference_model_of(ALL_CASES[case])
+        write(inference_model, folder / "model.onnx")
+        return inference_model, folder / "model.onnx"
+
+    return export
 
 
-@pytest.mark.parametrize("case", ALL_CASES.values(), ids=ALL_CASES)
-def test_computes_what_keras_computes(case, tmp_path):
-    inference_model = inference_model_of(case)
-    path = write(inference_model, tmp_path)
-    assert os.listdir(tmp_path) == ["model.onnx"]
+@pytest.fixture(scope="module")
+def hybrid(tmp_path_factory):
+    """The hybrid on small images, as an inference model and as a file."""
+    model = VGG16Inception(input_shape=(32, 32, 1), classes=10)
+    inference_model = InferenceModel.of(fold_batch_norm(randomize(model)))
+    path = tmp_path_factory.mktemp("hybrid") / "model.onnx"
+    write(inference_model, path)
+    return inference_model, path
+
+
+def checked(path):
+    """Load a file after ONNX's full check."""
+    onnx.checker.check_model(str(path), full_check=True)
+    return onnx.load(str(path))
+
+
+def operators(graph):
+    return Counter(node.op_type for node in graph.node)
+
+
+@pytest.mark.parametrize("case", ALL_CASES)
+def test_an_artifact_computes_what_keras_computes(case, exported):
+    inference_model, path = exported(case)
+    assert os.listdir(path.parent) == ["model.onnx"]
     checked(path)
-    runner = onnx.open_runner(path, threads=1)
+    runner = open_runner(path, threads=1)
     assert runner.inputs == inference_model.inputs
     assert runner.outputs == inference_model.outputs
     for batch in (1, 3):
@@ -134,56 +88,31 @@ def test_computes_what_keras_computes(case, tmp_path):
         expected = keras_outputs(inference_model, feeds)
         assert list(outputs) == list(expected)
         assert largest_error(outputs, expected) <= TOLERANCE
-    perturb(inference_model)
-    assert (
-        largest_error(outputs, keras_outputs(inference_model, feeds))
-        > TOLERANCE
-    )
+    other = inference_model_of(ALL_CASES[case])
+    perturb(other)
+    assert largest_error(outputs, keras_outputs(other, feeds)) > TOLERANCE
 
 
-@pytest.mark.parametrize("opset", onnx.OPSETS)
-def test_writes_every_opset(opset, tmp_path):
+@pytest.mark.parametrize("opset", OPSETS)
+def test_every_opset_can_be_written(opset, tmp_path):
     inference_model = inference_model_of(kinds_of_convolution)
-    model = checked(write(inference_model, tmp_path, opset=opset))
+    path = tmp_path / "model.onnx"
+    write(inference_model, path, opset=opset)
+    model = checked(path)
     assert [entry.version for entry in model.opset_import] == [opset]
     feeds = feeds_of(inference_model, 2)
     expected = keras_outputs(inference_model, feeds)
-    outputs = onnx.open_runner(tmp_path / "model.onnx").run(feeds)
-    assert largest_error(outputs, expected) <= TOLERANCE
+    assert largest_error(open_runner(path).run(feeds), expected) <= TOLERANCE
     (reference,) = ReferenceEvaluator(model).run(None, feeds)
     assert largest_error({"flat": reference}, expected) <= TOLERANCE
 
 
 @pytest.mark.parametrize("opset", [12, 19])
-def test_refuses_an_opset_it_cannot_write(opset, tmp_path):
+def test_another_opset_is_refused(opset, tmp_path):
     with pytest.raises(RequestError, match=f"opset {opset}.* 13 to 18"):
-        write(inference_model_of(copies), tmp_path, opset=opset)
+        inference_model = inference_model_of(ALL_CASES["copies"])
+        write(inference_model, tmp_path / "model.onnx", opset=opset)
     assert not os.listdir(tmp_path)
-
-
-def test_lets_no_log_of_tf2onnx_through(tmp_path, caplog, capsys):
-    # What is left behind by a SavedModel that was loaded.
-    left_behind = tf.compat.v1.get_default_graph()
-    left_behind.add_to_collection("table_initializer", None)
-    matrix = layers.Input((3, 3), name="matrix")
-    model = keras.Model(matrix, SingularValues(name="singular")(matrix))
-    with pytest.raises(ConversionError):
-        write(InferenceModel.of(model), tmp_path)
-    left_behind.clear_collection("table_initializer")
-    assert not caplog.records
-    assert capsys.readouterr() == ("", "")
-
-
-def test_leaves_the_model_as_it_was(tmp_path):
-    inference_model = inference_model_of(CASES["normalization"])
-    feeds = feeds_of(inference_model, 2)
-    before = keras_outputs(inference_model, feeds)
-    attributes = [set(vars(layer)) for layer in inference_model.model.layers]
-    write(inference_model, tmp_path)
-    assert largest_error(keras_outputs(inference_model, feeds), before) == 0
-    assert [
-        set(vars(layer)) for layer in inference_model.model.layers
-    ] == attributes
 
 
 @keras.saving.register_keras_serializable("test_onnx")
@@ -193,7 +122,12 @@ class SingularValues(layers.Layer):
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_refuses_by_name_what_onnx_lacks(nested, tmp_path):
+def test_an_operation_that_onnx_lacks_is_refused(
+    nested, tmp_path, caplog, capsys
+):
+    # What a SavedModel that was loaded before leaves behind.
+    left_behind = tf.compat.v1.get_default_graph()
+    left_behind.add_to_collection("table_initializer", None)
     matrix = layers.Input((3, 3), name="matrix")
     inner = SingularValues(name="singular")
     if nested:
@@ -201,68 +135,157 @@ def test_refuses_by_name_what_onnx_lacks(nested, tmp_path):
     inference_model = InferenceModel.of(keras.Model(matrix, inner(matrix)))
     path = "inner/singular" if nested else "singular"
     with pytest.raises(ConversionError, match=f"'{path}' computes Svd,"):
-        write(inference_model, tmp_path)
+        write(inference_model, tmp_path / "model.onnx")
+    left_behind.clear_collection("table_initializer")
     assert not os.listdir(tmp_path)
+    # Nothing that tf2onnx and TensorFlow log is shown.
+    assert not caplog.records
+    assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("kept", [0, 8, 0.5, 0.999])
-def test_refuses_a_truncated_file(scores, kept, tmp_path):
-    content = scores.read_bytes()
-    length = kept if isinstance(kept, int) else int(kept * len(content))
-    path = tmp_path / "model.onnx"
-    path.write_bytes(content[:length])
-    with pytest.raises(ArtifactError, match="cannot be opened") as caught:
-        onnx.open_runner(path)
-    assert "\n" not in str(caught.value)
+def test_an_export_leaves_the_model_unchanged(tmp_path):
+    inference_model = inference_model_of(ALL_CASES["normalization"])
+    feeds = feeds_of(inference_model, 2)
+    before = keras_outputs(inference_model, feeds)
+    attributes = [set(vars(layer)) for layer in inference_model.model.layers]
+    write(inference_model, tmp_path / "model.onnx")
+    assert largest_error(keras_outputs(inference_model, feeds), before) == 0
+    assert [
+        set(vars(layer)) for layer in inference_model.model.layers
+    ] == attributes
 
 
-def test_names_the_missing_runtime(scores, monkeypatch):
-    real_import = builtins.__import__
-
-    def without(name, *arguments):
-        if name == "onnxruntime":
-            raise ImportError(name)
-        return real_import(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(RuntimeMissingError, match="pip install onnxruntime"):
-        onnx.open_runner(scores)
-
-
-def test_runs_without_keras_and_tensorflow(scores):
-    script = (
-        "import sys, pathlib\n"
-        "from keras_inception_export.formats.registry import onnx\n"
-        "onnx.open_runner(pathlib.Path(sys.argv[1]))\n"
-        "heavy = {'keras', 'tensorflow', 'tf2onnx', 'onnx'}\n"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", script, scores], check=True)
-
-
+DIGESTED = ("recurrent", "shared_layer", "copies", "convolutions")
 DIGESTS = """
-import hashlib, pathlib, sys
-from tests.export.formats.onnx import test_export as test_onnx
-folder = pathlib.Path(sys.argv[1])
-for name in ("recurrent", "shared_layer", "copies", "convolutions"):
-    inference model = test_onnx.twin_of(test_onnx.ALL_CASES[name])
-    for attempt in range(2):
-        path = test_onnx.write(inference model, folder)
-        print(name, hashlib.sha256(path.read_bytes()).hexdigest())
+import hashlib, keras, pathlib, sys
+from keras_inception_export.formats.onnx.export import write
+from tests.helpers.format_cases import inference_model_of
+from tests.helpers.onnx_cases import ALL_CASES
+path = pathlib.Path(sys.argv[1], "model.onnx")
+for case in sys.argv[2:]:
+    keras.utils.clear_session()
+    write(inference_model_of(ALL_CASES[case]), path)
+    print(hashlib.sha256(path.read_bytes()).hexdigest())
 """
 
 
-def test_writes_the_same_bytes_in_every_process(tmp_path):
-    printed = set()
-    for seed in ("0", "1"):
-        result = subprocess.run(
-            [sys.executable, "-c", DIGESTS, str(tmp_path)],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        printed.update(result.stdout.split("\n"))
-    digests = sorted(line.split()[0] for line in printed if line)
-    assert digests == ["convolutions", "copies", "recurrent", "shared_layer"]
+def test_every_process_writes_the_same_bytes(exported, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", DIGESTS, str(tmp_path), *DIGESTED],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        cwd=Path(__file__).parents[4],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.split() == [
+        hashlib.sha256(exported(case)[1].read_bytes()).hexdigest()
+        for case in DIGESTED
+    ]
+
+
+def test_the_hybrid_consists_of_its_layers(hybrid):
+    # Flattening needs no arithmetic with shapes.
+    top = {"MatMul": 3, "Add": 3, "Softmax": 1}
+    expected = {**HYBRID, **top, "Relu": 51, "Reshape": 2}
+    assert operators(checked(hybrid[1]).graph) == expected
+
+
+def test_only_the_input_of_a_convolution_is_transposed(exported):
+    graph = checked(exported("any_size")[1]).graph
+    assert operators(graph) == {"Transpose": 1, "Conv": 1, "ReduceMax": 1}
+
+
+@pytest.mark.slow
+def test_the_hybrid_without_its_top_consists_of_its_layers(tmp_path):
+    model = VGG16Inception(include_top=False, input_shape=(64, 64, 1))
+    inference_model = InferenceModel.of(fold_batch_norm(model))
+    write(inference_model, tmp_path / "model.onnx")
+    found = operators(checked(tmp_path / "model.onnx").graph)
+    assert found == {**HYBRID, "ReduceMax": 1}
+
+
+def _unoptimized(path):
+    options = onnxruntime.SessionOptions()
+    level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.graph_optimization_level = level
+    session = onnxruntime.InferenceSession(path, options)
+    return lambda image: session.run(None, {"image": image})[0]
+
+
+def _reference(path):
+    evaluator = ReferenceEvaluator(str(path))
+    return lambda image: evaluator.run(None, {"image": image})[0]
+
+
+def _openvino(path):
+    core = openvino.Core()
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(path), "CPU", settings)
+    return lambda image: compiled(image)[0]
+
+
+@pytest.mark.parametrize("reader", [_unoptimized, _reference, _openvino])
+def test_every_reader_computes_the_same(hybrid, reader):
+    inference_model, path = hybrid
+    compute = reader(path)
+    image = feeds_of(inference_model, 1)["image"]
+    expected = open_runner(path).run({"image": image})
+    (name,) = expected
+    # The largest error measured was 2.2e-6.
+    assert largest_error({name: compute(image)}, expected) <= 2e-5
+    changed = {name: compute(image * np.float32(1.01))}
+    assert largest_error(changed, expected) > 2e-5
+
+
+def test_weights_and_nodes_are_named_after_keras(hybrid):
+    inference_model, path = hybrid
+    graph = checked(path).graph
+    paths = {weight.path for weight in inference_model.model.weights}
+    assert paths <= {tensor.name for tensor in graph.initializer}
+    assert "block_3_1/branch_1/conv_0/conv/kernel" in paths
+    layer_paths = {
+        layer.path or layer.name
+        for layer in inference_model.model._flatten_layers()
+    }
+    for node in graph.node:
+        assert node.name.rpartition("/")[0] in layer_paths
+        assert node.op_type in node.name
+    names = [node.name for node in graph.node]
+    assert len(set(names)) == len(names)
+    assert "block3_pool/MaxPool" in names
+
+
+def test_axes_of_unknown_length_have_a_symbol(exported):
+    graph = checked(exported("attention")[1]).graph
+
+    def axes(value):
+        shape = value.type.tensor_type.shape
+        return [axis.dim_param or axis.dim_value for axis in shape.dim]
+
+    assert [axes(value) for value in graph.input] == [
+        ["batch", "steps_dim_1", 8]
+    ]
+    assert [axes(value) for value in graph.output] == [
+        ["batch", "out_dim_1", 3]
+    ]
+
+
+def test_batch_norm_becomes_part_of_its_convolution(exported):
+    graph = checked(exported("kinds_of_convolution")[1]).graph
+    expected = {"Conv", "ConvTranspose", "Relu", "Reshape", "Transpose"}
+    assert set(operators(graph)) == expected
+
+
+def test_a_kernel_that_is_shared_is_written_once(exported):
+    graph = checked(exported("shared_layer")[1]).graph
+    kernels = {node.input[1] for node in graph.node if node.op_type == "Conv"}
+    assert operators(graph)["Conv"] == 2
+    assert kernels == {"inner/conv/kernel"}
+
+
+def test_no_large_weight_passes_through_tf2onnx():
+    vector = layers.Input((512,), name="vector")
+    model = keras.Model(vector, layers.Dense(512)(vector))
+    conversion = convert(InferenceModel.of(model), 18)
+    assert conversion.model.ByteSize() < 4096

@@ -1,201 +1,153 @@
-from collections import Counter
-
-import keras
 import numpy as np
-import onnxruntime
-import openvino
+import onnx
 import pytest
-from keras import layers
-from onnx.reference import ReferenceEvaluator
 
-from keras_inception_export.errors import ArtifactError
-from keras_inception_export.formats.onnx import runtime as onnx
-from keras_inception_export.formats.onnx import serialize as onnx_writer
-from keras_inception_export.formats.onnx import tracing as onnx_convert
-from keras_inception_export.model.inference_model import InferenceModel
-from keras_inception_layers import VGG16Inception, fold_batch_norm
-from tests.export.formats.onnx.test_export import (
-    TOLERANCE,
-    attention,
-    checked,
-    inference_model_of,
-    kinds_of_convolution,
-    shared_layer,
-    write,
+from keras_inception_export.formats.onnx.graph import (
+    SMALL,
+    Constant,
+    Graph,
+    attribute_of,
+    axis_lengths,
+    evaluate,
+    read_values,
+    rename_reads,
 )
-from tests.helpers.format_cases import feeds_of, keras_outputs, largest_error
-from tests.helpers.numeric import randomize
+from tests.helpers.onnx_graphs import (
+    apply_pass,
+    onnx_graph,
+    random_array,
+    run_graph,
+)
 
-HYBRID = {"Conv": 49, "Relu": 49, "MaxPool": 11, "Concat": 6, "Reshape": 1}
-
-
-@pytest.fixture(scope="module")
-def hybrid(tmp_path_factory):
-    """The hybrid without its top on small images, as a inference model and as a file."""
-    model = VGG16Inception(include_top=False, input_shape=(64, 64, 1))
-    inference_model = InferenceModel.of(fold_batch_norm(randomize(model)))
-    return inference_model, write(
-        inference_model, tmp_path_factory.mktemp("hybrid")
-    )
-
-
-def operators(graph):
-    return Counter(node.op_type for node in graph.node)
-
-
-def test_the_hybrid_holds_its_layers_and_nothing_else(hybrid):
-    assert operators(checked(hybrid[1]).graph) == {**HYBRID, "ReduceMax": 1}
-
-
-def test_flattening_needs_no_shape_arithmetic(tmp_path):
-    model = VGG16Inception(input_shape=(64, 64, 1), classes=10)
-    inference_model = InferenceModel.of(fold_batch_norm(model))
-    found = operators(checked(write(inference_model, tmp_path)).graph)
-    top = {"Transpose": 1, "MatMul": 3, "Add": 3, "Softmax": 1}
-    assert found == {**HYBRID, **top, "Relu": 51, "Reshape": 2}
-
-
-def _unoptimized(path):
-    options = onnxruntime.SessionOptions()
-    level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.graph_optimization_level = level
-    session = onnxruntime.InferenceSession(path, options)
-    return lambda image: session.run(None, {"image": image})[0]
-
-
-def _reference(path):
-    evaluator = ReferenceEvaluator(str(path))
-    return lambda image: evaluator.run(None, {"image": image})[0]
-
-
-def _openvino(path):
-    core = openvino.Core()
-    settings = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = core.compile_model(core.read_model(path), "CPU", settings)
-    return lambda image: compiled(image)[0]
-
-
-@pytest.mark.parametrize("reader", [_unoptimized, _reference, _openvino])
-def test_every_reader_computes_the_same(hybrid, reader):
-    inference_model, path = hybrid
-    feeds = feeds_of(inference_model, 2)
-    (expected,) = onnx.open_runner(path).run(feeds).values()
-    actual = reader(path)(feeds["image"])
-    assert np.max(np.abs(actual - expected)) <= 2e-6 * np.max(np.abs(expected))
-
-
-def test_weights_and_nodes_are_named_by_keras(hybrid):
-    inference_model, path = hybrid
-    graph = checked(path).graph
-    paths = {weight.path for weight in inference_model.model.weights}
-    names = {tensor.name for tensor in graph.initializer}
-    assert paths <= names
-    assert "block_3_1/branch_1/conv_0/conv/kernel" in paths
-    scopes = {
-        layer.path or layer.name
-        for layer in inference_model.model._flatten_layers()
-    }
-    for node in graph.node:
-        assert node.name.rpartition("/")[0] in scopes
-        assert node.op_type in node.name
-    nodes = [node.name for node in graph.node]
-    assert len(set(nodes)) == len(nodes)
-    assert "block3_pool/MaxPool" in nodes
-
-
-def test_axes_of_unknown_length_have_a_symbol(tmp_path):
-    graph = checked(write(inference_model_of(attention), tmp_path)).graph
-
-    def axes(value):
-        shape = value.type.tensor_type.shape
-        return [axis.dim_param or axis.dim_value for axis in shape.dim]
-
-    assert [axes(value) for value in graph.input] == [
-        ["batch", "steps_dim_1", 8]
-    ]
-    assert [axes(value) for value in graph.output] == [
-        ["batch", "out_dim_1", 3]
-    ]
-
-
-def test_batch_norm_becomes_part_of_its_convolution(tmp_path):
-    graph = checked(
-        write(inference_model_of(kinds_of_convolution), tmp_path)
-    ).graph
-    found = operators(graph)
-    assert set(found) == {
-        "Conv",
-        "ConvTranspose",
-        "Relu",
-        "Reshape",
-        "Transpose",
-    }
-
-
-def test_a_kernel_that_is_shared_is_written_once(tmp_path):
-    graph = checked(write(inference_model_of(shared_layer), tmp_path)).graph
-    kernels = {node.input[1] for node in graph.node if node.op_type == "Conv"}
-    assert operators(graph)["Conv"] == 2
-    assert kernels == {"inner/conv/kernel"}
-
-
-def test_no_large_weight_passes_through_tf2onnx():
-    vector = layers.Input((512,), name="vector")
-    inference_model = InferenceModel.of(
-        keras.Model(vector, layers.Dense(512)(vector))
-    )
-    conversion = onnx_convert.convert(inference_model, 18)
-    assert conversion.model.ByteSize() < 4096
+WITH_BODY = """(float[N,3] x, bool c) => (float[N,3] y) {
+    a = Relu(x)
+    unused = Neg(a)
+    y = If(c) <
+        then_branch = t () => (float[N,3] p) { b = Neg(x) p = Add(b, k) },
+        else_branch = e () => (float[N,3] q) { q = Exp(a) }
+    >
+}"""
 
 
 @pytest.fixture
-def split(tmp_path, monkeypatch):
-    """A file whose weights stand beside it, and its inference model."""
-    monkeypatch.setattr(onnx_writer, "PROTOBUF_LIMIT", 100_000)
-    vector = layers.Input((300,), name="vector")
-    x = layers.Dense(200, "relu")(vector)
-    x = layers.Conv2D(40, 3)(layers.Reshape((10, 10, 2))(x))
-    x = layers.Flatten()(layers.Conv2D(40, 3)(x))
-    inference_model = InferenceModel.of(keras.Model(vector, layers.Dense(2)(x)))
-    return inference_model, write(inference_model, tmp_path)
+def graph():
+    return onnx_graph(WITH_BODY, k=random_array(3), spare=random_array(3))
 
 
-def test_weights_beyond_the_limit_stand_beside_the_file(split):
-    inference_model, path = split
-    data = path.with_name("model.onnx.data")
-    assert path.stat().st_size < 20_000
-    assert data.stat().st_size > 4 * 300 * 200
-    checked(path)
-    feeds = feeds_of(inference_model, 3)
-    outputs = onnx.open_runner(path).run(feeds)
-    assert (
-        largest_error(outputs, keras_outputs(inference_model, feeds))
-        <= TOLERANCE
+def test_pruning_keeps_what_bodies_read(graph):
+    feeds = {"x": random_array(2, 3), "c": np.array(True)}
+    assert apply_pass(Graph.prune, graph, **feeds) == ["Relu", "If"]
+    assert list(graph.constants) == ["k"]
+
+
+def test_pruning_keeps_nodes_of_which_one_output_is_read():
+    graph = onnx_graph(
+        """(float[N,4] x) => (float[N,2] y) {
+            low, y = Split<axis=1,num_outputs=2>(x)
+            n = Neg(low)
+        }"""
     )
-    content = bytearray(data.read_bytes())
-    content[1003] ^= 0x40
-    data.write_bytes(content)
-    outputs = onnx.open_runner(path).run(feeds)
-    assert (
-        largest_error(outputs, keras_outputs(inference_model, feeds))
-        > TOLERANCE
+    assert apply_pass(Graph.prune, graph, x=random_array(2, 4)) == ["Split"]
+
+
+def test_a_value_is_used_by_nodes_bodies_and_outputs(graph):
+    uses = graph.uses()
+    assert (uses["x"], uses["a"], uses["y"], uses["unused"]) == (2, 2, 1, 0)
+    assert list(read_values(graph.nodes[-1])) == ["c", "x", "b", "k", "a"]
+
+
+def test_reads_are_renamed_in_bodies(graph):
+    rename_reads(graph.nodes[-1], {"a": "new", "c": "d", "y": "z"})
+    assert list(read_values(graph.nodes[-1])) == ["d", "x", "b", "k", "new"]
+    assert graph.nodes[-1].output == ["y"]
+
+
+def test_a_copy_can_be_rewritten(graph):
+    copy = graph.copy()
+    assert copy.constants["k"] is graph.constants["k"]
+    copy.nodes[0].op_type = "Exp"
+    copy.outputs[0].name = "z"
+    copy.metadata["key"] = "value"
+    copy.prune()
+    assert graph.nodes[0].op_type == "Relu" and len(graph.nodes) == 3
+    assert graph.outputs[0].name == "y" and not graph.metadata
+    assert list(graph.constants) == ["k", "spare"]
+
+
+def test_added_constants_get_new_names(graph):
+    graph.constants["constant__3"] = graph.constants["k"]
+    names = [graph.add_value(np.array(number)) for number in range(2)]
+    assert names == ["constant__3_", "constant__4"]
+    assert [graph.value(name) for name in names] == [0, 1]
+
+
+@pytest.mark.parametrize("size, kept", [(SMALL, True), (SMALL + 1, False)])
+def test_only_small_constants_are_kept_as_values(size, kept):
+    loads = []
+
+    def load():
+        loads.append(None)
+        return np.zeros(size, np.float16)
+
+    constant = Constant.of(load, "dense/bias")
+    graph = Graph(18, [], {"a": constant}, [], [])
+    assert (graph.value("a") is not None) == kept
+    constant.load()
+    assert len(loads) == (1 if kept else 2)
+    assert (constant.shape, constant.nbytes) == ((size,), 2 * size)
+    assert constant.weight == "dense/bias"
+
+
+def test_large_constants_are_inputs_of_the_model_unless_held():
+    graph = onnx_graph(
+        "(float[N,40] x) => (float[N,40] y) { m = MatMul(x, k) y = Add(m, b) }",
+        k=random_array(40, 40),
+        b=random_array(40),
     )
+    graph.metadata["key"] = "value"
+    model = graph.model(held=())
+    assert [x.name for x in model.graph.input] == ["x", "k"]
+    assert [x.name for x in model.graph.initializer] == ["b"]
+    model = graph.model(held={"k"})
+    assert [x.name for x in model.graph.initializer] == ["k", "b"]
+    assert model.metadata_props[0].value == "value"
+    x = random_array(3, 40)
+    k, b = (graph.constants[name].load() for name in "kb")
+    (y,) = run_graph(graph, x=x)
+    np.testing.assert_allclose(y, x @ k + b, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kept", [None, 0, 200_000])
-def test_refuses_damaged_weights_beside_the_file(split, kept):
-    _, path = split
-    data = path.with_name("model.onnx.data")
-    if kept is None:
-        data.unlink()
-    else:
-        data.write_bytes(data.read_bytes()[:kept])
-    with pytest.raises(ArtifactError, match="cannot be opened"):
-        onnx.open_runner(path)
+def test_types_are_inferred_through_small_constants():
+    graph = onnx_graph(
+        """(float[N,6] x) => (float[N,A,B] y) {
+            r = Reshape(x, to) n = Neg(r) e = NonZero(n) y = Relu(n)
+        }""",
+        to=np.array([-1, 2, 3], np.int64),
+    )
+    types = graph.inferred_types()
+    assert axis_lengths(types["x"]) == ["N", 6]
+    assert axis_lengths(types["n"])[1:] == [2, 3]
+    assert axis_lengths(types["e"])[0] == 3
+    assert axis_lengths(types.get("missing")) is None
+    assert axis_lengths(onnx.TypeProto.Tensor()) is None
 
 
-def test_the_file_is_the_same_message_that_protobuf_writes(hybrid):
-    model = checked(hybrid[1])
-    again = type(model).FromString(model.SerializeToString())
-    assert again == model
-    assert len(model.SerializeToString()) == hybrid[1].stat().st_size
+def test_an_axis_without_length_and_symbol_is_empty():
+    value = onnx.helper.make_tensor_value_info("x", 1, [None, 0, "N"])
+    assert axis_lengths(value.type.tensor_type) == ["", 0, "N"]
+
+
+def test_a_node_is_evaluated_with_its_optional_inputs():
+    node = onnx.helper.make_node("Clip", ["x", "", "high"], ["y"])
+    inputs = [
+        Constant.of(lambda: random_array(9)),
+        Constant.of(lambda: np.float32(0)),
+    ]
+    (result,) = evaluate(node, 18, inputs)
+    np.testing.assert_array_equal(result, np.minimum(random_array(9), 0))
+
+
+def test_attributes_have_defaults():
+    node = onnx.helper.make_node("Conv", ["x", "k"], ["y"], group=3)
+    assert attribute_of(node, "group", 1) == 3
+    assert attribute_of(node, "strides", (1, 1)) == (1, 1)

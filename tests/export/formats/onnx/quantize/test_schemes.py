@@ -18,13 +18,13 @@ from keras_inception_export.formats.onnx.quantize.quantizer import (
     float_layers,
 )
 from keras_inception_export.model.loading import functional, to_inference_model
-from tests.export.formats.onnx.test_export import ALL_CASES, other_dimensions
 from tests.helpers.format_cases import (
     feeds_of,
     inference_model_of,
     keras_outputs,
 )
 from tests.helpers.numeric import perturb, random_images
+from tests.helpers.onnx_cases import ALL_CASES, other_dimensions
 from tests.helpers.quantized_cases import (
     PROBES,
     SAMPLES,
