@@ -25,7 +25,7 @@ from keras_inception_export.model.name_scopes import split_scope
 
 
 def layers_of(name: str, layers: Collection[str]) -> Iterator[str]:
-    """Yield each layer that took part in computing a tensor, or owns it.
+    """Yield each layer that helped to compute a tensor, or whose weight it is.
 
     Args:
         name: the name of a tensor in a file of this exporter. The last of
@@ -42,7 +42,7 @@ def layers_of(name: str, layers: Collection[str]) -> Iterator[str]:
 
 
 def layers_with_kernel(name: str) -> Iterator[str]:
-    """Yield the layers of a kernel, given the name of its tensor."""
+    """Yield the layers whose kernel is the tensor of this name."""
     for path in name.split(";"):
         layer = path.rpartition("/")[0]
         if layer:

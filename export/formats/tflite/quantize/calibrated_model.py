@@ -76,9 +76,9 @@ class CalibratedModel:
             dict.fromkeys(x for layers in self._layers.values() for x in layers)
         )
         for index, tensor in enumerate(structure.tensors):
-            tensor.name = _number(index)
+            tensor.name = _numbered_name(index)
 
-    def save_watched(self, path: Path) -> None:
+    def save_for_calibration(self, path: Path) -> None:
         """Write the model with every tensor to measure as an output."""
         graph = self._structure.graph
         outputs = graph.outputs
@@ -94,7 +94,7 @@ class CalibratedModel:
         Args:
             samples: the samples that were measured, one array per input.
             ranges: the smallest and the largest value of each output of the
-                model that `save_watched` writes.
+                model that `save_for_calibration` writes.
 
         Raises:
             ConversionError: a range is not finite.
@@ -113,33 +113,33 @@ class CalibratedModel:
                 )
 
     def save_calibrated(
-        self, path: Path, float_layers: Collection[str], integer_ends: bool
+        self, path: Path, float_layers: Collection[str], integer_io: bool
     ) -> list[str]:
         """Write the model for the converter.
 
-        A tensor without a range stays in float, and so does an operator that
-        reads or computes one.
+        The converter keeps a tensor without a range in float, and every
+        operator that reads or computes it.
 
         Args:
             path: the file to write.
             float_layers: the layers to keep in float.
-            integer_ends: whether inputs and outputs become integers.
+            integer_io: whether inputs and outputs become integers.
 
         Returns:
             The names of the tensors whose operators must be kept in float
             although they may have a range.
         """
         graph = self._structure.graph
-        floats = self._float_operators(
-            float_layers, () if integer_ends else graph.outputs
+        float_operators = self._float_operators(
+            float_layers, () if integer_io else graph.outputs
         )
         needed = {
             tensor
             for operator in self._operators
-            if operator not in floats
+            if operator not in float_operators
             for tensor in (*operator.inputs, *operator.outputs)
         }
-        if integer_ends:
+        if integer_io:
             needed.update(graph.inputs, graph.outputs)
         # Tensors that are joined or split share one scale, even in float, and
         # the converter derives it from the ranges it knows: so it must know
@@ -150,24 +150,27 @@ class CalibratedModel:
                 needed |= tensors
         for index, values in self._ranges.items():
             self._structure.set_range(index, values if index in needed else ())
-        self._structure.save(path, dict(self._rounded(floats)))
+        self._structure.save(path, dict(self._rounded(float_operators)))
         return [
-            _number(tensor)
+            _numbered_name(tensor)
             for operator in self._operators
-            if operator in floats
+            if operator in float_operators
             for tensor in operator.outputs
         ]
 
     def _rounded(
-        self, floats: Collection[Operator]
+        self, float_operators: Collection[Operator]
     ) -> Iterator[tuple[int, tuple[int, Iterable[np.ndarray]]]]:
         """Yield the buffers of the rounded kernels, and their contents.
 
         Args:
-            floats: the operators that compute in float.
+            float_operators: the operators that compute in float.
         """
         for operator, kernel in self._structure.kernels():
-            if operator in floats or operator.name not in _FILTERS_FIRST:
+            if (
+                operator in float_operators
+                or operator.name not in _FILTERS_FIRST
+            ):
                 continue
             # A constant that several layers share has another name, with all
             # their paths, and is rounded to the nearest.
@@ -185,8 +188,8 @@ class CalibratedModel:
 
         An operator without a kernel computes in integers unless all the
         kernels before it, or all those after it, are in float. So one float
-        branch does not keep its whole block in float, nor one integer layer
-        what follows it in integers.
+        branch does not keep its whole block in float, and one integer layer
+        does not make what follows it compute in integers.
 
         Args:
             float_layers: the layers that compute in float.
@@ -250,7 +253,7 @@ def _blocks(weights: np.ndarray, integers: np.ndarray) -> Iterator[np.ndarray]:
     yield np.ascontiguousarray(rounded_kernel(weights, shaped, axis=0))
 
 
-def _number(index: int) -> str:
+def _numbered_name(index: int) -> str:
     return f"tensor_{index}."
 
 

@@ -174,17 +174,17 @@ class TFLiteQuantizer:
                 self._inference_model.inputs, self._calibration
             ).values()
         )
-        watched = self._folder / "watched.tflite"
+        measured = self._folder / "measured.tflite"
         paths = []
         for index, array in enumerate(samples):
             paths.append(self._folder / f"samples_{index}.npy")
             np.save(paths[-1], array)
         fixed = [s.shape[0] for s in self._inference_model.inputs if s.shape[0]]
-        self._model.save_watched(watched)
+        self._model.save_for_calibration(measured)
         ranges = run_in_child(
             _CALIBRATION,
             "measure_ranges",
-            model=watched,
+            model=measured,
             inputs=paths,
             rows=fixed[0] if fixed else 1,
         )

@@ -44,10 +44,10 @@ def block(kernels=None):
     return CalibratedModel(Structure(data), kernels or {})
 
 
-def saved(model, path, float_layers=(), integer_ends=False):
+def saved(model, path, float_layers=(), integer_io=False):
     """Save a calibrated model; return it, and the names to keep in float."""
     model.calibrate(SAMPLES, RANGES)
-    in_float = model.save_calibrated(path, float_layers, integer_ends)
+    in_float = model.save_calibrated(path, float_layers, integer_io)
     numbers = {f"tensor_{i}.": name for i, name in enumerate(NAMES)}
     return Structure(path.read_bytes()), [numbers[name] for name in in_float]
 
@@ -56,10 +56,10 @@ def test_layers_are_in_execution_order():
     assert block().layers == ("stem", "left", "right", "deep", "scores")
 
 
-def test_every_computed_tensor_is_watched(tmp_path):
+def test_every_computed_tensor_is_measured(tmp_path):
     path = tmp_path / "model.tflite"
     model = block()
-    model.save_watched(path)
+    model.save_for_calibration(path)
     outputs = Structure(path.read_bytes()).graph.outputs
     assert [NAMES[index] for index in outputs] == COMPUTED
     structure, _ = saved(model, path)
@@ -82,7 +82,7 @@ ALWAYS = ["reversed", "classes"]
 
 
 @pytest.mark.parametrize(
-    ("float_layers", "integer_ends", "expected"),
+    ("float_layers", "integer_io", "expected"),
     [
         ([], False, ALWAYS),
         ([], True, ["reversed"]),
@@ -100,10 +100,10 @@ ALWAYS = ["reversed", "classes"]
     ],
 )
 def test_operators_that_compute_in_float(
-    float_layers, integer_ends, expected, tmp_path
+    float_layers, integer_io, expected, tmp_path
 ):
     _, in_float = saved(
-        block(), tmp_path / "model.tflite", float_layers, integer_ends
+        block(), tmp_path / "model.tflite", float_layers, integer_io
     )
     assert sorted(in_float) == sorted(expected)
 
