@@ -1,7 +1,7 @@
-"""Proven export of Keras models to SavedModel, TFLite and ONNX.
+"""Verified export of Keras models to SavedModel, TFLite, ONNX and OpenVINO.
 
-Importing this package imports neither Keras nor a runtime: a device that has
-an artifact and its runtime can open it.
+Importing this package imports neither Keras nor a runtime, so a device that
+has only an artifact and its runtime can run it.
 """
 
 import importlib

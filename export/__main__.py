@@ -2,7 +2,7 @@
 
 import sys
 
-if not __package__:  # started as a folder: the installed package is meant
+if not __package__:  # run as a folder: import the installed package
     sys.path.pop(0)
 
 from keras_inception_export.cli import main

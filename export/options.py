@@ -8,7 +8,7 @@ from typing import Any
 from keras_inception_export.bundle.bundle import check_output
 from keras_inception_export.errors import RequestError, check_choice
 from keras_inception_export.formats.onnx.opsets import check_opset
-from keras_inception_export.formats.quantizer import check_io
+from keras_inception_export.formats.quantizer import PREPARED_SCHEME, check_io
 from keras_inception_export.formats.registry import (
     DEFAULT_FORMATS,
     FORMATS,
@@ -20,19 +20,19 @@ CALIBRATION_SAMPLES = 200
 25, 33 and 37 dB."""
 
 MIN_AGREEMENT = 0.99
-"""Part of the samples that must get the class that Keras gives them."""
+"""Fraction of the samples that must get the same class as from Keras."""
 
 MAX_ACCURACY_DROP = 0.005
-"""By how much the part of correctly classified samples may fall."""
+"""By how much the fraction of correctly classified samples may fall."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """What `export_model` was asked for; its docstring says what each means.
+    """The checked arguments of `export_model`, which documents them.
 
     Raises:
-        RequestError: if an argument is out of its range, or the bundle
-            cannot or must not go to `output_dir`.
+        RequestError: if an argument is invalid, or `output_dir` cannot or
+            must not be written.
     """
 
     output_dir: Path
@@ -56,7 +56,7 @@ class ExportOptions:
         object.__setattr__(self, "quantize", schemes)
         if not formats:
             raise RequestError(
-                f"no format was given; choose from {', '.join(FORMATS)}"
+                f"got no format; choose from {', '.join(FORMATS)}"
             )
         check_opset(self.opset)
         if self.batch_size is not None:
@@ -72,21 +72,17 @@ class ExportOptions:
         )
 
     def _check_quantization(self) -> None:
-        criteria = {
-            name: value
-            for name in ("min_agreement", "max_accuracy_drop")
-            if (value := getattr(self, name)) is not None
-        }
-        for name, value in criteria.items():
-            if not 0 <= value <= 1:
+        names = ("min_agreement", "max_accuracy_drop")
+        criteria = [x for x in names if getattr(self, x) is not None]
+        for name in criteria:
+            if not 0 <= (value := getattr(self, name)) <= 1:
                 raise RequestError(
-                    f"{name} must be a part of the samples, from 0 to 1; got "
-                    f"{value}"
+                    f"{name} must be a fraction from 0 to 1; got {value}"
                 )
         check_io(self.quantized_io, self.quantize)
         if criteria and not self.quantize:
             raise RequestError(
-                f"{next(iter(criteria))} applies to quantized artifacts; add "
+                f"{criteria[0]} applies to quantized artifacts; add "
                 "a quantization, or leave it out"
             )
         for scheme in self.quantize:
@@ -96,16 +92,17 @@ class ExportOptions:
                     f"{', '.join(self.formats)} cannot be quantized to "
                     f"{scheme}; add one of the formats {', '.join(able)}"
                 )
-        measured = ["int8"] if "int8" in self.quantize else list(criteria)
-        if self.samples is None and measured:
-            raise RequestError(
-                f"{measured[0]} is measured on real data and needs samples: a "
-                "folder of images, .npy, or .npz with x and y"
-            )
+        measured = [x for x in self.quantize if x == PREPARED_SCHEME]
+        for name in (*measured, *criteria):
+            if self.samples is None:
+                raise RequestError(
+                    f"{name} is measured on real data and needs samples: a "
+                    "folder of images, .npy, or .npz with x and y"
+                )
 
 
 def _listed(role, names, choices) -> tuple[str, ...]:
-    """Return names in the order of the choices, each once."""
+    """Return the distinct names in the order of the choices."""
     names = (names,) if isinstance(names, str) else tuple(names)
     for name in names:
         check_choice(role, name, choices)

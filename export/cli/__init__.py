@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line of the exporter."""
 
 from keras_inception_export.cli.main import main
 

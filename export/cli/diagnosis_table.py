@@ -1,4 +1,4 @@
-"""How a diagnosis looks in a terminal."""
+"""Format the result of `diagnose` for a terminal."""
 
 import math
 from collections.abc import Sequence
@@ -7,24 +7,25 @@ from keras_inception_export.diagnosis.diagnose import Diagnosis
 from keras_inception_export.diagnosis.layer_comparison import LayerResult
 
 ROWS = 24
-"""About so many layers of an artifact are shown, unless all are."""
+"""Approximate number of layers shown per artifact, unless all are shown."""
 
-NAME = 40
-"""Longer paths are cut at their start."""
+NAME_WIDTH = 40
+"""Longer paths lose their first characters."""
 
-SHARP = 6.0
-"""The smallest drop of the signal-to-noise ratio that is shown, in dB."""
+MIN_DROP_DB = 6.0
+"""The smallest drop of the signal-to-noise ratio that is reported, in dB."""
 
 DECADES = 8
-"""The bars reach from errors of 1e-8 to 1."""
+"""The bars cover errors from 1e-8 to 1."""
 
 
 def table(diagnoses: Sequence[Diagnosis], *, everything=False) -> str:
     """Return the tables and the verdict of `diagnose`.
 
     Args:
-        diagnoses: one an artifact.
-        everything: whether every layer is shown, not only what matters.
+        diagnoses: one per artifact.
+        everything: whether to show every layer, not only the relevant ones.
+            Defaults to `False`.
     """
     lines: list[str] = []
     for diagnosis in diagnoses:
@@ -38,7 +39,7 @@ def _artifact(diagnosis: Diagnosis, everything: bool) -> list[str]:
     head = f"{diagnosis.path}  {quantized or 'float'}"
     if diagnosis.reason:
         return [f"{head}, not examined: {diagnosis.reason}"]
-    shown = range(len(layers)) if everything else _worth_showing(layers)
+    shown = range(len(layers)) if everything else _relevant(layers)
     names = [_shortened(layers[index].name) for index in shown]
     width = max(map(len, ["layer", *names]))
     limit = "published" if quantized else "allowed"
@@ -59,7 +60,7 @@ def _artifact(diagnosis: Diagnosis, everything: bool) -> list[str]:
         parts.append(_bar(layer.error))
         if layer is diagnosis.first:
             parts.append("starts here")
-        elif quantized and index and layer.snr_drop >= SHARP:
+        elif quantized and index and layer.snr_drop >= MIN_DROP_DB:
             parts.append(f"{layer.snr_drop:.0f} dB lost")
         lines.append("  ".join(parts).rstrip())
     if len(shown) < len(layers):
@@ -69,48 +70,48 @@ def _artifact(diagnosis: Diagnosis, everything: bool) -> list[str]:
     return lines
 
 
-def _worth_showing(layers: Sequence[LayerResult]) -> list[int]:
-    """Choose the layers that tell where an error starts and jumps.
+def _relevant(layers: Sequence[LayerResult]) -> list[int]:
+    """Return the indices of the layers where an error starts and jumps.
 
-    Beside them stand those that are in no block, evenly if they are many.
+    Layers outside of blocks are added, evenly spaced if there are many.
     """
     last = len(layers) - 1
-    falls = sorted(range(len(layers)), key=lambda i: -layers[i].snr_drop)[:3]
-    chosen = {0, last, *(i for i in falls if layers[i].snr_drop >= SHARP)}
+    drops = sorted(range(len(layers)), key=lambda i: -layers[i].snr_drop)[:3]
+    chosen = {0, last, *(i for i in drops if layers[i].snr_drop >= MIN_DROP_DB)}
     start = next((i for i, x in enumerate(layers) if x.diverges), None)
     if start is not None:
         chosen.update(range(max(start - 1, 0), min(start + 2, last) + 1))
     outer = [i for i, x in enumerate(layers) if "/" not in x.layer]
-    every = -(-len(outer) // ROWS) or 1
-    return sorted({i for i in chosen | {*outer[::every]} if 0 <= i <= last})
+    step = -(-len(outer) // ROWS) or 1
+    return sorted({i for i in chosen | {*outer[::step]} if 0 <= i <= last})
 
 
 def _verdict(diagnoses: Sequence[Diagnosis]) -> list[str]:
-    """Say of each artifact where it diverges, if it does."""
-    lines, sound = [], []
+    """Return lines that say where each artifact diverges, if it does."""
+    lines, passed = [], []
     for diagnosis in diagnoses:
         path, first = diagnosis.path, diagnosis.first
-        moved = next(
+        changed = next(
             (x.name for x in diagnosis.layers if x.changed_channels), None
         )
         if first:
             lines.append(f'✗  {path}: the first to diverge is "{first.name}"')
         elif diagnosis.damaged:
             lines.append(f"✗  {path} cannot be examined")
-        elif moved:
+        elif changed:
             lines.append(
-                f'~  {path}: not as published from "{moved}" on, within what '
-                "another processor may round"
+                f'~  {path}: differs from the published one from "{changed}" '
+                "on, within the rounding of another processor"
             )
         if diagnosis.layers and not first:
-            sound.append(path)
-    if sound:
-        lines.append(f"✓  no layer diverges: {', '.join(sound)}")
+            passed.append(path)
+    if passed:
+        lines.append(f"✓  no layer diverges: {', '.join(passed)}")
     return lines
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= NAME else f"…{name[1 - NAME :]}"
+    return name if len(name) <= NAME_WIDTH else f"…{name[1 - NAME_WIDTH :]}"
 
 
 def _number(value: float | None) -> str:
@@ -122,7 +123,7 @@ def _decibels(value: float) -> str:
 
 
 def _bar(error: float) -> str:
-    """Return a bar of two signs for each power of ten."""
+    """Return a bar with two characters per power of ten."""
     if error <= 0:
         return ""
     decades = DECADES + math.log10(min(error, 1.0))

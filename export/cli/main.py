@@ -1,4 +1,4 @@
-"""The command line: words in, words out."""
+"""The command `keras-inception`: run a subcommand and print its result."""
 
 import contextlib
 import dataclasses
@@ -24,15 +24,17 @@ from keras_inception_export.model.networks import NETWORKS
 
 
 def main(words=None) -> int:
-    """Run the command; return its exit code.
+    """Run the command and return its exit code.
 
-    0: proven, or done. 1: an artifact does not hold. 2: the request or the
-    input is wrong, or nothing could be run. 70: an error of the program
-    itself.
+    0: verified, or done. 1: an artifact failed verification. 2: the request
+    or the input is wrong, or nothing could be run. 70: an internal error.
+
+    Args:
+        words: the command's arguments. Defaults to `None`: `sys.argv[1:]`.
     """
     arguments = make_parser().parse_args(words)
     quiet = contextlib.nullcontext(sys.stderr) if arguments.debug else _quiet()
-    with quiet as terminal, _own_environment():
+    with quiet as terminal, _restored_environment():
         try:
             return COMMANDS[arguments.command](arguments)
         except ExportError as error:
@@ -46,7 +48,7 @@ def main(words=None) -> int:
                 raise
             print(
                 f"keras-inception: unexpected {type(error).__name__}: "
-                f"{reason_of(error)}; run it again with --debug for more",
+                f"{reason_of(error)}; run again with --debug for details",
                 file=terminal,
             )
             return INTERNAL_EXIT_CODE
@@ -58,7 +60,7 @@ def main(words=None) -> int:
 def _export(arguments):
     from keras_inception_export.options import ExportOptions
 
-    # Before TensorFlow is imported, which takes seconds.
+    # Checked before TensorFlow is imported, which takes seconds.
     options = ExportOptions(
         output_dir=arguments.output,
         **{
@@ -70,8 +72,8 @@ def _export(arguments):
     if arguments.model:
         check_choice("model", arguments.model, NETWORKS)
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    # TensorFlow's oneDNN allocator gives no memory back: with it the peak of
-    # a 132 M parameter export is 5.9 GB, without it 3.4 GB, in the same time.
+    # TensorFlow's oneDNN allocator never returns memory: the peak of an export
+    # of 132 M parameters is 5.9 GB with it and 3.4 GB without, in equal time.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     from keras_inception_export.model import loading
     from keras_inception_export.pipeline.export_model import run_export
@@ -102,7 +104,7 @@ def _verify(arguments):
     if not any(result.passed for result in results):
         raise RuntimeMissingError(
             f"{arguments.bundle}: no artifact could be run, so nothing is "
-            "proven; install the runtime of one of them"
+            "verified; install the runtime of one of them"
         )
     return 0
 
@@ -188,13 +190,13 @@ COMMANDS = {
 
 
 def _progress(arguments):
-    """Print every step, unless the output is JSON."""
+    """Print each step, unless the output is JSON."""
     return progress_to(None if arguments.json else tables.progress)
 
 
 @contextlib.contextmanager
-def _own_environment():
-    """Keep what is set for TensorFlow from a caller that goes on."""
+def _restored_environment():
+    """Restore the environment variables that a subcommand sets."""
     before = dict(os.environ)
     try:
         yield
@@ -205,29 +207,26 @@ def _own_environment():
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[TextIO]:
-    """Keep what libraries print to standard error off the terminal.
+    """Discard what libraries print to standard error.
 
-    TensorFlow and its converters write to the file descriptor itself, below
-    Python.
+    TensorFlow and its converters write to the file descriptor directly.
 
     Yields:
-        The terminal's standard error, for messages of this command.
+        The original standard error, for messages of this command.
     """
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    before = sys.stderr
+    descriptor, stderr = os.dup(2), sys.stderr
     try:
         with (
-            open(os.devnull, "w") as silent,
-            os.fdopen(os.dup(kept), "w", buffering=1) as terminal,
+            open(os.devnull, "w") as discarded,
+            os.fdopen(os.dup(descriptor), "w", buffering=1) as terminal,
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
-            sys.stderr = silent
+            os.dup2(discarded.fileno(), 2)
+            sys.stderr = discarded
             yield terminal
     finally:
-        sys.stderr = before
-        os.dup2(kept, 2)
-        os.close(kept)
+        sys.stderr = stderr
+        os.dup2(descriptor, 2)
+        os.close(descriptor)

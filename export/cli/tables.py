@@ -1,4 +1,4 @@
-"""How results look in a terminal."""
+"""Format the results of the other subcommands for a terminal or as JSON."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ _TIMES = "{:>8} {:>7} {:>7} {:>9} {:>7} {:<6} {:>8} {:>10} {:>9}"
 
 
 def progress(line):
-    """Print one step of a long command, at once."""
+    """Print one step of a long command immediately."""
     print(line, flush=True)
 
 
 def size(number):
-    """Return a number of bytes as a person reads it."""
+    """Return a number of bytes with a unit."""
     units = iter(("B", "kB", "MB", "GB"))
     unit = next(units)
     while number >= 1000 and unit != "GB":
@@ -25,17 +25,17 @@ def size(number):
 
 
 def export_summary(report, output):
-    """Return the table that ends an export."""
+    """Return the table and the verdict of `export`."""
     artifacts = report["artifacts"]
-    how = "Proven against float64"
+    checks = "Verified against float64"
     if any(artifact.get("quantization") for artifact in artifacts):
-        how += ", fewer bits measured,"
+        checks += ", quantized artifacts measured,"
     lines = [
         "",
         *_artifacts(artifacts),
         *_evaluation(report),
         "",
-        f"{how} and published in {output}",
+        f"{checks} and published in {output}",
         "Next: keras-inception predict "
         f"{Path(output) / artifacts[-1]['path']} INPUT",
     ]
@@ -43,12 +43,12 @@ def export_summary(report, output):
 
 
 def name_of(artifact):
-    """Return what a person calls an artifact of a report."""
+    """Return the displayed name of an artifact of a report."""
     return display_name(artifact["format"], artifact.get("quantization"))
 
 
 def _evaluation(report):
-    """Return the lines that tell what was measured on the user's samples."""
+    """Return the lines on what was measured on the user's samples."""
     evaluation = report.get("evaluation")
     if not evaluation:
         return []
@@ -80,21 +80,20 @@ def _evaluation(report):
                 )
             )
             name = ""
-        lines += _in_float(artifact)
+        lines += _float_layers(artifact)
     return lines + [f"Warning: {text}" for text in evaluation["warnings"]]
 
 
-def _in_float(artifact):
-    """Return a line on the layers that a quantized artifact has in float."""
+def _float_layers(artifact):
+    """Return a line on the layers that stay in float, if there are any."""
     kept = artifact["float_layers"]
     if not kept:
         return []
-    cost = artifact["float_cost"]
-    named = ", ".join(kept[:3])
-    more = f" and {len(kept) - 3} more" if len(kept) > 3 else ""
+    cost, more = artifact["float_cost"], len(kept) - 3
     return [
         f"{'':18}{len(kept)} layers in float ({cost['time']:.2f} times the "
-        f"time, {size(cost['bytes'])} more): {named}{more}"
+        f"time, {size(cost['bytes'])} more): {', '.join(kept[:3])}"
+        + (f" and {more} more" if more > 0 else "")
     ]
 
 
@@ -134,17 +133,17 @@ def verification(results, folder):
             lines.append(f"-  {result.name:<14} not run: {result.missing}")
         lines += _rows(result.name, "", parity)
         lines += [f"✗  {result.name:<14} {f}" for f in result.findings]
-    wrong = [result.name for result in results if result.findings]
-    run = [result.name for result in results if result.passed]
-    if wrong:
-        lines += ["", f"{folder} does not hold: {', '.join(wrong)}"]
-    elif run:
-        lines += ["", f"{folder} holds: {', '.join(run)}"]
+    failed = [result.name for result in results if result.findings]
+    passed = [result.name for result in results if result.passed]
+    if failed:
+        lines += ["", f"{folder}: failed {', '.join(failed)}"]
+    elif passed:
+        lines += ["", f"{folder}: verified {', '.join(passed)}"]
     return "\n".join(lines)
 
 
 def predictions(outputs, labels, top):
-    """Return the first classes, or the range, of each sample's outputs."""
+    """Return the top classes, or the range, of the outputs per sample."""
     width = max(map(len, labels))
     lines = []
     for index, label in enumerate(labels):
@@ -196,7 +195,7 @@ def benchmark(result):
 
 
 def _times(row):
-    """Return the cells of a row of `benchmark`, but for its name."""
+    """Return the cells of a row of `benchmark` except its name."""
     spread = (row["speed_high"] - row["speed_low"]) / 2
     return _TIMES.format(
         size(row["bytes"]),
@@ -221,7 +220,7 @@ def _verdict(result):
     if not result["conclusive"]:
         lines.append("Too noisy to conclude:")
         lines += [f"- {doubt}" for doubt in result["doubts"]]
-        return [*lines, "Let nothing else run, or ask for more --rounds."]
+        return [*lines, "Stop other programs, or use more --rounds."]
     best = max(result["rows"], key=lambda row: row["speed"])
     if best["name"] == baseline:
         return [*lines, f"Nothing is faster than {baseline}."]
@@ -230,7 +229,7 @@ def _verdict(result):
 
 
 def _digits(number):
-    """Return a number with three digits; a large one without a point."""
+    """Return a number with three digits, or without decimals if larger."""
     if number >= 100:
         return f"{number:.0f}"
     return f"{number:#.3g}".rstrip(".")
@@ -242,7 +241,7 @@ def _bundle(facts):
     lines = [
         f"{'bundle':<14} {facts['path']}",
         f"{'model':<14} {model['name']}, {model['parameters']:,} parameters",
-        f"{'from':<14} {model['keras_path'] or 'a live model'}",
+        f"{'from':<14} {model['keras_path'] or 'a model in memory'}",
         f"{'written with':<14} "
         + ", ".join(f"{name} {v}" for name, v in versions.items()),
         *(_spec("inputs", spec) for spec in first["inputs"]),
@@ -261,10 +260,10 @@ def _head(size_title):
 
 
 def _artifacts(artifacts):
-    """Return the table of what was published.
+    """Return the table of the published artifacts.
 
-    What a quantized artifact must keep is measured on the samples; no error
-    is set it in advance.
+    A quantized artifact has no tolerance set in advance: it is measured on the
+    samples.
     """
     rows = [_head("size")]
     for artifact in artifacts:

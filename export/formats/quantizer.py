@@ -8,6 +8,12 @@ from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_choice
 from keras_inception_export.formats.registry import SCHEMES
 
+PREPARED_SCHEME = "int8"
+"""The scheme that is calibrated on samples and written from the prepared model.
+Only it can leave layers in float and have integer inputs and outputs. The other
+schemes are written from the float model, so that none depends on which schemes
+are requested."""
+
 INTEGERS = ("int8", "uint8")
 """What the inputs and outputs of an int8 artifact can be, beside float32."""
 
@@ -25,7 +31,7 @@ def check_scheme(
     """Raise RequestError unless the scheme can be written so."""
     check_choice("quantization", scheme, SCHEMES)
     check_io(io, [scheme])
-    if float_layers and scheme != "int8":
+    if float_layers and scheme != PREPARED_SCHEME:
         raise RequestError(
             f"{scheme} has no layers to leave in float: only int8 has"
         )
@@ -36,7 +42,7 @@ def check_io(io: str | None, schemes: Collection[str]) -> None:
     if io is None:
         return
     check_choice("quantized io", io, INTEGERS)
-    if "int8" not in schemes:
+    if PREPARED_SCHEME not in schemes:
         raise RequestError(
             f"integer inputs and outputs ({io}) need the quantization int8"
         )

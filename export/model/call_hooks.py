@@ -1,4 +1,4 @@
-"""Standing between a Keras layer and its caller."""
+"""Wrap the `call` of Keras layers for a while."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -7,10 +7,10 @@ from typing import Any
 
 @contextmanager
 def observed(layers: Iterable[Any], wrap: Callable) -> Iterator[None]:
-    """Let `wrap(layer, call)` stand in for the `call` of each layer."""
+    """Replace the `call` of each layer by `wrap(layer, call)` in a block."""
     layers = list(layers)
     for layer in layers:
-        # Past Keras, which would take a function that it is given for state.
+        # Keras's own `__setattr__` would track the function as state.
         object.__setattr__(layer, "call", wrap(layer, layer.call))
     try:
         yield

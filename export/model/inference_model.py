@@ -1,4 +1,4 @@
-"""The inference model: the one model that every format is written from."""
+"""The inference model, from which every format is written."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
@@ -24,9 +24,9 @@ from keras_inception_layers.rebuilding import (
 
 @dataclass(frozen=True, eq=False)
 class InferenceModel:
-    """A model ready for inference, with final names.
+    """A model for inference, with the final names of inputs and outputs.
 
-    Its weights do not change once something was converted from it.
+    Its weights must not change after the first conversion.
 
     Args:
         model: a Functional Keras model; its `input` and `output` may be any
@@ -66,28 +66,28 @@ class InferenceModel:
             A tuple with one tensor per output, in the declared order.
         """
         flat = [None] * len(tensors)
-        for place, tensor in zip(self.input_order, tensors, strict=True):
-            flat[place] = tensor
+        for index, tensor in zip(self.input_order, tensors, strict=True):
+            flat[index] = tensor
         packed = keras.tree.pack_sequence_as(self.model.input, flat)
         outputs = keras.tree.flatten(self.model(packed, training=False))
-        return tuple(outputs[place] for place in self.output_order)
+        return tuple(outputs[index] for index in self.output_order)
 
     def converted(self, key: Hashable, convert: Callable[[], Any]) -> Any:
-        """Return what `convert` returns, converted once per key.
+        """Return the result of `convert`, which is called once per key.
 
         Args:
-            key: the format, and the options of the conversion.
-            convert: called the first time.
+            key: the format and the options of the conversion.
+            convert: the conversion.
         """
         if key not in self._conversions:
             self._conversions[key] = convert()
         return self._conversions[key]
 
     def copy(self, dtype: str = "float32") -> "InferenceModel":
-        """Return a copy with weights of its own.
+        """Return a copy with its own weights.
 
         Args:
-            dtype: what floating-point parts compute in. Defaults to
+            dtype: the dtype of floating-point computations. Defaults to
                 `"float32"`.
         """
         copy = rebuild(self.model, set_dtype(dtype), skip_initializers)
@@ -106,50 +106,41 @@ def to_inference_model(
 
     Raises:
         RequestError: if the model has another fixed batch size, a name that
-            not every format allows, or a config that does not describe it.
+            not every format allows, or a config that does not rebuild it.
     """
     named = InferenceModel.of(model)
-    inputs = named.inputs
-    fixed = {spec.shape[0] for spec in inputs} - {None, batch_size}
+    fixed = {spec.shape[0] for spec in named.inputs} - {None, batch_size}
     if batch_size is not None and fixed:
         raise RequestError(
             f"--batch-size {batch_size}: the model has the fixed batch size "
-            f"{fixed.pop()}"
+            f"{fixed.pop()}; leave the option out, or export another model"
         )
     try:
-        inference_model = replace(
-            named,
-            model=folded(model, set_dtype("float32"), skip_initializers),
-        )
+        copy = folded(model, set_dtype("float32"), skip_initializers)
     except (NotImplementedError, TypeError, ValueError) as error:
         raise RequestError(
             f'the model "{model.name}" cannot be copied from its config: '
             f"{reason_of(error)}"
         ) from error
-    copy, input_order = inference_model.model, inference_model.input_order
-    if batch_size is None:
-        return replace(
-            inference_model,
-            inputs=_specs_like(inputs, copy.inputs, input_order),
-            outputs=_specs_like(
-                named.outputs, copy.outputs, inference_model.output_order
-            ),
-        )
-    tensors = [
-        keras.Input(batch_shape=(batch_size, *x.shape[1:]), dtype=x.dtype)
-        for x in copy.inputs
-    ]
-    outputs = inference_model.call(*(tensors[place] for place in input_order))
+    result = replace(named, model=copy)
+    tensors = [copy.inputs[index] for index in named.input_order]
+    outputs = [copy.outputs[index] for index in named.output_order]
+    if batch_size is not None:
+        tensors = [
+            keras.Input(batch_shape=(batch_size, *x.shape[1:]), dtype=x.dtype)
+            for x in tensors
+        ]
+        outputs = result.call(*tensors)
     return replace(
-        inference_model,
-        inputs=_specs_like(inputs, tensors, input_order),
-        outputs=_specs_like(named.outputs, outputs, range(len(outputs))),
+        result,
+        inputs=_specs_like(named.inputs, tensors),
+        outputs=_specs_like(named.outputs, outputs),
     )
 
 
-def _specs_like(specs, tensors, order):
+def _specs_like(specs, tensors):
     """Return the specs with the shapes and dtypes of the tensors."""
     return tuple(
-        TensorSpec(spec.name, tuple(tensors[i].shape), tensors[i].dtype)
-        for spec, i in zip(specs, order, strict=True)
+        TensorSpec(spec.name, tuple(tensor.shape), tensor.dtype)
+        for spec, tensor in zip(specs, tensors, strict=True)
     )

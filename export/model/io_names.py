@@ -1,7 +1,7 @@
 """The names and the order of a model's inputs and outputs.
 
-Keras numbers the layers and tensors that got no name, so the numbers depend
-on what the process built before. An artifact's names must not.
+Keras numbers layers and tensors without a given name, so their names depend on
+what the process built before. The names in an artifact must not.
 """
 
 import itertools
@@ -19,12 +19,12 @@ _AUTOMATIC_INPUT = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
 def input_specs(model):
     """Return the specs of the model's inputs and their declared order.
 
-    A dictionary's key is the name, else the name that was given; an
-    automatic one becomes `input`, `input_1`, ...
+    The name is the key in a dictionary, else the given name; an automatic
+    name becomes `input`, `input_1`, ...
 
     Returns:
-        A tuple of `TensorSpec` in the declared order, and for each its place
-        among the flattened `model.input`.
+        A tuple of `TensorSpec` in the declared order, and for each its index
+        in the flattened `model.input`.
 
     Raises:
         RequestError: if a name cannot be used in every format.
@@ -40,8 +40,8 @@ def input_specs(model):
 def output_specs(model):
     """Return the specs of the model's outputs and their declared order.
 
-    Like `input_specs`; the name that was given is that of the layer which
-    computes the output.
+    Like `input_specs`; the given name of an output is that of the layer that
+    computes it.
     """
 
     def given_name(tensor):
@@ -57,7 +57,7 @@ def output_specs(model):
 
 
 def check_distinct(inputs, outputs):
-    """Raise RequestError if an input and an output bear the same name."""
+    """Raise RequestError if an input and an output have the same name."""
     both = {spec.name for spec in inputs} & {spec.name for spec in outputs}
     if both:
         raise RequestError(
@@ -67,39 +67,36 @@ def check_distinct(inputs, outputs):
 
 
 def _snake_case(name):
-    """Return the name that Keras gives a layer of a class by itself."""
+    """Return the automatic name that Keras gives to a layer of a class."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _specs(structure, tensors, given_name, automatic_name):
-    places = keras.tree.pack_sequence_as(structure, list(range(len(tensors))))
-    order: list[int] = []
-    names: list[str] = []
-    for key, place in _declared(places):
-        name = key or given_name(tensors[place]) or automatic_name
+    """Return the specs and the indices of tensors in the declared order."""
+    indices = keras.tree.pack_sequence_as(structure, list(range(len(tensors))))
+    specs: dict[str, TensorSpec] = {}
+    order = []
+    for key, index in _declared(indices):
+        tensor = tensors[index]
+        name = key or given_name(tensor) or automatic_name
         numbered = (f"{name}_{number}" for number in itertools.count(1))
-        while name in names:
+        while name in specs:
             name = next(numbered)
-        order.append(place)
-        names.append(name)
-    for name, place in zip(names, order, strict=True):
         _check_name(name, automatic_name)
-        if tensors[place].dtype == "string":
+        if tensor.dtype == "string":
             raise RequestError(
                 f'the {automatic_name} "{name}" is of dtype string, which '
-                "TFLite and ONNX models of Keras layers do not take; leave "
-                "the text processing outside of the exported model"
+                "TFLite and ONNX models of Keras layers do not accept; leave "
+                "text processing out of the exported model"
             )
-    specs = tuple(
-        TensorSpec(name, tuple(tensors[place].shape), tensors[place].dtype)
-        for name, place in zip(names, order, strict=True)
-    )
-    return specs, tuple(order)
+        specs[name] = TensorSpec(name, tuple(tensor.shape), tensor.dtype)
+        order.append(index)
+    return tuple(specs.values()), tuple(order)
 
 
 def _declared(structure, key=None):
-    """Walk a structure in the order in which it was written down."""
+    """Yield the keys and values of a structure in the order of its source."""
     if isinstance(structure, dict):
         for name, value in structure.items():
             yield from _declared(value, str(name))

@@ -1,4 +1,4 @@
-"""Keras models, loaded or built, as Functional models without side heads."""
+"""Load or build Keras models, and make them Functional without side heads."""
 
 import importlib
 import json
@@ -17,17 +17,17 @@ _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")
 
 
 def build_model(name):
-    """Return a network of `NETWORKS` at its defaults, seeded."""
+    """Return a network of `NETWORKS` with its defaults and seeded weights."""
     keras.utils.set_random_seed(0)
     return getattr(plugin, NETWORKS[name])()
 
 
 def load_model(path):
-    """Return the model of a `.keras` file.
+    """Return the model in a `.keras` file.
 
     Raises:
-        RequestError: if there is no such file, if it is not a Keras model,
-            or if it needs something that cannot be had.
+        RequestError: if the file does not exist, contains no Keras model, or
+            needs code that is not registered.
     """
     path = Path(path)
     if not path.exists():
@@ -50,7 +50,7 @@ def load_model(path):
         ) from error
     if not isinstance(model, keras.Model):
         raise RequestError(
-            f"{path} holds a {type(model).__name__}, expected a keras.Model"
+            f"{path} contains a {type(model).__name__}, expected a keras.Model"
         )
     return model
 
@@ -72,10 +72,10 @@ def import_modules(names):
 
 
 def functional(model):
-    """Return the model as a Functional one without side heads.
+    """Return the model as a Functional model without side heads.
 
     Raises:
-        RequestError: if it is not built, or holds code instead of layers.
+        RequestError: if it is not built, or contains code instead of layers.
     """
     if not model.built or not model.weights and not model.layers:
         raise RequestError(
@@ -85,14 +85,14 @@ def functional(model):
     for layer in model._flatten_layers():
         if not _SCOPE.fullmatch(layer.name):
             raise RequestError(
-                f'the layer name "{layer.name}" cannot be a scope of '
+                f'the layer name "{layer.name}" cannot be a name scope of '
                 "TensorFlow: expected letters, digits and any of _.>-, "
                 "starting with a letter, a digit or a dot; rename the layer"
             )
         if isinstance(layer, keras.layers.Lambda):
             raise RequestError(
                 f'the layer "{layer.name}" is a Lambda, whose code a .keras '
-                "file cannot carry safely; replace it by a registered layer"
+                "file cannot store safely; replace it by a registered layer"
             )
     if isinstance(model, keras.Sequential):
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
@@ -102,12 +102,12 @@ def functional(model):
 
 
 def _called_on_inputs(model):
-    """Return a subclassed model as a Functional one of one layer."""
+    """Return a subclassed model as a Functional model of one layer."""
     shapes = model.get_build_config()
     if not shapes or list(shapes) != ["input_shape"]:
         raise RequestError(
-            f'the inputs of the subclassed model "{model.name}" cannot be '
-            "told; give `call` one argument, a tensor, list or dictionary"
+            f'the inputs of the subclassed model "{model.name}" are '
+            "unknown; give `call` one argument, a tensor, list or dictionary"
         )
 
     def make_input(shape, name=None):
@@ -125,14 +125,14 @@ def _called_on_inputs(model):
 
 
 def _refuse_unknown(config, path):
-    """Name the first class of a saved config that nobody registered."""
+    """Raise RequestError for the first unregistered class in a config."""
     for entry in _entries(config):
         name, module = entry.get("registered_name"), entry["module"]
         if entry["class_name"] in ("Lambda", "__lambda__"):
             layer = entry["config"].get("name", "")
             raise RequestError(
-                f'{path} holds a Lambda, "{layer}", whose code a .keras file '
-                "cannot carry safely; replace it by a registered layer"
+                f'{path} contains the Lambda "{layer}", whose code a .keras '
+                "file cannot store safely; replace it by a registered layer"
             )
         if entry["class_name"] == "function":
             name = entry["config"]
@@ -146,7 +146,7 @@ def _refuse_unknown(config, path):
 
 
 def _entries(part):
-    """Find every serialized object in a config."""
+    """Yield every serialized object in a config."""
     if isinstance(part, dict):
         if "class_name" in part and "module" in part:
             yield part

@@ -1,8 +1,8 @@
-"""Which Keras layer made what, told by TensorFlow's name scopes.
+"""Find the Keras layer that made a graph node, from TensorFlow's name scopes.
 
-A scope's own name does not tell: the first call of a layer `conv` runs in a
-scope `conv_1`, as its second call or a layer `conv_1` might. So it is noted
-while the model is traced.
+The name of a scope is ambiguous: the first call of a layer `conv` may run in a
+scope `conv_1`, like its second call or a layer `conv_1`. So the layer of each
+scope is recorded while the model is traced.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,11 +14,11 @@ from keras_inception_export.model.call_hooks import observed
 
 @contextmanager
 def recorded(model: Any, scopes: dict[str, str]) -> Iterator[None]:
-    """Note in `scopes` the path of the layer that runs in each name scope.
+    """Record in `scopes` the path of the layer that runs in each name scope.
 
-    The model itself is not among them. Nested `tf.function`s, in which Keras
-    computes grouped convolutions, are inlined: within them the scopes would
-    start anew, and ONNX cannot express them.
+    The model itself is left out. Nested `tf.function`s, in which Keras
+    computes grouped convolutions, are inlined: scopes start again at the root
+    within them, and ONNX cannot express them.
     """
     import tensorflow as tf
 
@@ -43,7 +43,7 @@ def recorded(model: Any, scopes: dict[str, str]) -> Iterator[None]:
 def split_scope(node: str, scopes: Mapping[str, str]) -> tuple[str | None, str]:
     """Return the path of the layer that made a node, and the rest of its name.
 
-    The path is None for a node that no layer made.
+    The path is `None` for a node that no layer made.
     """
     scope, rest = node, ""
     while scope and scope not in scopes:
@@ -53,5 +53,5 @@ def split_scope(node: str, scopes: Mapping[str, str]) -> tuple[str | None, str]:
 
 
 def layer_in_scope(node: str, scopes: Mapping[str, str]) -> str | None:
-    """Return the path of the layer that made a node; None if none did."""
+    """Return the path of the layer that made a node, or `None`."""
     return split_scope(node, scopes)[0]

@@ -1,4 +1,4 @@
-"""The networks that `--model NAME` builds, told without importing any."""
+"""The names of the networks of `--model NAME`, without importing them."""
 
 NETWORKS = {
     "vgg16": "VGG16",
@@ -8,4 +8,4 @@ NETWORKS = {
     "inception_v4": "InceptionV4",
     "inception_resnet_v2": "InceptionResNetV2",
 }
-"""Name of each and its function in `keras_inception_layers`."""
+"""The function of `keras_inception_layers` by the name of the network."""

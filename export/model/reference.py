@@ -1,4 +1,4 @@
-"""What the model computes: in float32, and in float64 as the reference."""
+"""The outputs of a model: in float32, and in float64 as the reference."""
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ def float32_outputs(inference_model, feeds):
         shapes = [tuple(value.shape) for value in feeds[0].values()]
         raise RequestError(
             f"the model cannot run on inputs of the shapes {shapes}: "
-            f"{reason_of(error)}; give it others with --samples"
+            f"{reason_of(error)}; pass suitable inputs as --samples"
         ) from error
 
 
@@ -58,14 +58,15 @@ def _outputs(inference_model, run, feed):
 
 
 def compute(call, specs, feed, dtype="float32", compiled=False):
-    """Return what `call` gives for a feed, with arrays for tensors.
+    """Return the outputs of `call` for a feed, as arrays.
 
     Args:
-        call: takes one tensor an input.
+        call: a function of one tensor per input.
         specs: the inputs, in order.
-        feed: an array an input name.
-        dtype: what floating-point inputs are cast to.
-        compiled: whether XLA compiles the whole.
+        feed: one array per input name.
+        dtype: the dtype that floating-point inputs are cast to. Defaults to
+            `"float32"`.
+        compiled: whether to compile `call` with XLA. Defaults to `False`.
     """
     tensors = []
     for spec in specs:
@@ -80,13 +81,13 @@ def compute(call, specs, feed, dtype="float32", compiled=False):
 
 
 def compute_exactly(call, specs, feed):
-    """Compute in float64, compiled where an operation has no kernel for it.
+    """Compute in float64; with XLA if an operation has no other kernel.
 
-    TensorFlow's three-dimensional poolings know float64 in XLA only, which
-    takes seconds to compile and is no faster.
+    TensorFlow has float64 kernels of three-dimensional pooling in XLA only,
+    which takes seconds to compile and is not faster.
     """
     floatx = keras.config.floatx()
-    keras.config.set_floatx("float64")  # for constants within layers
+    keras.config.set_floatx("float64")  # of constants in layers
     try:
         return compute(call, specs, feed, "float64")
     except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError):
@@ -96,7 +97,7 @@ def compute_exactly(call, specs, feed):
 
 
 def input_range(model) -> tuple[float, float]:
-    """Return the smallest and the largest float input the model expects."""
+    """Return the smallest and largest float input that the model expects."""
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):
             mean = keras.ops.convert_to_numpy(layer.mean).mean()
@@ -109,7 +110,7 @@ def input_range(model) -> tuple[float, float]:
 
 
 def vocabulary_size(model) -> int:
-    """Return how many integers, from 0, every embedding of a model knows."""
+    """Return the number of integers that every embedding accepts."""
     return min(
         (
             layer.input_dim

@@ -1,1 +1,1 @@
-"""The export of a model, from its loading to the published bundle."""
+"""Export a model: from loading it to publishing the bundle."""

@@ -1,4 +1,4 @@
-"""The probes of a model: inputs, reference outputs, and float32's own error."""
+"""Make the probes of a model: inputs, reference outputs, error of float32."""
 
 from collections.abc import Mapping
 

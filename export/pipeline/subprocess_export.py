@@ -1,7 +1,7 @@
-"""The export under another Keras backend: in a process that runs TensorFlow.
+"""Export under a Keras backend other than TensorFlow, in a child process.
 
-A backend is chosen once, when Keras is imported, and conversion needs
-TensorFlow's. So the model is saved, and a child process exports the file.
+The backend is fixed when Keras is imported, and conversion needs TensorFlow.
+So the model is saved, and a child process with TensorFlow exports the file.
 """
 
 import functools
@@ -26,11 +26,11 @@ from keras_inception_export.model.loading import (
 from keras_inception_export.options import ExportOptions
 
 ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "0"}
-"""As the command sets it, which says why; the user's own value wins."""
+"""As in `cli/main.py`, which says why; the user's own value has priority."""
 
 
 def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
-    """Do what `run_export` does, in a child process.
+    """Export as `run_export` does, in a child process that runs TensorFlow.
 
     Args:
         source: the model, the path of its file, or a function that builds it.
@@ -40,17 +40,16 @@ def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
         The report.
 
     Raises:
-        ExportError: as `export_model` raises it.
-        RuntimeError: if the child ends otherwise.
+        ExportError: as `export_model` does.
+        RuntimeError: if the child process ends without an answer.
     """
     if not isinstance(source, (str, Path, keras.Model)):
         source = source()
     with tempfile.TemporaryDirectory() as folder:
         arguments = {x.name: getattr(options, x.name) for x in fields(options)}
         arguments["samples"] = _samples_file(source, options, Path(folder))
-        live = isinstance(source, keras.Model)
         path, modules = source, []
-        if live:
+        if isinstance(source, keras.Model):
             path = Path(folder) / f"{source.name}.keras"
             source.save(path)
             modules = _modules(source)
@@ -59,7 +58,7 @@ def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
             "export_file",
             {**ENVIRONMENT, **os.environ, "KERAS_BACKEND": "tensorflow"},
             path=path,
-            temporary=live,
+            temporary=path is not source,
             modules=modules,
             options=arguments,
         )
@@ -71,13 +70,13 @@ def export_file(
     modules: Sequence[str],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Export a `.keras` file; runs in the child.
+    """Export a `.keras` file; called in the child process.
 
     Args:
         path: the file.
-        temporary: whether it is removed afterwards, so that no report may
-            name it.
-        modules: what to import for custom layers.
+        temporary: whether the file is removed afterwards, so that the report
+            must not name it.
+        modules: the modules that register custom layers.
         options: the fields of an `ExportOptions`.
     """
     from keras_inception_export.pipeline.export_model import run_export
@@ -88,14 +87,14 @@ def export_file(
 
 
 def _modules(model: keras.Model) -> list[str]:
-    """Name the modules that define the model's custom layers."""
+    """Return the modules that define the model's custom layers."""
     modules = {type(layer).__module__ for layer in model._flatten_layers()}
     known = ("keras", "keras_inception_layers", "__main__")
     return sorted(x for x in modules if x.split(".")[0] not in known)
 
 
 def _samples_file(source, options: ExportOptions, folder: Path):
-    """Return the samples as a path: if need be, of a file made of them."""
+    """Return the path of the samples; write other samples to a file first."""
     samples = options.samples
     if samples is None or isinstance(samples, (str, Path)):
         return samples

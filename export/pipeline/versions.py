@@ -1,4 +1,4 @@
-"""The versions of the packages that an export is made with."""
+"""The versions of the packages that an export uses, for the report."""
 
 import importlib.metadata
 import platform
@@ -16,10 +16,10 @@ PACKAGES = dict.fromkeys(
 
 
 def versions() -> dict[str, str | None]:
-    """Return the version of Python and of each package; None if unknown.
+    """Return the versions of Python and the packages; `None` if not installed.
 
-    A package may be installed under another name, as `onnxruntime-gpu` and
-    `tensorflow-cpu` are; then the version of that one is returned.
+    A package that is installed under another name, such as `onnxruntime-gpu` or
+    `tensorflow-cpu`, is reported with that package's version.
     """
     owners = importlib.metadata.packages_distributions()
     found: dict[str, str | None] = {"python": platform.python_version()}

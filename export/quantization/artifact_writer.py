@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_inception_export.bundle.artifact import load_artifact
 from keras_inception_export.formats.format import Quantizer
+from keras_inception_export.formats.quantizer import PREPARED_SCHEME
 from keras_inception_export.formats.registry import FORMATS, display_name
 from keras_inception_export.logs import logger
 from keras_inception_export.model.inference_model import InferenceModel
@@ -18,7 +19,6 @@ from keras_inception_export.quantization.artifacts import WrittenArtifact
 from keras_inception_export.quantization.evaluation import Evaluation
 from keras_inception_export.quantization.metrics import Measurement
 from keras_inception_export.quantization.preparation import (
-    PREPARED_SCHEME,
     PreparedModel,
     prepare_int8,
 )

@@ -16,10 +16,6 @@ from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.quantization.equalization import equalize
 from keras_inception_export.quantization.gptq import round_kernels
 
-PREPARED_SCHEME = "int8"
-"""The scheme that is written from the prepared model. The others are written
-from the float model, so that none depends on which schemes are requested."""
-
 
 @dataclass(frozen=True)
 class PreparedModel:

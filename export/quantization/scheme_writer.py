@@ -10,6 +10,7 @@ from pathlib import Path
 from keras_inception_export.diagnosis.capture import capture_layer_references
 from keras_inception_export.diagnosis.diagnose import examine
 from keras_inception_export.errors import ArtifactError
+from keras_inception_export.formats.quantizer import PREPARED_SCHEME
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions
 from keras_inception_export.quantization.artifact_writer import ArtifactWriter
@@ -18,7 +19,6 @@ from keras_inception_export.quantization.evaluation import Evaluation
 from keras_inception_export.quantization.mixed_precision import (
     MixedPrecisionSearch,
 )
-from keras_inception_export.quantization.preparation import PREPARED_SCHEME
 from keras_inception_export.verification.probes import Probes
 
 
