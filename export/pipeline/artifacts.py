@@ -1,0 +1,169 @@
+"""Write the artifacts of an export, verify them, and report on them."""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from keras_inception_export.bundle import bundle
+from keras_inception_export.bundle.artifact import load_artifact
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.errors import (
+    ConversionError,
+    ExportError,
+    RequestError,
+    reason_of,
+)
+from keras_inception_export.formats.quantizer import PREPARED_SCHEME
+from keras_inception_export.formats.registry import FORMATS
+from keras_inception_export.logs import logger
+from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.options import ExportOptions
+from keras_inception_export.quantization.acceptance import MIN_SNR_DB
+from keras_inception_export.quantization.artifacts import WrittenArtifact
+from keras_inception_export.quantization.evaluation import Evaluation
+from keras_inception_export.quantization.scheme_writer import SchemeWriter
+from keras_inception_export.verification.parity import FLOOR
+from keras_inception_export.verification.probes import Probes
+from keras_inception_export.verification.verify import (
+    VerificationResult,
+    verify_artifact,
+)
+
+SLACK = 1.5
+"""The tolerance of a quantized artifact, as a multiple of its error at the
+time of publication: processors round int8 differently."""
+
+NOISE = 10 ** (-MIN_SNR_DB / 20)
+"""The largest error of a quantized artifact, relative to the largest value,
+where there are no samples to measure it on."""
+
+
+def write_float(
+    model: InferenceModel, folder: Path, options: ExportOptions
+) -> list[WrittenArtifact]:
+    """Write every requested format in float32."""
+    written = []
+    for name in options.formats:
+        logger.info("Write  %s", name)
+        start = time.perf_counter()
+        path = folder / FORMATS[name].file_name
+        with _named_failures(name):
+            FORMATS[name].write(model, path, opset=options.opset)
+        seconds = round(time.perf_counter() - start, 2)
+        written.append(WrittenArtifact(name, None, path, seconds))
+    return written
+
+
+def write_quantized(
+    model: InferenceModel,
+    evaluation: Evaluation | None,
+    probes: Probes,
+    folder: Path,
+    options: ExportOptions,
+) -> tuple[list[WrittenArtifact], InferenceModel | None]:
+    """Write every quantized artifact; also return the equalized model."""
+    written: list[WrittenArtifact] = []
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".work-") as workdir:
+        writer = SchemeWriter(
+            model, evaluation, probes, folder, Path(workdir), options
+        )
+        for scheme in options.quantize:
+            with _named_failures(scheme):
+                written += writer.write(scheme)
+    return written, writer.equalized_model
+
+
+@contextlib.contextmanager
+def _named_failures(name: str) -> Iterator[None]:
+    """Turn the exception of a conversion into one line that names it."""
+    try:
+        yield
+    except ExportError:
+        raise
+    except OSError as error:
+        raise RequestError(
+            f"{name} cannot be written: {error.strerror or error}; the "
+            "previous contents of the output folder are unchanged"
+        ) from error
+    except Exception as error:
+        raise ConversionError(
+            f"the model cannot be converted to {name}: {reason_of(error)}"
+        ) from error
+
+
+def verify_written(
+    artifact: WrittenArtifact,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    probes: Probes,
+    options: ExportOptions,
+) -> VerificationResult:
+    """Run an artifact on the probes and compare its outputs.
+
+    The error of a quantized artifact sets its tolerance for later. That error
+    was limited on the samples; without samples, it is limited on the probes.
+    """
+    logger.info("Verify  %s", artifact.name)
+    if not artifact.quantization:
+        return verify_artifact(artifact.path, inputs, outputs, probes)
+    io = None
+    if artifact.quantization == PREPARED_SCHEME:
+        io = options.quantized_io
+    limit = float("inf") if artifact.measured else NOISE
+    result = verify_artifact(
+        artifact.path,
+        _as_integers(inputs, io),
+        _as_integers(outputs, io),
+        probes,
+        quantization=artifact.quantization,
+        limits=dict.fromkeys(probes.keras_error, limit),
+    )
+    return replace(
+        result,
+        parity=tuple(
+            replace(record, tolerance=max(FLOOR, SLACK * record.max_error))
+            for record in result.parity
+        ),
+    )
+
+
+def _as_integers(
+    specs: Sequence[TensorSpec], dtype: str | None
+) -> tuple[TensorSpec, ...]:
+    """Return the specs with the integer dtype of quantized inputs, if any."""
+    return tuple(
+        replace(spec, dtype=dtype)
+        if dtype and spec.dtype.startswith("float")
+        else spec
+        for spec in specs
+    )
+
+
+def artifact_report(
+    artifact: WrittenArtifact,
+    result: VerificationResult,
+    evaluation: Evaluation | None,
+) -> dict[str, Any]:
+    """Return the entry of an artifact in `report.json`."""
+    runner = load_artifact(artifact.path)
+    measured = artifact.measured
+    if evaluation and not measured:
+        measured = evaluation.measure(runner)
+    return {
+        **artifact.as_json(),
+        "bytes": bundle.size_of(artifact.path),
+        "sha256": bundle.sha256_of(artifact.path),
+        "inputs": [spec.as_json() for spec in runner.inputs],
+        "outputs": [spec.as_json() for spec in runner.outputs],
+        "seconds": artifact.seconds,
+        "parity": [record.as_json() for record in result.parity],
+        "measured": [record.as_json() for record in measured],
+        "equalized_channels": artifact.equalized_channels,
+        "float_layers": list(artifact.float_layers),
+        "float_cost": artifact.float_cost,
+        "passed": result.passed,
+    }
