@@ -3,89 +3,29 @@
 import inspect
 from collections import Counter
 
-import keras
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from keras import layers
 
 from keras_inception_export.errors import (
     ArtifactError,
     ConversionError,
     RequestError,
 )
-from keras_inception_export.formats.onnx.quantize.quantizer import (
-    OnnxQuantizer,
-)
-from keras_inception_export.formats.saved_model import export as saved_model
 from keras_inception_export.formats.tflite import export
 from keras_inception_export.formats.tflite.quantize.quantizer import (
     TFLiteQuantizer,
 )
 from keras_inception_export.formats.tflite.runtime import open_runner
-from keras_inception_export.model.inference_model import to_inference_model
-from keras_inception_export.model.loading import functional
-from keras_inception_export.quantization.sensitivity import layer_snr
-from keras_inception_layers import InceptionV1Block
-from tests.helpers.format_cases import feeds_of, keras_outputs
-from tests.helpers.numeric import randomize
+from tests.helpers.format_cases import keras_outputs
 from tests.helpers.quantized_cases import decibels, run
+from tests.helpers.tflite_quantized import (
+    Case,
+    classifier,
+    inference_model_of,
+    interpreter_of,
+)
 
 pytestmark = pytest.mark.usefixtures("shared_converter")
-
-
-def classifier():
-    image = layers.Input((12, 12, 3), name="image")
-    x = layers.Conv2D(8, 3, name="stem", activation="relu")(image)
-    x = InceptionV1Block(((8,), (6, 8), (4, 6), (6,)), name="block")(x)
-    x = layers.DepthwiseConv2D(3, name="depthwise")(x)
-    x = layers.Conv2D(40, 1, name="last", activation="relu")(x)
-    x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dense(5, name="scores", activation="softmax")(x)
-    return randomize(keras.Model(image, x))
-
-
-def inference_model_of(model):
-    return to_inference_model(functional(model))
-
-
-class Case:
-    """An inference model with its quantizer, inputs, and Keras's outputs."""
-
-    def __init__(self, inference_model, folder, samples=60):
-        self.inference_model, self.folder = inference_model, folder
-        self.calibration = feeds_of(inference_model, samples)
-        self.quantizer = TFLiteQuantizer(
-            inference_model, folder, calibration=self.calibration
-        )
-        self.feeds = feeds_of(inference_model, 16)
-        self.expected = keras_outputs(inference_model, self.feeds)
-
-    def write(self, scheme="int8", **options):
-        path = self.folder / "written.tflite"
-        self.quantizer.write(path, scheme, **options)
-        return path
-
-    def quality(self, path):
-        return decibels(run(path, self.feeds), self.expected)
-
-    def float_layers(self, path):
-        return self.quantizer.float_layers(path)
-
-
-@pytest.fixture(scope="module")
-def case(shared_converter, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("classifier")
-    return Case(inference_model_of(classifier()), folder)
-
-
-def interpreter_of(path, delegates=True, **options):
-    kind = OpResolverType.AUTO
-    if not delegates:
-        kind = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    return Interpreter(
-        model_path=str(path), experimental_op_resolver_type=kind, **options
-    )
 
 
 def operators(path):
@@ -277,99 +217,6 @@ def test_bytes_are_the_same_for_the_same_calibration(case, tmp_path):
         quantizer.write(path, "int8")
         same = path.read_bytes() == case.write().read_bytes()
         assert same == equal
-
-
-def rank_correlation(first, second):
-    """Return Spearman's rank correlation."""
-    ranks = [np.argsort(np.argsort(values)) for values in (first, second)]
-    return np.corrcoef(*ranks)[0, 1]
-
-
-@pytest.mark.filterwarnings(
-    # The debugger itself still opens it.
-    r"ignore:\s*Warning.\s*tf.lite.Interpreter is deprecated:UserWarning"
-)
-def test_ranking_of_layers_is_that_of_tensorflows_debugger(case, tmp_path):
-    """Compare the error of each layer alone in int8, ours and theirs.
-
-    The search for layers to keep in float uses ours, and ranks them in ONNX.
-    The debugger converts the SavedModel itself, calibrates with TensorFlow's
-    calibrator and does not know our names; its layers are identified by the
-    contents of their kernels.
-    """
-    import tensorflow as tf
-
-    images = case.feeds["image"]
-    saved_model.write(case.inference_model, tmp_path / "saved_model", opset=18)
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        str(tmp_path / "saved_model")
-    )
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: (
-        [image[None]] for image in case.calibration["image"]
-    )
-
-    def options(in_float):
-        return tf.lite.experimental.QuantizationDebugOptions(
-            model_debug_metrics={
-                "error": lambda x, y: float(np.mean((x[0] - y[0]) ** 2))
-            },
-            denylisted_nodes=in_float,
-        )
-
-    debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=converter,
-        debug_dataset=lambda: ([image[None]] for image in images),
-        debug_options=options([]),
-    )
-    tensors, found = debugger_tensors(debugger, case.inference_model)
-    layers = case.quantizer.layers
-    assert set(found) == set(layers)
-    theirs = []
-    for layer in layers:
-        debugger.options = options([x for x in tensors if x != found[layer]])
-        debugger.run()
-        theirs.append(debugger.model_statistics["error"])
-    in_onnx = OnnxQuantizer(
-        case.inference_model, tmp_path, calibration=case.calibration
-    )
-    for quantizer, name in ((case.quantizer, "tflite"), (in_onnx, "onnx")):
-        snr = layer_snr(quantizer, tmp_path / f"ranking.{name}", case.feeds)
-        ours = [-snr[layer] for layer in layers]
-        # 1.0 was measured in TFLite and ONNX. With a larger model it was 0.97
-        # in ONNX, and 0.93 against ai-edge-quantizer, whose ranges are moving
-        # averages.
-        assert rank_correlation(ours, theirs) > 0.95
-        assert rank_correlation(ours[1:] + ours[:1], theirs) < 0.95
-
-
-def debugger_tensors(debugger, inference_model):
-    """Return the debugger's tensors, and the one of each layer."""
-    paths = {
-        np.sort(np.ravel(weight)).tobytes(): weight.path.rpartition("/")[0]
-        for weight in inference_model.model.weights
-        if len(weight.shape) > 1
-    }
-    interpreter = Interpreter(
-        model_content=bytes(debugger.calibrated_model),
-        experimental_op_resolver_type=(
-            OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        ),
-    )
-    interpreter.allocate_tensors()
-    tensors, found = [], {}
-    for entry in interpreter._get_ops_details():
-        details = interpreter._get_tensor_details(entry["outputs"][0], 0)
-        tensors.append(details["name"])
-        if entry["op_name"] in (
-            "CONV_2D",
-            "DEPTHWISE_CONV_2D",
-            "FULLY_CONNECTED",
-        ):
-            kernel = interpreter.get_tensor(entry["inputs"][1])
-            layer = paths[np.sort(np.ravel(kernel)).tobytes()]
-            found[layer] = details["name"]
-    return tensors, found
 
 
 def test_the_private_converter_has_the_expected_parameters():
