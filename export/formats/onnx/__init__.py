@@ -1,4 +1,4 @@
-"""ONNX, served by ONNX Runtime."""
+"""The ONNX format, run by ONNX Runtime."""
 
 from keras_inception_export.formats.format import Format, lazy
 

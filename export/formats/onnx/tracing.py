@@ -1,4 +1,4 @@
-"""Convert a Keras model to an ONNX graph without its large weights.
+"""Convert a Keras model to an ONNX graph with tf2onnx.
 
 tf2onnx copies every constant many times, so the kernels and biases of the
 layers in `WEIGHTED_LAYERS` are traced as graph inputs `w0`, `w1`, ... beside
@@ -8,9 +8,9 @@ them.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -19,9 +19,11 @@ import onnx
 import tensorflow as tf
 from tensorflow.python.grappler import tf_optimizer
 from tf2onnx import optimizer, tf_loader, tfonnx, utils
-from tf2onnx.graph import Graph, Node
+from tf2onnx.graph import Node
 
+from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ConversionError
+from keras_inception_export.formats.onnx.graph import Constant, Graph
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.name_scopes import layer_in_scope, recorded
 
@@ -42,27 +44,11 @@ WEIGHTED_LAYERS = (
 )
 
 
-@dataclass(frozen=True)
-class Conversion:
-    """What tf2onnx returned, and how it maps to the Keras model.
-
-    Args:
-        model: the ONNX model. Its inputs are `w0`, ... for the weights,
-            `in0`, ... and one per captured tensor; its outputs are `out0`, ....
-        weights: the Keras variable of each weight input.
-        captured: the value of each captured tensor, by input name.
-        scopes: the path of the Keras layer that ran in each TensorFlow name
-            scope, without the model itself.
-    """
-
-    model: onnx.ModelProto
-    weights: dict[str, keras.Variable]
-    captured: dict[str, np.ndarray]
-    scopes: dict[str, str]
-
-
-def convert(inference_model: InferenceModel, opset: int) -> Conversion:
+def convert(inference_model: InferenceModel, opset: int) -> Graph:
     """Trace and convert the inference model.
+
+    The inputs of the graph are `in0`, ... and its outputs `out0`, ...; the
+    other names are tf2onnx's.
 
     Raises:
         ConversionError: ONNX has no equivalent of an operation.
@@ -76,15 +62,54 @@ def convert(inference_model: InferenceModel, opset: int) -> Conversion:
         _silent(),
     ):
         concrete = function.get_concrete_function(*signature)
-        model = _run_tf2onnx(concrete, opset, scopes)
-    tensors = concrete.inputs[len(signature) :]
-    captured = {
-        tensor.name: np.asarray(value)
-        for tensor, (value, _) in zip(
-            tensors, concrete.graph.captures, strict=True
-        )
+        source = _run_tf2onnx(concrete, opset, scopes).graph
+    constants = {
+        tensor.name: Constant.of(partial(onnx.numpy_helper.to_array, tensor))
+        for tensor in source.initializer
     }
-    return Conversion(model, weights, captured, scopes)
+    captured = concrete.inputs[len(signature) :]
+    for tensor, (value, _) in zip(
+        captured, concrete.graph.captures, strict=True
+    ):
+        constants[tensor.name] = Constant.of(partial(np.asarray, value))
+    for name, variable in weights.items():
+        constants[name] = Constant.of(partial(_memory, variable), variable.path)
+    return Graph(
+        opset=opset,
+        nodes=list(source.node),
+        constants=constants,
+        inputs=_typed("in", inference_model.inputs),
+        outputs=_typed("out", inference_model.outputs),
+        layers={
+            node.name: layer
+            for node in source.node
+            if (layer := layer_in_scope(node.name, scopes))
+        },
+    )
+
+
+def _memory(variable: keras.Variable) -> np.ndarray:
+    """Return a variable's value without a copy."""
+    return np.asarray(tf.convert_to_tensor(variable))
+
+
+def _typed(
+    prefix: str, specs: Iterable[TensorSpec]
+) -> list[onnx.ValueInfoProto]:
+    """Return numbered inputs or outputs; unknown axes get a symbol."""
+    return [
+        onnx.helper.make_tensor_value_info(
+            f"{prefix}{index}",
+            onnx.helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)),
+            [
+                length
+                if length is not None
+                else (f"{spec.name}_dim_{axis}" if axis else "batch")
+                for axis, length in enumerate(spec.shape)
+            ],
+        )
+        for index, spec in enumerate(specs)
+    ]
 
 
 def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
@@ -216,7 +241,7 @@ def _silent() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _all_nodes(graph: Graph) -> Iterator[Node]:
+def _all_nodes(graph: Any) -> Iterator[Node]:
     for node in graph.get_nodes():
         yield node
         for body in (node.get_body_graphs() or {}).values():

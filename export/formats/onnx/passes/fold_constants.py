@@ -38,14 +38,13 @@ def _fold(graph: Graph, node: onnx.NodeProto) -> bool:
         return False
     inputs = [graph.constants[name] for name in names]
     weight = next((item.weight for item in inputs if item.weight), None)
-    results = {
-        name: Constant.of(
-            lambda index=index: evaluate(node, graph.opset, inputs)[index],
-            weight,
+
+    def result(index: int) -> Constant:
+        return Constant.of(
+            lambda: evaluate(node, graph.opset, inputs)[index], weight
         )
-        for index, name in enumerate(node.output)
-        if name
-    }
+
+    results = {x: result(i) for i, x in enumerate(node.output) if x}
     limit = max(SMALL, sum(constant.size for constant in inputs))
     if any(result.size > limit for result in results.values()):
         return False
