@@ -28,7 +28,7 @@ import tempfile
 import threading
 import traceback
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -43,12 +43,7 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Request:
-    """One call.
-
-    Args:
-        function: name of a function of the child's target.
-        arguments: its keyword arguments.
-    """
+    """One call of a function of the child's target."""
 
     function: str
     arguments: Mapping[str, Any]
@@ -56,12 +51,7 @@ class Request:
 
 @dataclass(frozen=True)
 class LogRecord:
-    """A log record of the child.
-
-    Args:
-        level: its level.
-        text: its formatted message.
-    """
+    """A log record of the child, with its formatted message."""
 
     level: int
     text: str
@@ -239,10 +229,15 @@ def _serve(target: str) -> None:
     """Answer every request on standard input, until that is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     _end_with_parent()
-    with _answers() as answers:
+    # Standard output is for answers; libraries print to standard error.
+    with os.fdopen(os.dup(1), "w", buffering=1) as answers:
+        os.dup2(2, 1)
         logger.setLevel(logging.INFO)
         logger.addHandler(_Forward(answers))
-        callee = _resolve(target)
+        module, _, name = target.partition(":")
+        callee = importlib.import_module(module)
+        if name:
+            callee = getattr(callee, name)()
         for line in sys.stdin:
             request = Request(**json.loads(line))
             try:
@@ -253,28 +248,8 @@ def _serve(target: str) -> None:
             answers.write(answer)
 
 
-def _resolve(target: str) -> Any:
-    """Return a module, or an instance of one of its classes."""
-    module, _, name = target.partition(":")
-    imported = importlib.import_module(module)
-    return getattr(imported, name)() if name else imported
-
-
-@contextlib.contextmanager
-def _answers() -> Iterator[TextIO]:
-    """Keep standard output for answers; libraries print to standard error."""
-    sys.stdout.flush()
-    with os.fdopen(os.dup(1), "w", buffering=1) as answers:
-        os.dup2(2, 1)
-        yield answers
-
-
 class _Forward(logging.Handler):
-    """Sends log records to the parent.
-
-    Args:
-        answers: where answers are written.
-    """
+    """Sends log records to the parent."""
 
     def __init__(self, answers: TextIO) -> None:
         super().__init__()

@@ -37,15 +37,11 @@ class Intermediates(Protocol):
 
 
 class Quantizer(Protocol):
-    """Writes quantized artifacts of one inference model.
-
-    `layers` are the Keras paths of the layers that int8 applies to, in the
-    order of the network.
-    """
+    """Writes quantized artifacts of one inference model."""
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers that int8 applies to."""
+        """Keras paths of the layers that int8 applies to, in network order."""
 
     def write(
         self,
@@ -100,17 +96,10 @@ class Format:
     packages: tuple[str, ...] = ()
 
     def artifact_name(self, scheme: str | None = None) -> str:
-        """Return the file name of an artifact in a bundle.
-
-        Args:
-            scheme: how it is quantized. Defaults to `None`: float32.
-        """
+        """Return the file name of an artifact in a bundle; `None`: float32."""
         path = Path(self.file_name)
-        return (
-            path.name
-            if scheme is None
-            else f"{path.stem}.{scheme}{path.suffix}"
-        )
+        middle = "" if scheme is None else f".{scheme}"
+        return f"{path.stem}{middle}{path.suffix}"
 
     def recognizes(self, path: Path) -> bool:
         """Return whether `path` is an artifact of this format, by its name."""
@@ -122,20 +111,15 @@ class Format:
         """Return the files of an artifact: its own, and its companions."""
         if path.is_dir():
             return sorted(file for file in path.rglob("*") if file.is_file())
-        names = (
-            companion.format(name=path.name, stem=path.stem)
-            for companion in self.companions
+        companions = (
+            path.with_name(name.format(name=path.name, stem=path.stem))
+            for name in self.companions
         )
-        companions = (path.with_name(name) for name in names)
         return [path, *(file for file in companions if file.is_file())]
 
 
 def lazy(target: str) -> Callable[..., Any]:
-    """Return a function that is imported when it is first called.
-
-    Args:
-        target: `"module:name"`.
-    """
+    """Return the function `"module:name"`, imported when it is called."""
     module, _, name = target.partition(":")
 
     def call(*args, **kwargs):

@@ -8,12 +8,7 @@ from keras_inception_export.formats.format import Format
 
 FORMATS: dict[str, Format] = {
     name: importlib.import_module(f"{__package__}.{name}").FORMAT
-    for name in (
-        "saved_model",
-        "tflite",
-        "onnx",
-        "openvino",
-    )
+    for name in ("saved_model", "tflite", "onnx", "openvino")
 }
 """Every format by its name; each is the `FORMAT` of the folder of that name."""
 
