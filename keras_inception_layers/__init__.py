@@ -1,7 +1,7 @@
-"""The Inception family as Keras 3 layers.
+"""The Inception family as layers of Keras 3.
 
-Importing this package registers its layers, so that a `.keras` file that
-contains them loads without `custom_objects`.
+Importing this package registers its layers with Keras, so that a `.keras`
+file that contains them loads without `custom_objects`.
 """
 
 from keras_inception_layers.folding import fold_batch_norm

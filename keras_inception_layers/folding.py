@@ -1,6 +1,6 @@
 """Fold batch normalization into the layer before it.
 
-At inference a batch normalization is a scale and a shift per channel. If it
+In inference, batch normalization is one scale and one shift per channel. If it
 follows a convolution or a dense layer whose output nothing else reads, both
 can be folded into the kernel and bias of that layer.
 """
@@ -18,8 +18,8 @@ from keras_inception_layers.rebuilding import copy_state, rebuild
 from keras_inception_layers.registration import PACKAGE
 
 _layers = keras.layers
-# For each layer that a batch normalization can be folded into: the attribute
-# with its kernel, and the kernel's axes of output channels.
+# The layers that a batch normalization can be folded into: the attribute of
+# the kernel, and the kernel's axes of output channels.
 KERNELS = {
     _layers.Dense: ("kernel", (-1,)),
     _layers.Conv1D: ("kernel", (-1,)),
@@ -37,36 +37,36 @@ KERNELS = {
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is folded, keyed by the ids of the live model's layers.
+    """What to fold. Layers of the live model are identified by their id.
 
     Args:
-        shared: layers in more than one container; they are not folded.
-        opened: layers whose children are copied one by one.
-        folds: the batch normalization that is folded into each layer.
+        shared: layers that are in more than one container; they are not folded.
+        containers: layers whose children are copied one by one.
+        folds: the batch normalization of each layer that it is folded into.
     """
 
     shared: frozenset[int]
-    opened: set[int] = field(default_factory=set)
+    containers: set[int] = field(default_factory=set)
     folds: dict[int, keras.layers.Layer] = field(default_factory=dict)
 
 
 def fold_batch_norm(model):
     """Return a copy of the model without batch normalization.
 
-    For inference: the copy computes what the model computes with
+    It is for inference: the copy has the outputs of the model with
     `training=False`. Each scale and shift is folded, in float64 and rounded
     once, into the kernel and bias of the layer before it: Conv1D to Conv3D,
     their transposed forms, DepthwiseConv, SeparableConv and Dense without an
-    activation of their own, and the layers of this package; in Functional,
-    Sequential and nested models. A batch normalization is kept where folding
-    would be wrong: after an activation or another kind of layer, or after a
-    layer whose output something else reads as well.
+    activation of their own, and the layers of this package. Functional,
+    Sequential and nested models are supported. A batch normalization is kept
+    where folding would be wrong: after an activation or another kind of layer,
+    or after a layer whose output is also read elsewhere.
 
     Args:
         model: a built Keras model. It is not changed.
 
     Returns:
-        A new model of the same kind and name, uncompiled.
+        A new, uncompiled model of the same class and name.
 
     Raises:
         ValueError: if the model is not built.
@@ -81,7 +81,10 @@ def fold_batch_norm(model):
 
 
 def folded(model, *edits):
-    """Do what `fold_batch_norm` does, with further `edits` to the config."""
+    """Return a folded copy, with further `edits` applied to its config.
+
+    See `fold_batch_norm` and `rebuilding.rebuild`.
+    """
     plan = _Plan(_shared_layers(model))
 
     def fold(config):
@@ -97,7 +100,7 @@ def _shared_layers(model):
     count: Counter[int] = Counter()
 
     def visit(layer):
-        if isinstance(layer, keras.Model) or _is_registered_here(layer):
+        if isinstance(layer, keras.Model) or _is_plugin_layer(layer):
             for child in getattr(layer, "layers", ()):
                 count[id(child)] += 1
                 visit(child)
@@ -106,45 +109,45 @@ def _shared_layers(model):
     return frozenset(key for key, number in count.items() if number > 1)
 
 
-def _is_registered_here(layer):
+def _is_plugin_layer(layer):
     name = keras.saving.get_registered_name(type(layer))
     return name.startswith(f"{PACKAGE}>")
 
 
 def _fold_layer(entry, layer, plan):
-    """Remove batch norm from one serialized layer and all layers in it."""
+    """Remove batch norm from a serialized layer and all layers within it."""
     config = entry["config"]
-    if _is_registered_here(layer) and config.get("use_batch_norm"):
+    if _is_plugin_layer(layer) and config.get("use_batch_norm"):
         config["use_batch_norm"] = False
         for child in layer._flatten_layers():
-            if _is_registered_here(child):
-                plan.opened.add(id(child))
+            if _is_plugin_layer(child):
+                plan.containers.add(id(child))
             if isinstance(child, ConvBN) and child.batch_norm:
                 plan.folds[id(child.conv)] = child.batch_norm
     elif isinstance(layer, InceptionBlock) and "branches" in config:
-        plan.opened.add(id(layer))
+        plan.containers.add(id(layer))
         for entries, children in zip(
             config["branches"], layer.branches, strict=True
         ):
             _fold_chain(entries, children, plan)
     elif isinstance(layer, keras.Sequential) and "layers" in config:
-        plan.opened.add(id(layer))
+        plan.containers.add(id(layer))
         _fold_chain(config["layers"], layer.layers, plan)
     elif isinstance(layer, keras.Model) and "input_layers" in config:
-        plan.opened.add(id(layer))
+        plan.containers.add(id(layer))
         _fold_graph(config, layer.layers, plan)
 
 
 def _fold_chain(entries, children, plan):
-    """Fold among layers of which each reads the one before."""
+    """Fold within a chain of layers, each of which reads the one before."""
     names = [_name(entry) for entry in entries]
     _fold_children(entries, children, list(pairwise(names)), plan)
 
 
 def _fold_graph(config, children, plan):
-    """Fold among the layers of a Functional model."""
+    """Fold within a Functional model."""
     entries = config["layers"]
-    output = None  # reads the outputs of the model
+    output = None  # stands for the reader of the model's outputs
     edges = [
         (reference[0], _name(entry))
         for entry in entries
@@ -155,15 +158,15 @@ def _fold_graph(config, children, plan):
     folded = _fold_children(entries, children, edges, plan)
     for name in folded:
         # What read node n of the batch norm now reads the input of that node.
-        read = [next(_references(node)) for node in nodes[name]]
+        sources = [next(_references(node)) for node in nodes[name]]
         for part in (config["output_layers"], *nodes.values()):
             for reference in _references(part):
                 if reference[0] == name:
-                    reference[:] = read[reference[1]]
+                    reference[:] = sources[reference[1]]
 
 
 def _references(structure):
-    """Find each `[layer name, node, tensor]` in a part of a config."""
+    """Yield each `[layer name, node, tensor]` in a part of a config."""
     if isinstance(structure, dict):
         structure = structure.values()
     elif [type(x) for x in structure] == [str, int, int]:
@@ -178,31 +181,31 @@ def _fold_children(entries, children, edges, plan):
     """Fold among the children of one container.
 
     Args:
-        entries: the serialized children; those folded away are removed.
+        entries: the serialized children; folded ones are removed.
         children: the live children.
-        edges: pairs of names: a child, and a layer that reads it.
+        edges: pairs of names: a child, and a child that reads its output.
 
     Returns:
-        The names of the batch normalizations that were folded away.
+        The names of the batch normalizations that were folded.
     """
     layers = {child.name: child for child in children}
     configs = {_name(entry): entry["config"] for entry in entries}
-    read_by = defaultdict(set)
-    reads = defaultdict(set)
+    readers = defaultdict(set)
+    sources = defaultdict(set)
     for source, reader in edges:
-        read_by[source].add(reader)
-        reads[reader].add(source)
+        readers[source].add(reader)
+        sources[reader].add(source)
     folded = []
     for entry in list(entries):
         name = _name(entry)
         if name not in layers:  # an input, or an operation without weights
             continue
-        source = next(iter(reads[name]), None)
+        source = next(iter(sources[name]), None)
         if (
             source in layers
-            and reads[name] == {source}
-            and read_by[source] == {name}
-            and not _trains(entry)
+            and sources[name] == {source}
+            and readers[source] == {name}
+            and not _is_always_training(entry)
             and _can_fold(layers[source], layers[name], plan)
         ):
             plan.folds[id(layers[source])] = layers[name]
@@ -218,8 +221,8 @@ def _name(entry):
     return entry.get("name") or entry["config"]["name"]
 
 
-def _trains(entry):
-    """Return whether a layer was called with a fixed `training=True`."""
+def _is_always_training(entry):
+    """Return whether the model calls a layer with `training=True`."""
     nodes = entry.get("inbound_nodes", ())
     return any(node["kwargs"].get("training") for node in nodes)
 
@@ -240,10 +243,10 @@ def _can_fold(layer, batch_norm, plan):
 
 
 def _copy_weights(source, target, plan):
-    """Set the weights of the copy, folded according to the plan."""
+    """Copy the weights of a layer, folded according to the plan."""
     if id(source) in plan.folds:
         _assign_folded(source, plan.folds[id(source)], target)
-    elif id(source) in plan.opened:
+    elif id(source) in plan.containers:
         for old, new in zip(_groups(source), _groups(target), strict=True):
             originals = {layer.name: layer for layer in old}
             for layer in new:
@@ -253,27 +256,31 @@ def _copy_weights(source, target, plan):
 
 
 def _groups(layer):
-    """Return the children of a container, in lists of distinct names."""
+    """Return the children of a container, in lists with unique names."""
     if isinstance(layer, InceptionBlock):
         return layer.branches
     return [layer.layers]
 
 
 def _assign_folded(layer, batch_norm, target):
-    def exact(variable):
+    """Assign the folded kernel and bias of a layer to its copy."""
+
+    def to_float64(variable):
         return keras.ops.convert_to_numpy(variable).astype("float64")
 
-    scale = 1 / np.sqrt(exact(batch_norm.moving_variance) + batch_norm.epsilon)
+    scale = 1 / np.sqrt(
+        to_float64(batch_norm.moving_variance) + batch_norm.epsilon
+    )
     if batch_norm.scale:
-        scale = scale * exact(batch_norm.gamma)
-    bias = -exact(batch_norm.moving_mean) * scale
+        scale = scale * to_float64(batch_norm.gamma)
+    bias = -to_float64(batch_norm.moving_mean) * scale
     if batch_norm.center:
-        bias = bias + exact(batch_norm.beta)
+        bias = bias + to_float64(batch_norm.beta)
     if layer.use_bias:
-        bias = bias + exact(layer.bias) * scale
+        bias = bias + to_float64(layer.bias) * scale
 
     attribute, axes = KERNELS[type(layer)]
-    kernel = exact(getattr(layer, attribute))
+    kernel = to_float64(getattr(layer, attribute))
     shape = [1] * kernel.ndim
     for axis in axes:
         shape[axis] = kernel.shape[axis]

@@ -1,9 +1,9 @@
-"""Rebuild a model from its config, with edits.
+"""Rebuild a model from its own config, with edits.
 
-A `.keras` file is a config and weights, and its structure is stable. What
-derives one model from another (batch norm folded, another dtype) edits the
-config and copies the weights, so that names, nesting, masks and shared layers
-are as Keras itself would load them.
+A model is a config and weights. Whatever derives a variant of a model (batch
+normalization folded, another dtype) edits the config with `rebuild` and copies
+the weights with `copy_state`. Names, nesting, masks and shared layers are then
+the same as if Keras had loaded the variant from a `.keras` file.
 """
 
 import tempfile
@@ -14,15 +14,15 @@ FLOATS = ("bfloat16", "float16", "float32", "float64")
 
 
 def rebuild(model, *edits):
-    """Return a new model from the edited config of `model`, uncompiled.
+    """Return a new, uncompiled model made from the edited config of `model`.
 
     Args:
         model: a built Keras model or layer.
-        *edits: each called with the serialized model, a dict, which it
-            changes in place.
+        *edits: functions that are called with the serialized model, a dict,
+            and change it in place.
 
     Returns:
-        The new model, whose own weights are not set yet.
+        The new model. Its weights have their initial values.
 
     Raises:
         ValueError: if the model is not built.
@@ -36,7 +36,7 @@ def rebuild(model, *edits):
     config.pop("compile_config", None)
     for edit in edits:
         edit(config)
-    # The classes of the live model, whether or not they are registered.
+    # Take custom classes from the live model, whether registered or not.
     classes = {
         type(layer).__name__: type(layer)
         for layer in _all_layers(model)
@@ -48,16 +48,16 @@ def rebuild(model, *edits):
 
 
 def copy_state(source, target):
-    """Copy the weights and other state of a layer to a copy of it.
+    """Copy the weights and other state of a layer to its rebuilt copy.
 
     Raises:
-        ValueError: if the two do not have the same weights.
+        ValueError: if the two layers do not have the same weights.
     """
     if len(source.weights) != len(target.weights):
         raise ValueError(
-            f'The copy of "{source.name}" has {len(target.weights)} weights, '
-            f"the layer itself {len(source.weights)}: its config does not "
-            "describe it. Correct its `get_config` or `build`."
+            f'The layer "{source.name}" has {len(source.weights)} weights, '
+            f"but its copy has {len(target.weights)}: its config does not "
+            "describe it completely. Fix its `get_config` or `build`."
         )
     for old, new in zip(source.weights, target.weights, strict=True):
         new.assign(old)
@@ -73,7 +73,7 @@ def copy_state(source, target):
 def set_dtype(dtype):
     """Return an edit that makes every floating-point part compute in `dtype`.
 
-    Mixed policies become plain ones; integer inputs are left unchanged.
+    Mixed dtype policies become plain ones. Integer inputs are not changed.
     """
 
     def edit(part):
@@ -91,10 +91,10 @@ def set_dtype(dtype):
 
 
 def skip_initializers(part):
-    """Edit a config so that building generates no random numbers.
+    """Edit a config so that building the model draws no random numbers.
 
-    For a model whose weights are all set afterwards: generating them takes
-    twice their memory, and in float64 most of the time.
+    Use it for a model whose weights are all assigned afterwards: drawing them
+    takes twice their memory, and in float64 most of the time.
     """
     if isinstance(part, dict):
         for key, value in part.items():

@@ -1,8 +1,6 @@
-"""Register the layers with Keras, each under a fixed name."""
+"""Registration of the layers with Keras, each under one fixed name."""
 
 import keras
-
-from keras_inception_layers.docstrings import complete
 
 PACKAGE = "keras_inception_layers"
 _LAYERS: dict[str, type[keras.layers.Layer]] = {}
@@ -11,22 +9,19 @@ _LAYERS: dict[str, type[keras.layers.Layer]] = {}
 def register(cls):
     """Register a layer class as `keras_inception_layers>CLASS_NAME`.
 
-    The name is part of every saved `.keras` file, so it never changes. The
-    docstring of the class is completed from those of its bases.
+    The name is written to every saved `.keras` file, so it must never change.
 
     Raises:
-        ValueError: if another class already has the name.
+        ValueError: if another class is already registered under the name.
     """
-    holder = _LAYERS.get(cls.__name__)
-    if holder is not None and holder.__module__ != cls.__module__:
+    registered = _LAYERS.get(cls.__name__)
+    if registered is not None and registered.__module__ != cls.__module__:
         raise ValueError(
             f"`{PACKAGE}>{cls.__name__}` is already registered by "
-            f"{holder.__module__}. Received a second class of that name from "
-            f"{cls.__module__}. Rename one of the two."
+            f"{registered.__module__}. Received a second class of that name "
+            f"from {cls.__module__}. Rename one of the two."
         )
     _LAYERS[cls.__name__] = cls
-    bases = cls.__mro__[1 : cls.__mro__.index(keras.layers.Layer)]
-    complete(cls, *(base.__doc__ for base in bases))
     return keras.saving.register_keras_serializable(package=PACKAGE)(cls)
 
 

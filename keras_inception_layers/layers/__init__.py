@@ -1,1 +1,1 @@
-"""The layers: the blocks of the papers and what they are made of."""
+"""The layers: the building blocks, and the blocks of each paper."""

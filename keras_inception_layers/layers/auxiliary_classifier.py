@@ -1,6 +1,11 @@
-"""Side heads: auxiliary classifiers with a loss of their own."""
+"""Side heads: auxiliary classifiers in the middle of a deep network.
+
+They add a loss of their own in training. `drop_auxiliary` removes them from a
+model for inference.
+"""
 
 from functools import partial
+from typing import Unpack
 
 import keras
 
@@ -8,54 +13,45 @@ from keras_inception_layers.layers.composite import Composite, build_chain
 from keras_inception_layers.layers.conv_bn import (
     ConvBN,
     check_positive_integer,
-    fresh_options,
-    own_activation,
+    split_options,
+)
+from keras_inception_layers.layers.conv_options import (
+    ConvOptions,
+    clone_initializers,
+    copy_activation,
     serialize_options,
-    take_options,
 )
 from keras_inception_layers.registration import register
 
 AUXILIARY_LOSS_WEIGHT = 0.3
-"""Weight of the loss of each side head of GoogLeNet; the main loss has 1."""
+"""Loss weight of each side head of Inception v1; the main loss has 1."""
 
 
 class SideHead(Composite):
     """A chain of layers that ends in a classifier.
 
-    A subclass makes the layers, the last of which is `predictions`, and lists
-    them in order (`layers`).
-
-    Args:
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for the convolutions and (all but those of the
-            batch normalization) the dense layers, and those of every Keras
-            layer: `name`, `dtype`, `trainable`.
-
-    Call arguments:
-        inputs: feature maps from the middle of a network.
-        training: whether units are dropped and batch statistics used.
-
-    Output shape:
-        `(batch, classes)`.
+    A subclass creates the layers, the last of them as `predictions`, and lists
+    them in order (`layers`). Its `**kwargs` are options of the convolutions;
+    those of the kernel and bias also apply to the dense layers.
     """
 
-    smallest = 1  # height and width
-    size_known = False  # whether both must be known
+    min_size = 1  # of height and width
+    known_size = False  # whether height and width must be known
 
-    def __init__(self, **kwargs):
-        options = take_options(kwargs)
-        super().__init__(**kwargs)
+    def __init__(self, **kwargs: Unpack[ConvOptions]):
+        options, layer_options = split_options(kwargs)
+        super().__init__(**layer_options)
         self.options = options
 
     def inherited_attributes(self):
-        """Return the attributes that this layer passes on."""
+        """Return the attributes that all layers within this one inherit."""
         return {
             **super().inherited_attributes(),
             "momentum": self.options["momentum"],
         }
 
     def shared(self):
-        """Return the arguments that every child gets."""
+        """Return the arguments that all children share."""
         return {"dtype": self.dtype_policy, "trainable": self.trainable}
 
     def make_dense(self, units, activation, name):
@@ -67,35 +63,35 @@ class SideHead(Composite):
         }
         return keras.layers.Dense(
             units,
-            own_activation(activation, **self.shared()),
+            copy_activation(activation, **self.shared()),
             name=name,
-            **fresh_options(options),
+            **clone_initializers(options),
             **self.shared(),
         )
 
     @property
     def data_format(self):
-        """The order of the axes of an image."""
+        """The order of the axes, `"channels_last"` or `"channels_first"`."""
         return self.pool.data_format
 
     def build(self, input_shape):
-        """Build the children, if height and width are large enough."""
+        """Build the children, after a check of height and width."""
         format_ = self.data_format
         axes = slice(1, 3) if format_ == "channels_last" else slice(2, 4)
         if len(input_shape) != 4 or any(
-            self.size_known if n is None else n < self.smallest
+            self.known_size if n is None else n < self.min_size
             for n in input_shape[axes]
         ):
-            known = "of known height and width, " if self.size_known else ""
+            known = "of known height and width, " if self.known_size else ""
             raise ValueError(
                 f'"{self.name}" needs images {known}at least '
-                f"{self.smallest} x {self.smallest}. Received the {format_} "
+                f"{self.min_size} x {self.min_size}. Received the {format_} "
                 f"input shape {tuple(input_shape)}"
             )
         build_chain(self.layers, input_shape)
 
     def call(self, inputs, training=None):
-        """Apply the head; Keras passes `training` to each child."""
+        """Apply the layers; Keras passes `training` on to each child."""
         x = inputs
         for layer in self.layers:
             x = layer(x)
@@ -120,33 +116,44 @@ class SideHead(Composite):
 
 @register
 class AuxiliaryClassifier(SideHead):
-    """The side head of GoogLeNet.
+    """Side head of GoogLeNet: pooling, a convolution, two dense layers.
 
     Average pooling of 5 x 5 with strides of 3, a 1 x 1 convolution with 128
     filters, a dense layer of 1024 units, dropout of 0.7, and the classifier.
-    It is used in training, with `AUXILIARY_LOSS_WEIGHT`, and dropped for
-    inference.
+    It is used in training, with the loss weight `AUXILIARY_LOSS_WEIGHT`, and
+    dropped for inference.
 
     Args:
         classes: integer, the number of classes.
-        classifier_activation: of the last layer; `None` gives logits.
-            Defaults to `"softmax"`.
+        classifier_activation: activation of the last layer; `None` returns
+            logits. Defaults to `"softmax"`.
         dropout: fraction of the 1024 units dropped in training. Defaults to
             `0.7`.
         seed: integer, seed of the dropout. Defaults to `None`.
         adaptive_pooling: whether to average over a grid of 4 x 4 regions that
-            cover the maps, as torchvision does, instead of windows of
+            cover the feature maps, as torchvision does, instead of windows of
             5 x 5. Defaults to `False`.
+        **kwargs: options of the convolution, as in `ConvBN` from `data_format`
+            to `bias_constraint`, of which those of the kernel and bias also
+            apply to the dense layers; `name`, `dtype` and `trainable` of the
+            layer.
+
+    Call arguments:
+        inputs: feature maps from the middle of a network.
+        training: whether to apply dropout and normalize with the statistics
+            of the batch.
 
     Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`. Height and
-        width must be known, and at least 5; with `adaptive_pooling` they may
-        have any size.
+        `(batch, height, width, channels)` in the order of `data_format`.
+        Height and width must be known and at least 5; with `adaptive_pooling`
+        at least 1.
+
+    Output shape:
+        `(batch, classes)`.
 
     Raises:
-        ValueError: if an argument is out of its range; in `build`, if height
-            or width is unknown or too small.
+        ValueError: if an argument is out of range; in `build`, if height or
+            width is unknown or too small.
 
     Example:
 
@@ -159,7 +166,7 @@ class AuxiliaryClassifier(SideHead):
         arXiv:1409.4842.
     """
 
-    size_known = True
+    known_size = True
 
     def __init__(
         self,
@@ -168,14 +175,14 @@ class AuxiliaryClassifier(SideHead):
         dropout=0.7,
         seed=None,
         adaptive_pooling=False,
-        **kwargs,
+        **kwargs: Unpack[ConvOptions],
     ):
         classes = check_positive_integer("classes", classes)
         super().__init__(**kwargs)
         options, shared = self.options, self.shared()
         data_format = options["data_format"]
         self.adaptive_pooling = bool(adaptive_pooling)
-        self.smallest = 1 if adaptive_pooling else 5
+        self.min_size = 1 if adaptive_pooling else 5
         make_pool = (
             partial(keras.layers.AdaptiveAveragePooling2D, 4)
             if adaptive_pooling
@@ -183,7 +190,7 @@ class AuxiliaryClassifier(SideHead):
         )
         self.pool = make_pool(data_format=data_format, name="pool", **shared)
         self.conv = ConvBN(
-            128, 1, name="conv", **fresh_options(options), **shared
+            128, 1, name="conv", **clone_initializers(options), **shared
         )
         self.flatten = keras.layers.Flatten(
             data_format=data_format, name="flatten", **shared
@@ -220,25 +227,35 @@ class AuxiliaryClassifier(SideHead):
 
 @register
 class InceptionV3AuxiliaryClassifier(SideHead):
-    """The side head of Inception v3, after the last block of 17 x 17.
+    """Side head of Inception v3, for the last block of the 17 x 17 grid.
 
     Average pooling of 5 x 5 with strides of 3, a 1 x 1 convolution with 128
-    filters, a 5 x 5 convolution with 768 filters and no padding, global
-    average pooling (of one pixel, at 17 x 17), and the classifier.
+    filters, a 5 x 5 convolution with 768 filters and no padding, the mean over
+    the remaining pixels (one, if the input is 17 x 17), and the classifier.
 
     Args:
         classes: integer, the number of classes.
-        classifier_activation: of the last layer; `None` gives logits.
-            Defaults to `"softmax"`.
+        classifier_activation: activation of the last layer; `None` returns
+            logits. Defaults to `"softmax"`.
+        **kwargs: options of the convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`, of which those of the kernel and bias also
+            apply to the dense layer; `name`, `dtype` and `trainable` of the
+            layer.
+
+    Call arguments:
+        inputs: feature maps from the middle of a network.
+        training: whether to normalize with the statistics of the batch.
 
     Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`; at least
-        17 x 17.
+        `(batch, height, width, channels)` in the order of `data_format`, at
+        least 17 x 17.
+
+    Output shape:
+        `(batch, classes)`.
 
     Raises:
-        ValueError: if an argument is out of its range; in `build`, if height
-            or width is smaller than 17.
+        ValueError: if an argument is out of range; in `build`, if height or
+            width is smaller than 17.
 
     Example:
 
@@ -251,9 +268,14 @@ class InceptionV3AuxiliaryClassifier(SideHead):
         Vision", 2015, arXiv:1512.00567.
     """
 
-    smallest = 17
+    min_size = 17
 
-    def __init__(self, classes, classifier_activation="softmax", **kwargs):
+    def __init__(
+        self,
+        classes,
+        classifier_activation="softmax",
+        **kwargs: Unpack[ConvOptions],
+    ):
         classes = check_positive_integer("classes", classes)
         super().__init__(**kwargs)
         options, shared = self.options, self.shared()
@@ -262,14 +284,14 @@ class InceptionV3AuxiliaryClassifier(SideHead):
             5, 3, data_format=data_format, name="pool", **shared
         )
         self.conv_0 = ConvBN(
-            128, 1, name="conv_0", **fresh_options(options), **shared
+            128, 1, name="conv_0", **clone_initializers(options), **shared
         )
         self.conv_1 = ConvBN(
             768,
             5,
             padding="valid",
             name="conv_1",
-            **fresh_options(options),
+            **clone_initializers(options),
             **shared,
         )
         self.average = keras.layers.GlobalAveragePooling2D(
@@ -295,12 +317,13 @@ def drop_auxiliary(model):
     """Return the model without its side heads, for inference.
 
     Args:
-        model: a Functional model. Its weights are shared, not copied.
+        model: a Functional model. Its layers and weights are shared with the
+            returned model, not copied.
 
     Returns:
-        A model with the same inputs and the outputs that no side head
-        computes; the model itself if there is no side head, or no other
-        output.
+        A model with the same inputs and all outputs that are not computed by a
+        side head. If no output or every output is computed by one, `model`
+        itself.
 
     Example:
 
@@ -313,11 +336,10 @@ def drop_auxiliary(model):
     """
 
     def is_side(tensor):
-        layer = tensor._keras_history.operation
-        return isinstance(layer, SideHead)
+        return isinstance(tensor._keras_history.operation, SideHead)
 
     side = [is_side(tensor) for tensor in model.outputs]
-    if not any(side) or all(side):
+    if all(side) or not any(side):
         return model
     if isinstance(model.output, dict):
         outputs = {k: t for k, t in model.output.items() if not is_side(t)}

@@ -1,57 +1,65 @@
-"""A block as a table: one row per branch, one cell per layer.
+"""Define a block as a table: one row per branch, one cell per layer.
 
-A cell describes a layer; `PaperBlock` makes the layer with its fixed name and
-the block's options. So a branch of a paper's figure is a row of the table:
+A cell describes a layer. `PaperBlock` creates the layers, gives each its fixed
+name and passes the block's options on to it. A branch in a paper's figure is
+thus one row of the table:
 
     [max_pool(3), conv(32, 1)]
 """
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import keras
 
 from keras_inception_layers.layers.conv_bn import (
     ConvBN,
     check_positive_integer,
-    fresh_options,
+    split_options,
+)
+from keras_inception_layers.layers.conv_options import (
+    ConvOptions,
+    clone_initializers,
     serialize_options,
-    take_options,
 )
 from keras_inception_layers.layers.inception_block import InceptionBlock
 
 
 class Cell(NamedTuple):
-    """The description of one layer of a table.
+    """A description of one layer of a table.
 
     Args:
-        prefix: the layer's name without its number.
-        make: called with the layer's name, dtype policy and the block's
-            convolution options.
+        prefix: the layer's name without its number. It is part of the weight
+            paths in saved files and must never change.
+        make: function of the layer's name, its dtype policy and the block's
+            convolution options that returns the layer.
     """
 
     prefix: str
     make: Callable[[str, Any, dict], keras.layers.Layer]
 
 
-def conv(filters, kernel_size, **own):
-    """Return a cell for `ConvBN`; `own` arguments override the block's."""
+def conv(filters, kernel_size, **overrides):
+    """Return a cell for a `ConvBN`; `overrides` replace the block's options."""
 
     def make(name, dtype, options):
-        options = {**fresh_options(options), **own}
+        options = {**clone_initializers(options), **overrides}
         return ConvBN(filters, kernel_size, dtype=dtype, name=name, **options)
 
     return Cell("conv", make)
 
 
 def max_pool(pool_size, strides=1, padding="same"):
-    """Return a cell for max pooling; by default it keeps height and width."""
+    """Return a cell for a max pooling, by default one that keeps the size."""
     return _pool(keras.layers.MaxPooling2D, pool_size, strides, padding)
 
 
 def avg_pool(pool_size, strides=1, padding="same"):
-    """Return a cell for average pooling; `"same"` ignores the border."""
+    """Return a cell for an average pooling.
+
+    With `"same"` padding the border is not counted in the mean.
+    """
     return _pool(keras.layers.AveragePooling2D, pool_size, strides, padding)
 
 
@@ -68,7 +76,7 @@ def _pool(layer, *arguments):
 
 
 def zero_pad(padding):
-    """Return a cell for rows and columns of zeros on every side."""
+    """Return a cell that adds rows and columns of zeros on every side."""
 
     def make(name, dtype, options):
         return keras.layers.ZeroPadding2D(
@@ -92,11 +100,11 @@ def parallel(*rows):
             name=name,
         )
 
-    return Cell("split", make)  # part of saved weight paths
+    return Cell("split", make)
 
 
 def make_branches(rows, dtype, options):
-    """Make the layers of a table, named `conv_0`, `conv_1`, `pool_0`, ..."""
+    """Create the layers of a table, named `conv_0`, `conv_1`, `pool_0`, ..."""
     branches = []
     for row in rows:
         count: Counter[str] = Counter()
@@ -110,42 +118,29 @@ def make_branches(rows, dtype, options):
 
 
 class PaperBlock(InceptionBlock):
-    """An `InceptionBlock` whose branches come from a table of filters.
+    """An `InceptionBlock` whose branches are made from a table of filters.
 
-    A subclass defines the number of filters per row (`row_lengths`) and the
-    table (`rows`). `register` adds what its docstring leaves out from here.
-
-    Args:
-        branch_filters: one row of filters per branch.
-        **kwargs: the arguments of `ConvBN` from `data_format` to
-            `bias_constraint`, for every convolution, and those of every
-            Keras layer: `name`, `dtype`, `trainable`.
-
-    Output shape:
-        The same height and width; the number of channels is the sum of the
-        last numbers of the rows.
-
-    Raises:
-        ValueError: if an argument does not have that form.
+    A subclass sets the number of filters in each row (`row_lengths`) and
+    returns the table of cells from `rows`.
     """
 
     row_lengths: tuple[int, ...] = ()
 
-    def __init__(self, branch_filters, **kwargs):
+    def __init__(self, branch_filters, **kwargs: Unpack[ConvOptions]):
         filters = check_branch_filters(branch_filters, self.row_lengths)
-        options = take_options(kwargs)
-        dtype = keras.dtype_policies.get(kwargs.pop("dtype", None))
+        options, layer_options = split_options(kwargs)
+        dtype = keras.dtype_policies.get(layer_options.pop("dtype", None))
         super().__init__(
             make_branches(self.rows(*filters), dtype, options),
             data_format=options["data_format"],
             dtype=dtype,
-            **kwargs,
+            **layer_options,
         )
         self.branch_filters = filters
         self.options = options
 
     def inherited_attributes(self):
-        """Return the attributes that this layer passes on."""
+        """Return the attributes that all layers within this one inherit."""
         return {
             **super().inherited_attributes(),
             "momentum": self.options["momentum"],
@@ -167,19 +162,22 @@ class PaperBlock(InceptionBlock):
 
     @classmethod
     def from_config(cls, config):
-        """Make the block from what `get_config` returned."""
+        """Create the block from what `get_config` returned."""
         return cls(**config)
 
 
 class KernelSizesBlock(PaperBlock):
-    """A table whose second and third row have a configurable kernel size.
+    """A `PaperBlock` with an argument for two kernel sizes.
 
-    Args:
-        kernel_sizes: the n of the second and of the third row. Defaults to
-            `(3, 5)`.
+    They are those of the second and the third row.
     """
 
-    def __init__(self, branch_filters, kernel_sizes=(3, 5), **kwargs):
+    def __init__(
+        self,
+        branch_filters,
+        kernel_sizes=(3, 5),
+        **kwargs: Unpack[ConvOptions],
+    ):
         if not isinstance(kernel_sizes, (list, tuple)) or (
             len(kernel_sizes) != 2
         ):
@@ -198,33 +196,25 @@ class KernelSizesBlock(PaperBlock):
         return {**super().get_config(), "kernel_sizes": self.kernel_sizes}
 
 
-def check_branch_filters(branch_filters, widths):
-    """Return `branch_filters` as tuples, with `widths[i]` filters in row i.
+def check_branch_filters(branch_filters, row_lengths):
+    """Return `branch_filters` as a tuple of tuples of integers.
 
     Raises:
         ValueError: if the rows do not have the expected lengths, or contain
             anything but integers of at least 1.
     """
-    expected = (
-        "("
-        + ", ".join(
-            "("
-            + "int, " * (width - 1)
-            + "int"
-            + ("," if width == 1 else "")
-            + ")"
-            for width in widths
-        )
-        + ")"
+    form = ", ".join(
+        f"({', '.join(['int'] * length)}{',' * (length == 1)})"
+        for length in row_lengths
     )
     try:
         rows = tuple(tuple(row) for row in branch_filters)
     except TypeError:
         rows = ()
-    if tuple(map(len, rows)) != tuple(widths):
+    if tuple(map(len, rows)) != tuple(row_lengths):
         raise ValueError(
             "`branch_filters` must have one row per branch, in the form "
-            f"{expected}. Received: branch_filters={branch_filters!r}"
+            f"({form}). Received: branch_filters={branch_filters!r}"
         )
     return tuple(
         tuple(

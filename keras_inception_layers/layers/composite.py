@@ -1,15 +1,15 @@
-"""The base of layers that consist of other layers."""
+"""The base class of layers that are made of other layers."""
 
 import keras
 
 
 class Composite(keras.layers.Layer):
-    """A layer whose children (`layers`) come from its arguments.
+    """A layer whose children (`layers`) are made from its arguments.
 
-    A user may freeze a child, or change its momentum. The constructor's
-    arguments do not record that, so the build config, which a `.keras` file
-    stores beside them, does. It contains only what differs from the values
-    that the child was given.
+    A user may reach into it and freeze a child, or change its momentum. Such
+    a change is not part of the constructor's arguments, so it is saved in the
+    build config of the `.keras` file. Only attributes that differ from those
+    that the child received from this layer are saved.
     """
 
     @property
@@ -22,38 +22,38 @@ class Composite(keras.layers.Layer):
         return [(layer.name, layer) for layer in self.layers]
 
     def inherited_attributes(self):
-        """Return the attributes that this layer passes on to its children."""
+        """Return the attributes that all layers within this one inherit."""
         return {"trainable": self.trainable}
 
     def get_build_config(self):
-        """Return the input shape, and how the children were changed."""
+        """Return the input shape, and the changed attributes of children."""
         config = super().get_build_config()
         changed = {
-            path: values for path, _, values in changes(self, {}) if values
+            path: values for path, _, values in find_changes(self, {}) if values
         }
         return {**config, "changed": changed} if config and changed else config
 
     def build_from_config(self, config):
-        """Build the children, and apply the recorded changes."""
+        """Build the children and restore their changed attributes."""
         super().build_from_config(config)
         changed = config.get("changed", {})
-        # A batch normalization that was folded away is not found.
-        for path, layer, _ in changes(self, {}):
+        # Paths of batch normalizations that have been folded are ignored.
+        for path, layer, _ in find_changes(self, {}):
             for name, value in changed.get(path, {}).items():
                 setattr(layer, name, value)
 
 
-def changes(layer, inherited, prefix=""):
-    """Find what was changed in the layers inside a layer, from the top down.
+def find_changes(layer, inherited, prefix=""):
+    """Find attributes that were changed within a layer, from the top down.
 
     Args:
         layer: a layer.
-        inherited: the attributes that the layers around it pass on.
-        prefix: its path, with a slash.
+        inherited: the attributes that it inherits from the layers around it.
+        prefix: path of the layer, followed by a slash.
 
     Yields:
-        For each layer inside it the path, the layer, and the attributes that
-        were changed.
+        For each layer within it: the path, the layer, and those attributes
+        that differ from the inherited ones.
     """
     if isinstance(layer, Composite):
         inherited = {**inherited, **layer.inherited_attributes()}
@@ -72,11 +72,11 @@ def changes(layer, inherited, prefix=""):
             if getattr(child, key, value) != value
         }
         yield path, child, values
-        yield from changes(child, {**inherited, **values}, f"{path}/")
+        yield from find_changes(child, {**inherited, **values}, f"{path}/")
 
 
 def build_chain(layers, input_shape):
-    """Build layers, each of which reads the output of the one before."""
+    """Build a chain of layers, each of which reads the one before."""
     for layer in layers:
         if not layer.built:
             layer.build(input_shape)
@@ -86,17 +86,18 @@ def build_chain(layers, input_shape):
 def output_shape(layer, input_shape):
     """Return the shape of a layer's output.
 
-    A layer that only defines `call` is traced.
+    A layer that implements only `call` is traced.
     """
     inputs = keras.KerasTensor(input_shape, layer.compute_dtype)
     return tuple(layer.compute_output_spec(inputs).shape)
 
 
 def serialize_unbuilt(layer):
-    """Return a layer's config without its build config.
+    """Serialize a layer without its build config.
 
-    Keras would build the layer while loading it, outside of the composite, and
-    the paths of its weights would lack the composite's name.
+    With a build config Keras would build the layer as soon as it is loaded,
+    outside of the composite, and the composite's name would be missing from
+    the paths of its weights.
     """
     config = keras.saving.serialize_keras_object(layer)
     config.pop("build_config", None)

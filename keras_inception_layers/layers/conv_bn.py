@@ -1,39 +1,28 @@
-"""Convolution, batch normalization, activation."""
+"""The unit of every Inception block: convolution, batch norm, activation."""
 
 from inspect import signature
 from numbers import Integral
 from types import MappingProxyType, SimpleNamespace
+from typing import Unpack
 
 import keras
 
-from keras_inception_layers.layers.composite import (
-    Composite,
-    build_chain,
-    serialize_unbuilt,
+from keras_inception_layers.layers.composite import Composite, build_chain
+from keras_inception_layers.layers.conv_options import (
+    CONV_OPTIONS,
+    LayerOptions,
+    copy_activation,
+    serialize_options,
 )
 from keras_inception_layers.registration import register
 
-# The options that a block passes on to its convolutions, and the Keras module
-# that serializes each of them.
-CONV_OPTIONS = {
-    "data_format": None,
-    "use_batch_norm": None,
-    "momentum": None,
-    "epsilon": None,
-    "scale": None,
-    "synchronized": None,
-    "activation": keras.activations,
-    "kernel_initializer": keras.initializers,
-    "bias_initializer": keras.initializers,
-    "kernel_regularizer": keras.regularizers,
-    "bias_regularizer": keras.regularizers,
-    "kernel_constraint": keras.constraints,
-    "bias_constraint": keras.constraints,
-}
-
 
 def check_positive_integer(name, value):
-    """Raise ValueError unless `value` is an integer of at least 1."""
+    """Return `value` as an int.
+
+    Raises:
+        ValueError: unless it is an integer of at least 1.
+    """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(
             f"`{name}` must be an integer of at least 1. Received: "
@@ -42,14 +31,17 @@ def check_positive_integer(name, value):
     return int(value)
 
 
-def of_batch_norm(name, writable=False):
-    """Return a property that reads an attribute of the batch normalization."""
+def batch_norm_property(name, writable=False):
+    """Return a property that forwards to a layer's batch normalization.
+
+    A `ConvBN` without batch normalization keeps the values for its config.
+    """
 
     def read(layer):
-        return getattr(layer.batch_norm or layer._unused, name)
+        return getattr(layer.batch_norm or layer._unused_settings, name)
 
     def write(layer, value):
-        setattr(layer.batch_norm or layer._unused, name, value)
+        setattr(layer.batch_norm or layer._unused_settings, name, value)
 
     return property(read, write if writable else None)
 
@@ -58,57 +50,61 @@ def of_batch_norm(name, writable=False):
 class ConvBN(Composite):
     """2D convolution, then batch normalization, then an activation.
 
-    The unit of every Inception block. With batch normalization the
-    convolution has no bias, since the normalization's shift replaces it;
-    without it, the convolution has one. In both cases the `bias_*` arguments
-    apply to that shift.
+    The unit that every Inception block is made of. With batch normalization
+    the convolution has no bias, because the shift (beta) of the normalization
+    takes its place. The `bias_*` arguments apply to beta if there is batch
+    normalization, otherwise to the bias of the convolution.
 
     Args:
         filters: integer, the number of output channels.
-        kernel_size: integer or pair of integers, height and width.
+        kernel_size: integer or pair of integers, height and width in pixels.
         strides: integer or pair of integers. Defaults to `1`.
-        padding: `"same"`, `"valid"`, or an integer: the number of rows and
-            columns of zeros on every side, as in torch. A strided `"same"` pads
-            the right and the bottom first. Defaults to `"same"`.
+        padding: `"same"`, `"valid"`, or an integer, the number of rows and
+            columns of zeros on every side, as in torch. Where `"same"` needs
+            an odd number of rows or columns, it adds the extra one at the
+            bottom or on the right. Defaults to `"same"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         use_batch_norm: whether to normalize. Defaults to `True`.
         momentum: momentum of the moving statistics. Defaults to `0.99`.
         epsilon: added to the variance. Defaults to `1e-3`.
-        scale: whether the normalization learns a scale, gamma. It is
-            redundant before a relu. Defaults to `False`.
-        synchronized: whether the statistics of a batch are shared by all
-            replicas, under TensorFlow. Under JAX they are always those of
-            the global batch, under torch those of each process; this
-            argument has no effect there. Defaults to `False`.
-        activation: name, function or layer; `None` for none. A layer is
-            copied from its config, with the dtype policy of this one.
-            Defaults to `"relu"`.
-        kernel_initializer: Defaults to `"glorot_uniform"`.
-        bias_initializer: Defaults to `"zeros"`.
-        kernel_regularizer: Defaults to `None`.
-        bias_regularizer: Defaults to `None`.
-        kernel_constraint: Defaults to `None`.
-        bias_constraint: Defaults to `None`.
+        scale: whether the normalization learns a scale (gamma). It is
+            redundant if a relu and another convolution follow, whose kernel
+            can contain it. Defaults to `False`.
+        synchronized: under TensorFlow, whether all replicas share the
+            statistics of a batch. It has no effect under JAX, where they are
+            always those of the global batch, and under torch, where they are
+            those of each process. Defaults to `False`.
+        activation: name, function or layer, or `None` for no activation. A
+            layer is copied from its config, with the dtype policy of this
+            layer. Defaults to `"relu"`.
+        kernel_initializer: initializer of the kernel. Defaults to
+            `"glorot_uniform"`.
+        bias_initializer: initializer of beta or the bias. Defaults to
+            `"zeros"`.
+        kernel_regularizer: regularizer of the kernel. Defaults to `None`.
+        bias_regularizer: regularizer of beta or the bias. Defaults to `None`.
+        kernel_constraint: constraint of the kernel. Defaults to `None`.
+        bias_constraint: constraint of beta or the bias. Defaults to `None`.
         **kwargs: the arguments of every Keras layer: `name`, `dtype`,
             `trainable`, `activity_regularizer`.
 
     Call arguments:
-        inputs: images. Height and width may be unknown.
-        training: whether batch statistics are used and the moving ones
-            updated.
+        inputs: images or feature maps. Height and width may be unknown.
+        training: whether to normalize with the statistics of the batch and
+            update the moving statistics.
 
     Input shape:
         `(batch, height, width, channels)`, or
         `(batch, channels, height, width)` with `"channels_first"`.
 
     Output shape:
-        The same order, with `filters` channels; height and width are divided
-        by `strides` and rounded up (`"same"`), or smaller by the kernel
-        (`"valid"`).
+        The same order of axes, with `filters` channels. Height and width are
+        divided by `strides` and rounded up with `"same"`; with `"valid"` they
+        are those of a convolution without padding.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of range.
 
     Example:
 
@@ -139,7 +135,7 @@ class ConvBN(Composite):
         bias_regularizer=None,
         kernel_constraint=None,
         bias_constraint=None,
-        **kwargs,
+        **kwargs: Unpack[LayerOptions],
     ):
         filters = check_positive_integer("filters", filters)
         if padding not in ("same", "valid"):
@@ -164,7 +160,7 @@ class ConvBN(Composite):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
         shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
-        self.activation = own_activation(activation, **shared)
+        self.activation = copy_activation(activation, **shared)
         self.padding = padding
         self.pad = None
         if not isinstance(padding, str):
@@ -190,7 +186,9 @@ class ConvBN(Composite):
         self.data_format = self.conv.data_format
         settings = {"momentum": momentum, "epsilon": epsilon, "scale": scale}
         self.batch_norm = None
-        self._unused = None if use_batch_norm else SimpleNamespace(**settings)
+        self._unused_settings = (
+            None if use_batch_norm else SimpleNamespace(**settings)
+        )
         if use_batch_norm:
             self.batch_norm = keras.layers.BatchNormalization(
                 axis=1 if self.data_format == "channels_first" else -1,
@@ -204,15 +202,15 @@ class ConvBN(Composite):
                 **shared,
             )
 
-    momentum = of_batch_norm("momentum", writable=True)
-    epsilon = of_batch_norm("epsilon", writable=True)
-    scale = of_batch_norm("scale")
+    momentum = batch_norm_property("momentum", writable=True)
+    epsilon = batch_norm_property("epsilon", writable=True)
+    scale = batch_norm_property("scale")
 
     @property
     def layers(self):
         """The children, in the order in which they are applied."""
-        steps = (self.pad, self.conv, self.batch_norm, self.activation)
-        return [x for x in steps if isinstance(x, keras.layers.Layer)]
+        parts = (self.pad, self.conv, self.batch_norm, self.activation)
+        return [x for x in parts if isinstance(x, keras.layers.Layer)]
 
     def build(self, input_shape):
         """Build the children."""
@@ -257,62 +255,19 @@ def _check_padding(padding):
     return int(padding)
 
 
-def own_activation(activation, dtype, trainable):
-    """Return an activation; if it is a layer, a copy for one parent.
+def split_options(arguments):
+    """Split a block's arguments into `CONV_OPTIONS` and all others.
 
-    A layer may have weights, and computes in the parent's dtype.
-
-    Args:
-        activation: name, function or layer, or None.
-        dtype: the parent's dtype policy.
-        trainable: whether the parent is trainable.
-    """
-    activation = keras.activations.get(activation)
-    if not isinstance(activation, keras.layers.Layer):
-        return activation
-    config = activation.get_config()
-    config["dtype"] = keras.dtype_policies.serialize(dtype)
-    config["trainable"] = activation.trainable and trainable
-    return type(activation).from_config(config)
-
-
-def take_options(kwargs):
-    """Remove the `CONV_OPTIONS` from `kwargs` and return them with defaults.
-
-    They are in a read-only mapping, not in a dictionary: Keras would track a
-    layer in a dictionary as a child of the layer that keeps it.
+    Returns:
+        The convolution options, with defaults for those that are missing, and
+        the other arguments as a dict. The options are a read-only mapping and
+        not a dict, because Keras would track a layer in a dict attribute as a
+        child of the block.
     """
     parameters = signature(ConvBN).parameters
-    return MappingProxyType(
-        {
-            name: kwargs.pop(name, parameters[name].default)
-            for name in CONV_OPTIONS
-        }
-    )
-
-
-def fresh_options(options):
-    """Return `options` with copies of the initializers, for one child.
-
-    An unseeded Keras initializer chooses its seed once, when it is created:
-    two children that share it would start with identical kernels. (With a
-    `SeedGenerator` it draws a new value each time, as long as it is shared.)
-    """
-    fresh = dict(options)
-    for name, value in options.items():
-        if isinstance(value, keras.initializers.Initializer):
-            seed = getattr(value, "seed", None)
-            if not isinstance(seed, keras.random.SeedGenerator):
-                fresh[name] = value.clone()
-    return fresh
-
-
-def serialize_options(options):
-    """Return `options` as in a config."""
-    config = dict(options)
-    for name, module in CONV_OPTIONS.items():
-        if isinstance(options[name], keras.layers.Layer):
-            config[name] = serialize_unbuilt(options[name])
-        elif module:
-            config[name] = module.serialize(module.get(options[name]))
-    return config
+    others = dict(arguments)
+    options = {
+        name: others.pop(name, parameters[name].default)
+        for name in CONV_OPTIONS
+    }
+    return MappingProxyType(options), others

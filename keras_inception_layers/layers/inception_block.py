@@ -1,4 +1,6 @@
-"""Parallel branches, concatenated along the channel axis."""
+"""`InceptionBlock`: parallel branches, concatenated along the channels."""
+
+from typing import Unpack
 
 import keras
 
@@ -8,41 +10,43 @@ from keras_inception_layers.layers.composite import (
     output_shape,
     serialize_unbuilt,
 )
+from keras_inception_layers.layers.conv_options import LayerOptions
 from keras_inception_layers.registration import register
 
 
 @register
 class InceptionBlock(Composite):
-    """Parallel branches on one input, concatenated along the channels.
+    """Parallel branches of one input, concatenated along the channels.
 
-    Each branch is a list of layers, applied one after the other. It may
-    contain any Keras layer, also another `InceptionBlock`. The blocks of the
-    papers are subclasses that make their branches from a compact table.
+    Each branch is a list of layers that are applied one after the other. They
+    can be any Keras layers, including another `InceptionBlock`: a branch that
+    ends in one divides again. The blocks of the papers are subclasses that
+    make their branches from a table of filters.
 
     Args:
-        branches: list of branches, each a non-empty list of Keras layers.
-            The outputs of all branches must have the same height and width.
-        data_format: `"channels_last"` or `"channels_first"`. Defaults to
-            `keras.config.image_data_format()`. The layers of the branches
-            have their own.
+        branches: list of branches, each a non-empty list of Keras layers. The
+            outputs of all branches must have the same height and width.
+        data_format: `"channels_last"` or `"channels_first"`. It is not passed
+            on to the layers of the branches, which keep their own. Defaults
+            to `keras.config.image_data_format()`.
         **kwargs: the arguments of every Keras layer: `name`, `dtype`,
             `trainable`, `activity_regularizer`.
 
     Call arguments:
         inputs: one tensor, the input of every branch.
-        training: passed to every layer.
+        training: passed on to every layer.
 
     Input shape:
         `(batch, height, width, channels)`, or
         `(batch, channels, height, width)` with `"channels_first"`.
 
     Output shape:
-        The shape of a branch's output, with the channels of all branches.
+        The shape of the output of a branch, with the channels of all branches.
 
     Raises:
-        ValueError: if `branches` is not a list of lists of layers, or if a
-            layer is in it twice; in `build`, if the outputs of the branches
-            cannot be concatenated.
+        ValueError: if `branches` is not a list of lists of layers, or contains
+            a layer twice; in `build`, if the outputs of the branches cannot be
+            concatenated.
 
     Example:
 
@@ -58,7 +62,9 @@ class InceptionBlock(Composite):
         arXiv:1409.4842.
     """
 
-    def __init__(self, branches, data_format=None, **kwargs):
+    def __init__(
+        self, branches, data_format=None, **kwargs: Unpack[LayerOptions]
+    ):
         super().__init__(**kwargs)
         _check_branches(branches)
         self.data_format = data_format or keras.config.image_data_format()
@@ -94,7 +100,7 @@ class InceptionBlock(Composite):
         self.compute_output_shape(input_shape)
 
     def call(self, inputs, training=None):
-        """Run and concatenate the branches; Keras passes `training` on."""
+        """Concatenate the branches; Keras passes `training` on to layers."""
         outputs = []
         for index, branch in enumerate(self.branches):
             x = inputs
@@ -127,7 +133,7 @@ class InceptionBlock(Composite):
 
     @classmethod
     def from_config(cls, config):
-        """Make the block from what `get_config` returned."""
+        """Create the block from what `get_config` returned."""
         deserialize = keras.saving.deserialize_keras_object
         branches = [[deserialize(x) for x in b] for b in config["branches"]]
         return cls(**{**config, "branches": branches})
@@ -153,8 +159,8 @@ def _check_branches(branches):
                 )
             if id(layer) in seen:
                 raise ValueError(
-                    "A layer may be in `branches` only once. Received "
-                    f'"{layer.name}" again in branch {index}; make a second '
+                    "`branches` must not contain a layer twice. Received "
+                    f'"{layer.name}" again in branch {index}. Create a second '
                     "layer."
                 )
             seen.add(id(layer))
@@ -167,17 +173,17 @@ def _check_branches(branches):
 
 
 def _concatenated_shape(shapes, axis, name):
-    """Return the shape of a concatenation; None stands for any size."""
+    """Return the shape of a concatenation; None means an unknown size."""
     axes = list(zip(*shapes, strict=False))
     channels = axes[axis]
     axes[axis] = ()
     known = [{size for size in axis if size is not None} for axis in axes]
     if len({len(s) for s in shapes}) > 1 or any(len(k) > 1 for k in known):
         raise ValueError(
-            f'The branches of "{name}" cannot be concatenated: they must '
-            "agree in every axis but the channels. Received the shapes "
-            f"{shapes}"
+            f'The branches of "{name}" cannot be concatenated: their outputs '
+            "must be equal in all axes except the channels. Received the "
+            f"shapes {shapes}"
         )
-    joined = [sizes.pop() if sizes else None for sizes in known]
-    joined[axis] = None if None in channels else sum(channels)
-    return tuple(joined)
+    shape = [sizes.pop() if sizes else None for sizes in known]
+    shape[axis] = None if None in channels else sum(channels)
+    return tuple(shape)

@@ -1,7 +1,8 @@
-"""The Inception-ResNet v2 blocks: Inception with the input added.
+"""The Inception-ResNet v2 blocks: Inception blocks that add their input.
 
-The filters are those of the network that the authors published, as in keras
-and timm; the paper's figures have more channels between the blocks.
+The numbers of filters in the docstrings are those of the network that the
+authors published, which Keras and timm follow. The paper's figures have more
+channels between the blocks.
 """
 
 from keras_inception_layers.layers.branch_table import conv
@@ -20,15 +21,33 @@ from keras_inception_layers.registration import register
 
 @register
 class InceptionResNetV2BlockA(ResidualBlock):
-    """The 35 x 35 block: 3 x 3 and two 3 x 3, figure 16.
+    """Residual block of the 35 x 35 grid: a 3 x 3, and two 3 x 3, figure 16.
 
     Args:
-        branch_filters: one row per branch and one for the projection,
-            `((1x1,), (1x1, 3x3), (1x1, 3x3, 3x3), (projection,))`.
-            Inception-ResNet v2 has
-            `((32,), (32, 32), (32, 48, 64), (320,))`.
-        residual_scale: factor by which the branches are multiplied before the
-            input is added. The published network has `0.17` here.
+        branch_filters: one row of filters per branch and one for the
+            projection, `((1x1,), (1x1, 3x3), (1x1, 3x3, 3x3), (projection,))`.
+            Inception-ResNet v2 uses `((32,), (32, 32), (32, 48, 64), (320,))`.
+        residual_scale: factor of the branches' output before the input is
+            added. The published network uses `0.17` here.
+        output_activation: name or function that is applied to the sum, or
+            `None` for no activation. Defaults to `"relu"`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`.
+
+    Output shape:
+        The same as the input shape.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range;
+            in `build`, if the projection does not have as many filters as the
+            input has channels.
 
     Example:
 
@@ -46,7 +65,7 @@ class InceptionResNetV2BlockA(ResidualBlock):
     row_lengths = (1, 2, 3, 1)
 
     def rows(self, a, b, c, projection):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return residual(
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], 3)],
@@ -57,14 +76,33 @@ class InceptionResNetV2BlockA(ResidualBlock):
 
 @register
 class InceptionResNetV2BlockB(ResidualBlock):
-    """The 17 x 17 block: 7 x 7 as 1 x 7, then 7 x 1, figure 17.
+    """Residual block of the 17 x 17 grid: 7 x 7 as 1 x 7 and 7 x 1, figure 17.
 
     Args:
-        branch_filters: one row per branch and one for the projection,
-            `((1x1,), (1x1, 1x7, 7x1), (projection,))`.
-            Inception-ResNet v2 has `((192,), (128, 160, 192), (1088,))`.
-        residual_scale: factor by which the branches are multiplied before the
-            input is added. The published network has `0.1` here.
+        branch_filters: one row of filters per branch and one for the
+            projection, `((1x1,), (1x1, 1x7, 7x1), (projection,))`.
+            Inception-ResNet v2 uses `((192,), (128, 160, 192), (1088,))`.
+        residual_scale: factor of the branches' output before the input is
+            added. The published network uses `0.1` here.
+        output_activation: name or function that is applied to the sum, or
+            `None` for no activation. Defaults to `"relu"`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`.
+
+    Output shape:
+        The same as the input shape.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range;
+            in `build`, if the projection does not have as many filters as the
+            input has channels.
 
     Example:
 
@@ -82,7 +120,7 @@ class InceptionResNetV2BlockB(ResidualBlock):
     row_lengths = (1, 3, 1)
 
     def rows(self, a, b, projection):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return residual(
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], (1, 7)), conv(b[2], (7, 1))],
@@ -92,14 +130,33 @@ class InceptionResNetV2BlockB(ResidualBlock):
 
 @register
 class InceptionResNetV2BlockC(ResidualBlock):
-    """The 8 x 8 block: 3 x 3 as 1 x 3, then 3 x 1, figure 19.
+    """Residual block of the 8 x 8 grid: 3 x 3 as 1 x 3 and 3 x 1, figure 19.
 
     Args:
-        branch_filters: one row per branch and one for the projection,
-            `((1x1,), (1x1, 1x3, 3x1), (projection,))`.
-            Inception-ResNet v2 has `((192,), (192, 224, 256), (2080,))`.
-        residual_scale: factor by which the branches are multiplied before the
-            input is added. The published network has `0.2` here.
+        branch_filters: one row of filters per branch and one for the
+            projection, `((1x1,), (1x1, 1x3, 3x1), (projection,))`.
+            Inception-ResNet v2 uses `((192,), (192, 224, 256), (2080,))`.
+        residual_scale: factor of the branches' output before the input is
+            added. The published network uses `0.2` here.
+        output_activation: name or function that is applied to the sum, or
+            `None` for no activation. Defaults to `"relu"`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`.
+
+    Output shape:
+        The same as the input shape.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range;
+            in `build`, if the projection does not have as many filters as the
+            input has channels.
 
     Example:
 
@@ -117,7 +174,7 @@ class InceptionResNetV2BlockC(ResidualBlock):
     row_lengths = (1, 3, 1)
 
     def rows(self, a, b, projection):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return residual(
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], (1, 3)), conv(b[2], (3, 1))],
@@ -127,11 +184,29 @@ class InceptionResNetV2BlockC(ResidualBlock):
 
 @register
 class InceptionResNetV2ReductionA(InceptionV4ReductionA):
-    """From 35 x 35 to 17 x 17: the reduction of Inception v4, figure 7.
+    """Reduction from 35 x 35 to 17 x 17, as in Inception v4, figure 7.
 
     Args:
-        branch_filters: one row per branch with filters, `((3x3,), (1x1, 3x3,
-            3x3))`. Inception-ResNet v2 has `((384,), (256, 256, 384))`.
+        branch_filters: one row of filters per branch with convolutions,
+            `((3x3,), (1x1, 3x3, 3x3))`. Inception-ResNet v2 uses `((384,),
+            (256, 256, 384))`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`, at
+        least 3 x 3.
+
+    Output shape:
+        `(n - 1) // 2` for a height or width of `n`. The channels are those of
+        the input (from the pooling) plus the last number of each row.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -147,12 +222,29 @@ class InceptionResNetV2ReductionA(InceptionV4ReductionA):
 
 @register
 class InceptionResNetV2ReductionB(ReductionBlock):
-    """From 17 x 17 to 8 x 8, figure 18.
+    """Reduction from 17 x 17 to 8 x 8, figure 18.
 
     Args:
-        branch_filters: one row per branch with filters, `((1x1, 3x3), (1x1,
-            3x3), (1x1, 3x3, 3x3))`. Inception-ResNet v2 has
+        branch_filters: one row of filters per branch with convolutions, `((1x1,
+            3x3), (1x1, 3x3), (1x1, 3x3, 3x3))`. Inception-ResNet v2 uses
             `((256, 384), (256, 288), (256, 288, 320))`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`, at
+        least 3 x 3.
+
+    Output shape:
+        `(n - 1) // 2` for a height or width of `n`. The channels are those of
+        the input (from the pooling) plus the last number of each row.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -170,7 +262,7 @@ class InceptionResNetV2ReductionB(ReductionBlock):
     row_lengths = (2, 2, 3)
 
     def rows(self, a, b, c):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return [
             [conv(a[0], 1), reducing_conv(a[1])],
             [conv(b[0], 1), reducing_conv(b[1])],

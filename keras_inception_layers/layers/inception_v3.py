@@ -1,4 +1,7 @@
-"""The Inception v3 blocks: n x n kernels as 1 x n and n x 1."""
+"""The Inception v3 blocks: n x n kernels factorized into 1 x n and n x 1.
+
+The blocks of the published network are in `inception_v3_stages`.
+"""
 
 from keras_inception_layers.layers.branch_table import (
     KernelSizesBlock,
@@ -12,15 +15,32 @@ from keras_inception_layers.registration import register
 
 @register
 class InceptionV3Block(KernelSizesBlock):
-    """The v1 block with each n x n kernel as 1 x n, then n x 1, figure 6.
+    """Inception module with n x n kernels as 1 x n and n x 1, figure 6.
 
-    The paper recommends it for feature maps of 12 to 20 pixels, not for the
+    The paper recommends it for feature maps of 12 to 20 pixels, and not for the
     first layers of a network.
 
     Args:
-        branch_filters: one row per branch, `((1x1,), (1x1, both of the first
-            pair), (1x1, both of the second pair), (1x1 after the
-            pooling,))`; for example `((64,), (96, 128), (16, 32), (32,))`.
+        branch_filters: one row of filters per branch, `((1x1,), (1x1, both of
+            the first pair), (1x1, both of the second pair), (1x1 after the
+            pooling,))`, for example `((64,), (96, 128), (16, 32), (32,))`.
+        kernel_sizes: pair of integers, the n of the second and of the
+            third branch. Defaults to `(3, 5)`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`.
+
+    Output shape:
+        Same height and width; channels: the sum of the last number of each row.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -36,7 +56,7 @@ class InceptionV3Block(KernelSizesBlock):
     row_lengths = (1, 2, 2, 1)
 
     def rows(self, a, b, c, d):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         n, m = self.kernel_sizes
         return [
             [conv(a[0], 1)],
@@ -48,20 +68,32 @@ class InceptionV3Block(KernelSizesBlock):
 
 @register
 class InceptionV3ExpandedBlock(PaperBlock):
-    """1 x 3 and 3 x 1 in parallel: the expanded filter bank, figure 7.
+    """Expanded filter bank, 1 x 3 and 3 x 1 in parallel, figure 7.
 
-    The paper uses it for its smallest feature maps, 8 x 8, where many channels
-    matter more than depth.
+    The paper uses it on its coarsest grid, 8 x 8, where many channels matter
+    more than depth.
 
     Args:
-        branch_filters: one row per branch, `((1x1,), (1x1, 1x3 and 3x1 each),
-            (1x1, 3x3 and then 1x3 and 3x1 each), (1x1 after the
-            pooling,))`. The 8 x 8 block of Inception v3 is
-            `((320,), (384, 384), (448, 384), (192,))`.
+        branch_filters: one row of filters per branch, `((1x1,), (1x1, 1x3 and
+            3x1 each), (1x1, 3x3 and then 1x3 and 3x1 each), (1x1 after the
+            pooling,))`. The 8 x 8 blocks of Inception v3 use `((320,), (384,
+            384), (448, 384), (192,))`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`.
 
     Output shape:
-        The same height and width. If the rows end in `a`, `b`, `c` and `d`
-        filters, there are `a + 2 * b + 2 * c + d` channels.
+        The same height and width. Rows that end in `a`, `b`, `c` and `d` give
+        `a + 2 * b + 2 * c + d` channels.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -79,12 +111,12 @@ class InceptionV3ExpandedBlock(PaperBlock):
     row_lengths = (1, 2, 2, 1)
 
     def rows(self, a, b, c, d):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return expanded_bank(a, b, c, d, pooling=[max_pool(3)])
 
 
 def expanded_bank(a, b, c, d, pooling):
-    """Return the table of figure 7, given the cells of its pooling."""
+    """Return the table of figure 7, with the given pooling cells."""
     return [
         [conv(a[0], 1)],
         [conv(b[0], 1), expanded(b[1])],

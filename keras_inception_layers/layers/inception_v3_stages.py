@@ -1,4 +1,6 @@
-"""The blocks of the Inception v3 network, A to E, in their order in it."""
+"""The blocks of the published Inception v3 network, A to E, in order."""
+
+from typing import Unpack
 
 from keras_inception_layers.layers.branch_table import (
     PaperBlock,
@@ -6,6 +8,7 @@ from keras_inception_layers.layers.branch_table import (
     conv,
     zero_pad,
 )
+from keras_inception_layers.layers.conv_options import ConvOptions
 from keras_inception_layers.layers.inception_v3 import expanded_bank
 from keras_inception_layers.layers.reduction_block import (
     ReductionBlock,
@@ -16,18 +19,18 @@ from keras_inception_layers.registration import register
 
 
 class AveragingBlock(PaperBlock):
-    """A table with an average pooling that may count the border.
+    """A `PaperBlock` with an average pooling and an argument for its border."""
 
-    Args:
-        count_border: whether the average pooling includes the zeros beyond
-            the border. Defaults to `False`.
-    """
-
-    def __init__(self, branch_filters, count_border=False, **kwargs):
+    def __init__(
+        self,
+        branch_filters,
+        count_border=False,
+        **kwargs: Unpack[ConvOptions],
+    ):
         self.count_border = bool(count_border)
         super().__init__(branch_filters, **kwargs)
 
-    def mean(self):
+    def average_pooling(self):
         """Return the cells of the 3 x 3 average pooling."""
         if self.count_border:
             return [zero_pad(1), avg_pool(3, padding="valid")]
@@ -40,12 +43,31 @@ class AveragingBlock(PaperBlock):
 
 @register
 class InceptionV3BlockA(AveragingBlock):
-    """The 35 x 35 block: two 3 x 3 as in figure 5, and a 5 x 5.
+    """Block of the 35 x 35 grid: a 5 x 5 kernel, and two of 3 x 3.
+
+    The two 3 x 3 kernels are the factorization of figure 5.
 
     Args:
-        branch_filters: one row per branch, `((1x1,), (1x1, 5x5), (1x1, both
-            3x3), (1x1 after the pooling,))`; the network's first is
-            `((64,), (48, 64), (64, 96), (32,))`.
+        branch_filters: one row of filters per branch, `((1x1,), (1x1, 5x5),
+            (1x1, both 3x3), (1x1 after the pooling,))`. The first block of
+            Inception v3 uses `((64,), (48, 64), (64, 96), (32,))`.
+        count_border: whether the zeros beyond the border count in the mean of
+            the average pooling. Defaults to `False`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`.
+
+    Output shape:
+        Same height and width; channels: the sum of the last number of each row.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -61,23 +83,40 @@ class InceptionV3BlockA(AveragingBlock):
     row_lengths = (1, 2, 2, 1)
 
     def rows(self, a, b, c, d):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return [
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], 5)],
             [conv(c[0], 1), conv(c[1], 3), conv(c[1], 3)],
-            [*self.mean(), conv(d[0], 1)],
+            [*self.average_pooling(), conv(d[0], 1)],
         ]
 
 
 @register
 class InceptionV3BlockB(ReductionBlock):
-    """The reduction from 35 x 35 to 17 x 17, figure 10.
+    """Reduction from 35 x 35 to 17 x 17, figure 10.
 
     Args:
-        branch_filters: one row per branch with convolutions, `((3x3,), (1x1,
-            both 3x3))`; the network's is `((384,), (64, 96))`. The third
-            branch, the pooling, has none.
+        branch_filters: one row of filters per branch with convolutions,
+            `((3x3,), (1x1, both 3x3))`. Inception v3 uses `((384,), (64, 96))`.
+            The third branch, the pooling, has no row.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`, at
+        least 3 x 3.
+
+    Output shape:
+        `(n - 1) // 2` for a height or width of `n`. The channels are those of
+        the input (from the pooling) plus the last number of each row.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -93,7 +132,7 @@ class InceptionV3BlockB(ReductionBlock):
     row_lengths = (1, 2)
 
     def rows(self, a, b):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return [
             [reducing_conv(a[0])],
             [conv(b[0], 1), conv(b[1], 3), reducing_conv(b[1])],
@@ -103,12 +142,30 @@ class InceptionV3BlockB(ReductionBlock):
 
 @register
 class InceptionV3BlockC(AveragingBlock):
-    """The 17 x 17 block: 7 x 7 as 1 x 7 and 7 x 1, figure 6.
+    """Block of the 17 x 17 grid: 7 x 7 as 1 x 7 and 7 x 1, figure 6.
 
     Args:
-        branch_filters: one row per branch, `((1x1,), (all but the last, last),
-            (all but the last, last), (1x1 after the pooling,))`; the
-            network's first is `((192,), (128, 192), (128, 192), (192,))`.
+        branch_filters: one row of filters per branch, `((1x1,), (all but the
+            last, last), (all but the last, last), (1x1 after the pooling,))`.
+            The first such block of Inception v3 uses `((192,), (128, 192),
+            (128, 192), (192,))`.
+        count_border: whether the zeros beyond the border count in the mean of
+            the average pooling. Defaults to `False`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`.
+
+    Output shape:
+        Same height and width; channels: the sum of the last number of each row.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -124,7 +181,7 @@ class InceptionV3BlockC(AveragingBlock):
     row_lengths = (1, 2, 2, 1)
 
     def rows(self, a, b, c, d):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         wide, tall = (1, 7), (7, 1)
         return [
             [conv(a[0], 1)],
@@ -136,19 +193,35 @@ class InceptionV3BlockC(AveragingBlock):
                 conv(c[0], tall),
                 conv(c[1], wide),
             ],
-            [*self.mean(), conv(d[0], 1)],
+            [*self.average_pooling(), conv(d[0], 1)],
         ]
 
 
 @register
 class InceptionV3BlockD(ReductionBlock):
-    """The reduction from 17 x 17 to 8 x 8, with a 7 x 7 before one branch.
+    """Reduction from 17 x 17 to 8 x 8, with a 7 x 7 in one branch.
 
     Args:
-        branch_filters: one row per branch with convolutions, `((1x1, 3x3),
-            (1x1, 1x7 and 7x1 each, 3x3))`; the network's is
-            `((192, 320), (192, 192))`. The third branch, the pooling, has
-            none.
+        branch_filters: one row of filters per branch with convolutions, `((1x1,
+            3x3), (1x1, 1x7 and 7x1 each, 3x3))`. Inception v3 uses `((192,
+            320), (192, 192))`. The third branch, the pooling, has no row.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`, at
+        least 3 x 3.
+
+    Output shape:
+        `(n - 1) // 2` for a height or width of `n`. The channels are those of
+        the input (from the pooling) plus the last number of each row.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -164,7 +237,7 @@ class InceptionV3BlockD(ReductionBlock):
     row_lengths = (2, 2)
 
     def rows(self, a, b):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return [
             [conv(a[0], 1), reducing_conv(a[1])],
             [
@@ -179,19 +252,33 @@ class InceptionV3BlockD(ReductionBlock):
 
 @register
 class InceptionV3BlockE(AveragingBlock):
-    """The 8 x 8 block: the expanded filter bank, figure 7.
+    """Block of the 8 x 8 grid: the expanded filter bank, figure 7.
 
-    `InceptionV3ExpandedBlock` with the network's average pooling.
+    It is `InceptionV3ExpandedBlock` with average pooling.
 
     Args:
-        branch_filters: one row per branch, `((1x1,), (1x1, 1x3 and 3x1 each),
-            (1x1, 3x3 and then 1x3 and 3x1 each), (1x1 after the
-            pooling,))`; the network's is
-            `((320,), (384, 384), (448, 384), (192,))`.
+        branch_filters: one row of filters per branch, `((1x1,), (1x1, 1x3 and
+            3x1 each), (1x1, 3x3 and then 1x3 and 3x1 each), (1x1 after the
+            pooling,))`. Inception v3 uses `((320,), (384, 384), (448, 384),
+            (192,))`.
+        count_border: whether the zeros beyond the border count in the mean of
+            the average pooling. Defaults to `False`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`.
 
     Output shape:
-        The same height and width. If the rows end in `a`, `b`, `c` and `d`
-        filters, there are `a + 2 * b + 2 * c + d` channels.
+        The same height and width. Rows that end in `a`, `b`, `c` and `d` give
+        `a + 2 * b + 2 * c + d` channels.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -207,5 +294,5 @@ class InceptionV3BlockE(AveragingBlock):
     row_lengths = (1, 2, 2, 1)
 
     def rows(self, a, b, c, d):
-        """Return the figure as a table."""
-        return expanded_bank(a, b, c, d, pooling=self.mean())
+        """Return the table of the figure."""
+        return expanded_bank(a, b, c, d, pooling=self.average_pooling())

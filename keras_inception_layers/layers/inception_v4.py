@@ -1,7 +1,7 @@
 """The Inception v4 blocks: one stem, three blocks, two reductions.
 
-If the paper's figures and the authors' code differ in the order of 1 x n and
-n x 1, these blocks follow the code, since the published weights fit it.
+Where the paper's figures and its authors' code differ in the order of 1 x n and
+n x 1, the blocks follow the code, because the published weights belong to it.
 """
 
 from keras_inception_layers.layers.branch_table import (
@@ -20,28 +20,36 @@ from keras_inception_layers.registration import register
 
 
 def valid_conv(filters, kernel_size):
-    """Return a cell for a convolution that the figures mark with V."""
+    """Return a cell for a convolution that the figures mark with a V."""
     return conv(filters, kernel_size, padding="valid")
 
 
 @register
 class InceptionV4Stem(PaperBlock):
-    """The stem: reduces the image to an eighth of its size, figure 3.
+    """Stem, from the image to an eighth of its size, figure 3.
 
     Args:
-        branch_filters: one row per branch of the figure, from the input on:
-            `((3x3, 3x3, 3x3), (3x3 beside the pooling,), (1x1, 3x3), (1x1,
-            1x7, 7x1, 3x3), (3x3 beside the pooling,))`. Inception v4 has
+        branch_filters: one row of filters per branch of the figure, from the
+            image on: `((3x3, 3x3, 3x3), (3x3 beside the pooling,), (1x1, 3x3),
+            (1x1, 1x7, 7x1, 3x3), (3x3 beside the pooling,))`. Inception v4 uses
             `((32, 32, 64), (96,), (64, 96), (64, 64, 64, 96), (192,))`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
 
     Input shape:
-        `(batch, height, width, channels)`, or
-        `(batch, channels, height, width)` with `"channels_first"`; at least
-        27 x 27.
+        `(batch, height, width, channels)` in the order of `data_format`, at
+        least 27 x 27.
 
     Output shape:
-        About an eighth of the height and width: 299 becomes 35. The number of
-        channels is the sum of the last numbers of the last three rows.
+        About 1/8 of the height and width: 299 becomes 35. The channels are the
+        sum of the last numbers of the last three rows.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -59,16 +67,13 @@ class InceptionV4Stem(PaperBlock):
     row_lengths = (3, 1, 2, 4, 1)
 
     def rows(self, a, b, c, d, e):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return [
             [
                 reducing_conv(a[0]),
                 valid_conv(a[1], 3),
                 conv(a[2], 3),
-                parallel(
-                    [reducing_pool()],
-                    [reducing_conv(b[0])],
-                ),
+                parallel([reducing_pool()], [reducing_conv(b[0])]),
                 parallel(
                     [conv(c[0], 1), valid_conv(c[1], 3)],
                     [
@@ -78,22 +83,34 @@ class InceptionV4Stem(PaperBlock):
                         valid_conv(d[3], 3),
                     ],
                 ),
-                parallel(
-                    [reducing_conv(e[0])],
-                    [reducing_pool()],
-                ),
+                parallel([reducing_conv(e[0])], [reducing_pool()]),
             ]
         ]
 
 
 @register
 class InceptionV4BlockA(PaperBlock):
-    """The 35 x 35 block: 3 x 3 and two 3 x 3, figure 4.
+    """Block of the 35 x 35 grid: a 3 x 3, and two 3 x 3, figure 4.
 
     Args:
-        branch_filters: one row per branch, `((1x1,), (1x1, 3x3), (1x1, 3x3,
-            3x3), (1x1 after the pooling,))`. Inception v4 has
+        branch_filters: one row of filters per branch, `((1x1,), (1x1, 3x3),
+            (1x1, 3x3, 3x3), (1x1 after the pooling,))`. Inception v4 uses
             `((96,), (64, 96), (64, 96, 96), (96,))`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`.
+
+    Output shape:
+        Same height and width; channels: the sum of the last number of each row.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -109,7 +126,7 @@ class InceptionV4BlockA(PaperBlock):
     row_lengths = (1, 2, 3, 1)
 
     def rows(self, a, b, c, d):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return [
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], 3)],
@@ -120,13 +137,30 @@ class InceptionV4BlockA(PaperBlock):
 
 @register
 class InceptionV4BlockB(PaperBlock):
-    """The 17 x 17 block: 7 x 7 and two 7 x 7 as 1 x 7 and 7 x 1, figure 5.
+    """Block of the 17 x 17 grid: a 7 x 7, and two 7 x 7, figure 5.
+
+    Each 7 x 7 kernel is factorized into 1 x 7 and 7 x 1.
 
     Args:
-        branch_filters: one row per branch, `((1x1,), (1x1, 1x7, 7x1), (1x1,
-            7x1, 1x7, 7x1, 1x7), (1x1 after the pooling,))`. Inception v4
-            has `((384,), (192, 224, 256), (192, 192, 224, 224, 256),
-            (128,))`.
+        branch_filters: one row of filters per branch, `((1x1,), (1x1, 1x7,
+            7x1), (1x1, 7x1, 1x7, 7x1, 1x7), (1x1 after the pooling,))`.
+            Inception v4 uses `((384,), (192, 224, 256), (192, 192, 224, 224,
+            256), (128,))`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`.
+
+    Output shape:
+        Same height and width; channels: the sum of the last number of each row.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -144,7 +178,7 @@ class InceptionV4BlockB(PaperBlock):
     row_lengths = (1, 3, 5, 1)
 
     def rows(self, a, b, c, d):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return [
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], (1, 7)), conv(b[2], (7, 1))],
@@ -161,17 +195,29 @@ class InceptionV4BlockB(PaperBlock):
 
 @register
 class InceptionV4BlockC(PaperBlock):
-    """The 8 x 8 block: 1 x 3 and 3 x 1 in parallel, figure 6.
+    """Block of the 8 x 8 grid: 1 x 3 and 3 x 1 in parallel, figure 6.
 
     Args:
-        branch_filters: one row per branch, `((1x1,), (1x1, 1x3 and 3x1 each),
-            (1x1, 3x1, 1x3 and then 1x3 and 3x1 each), (1x1 after the
-            pooling,))`. Inception v4 has
-            `((256,), (384, 256), (384, 448, 512, 256), (256,))`.
+        branch_filters: one row of filters per branch, `((1x1,), (1x1, 1x3 and
+            3x1 each), (1x1, 3x1, 1x3 and then 1x3 and 3x1 each), (1x1 after the
+            pooling,))`. Inception v4 uses `((256,), (384, 256), (384, 448, 512,
+            256), (256,))`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`.
 
     Output shape:
-        The same height and width. If the rows end in `a`, `b`, `c` and `d`
-        filters, there are `a + 2 * b + 2 * c + d` channels.
+        The same height and width. Rows that end in `a`, `b`, `c` and `d` give
+        `a + 2 * b + 2 * c + d` channels.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -189,13 +235,10 @@ class InceptionV4BlockC(PaperBlock):
     row_lengths = (1, 2, 4, 1)
 
     def rows(self, a, b, c, d):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return [
             [conv(a[0], 1)],
-            [
-                conv(b[0], 1),
-                expanded(b[1]),
-            ],
+            [conv(b[0], 1), expanded(b[1])],
             [
                 conv(c[0], 1),
                 conv(c[1], (3, 1)),
@@ -208,11 +251,29 @@ class InceptionV4BlockC(PaperBlock):
 
 @register
 class InceptionV4ReductionA(ReductionBlock):
-    """From 35 x 35 to 17 x 17, figure 7.
+    """Reduction from 35 x 35 to 17 x 17, figure 7.
 
     Args:
-        branch_filters: one row per branch with filters, `((3x3,), (1x1, 3x3,
-            3x3))`. Inception v4 has `((384,), (192, 224, 256))`.
+        branch_filters: one row of filters per branch with convolutions,
+            `((3x3,), (1x1, 3x3, 3x3))`. Inception v4 uses `((384,), (192, 224,
+            256))`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`, at
+        least 3 x 3.
+
+    Output shape:
+        `(n - 1) // 2` for a height or width of `n`. The channels are those of
+        the input (from the pooling) plus the last number of each row.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -228,7 +289,7 @@ class InceptionV4ReductionA(ReductionBlock):
     row_lengths = (1, 3)
 
     def rows(self, a, b):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return [
             [reducing_conv(a[0])],
             [conv(b[0], 1), conv(b[1], 3), reducing_conv(b[2])],
@@ -238,12 +299,29 @@ class InceptionV4ReductionA(ReductionBlock):
 
 @register
 class InceptionV4ReductionB(ReductionBlock):
-    """From 17 x 17 to 8 x 8, figure 8.
+    """Reduction from 17 x 17 to 8 x 8, figure 8.
 
     Args:
-        branch_filters: one row per branch with filters, `((1x1, 3x3), (1x1,
-            1x7, 7x1, 3x3))`. Inception v4 has
-            `((192, 192), (256, 256, 320, 320))`.
+        branch_filters: one row of filters per branch with convolutions, `((1x1,
+            3x3), (1x1, 1x7, 7x1, 3x3))`. Inception v4 uses `((192, 192), (256,
+            256, 320, 320))`.
+        **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
+            to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+
+    Call arguments:
+        inputs: images or feature maps.
+        training: whether to normalize with the statistics of the batch.
+
+    Input shape:
+        `(batch, height, width, channels)` in the order of `data_format`, at
+        least 3 x 3.
+
+    Output shape:
+        `(n - 1) // 2` for a height or width of `n`. The channels are those of
+        the input (from the pooling) plus the last number of each row.
+
+    Raises:
+        ValueError: if an argument does not have this form or is out of range.
 
     Example:
 
@@ -259,7 +337,7 @@ class InceptionV4ReductionB(ReductionBlock):
     row_lengths = (2, 4)
 
     def rows(self, a, b):
-        """Return the figure as a table."""
+        """Return the table of the figure."""
         return [
             [conv(a[0], 1), reducing_conv(a[1])],
             [

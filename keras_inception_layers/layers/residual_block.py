@@ -1,6 +1,7 @@
-"""Blocks that add their input to the concatenated branches."""
+"""`ResidualBlock`, the base of blocks that add their input."""
 
 from numbers import Real
+from typing import Unpack
 
 import keras
 
@@ -9,35 +10,23 @@ from keras_inception_layers.layers.branch_table import (
     conv,
     parallel,
 )
+from keras_inception_layers.layers.conv_options import ConvOptions
 
 
 def residual(*rows, filters):
     """Return the table of a residual block: parallel rows and a projection.
 
     The projection is a 1 x 1 convolution with a bias, without batch
-    normalization or activation.
+    normalization and activation.
     """
     projection = conv(filters, 1, use_batch_norm=False, activation=None)
     return [[parallel(*rows), projection]]
 
 
 class ResidualBlock(PaperBlock):
-    """A `PaperBlock` that adds its input to its scaled branches.
+    """A `PaperBlock` whose scaled output is added to its input.
 
-    Args:
-        branch_filters: one row of filters per branch, and one for the
-            projection: the number of channels of the input.
-        residual_scale: factor by which the branches are multiplied before the
-            input is added.
-        output_activation: name or function, applied to the sum; `None` for
-            none. Defaults to `"relu"`.
-
-    Output shape:
-        The same as the input's.
-
-    Raises:
-        ValueError: if an argument does not have that form; in `build`, if the
-            last row is not the number of the input's channels.
+    An activation (`output_activation`) is applied to the sum.
     """
 
     def __init__(
@@ -45,11 +34,11 @@ class ResidualBlock(PaperBlock):
         branch_filters,
         residual_scale,
         output_activation="relu",
-        **kwargs,
+        **kwargs: Unpack[ConvOptions],
     ):
         if not isinstance(residual_scale, Real) or (float(residual_scale) <= 0):
             raise ValueError(
-                "`residual_scale` must be greater than 0. Received: "
+                "`residual_scale` must be a number greater than 0. Received: "
                 f"residual_scale={residual_scale!r}"
             )
         if isinstance(output_activation, keras.layers.Layer):
@@ -62,12 +51,12 @@ class ResidualBlock(PaperBlock):
         self.output_activation = keras.activations.get(output_activation)
 
     def call(self, inputs, training=None):
-        """Add the scaled branches to the input and activate the sum."""
-        step = super().call(inputs)
-        return self.output_activation(inputs + self.residual_scale * step)
+        """Add the scaled branches to the input, then apply the activation."""
+        branches = super().call(inputs)
+        return self.output_activation(inputs + self.residual_scale * branches)
 
     def compute_output_shape(self, input_shape):
-        """Return the input's shape, which the branches must keep."""
+        """Return the input shape, after checking that the branches keep it."""
         shape = super().compute_output_shape(input_shape)
         if shape[self.channel_axis] != input_shape[self.channel_axis]:
             raise ValueError(

@@ -1,1 +1,1 @@
-"""Whole networks, as functions that return a Functional model."""
+"""Complete networks, as functions that return a Functional model."""

@@ -15,15 +15,14 @@ from keras_inception_layers.models.network import (
     Convention,
     average_top,
     check_auxiliary,
-    documented,
-    finish,
+    get_convention,
     global_pooling,
     image_input,
-    select_convention,
+    make_model,
 )
 
 DEFAULT_SHAPE = (224, 224, 3)
-# Table 1: the filters of each block.
+# The filters of each block, from table 1.
 BLOCKS = {
     "inception_3a": ((64,), (96, 128), (16, 32), (32,)),
     "inception_3b": ((128,), (128, 192), (32, 96), (64,)),
@@ -35,24 +34,25 @@ BLOCKS = {
     "inception_5a": ((256,), (160, 320), (32, 128), (128,)),
     "inception_5b": ((384,), (192, 384), (48, 128), (128,)),
 }
-# The block whose output each side head reads.
+# The block that each side head reads.
 AUXILIARY = {"auxiliary_1": "inception_4a", "auxiliary_2": "inception_4d"}
 
 
 @dataclass(frozen=True)
 class GoogLeNetConvention(Convention):
-    """The details in which implementations of GoogLeNet differ.
+    """Details in which the published implementations of GoogLeNet differ.
 
     Args:
-        use_batch_norm: whether it normalizes, unless it is told otherwise.
-        kernel_sizes: of the second and the third branch of a block.
-        stem_padding: of the 7 x 7 convolution, as in `ConvBN`.
-        ceil_mode: whether a max pooling starts at the first pixel and rounds
-            its size up; else it is `"same"`.
-        last_pool: height and width of the last max pooling.
-        adaptive_pooling: that of the side heads.
-        smallest: height and width of the smallest images that it takes.
-        smallest_auxiliary: the same with the side heads.
+        use_batch_norm: whether convolutions are normalized by default.
+        kernel_sizes: kernel sizes of the second and third branch of a block.
+        stem_padding: padding of the 7 x 7 convolution, as in `ConvBN`.
+        ceil_mode: whether the windows of a max pooling start at the first
+            pixel and their number is rounded up, as with torch's `ceil_mode`;
+            otherwise the padding is `"same"`.
+        last_pool: height and width of the window of the last max pooling.
+        adaptive_pooling: whether the side heads use adaptive pooling.
+        min_size: minimum height and width of the images, in pixels.
+        min_size_auxiliary: the same with the side heads.
     """
 
     use_batch_norm: bool
@@ -61,11 +61,11 @@ class GoogLeNetConvention(Convention):
     ceil_mode: bool
     last_pool: int
     adaptive_pooling: bool
-    smallest: int
-    smallest_auxiliary: int
+    min_size: int
+    min_size_auxiliary: int
 
 
-# Where the published implementations differ; "paper" is table 1 and figure 3.
+# "paper" is table 1 and figure 3.
 CONVENTIONS = {
     "paper": GoogLeNetConvention(
         scale=False,
@@ -77,8 +77,8 @@ CONVENTIONS = {
         ceil_mode=False,
         last_pool=3,
         adaptive_pooling=False,
-        smallest=1,
-        smallest_auxiliary=65,
+        min_size=1,
+        min_size_auxiliary=65,
     ),
     "torchvision": GoogLeNetConvention(
         scale=True,
@@ -90,14 +90,13 @@ CONVENTIONS = {
         ceil_mode=True,
         last_pool=2,
         adaptive_pooling=True,
-        smallest=15,
-        smallest_auxiliary=15,
+        min_size=15,
+        min_size_auxiliary=15,
     ),
 }
-SMALLEST = CONVENTIONS["paper"].smallest  # height and width
+MIN_SIZE = CONVENTIONS["paper"].min_size  # of height and width, in pixels
 
 
-@documented(SMALLEST)
 def GoogLeNet(
     include_top=True,
     weights=None,
@@ -113,41 +112,55 @@ def GoogLeNet(
 ):
     """Return GoogLeNet: a stem and nine Inception v1 blocks, table 1.
 
-    At the default shape it has 6,998,552 parameters, without batch
-    normalization; 13,378,280 with the side heads. The features of a
-    backbone are at `conv_1`, `conv_3`, `inception_3b`, `inception_4e` and
+    At the default shape it has 6,998,552 parameters without batch
+    normalization, and 13,378,280 with the side heads. For use as a backbone,
+    take the features of `conv_1`, `conv_3`, `inception_3b`, `inception_4e` and
     `inception_5b`, each with half the height and width of the one before.
 
-    The local response normalization after the first two stages of figure 3 is
-    left out: the paper gives no constants for it, it has no weights, and batch
-    normalization has replaced it.
+    The local response normalization that figure 3 draws after the first two
+    stages is left out: the paper gives no constants for it, it has no weights,
+    and batch normalization has replaced it.
 
     Args:
-        input_shape: height, width and channels, in the order of
-            `keras.config.image_data_format()`; of any size with the
-            convention `"paper"`, of at least 15 x 15 with `"torchvision"`.
-            Height and width may be `None` without the side heads. `None`
-            stands for the default shape with the top, and for any height
-            and width without it.
-        convention: the implementation to follow: `"paper"`, or
+        include_top: whether to add global average pooling and the classifier.
+            Defaults to `True`.
+        weights: path of a `.weights.h5` or `.keras` file, or `None` for random
+            weights. Defaults to `None`.
+        input_tensor: a Keras tensor to use as input, instead of `input_shape`.
+            Defaults to `None`.
+        input_shape: height, width and channels in the order of
+            `keras.config.image_data_format()`. The convention `"paper"`
+            supports every size, `"torchvision"` at least 15 x 15. Height and
+            width may be `None` without the side heads. `None` means the default
+            shape with the top, and unknown height and width without it.
+            Defaults to `(224, 224, 3)`.
+        pooling: global pooling without the top: `"max"`, `"avg"`, or `None` for
+            feature maps. Defaults to `None`.
+        classes: number of classes of the top. Defaults to `1000`.
+        classifier_activation: activation of the last layer; `None` returns
+            logits. Defaults to `"softmax"`.
+        name: name of the model. Defaults to `"googlenet"`.
+        convention: the implementation to follow in its details: `"paper"`, or
             `"torchvision"`, which has 3 x 3 kernels instead of 5 x 5, batch
-            normalization, and other paddings and poolings. Defaults to
-            `"paper"`.
-        auxiliary: whether to return a model for training with two side
-            heads, on `inception_4a` and `inception_4d`. Its outputs are a
-            dictionary of `predictions`, `auxiliary_1` and `auxiliary_2`;
-            give each side head's loss the weight `AUXILIARY_LOSS_WEIGHT`
-            (0.3). `drop_auxiliary` returns the model without them. Needs
-            the top and images of known size, with `"paper"` of at least
-            65 x 65. Defaults to `False`.
-        use_batch_norm: whether to normalize behind each convolution, in
-            place of its bias. Defaults to `None`, as the convention has it:
-            `"torchvision"` does, `"paper"` does not.
+            normalization, and other padding and pooling. Defaults to `"paper"`.
+        auxiliary: whether to return a model for training with two side heads,
+            on `inception_4a` and `inception_4d`. Its outputs are a dictionary
+            of `predictions`, `auxiliary_1` and `auxiliary_2`; the loss weight
+            of each side head should be `AUXILIARY_LOSS_WEIGHT` (0.3).
+            `drop_auxiliary` returns the model without them. Needs the top and
+            images of known size, with `"paper"` at least 65 x 65. Defaults to
+            `False`.
+        use_batch_norm: whether to normalize after each convolution, instead of
+            a bias. `None` means as in the convention: yes with `"torchvision"`,
+            no with `"paper"`. Defaults to `None`.
 
     Returns:
-        A Functional `keras.Model`. Output shape: `(batch, classes)`;
-        without the top `(batch, 1024)`, or feature maps of about 1/32 of the
-        height and width.
+        A Functional `keras.Model`. Output shape: `(batch, classes)`; without
+        the top `(batch, 1024)`, or feature maps of about 1/32 of the height and
+        width.
+
+    Raises:
+        ValueError: if an argument is out of range.
 
     Example:
 
@@ -162,7 +175,7 @@ def GoogLeNet(
         arXiv:1409.4842.
     """
     check_auxiliary(auxiliary, include_top)
-    details = select_convention(CONVENTIONS, convention)
+    details = get_convention(CONVENTIONS, convention)
     if use_batch_norm is None:
         use_batch_norm = details.use_batch_norm
     options = {"use_batch_norm": use_batch_norm, **details.batch_norm}
@@ -175,7 +188,7 @@ def GoogLeNet(
         input_tensor,
         input_shape,
         include_top=include_top,
-        minimum=(details.smallest_auxiliary if auxiliary else details.smallest),
+        minimum=(details.min_size_auxiliary if auxiliary else details.min_size),
         default=DEFAULT_SHAPE,
         fixed_size=auxiliary,
     )
@@ -184,13 +197,13 @@ def GoogLeNet(
     x = conv(64, 1, name="conv_2")(x)
     x = conv(192, 3, name="conv_3")(x)
     x = pool(x, 3, name="pool_2")
-    maps = {}
-    for place, filters in BLOCKS.items():
-        if place == "inception_4a":
+    feature_maps = {}
+    for block_name, filters in BLOCKS.items():
+        if block_name == "inception_4a":
             x = pool(x, 3, name="pool_3")
-        if place == "inception_5a":
+        if block_name == "inception_5a":
             x = pool(x, details.last_pool, name="pool_4")
-        x = maps[place] = block(filters, name=place)(x)
+        x = feature_maps[block_name] = block(filters, name=block_name)(x)
     if include_top:
         outputs = average_top(
             x, classes, classifier_activation, details.dropout
@@ -199,26 +212,26 @@ def GoogLeNet(
         outputs = global_pooling(x, pooling)
     if auxiliary:
         outputs = {"predictions": outputs}
-        for head, place in AUXILIARY.items():
+        for head, block_name in AUXILIARY.items():
             outputs[head] = AuxiliaryClassifier(
                 classes,
                 classifier_activation,
                 adaptive_pooling=details.adaptive_pooling,
                 name=head,
                 **options,
-            )(maps[place])
-    return finish(inputs, outputs, name, weights)
+            )(feature_maps[block_name])
+    return make_model(inputs, outputs, name, weights)
 
 
 def _halve(x, size, name, ceil_mode):
-    """Return a max pooling with strides of 2, with the size rounded up.
+    """Apply a max pooling with strides of 2, and round the size up.
 
-    In torch's `ceil_mode` the windows start at the first pixel and the last
-    one may exceed the end. The zeros there change no maximum, since the values
-    after a relu are not negative.
+    In torch's `ceil_mode` the windows start at the first pixel, and the last
+    one may extend beyond the end. Zeros are added there. They do not change a
+    maximum, because nothing is smaller after a relu.
     """
     if not ceil_mode:
         return keras.layers.MaxPooling2D(size, 2, "same", name=name)(x)
-    over = ((0, 1), (0, 1))
-    x = keras.layers.ZeroPadding2D(over, name=name.replace("pool", "pad"))(x)
+    at_end = ((0, 1), (0, 1))
+    x = keras.layers.ZeroPadding2D(at_end, name=name.replace("pool", "pad"))(x)
     return keras.layers.MaxPooling2D(size, 2, name=name)(x)

@@ -1,4 +1,4 @@
-"""Inception-ResNet v2."""
+"""The Inception-ResNet v2 network."""
 
 from collections.abc import Callable
 from functools import partial
@@ -19,15 +19,13 @@ from keras_inception_layers.models.network import (
     Convention,
     average_top,
     check_imagenet,
-    documented,
-    finish,
+    get_convention,
     global_pooling,
     image_input,
-    select_convention,
+    make_model,
 )
 
-SMALLEST = 75  # height and width
-# The details in which published implementations differ.
+MIN_SIZE = 75  # of height and width, in pixels
 CONVENTIONS = {
     "paper": Convention(scale=False, epsilon=1e-3, dropout=0.2),
     "keras": Convention(scale=False, epsilon=1e-3, dropout=0.0),
@@ -35,7 +33,6 @@ CONVENTIONS = {
 }
 
 
-@documented(SMALLEST)
 def InceptionResNetV2(
     include_top=True,
     weights=None,
@@ -49,24 +46,42 @@ def InceptionResNetV2(
 ):
     """Return Inception-ResNet v2, as its authors published it.
 
-    At the default shape it has 55,873,736 parameters. The features of a
-    backbone are at `conv_2b`, `conv_4a`, `block35_10`, `block17_20` and
+    At the default shape it has 55,873,736 parameters. For use as a backbone,
+    take the features of `conv_2b`, `conv_4a`, `block35_10`, `block17_20` and
     `conv_7b`, each with half the height and width of the one before.
 
     Args:
-        weights: `"imagenet"` for those of `keras.applications`, path of a
+        include_top: whether to add global average pooling and the classifier.
+            Defaults to `True`.
+        weights: `"imagenet"` for those of `keras.applications`, the path of a
             `.weights.h5` or `.keras` file, or `None` for random weights.
             Defaults to `None`.
-        convention: the implementation to follow. All three have an epsilon of
-            1e-3 and leave the border out of an average pooling; `"paper"`
-            and `"keras"` have no scale in the batch normalizations,
-            `"timm"` has one; `"paper"` alone drops 0.2 of the features in
-            training. Defaults to `"paper"`.
+        input_tensor: a Keras tensor to use as input, instead of `input_shape`.
+            Defaults to `None`.
+        input_shape: height, width and channels in the order of
+            `keras.config.image_data_format()`, at least 75 x 75. Height and
+            width may be `None`. `None` means the default shape with the top,
+            and unknown height and width without it. Defaults to `(299, 299,
+            3)`.
+        pooling: global pooling without the top: `"max"`, `"avg"`, or `None` for
+            feature maps. Defaults to `None`.
+        classes: number of classes of the top. Defaults to `1000`.
+        classifier_activation: activation of the last layer; `None` returns
+            logits. Defaults to `"softmax"`.
+        name: name of the model. Defaults to `"inception_resnet_v2"`.
+        convention: the implementation to follow in its details. All three use
+            an epsilon of 1e-3 and do not count the border in an average
+            pooling. `"paper"` and `"keras"` have no scale in the batch
+            normalizations, `"timm"` has one; only `"paper"` drops 0.2 of the
+            features in training. Defaults to `"paper"`.
 
     Returns:
-        A Functional `keras.Model`. Output shape: `(batch, classes)`;
-        without the top `(batch, 1536)`, or feature maps of about 1/32 of the
-        height and width.
+        A Functional `keras.Model`. Output shape: `(batch, classes)`; without
+        the top `(batch, 1536)`, or feature maps of about 1/32 of the height and
+        width.
+
+    Raises:
+        ValueError: if an argument is out of range.
 
     Example:
 
@@ -80,12 +95,12 @@ def InceptionResNetV2(
         Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
         Residual Connections on Learning", 2016, arXiv:1602.07261.
     """
-    details = select_convention(CONVENTIONS, convention)
+    details = get_convention(CONVENTIONS, convention)
     inputs = x = image_input(
         input_tensor,
         input_shape,
         include_top=include_top,
-        minimum=SMALLEST,
+        minimum=MIN_SIZE,
         default=IMAGENET_SHAPE,
     )
     check_imagenet(weights, inputs, CONVENTIONS, convention)
@@ -102,29 +117,26 @@ def InceptionResNetV2(
         include_top=include_top,
         classes=classes,
     )
-    return finish(inputs, outputs, name, weights, published)
+    return make_model(inputs, outputs, name, weights, published)
 
 
 def _layers(options):
     """Return the network's layers in order, from the image to the top."""
     conv: Callable[..., ConvBN] = partial(ConvBN, **options)
     pool = partial(keras.layers.MaxPooling2D, 3, 2)
+    blocks: tuple[tuple[Callable, tuple], ...] = (
+        (InceptionV3BlockA, ((96,), (48, 64), (64, 96), (64,))),
+        (InceptionResNetV2BlockA, ((32,), (32, 32), (32, 48, 64), (320,))),
+        (InceptionResNetV2ReductionA, ((384,), (256, 256, 384))),
+        (InceptionResNetV2BlockB, ((192,), (128, 160, 192), (1088,))),
+        (
+            InceptionResNetV2ReductionB,
+            ((256, 384), (256, 288), (256, 288, 320)),
+        ),
+        (InceptionResNetV2BlockC, ((192,), (192, 224, 256), (2080,))),
+    )
     mixed_5b, block_a, reduction_a, block_b, reduction_b, block_c = (
-        partial(block, branch_filters, **options)
-        for block, branch_filters in (
-            (InceptionV3BlockA, ((96,), (48, 64), (64, 96), (64,))),
-            (
-                InceptionResNetV2BlockA,
-                ((32,), (32, 32), (32, 48, 64), (320,)),
-            ),
-            (InceptionResNetV2ReductionA, ((384,), (256, 256, 384))),
-            (InceptionResNetV2BlockB, ((192,), (128, 160, 192), (1088,))),
-            (
-                InceptionResNetV2ReductionB,
-                ((256, 384), (256, 288), (256, 288, 320)),
-            ),
-            (InceptionResNetV2BlockC, ((192,), (192, 224, 256), (2080,))),
-        )
+        partial(block, filters, **options) for block, filters in blocks
     )
     return [
         conv(32, 3, 2, "valid", name="conv_1a"),
@@ -146,6 +158,7 @@ def _layers(options):
 
 
 def _repeated(block, times, scale, name):
+    """Return a number of equal blocks, with numbered names."""
     return [
         block(residual_scale=scale, name=f"{name}_{number}")
         for number in range(1, times + 1)

@@ -1,4 +1,4 @@
-"""Inception v3: a stem, eleven blocks and a classifier."""
+"""The Inception v3 network: a stem, eleven blocks, a classifier."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -23,16 +23,15 @@ from keras_inception_layers.models.network import (
     average_top,
     check_auxiliary,
     check_imagenet,
-    documented,
-    finish,
+    get_convention,
     global_pooling,
     image_input,
-    select_convention,
+    make_model,
 )
 
-SMALLEST = 75  # height and width
-# Filters, kernel, strides and padding of a convolution; size and strides of
-# a max pooling.
+MIN_SIZE = 75  # of height and width, in pixels
+# Filters, kernel size, strides and padding of each convolution; size and
+# strides of each max pooling.
 STEM = (
     ("conv_0", (32, 3, 2, "valid")),
     ("conv_1", (32, 3, 1, "valid")),
@@ -42,7 +41,7 @@ STEM = (
     ("conv_4", (192, 3, 1, "valid")),
     ("pool_1", (3, 2)),
 )
-# mixed_0 to mixed_10: each block and its filters.
+# mixed_0 to mixed_10: class and filters of each block.
 BLOCKS = (
     (InceptionV3BlockA, ((64,), (48, 64), (64, 96), (32,))),
     (InceptionV3BlockA, ((64,), (48, 64), (64, 96), (64,))),
@@ -56,23 +55,22 @@ BLOCKS = (
     (InceptionV3BlockE, ((320,), (384, 384), (448, 384), (192,))),
     (InceptionV3BlockE, ((320,), (384, 384), (448, 384), (192,))),
 )
-# The block whose output the side head reads.
+# The number of the block that the side head reads.
 AUXILIARY = 7
 
 
 @dataclass(frozen=True)
 class InceptionV3Convention(Convention):
-    """The details in which implementations of Inception v3 differ.
+    """Details in which the published implementations of Inception v3 differ.
 
     Args:
-        count_border: whether zeros beyond the border count in the mean of an
-            average pooling.
+        count_border: whether the zeros beyond the border count in the mean of
+            an average pooling.
     """
 
     count_border: bool
 
 
-# The details in which published implementations differ.
 CONVENTIONS = {
     "paper": InceptionV3Convention(
         scale=False, epsilon=1e-3, dropout=0.2, count_border=False
@@ -86,7 +84,6 @@ CONVENTIONS = {
 }
 
 
-@documented(SMALLEST)
 def InceptionV3(
     include_top=True,
     weights=None,
@@ -101,29 +98,47 @@ def InceptionV3(
 ):
     """Return Inception v3: 23,851,784 parameters at its defaults.
 
-    As a backbone, its feature maps have stable names: for images of
-    299 x 299, `mixed_0` to `mixed_2` are 35 x 35, `mixed_3` to `mixed_7`
-    are 17 x 17, and `mixed_8` to `mixed_10` are 8 x 8.
+    For use as a backbone, its feature maps have fixed names: `mixed_0` to
+    `mixed_2` on the 35 x 35 grid (for images of 299 x 299), `mixed_3` to
+    `mixed_7` on the 17 x 17 grid, `mixed_8` to `mixed_10` on the 8 x 8 grid.
 
     Args:
-        weights: `"imagenet"` for those that `keras.applications` publishes
-            (images scaled to between -1 and 1; three channels; the
-            convention `"paper"` or `"keras"`; a side head stays random), the
-            path of a `.weights.h5` or `.keras` file, or `None` for random
-            weights. Defaults to `None`.
-        convention: the implementation to follow: `"paper"` for the code of
-            the paper's authors, `"keras"` for `keras.applications`, or
-            `"torchvision"`. Defaults to `"paper"`.
-        auxiliary: whether to return a model for training with a side head
-            on `mixed_7`. Its outputs are a dictionary of `predictions` and
-            `auxiliary`; the paper's authors give the side head's loss the
-            weight 0.4. `drop_auxiliary` returns the model without it. Needs
-            the top and images of at least 299 x 299. Defaults to `False`.
+        include_top: whether to add global average pooling and the classifier.
+            Defaults to `True`.
+        weights: `"imagenet"` for those of `keras.applications` (images scaled
+            to the range -1 to 1, three channels, the convention `"paper"` or
+            `"keras"`; a side head keeps random weights), the path of a
+            `.weights.h5` or `.keras` file, or `None` for random weights.
+            Defaults to `None`.
+        input_tensor: a Keras tensor to use as input, instead of `input_shape`.
+            Defaults to `None`.
+        input_shape: height, width and channels in the order of
+            `keras.config.image_data_format()`, at least 75 x 75. Height and
+            width may be `None`. `None` means the default shape with the top,
+            and unknown height and width without it. Defaults to `(299, 299,
+            3)`.
+        pooling: global pooling without the top: `"max"`, `"avg"`, or `None` for
+            feature maps. Defaults to `None`.
+        classes: number of classes of the top. Defaults to `1000`.
+        classifier_activation: activation of the last layer; `None` returns
+            logits. Defaults to `"softmax"`.
+        name: name of the model. Defaults to `"inception_v3"`.
+        convention: the implementation to follow in its details: `"paper"` for
+            the code of the paper's authors, `"keras"` for `keras.applications`,
+            or `"torchvision"`. Defaults to `"paper"`.
+        auxiliary: whether to return a model for training with a side head on
+            `mixed_7`. Its outputs are a dictionary of `predictions` and
+            `auxiliary`; the paper's authors use a loss weight of 0.4 for the
+            side head. `drop_auxiliary` returns the model without it. Needs the
+            top and images of at least 299 x 299. Defaults to `False`.
 
     Returns:
-        A Functional `keras.Model`. Output shape: `(batch, classes)`;
-        without the top `(batch, 2048)`, or feature maps of about 1/32 of the
-        height and width.
+        A Functional `keras.Model`. Output shape: `(batch, classes)`; without
+        the top `(batch, 2048)`, or feature maps of about 1/32 of the height and
+        width.
+
+    Raises:
+        ValueError: if an argument is out of range.
 
     Example:
 
@@ -137,14 +152,14 @@ def InceptionV3(
         Vision", 2015, arXiv:1512.00567.
     """
     check_auxiliary(auxiliary, include_top)
-    details = select_convention(CONVENTIONS, convention)
+    details = get_convention(CONVENTIONS, convention)
     batch_norm = details.batch_norm
     border = {"count_border": details.count_border}
     inputs = x = image_input(
         input_tensor,
         input_shape,
         include_top=include_top,
-        minimum=299 if auxiliary else SMALLEST,
+        minimum=299 if auxiliary else MIN_SIZE,
         default=IMAGENET_SHAPE,
     )
     check_imagenet(weights, inputs, CONVENTIONS, convention)
@@ -153,11 +168,11 @@ def InceptionV3(
             x = ConvBN(*arguments, name=layer_name, **batch_norm)(x)
         else:
             x = keras.layers.MaxPooling2D(*arguments, name=layer_name)(x)
-    maps = []
+    feature_maps = []
     for number, (block, filters) in enumerate(BLOCKS):
-        own = border if issubclass(block, AveragingBlock) else {}
-        x = block(filters, name=f"mixed_{number}", **batch_norm, **own)(x)
-        maps.append(x)
+        options = border if issubclass(block, AveragingBlock) else {}
+        x = block(filters, name=f"mixed_{number}", **batch_norm, **options)(x)
+        feature_maps.append(x)
     if include_top:
         outputs = average_top(
             x, classes, classifier_activation, details.dropout
@@ -168,8 +183,11 @@ def InceptionV3(
         head = InceptionV3AuxiliaryClassifier(
             classes, classifier_activation, name="auxiliary", **batch_norm
         )
-        outputs = {"predictions": outputs, "auxiliary": head(maps[AUXILIARY])}
+        outputs = {
+            "predictions": outputs,
+            "auxiliary": head(feature_maps[AUXILIARY]),
+        }
     published = partial(
         keras.applications.InceptionV3, include_top=include_top, classes=classes
     )
-    return finish(inputs, outputs, name, weights, published)
+    return make_model(inputs, outputs, name, weights, published)

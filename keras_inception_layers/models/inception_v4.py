@@ -1,4 +1,4 @@
-"""Inception v4."""
+"""The Inception v4 network."""
 
 from functools import partial
 
@@ -14,23 +14,20 @@ from keras_inception_layers.models.network import (
     IMAGENET_SHAPE,
     Convention,
     average_top,
-    documented,
-    finish,
+    get_convention,
     global_pooling,
     image_input,
-    select_convention,
+    make_model,
 )
 
-SMALLEST = 75  # height and width
-# Where the published implementations differ; `keras.applications` has
-# no Inception v4.
+MIN_SIZE = 75  # of height and width, in pixels
+# `keras.applications` has no Inception v4.
 CONVENTIONS = {
     "paper": Convention(scale=False, epsilon=1e-3, dropout=0.2),
     "timm": Convention(scale=True, epsilon=1e-3, dropout=0.0),
 }
 
 
-@documented(SMALLEST)
 def InceptionV4(
     include_top=True,
     weights=None,
@@ -44,21 +41,42 @@ def InceptionV4(
 ):
     """Return Inception v4: a stem, and 4, 7 and 3 blocks, figure 9.
 
-    At the default shape it has 42,679,816 trainable parameters in the
-    convention `"timm"` and 42,648,232 without a scale. The features of a
-    backbone are at `stem`, `block_a_4`, `block_b_7` and `block_c_3`, at
-    about 1/8, 1/8, 1/16 and 1/32 of the height and width.
+    At the default shape it has 42,679,816 trainable parameters with the
+    convention `"timm"`, and 42,648,232 without a scale in the batch
+    normalizations. For use as a backbone, take the features of `stem`,
+    `block_a_4`, `block_b_7` and `block_c_3`, with about 1/8, 1/8, 1/16 and 1/32
+    of the height and width.
 
     Args:
-        convention: the implementation to follow. Both have an epsilon of 1e-3
-            and leave the border out of an average pooling; `"timm"` has a
-            scale in the batch normalizations; `"paper"` has none, and drops
-            0.2 of the features in training. Defaults to `"paper"`.
+        include_top: whether to add global average pooling and the classifier.
+            Defaults to `True`.
+        weights: path of a `.weights.h5` or `.keras` file, or `None` for random
+            weights. Defaults to `None`.
+        input_tensor: a Keras tensor to use as input, instead of `input_shape`.
+            Defaults to `None`.
+        input_shape: height, width and channels in the order of
+            `keras.config.image_data_format()`, at least 75 x 75. Height and
+            width may be `None`. `None` means the default shape with the top,
+            and unknown height and width without it. Defaults to `(299, 299,
+            3)`.
+        pooling: global pooling without the top: `"max"`, `"avg"`, or `None` for
+            feature maps. Defaults to `None`.
+        classes: number of classes of the top. Defaults to `1000`.
+        classifier_activation: activation of the last layer; `None` returns
+            logits. Defaults to `"softmax"`.
+        name: name of the model. Defaults to `"inception_v4"`.
+        convention: the implementation to follow in its details. Both use an
+            epsilon of 1e-3 and do not count the border in an average pooling.
+            `"timm"` has a scale in the batch normalizations; `"paper"` has none
+            and drops 0.2 of the features in training. Defaults to `"paper"`.
 
     Returns:
-        A Functional `keras.Model`. Output shape: `(batch, classes)`;
-        without the top `(batch, 1536)`, or feature maps of about 1/32 of the
-        height and width.
+        A Functional `keras.Model`. Output shape: `(batch, classes)`; without
+        the top `(batch, 1536)`, or feature maps of about 1/32 of the height and
+        width.
+
+    Raises:
+        ValueError: if an argument is out of range.
 
     Example:
 
@@ -72,12 +90,12 @@ def InceptionV4(
         Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
         Residual Connections on Learning", 2016, arXiv:1602.07261.
     """
-    details = select_convention(CONVENTIONS, convention)
+    details = get_convention(CONVENTIONS, convention)
     inputs = x = image_input(
         input_tensor,
         input_shape,
         include_top=include_top,
-        minimum=SMALLEST,
+        minimum=MIN_SIZE,
         default=IMAGENET_SHAPE,
     )
     for layer in _layers(details.batch_norm):
@@ -88,7 +106,7 @@ def InceptionV4(
         )
     else:
         outputs = global_pooling(x, pooling)
-    return finish(inputs, outputs, name, weights)
+    return make_model(inputs, outputs, name, weights)
 
 
 def _layers(options):

@@ -1,53 +1,29 @@
-"""What the networks share: inputs, tops, weights and docstrings."""
+"""What the networks share: input, top, conventions and weights."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
 
 import keras
 
-from keras_inception_layers.docstrings import complete
 from keras_inception_layers.layers.auxiliary_classifier import drop_auxiliary
 from keras_inception_layers.layers.conv_bn import check_positive_integer
 from keras_inception_layers.porting.keras_applications import (
     port_keras_applications_weights,
 )
 
-Network = TypeVar("Network", bound=Callable)
 DEFAULT_SHAPE = (224, 224, 1)
 IMAGENET_SHAPE = (299, 299, 3)
-DOCSTRING = """The shared parts of the docstrings of the networks.
-
-Args:
-    include_top: whether global average pooling and the classifier follow.
-    weights: path of a `.weights.h5` or `.keras` file, or `None` for random
-        weights.
-    input_tensor: a Keras tensor to start from, in place of `input_shape`.
-    input_shape: height, width and channels, in the order of
-        `keras.config.image_data_format()`; at least {0} x {0}. Height and
-        width may be `None`{1}. `None` means the default shape with the
-        top, and any height and width without it.
-    pooling: without the top, the global pooling that follows: `"max"`,
-        `"avg"`, or `None` for the feature maps.
-    classes: number of classes of the top.
-    classifier_activation: of the last layer; `None` gives logits.
-    name: name of the model.
-
-Raises:
-    ValueError: if an argument is out of its range.
-"""
 
 
 @dataclass(frozen=True)
 class Convention:
-    """The details in which published implementations of a network differ.
+    """Details in which the published implementations of a network differ.
 
     Args:
         scale: whether batch normalization learns a scale.
-        epsilon: what batch normalization adds to the variance.
+        epsilon: number that batch normalization adds to the variance.
         dropout: fraction of the features dropped before the classifier.
     """
 
@@ -59,21 +35,6 @@ class Convention:
     def batch_norm(self):
         """The options of every batch normalization."""
         return {"scale": self.scale, "epsilon": self.epsilon}
-
-
-def documented(minimum, fixed_top=False):
-    """Return a decorator that completes a network's docstring.
-
-    Args:
-        minimum: the smallest height and width that the network allows.
-        fixed_top: whether its top is made of dense layers. Defaults to `False`.
-    """
-    words = DOCSTRING.format(minimum, " without the top" if fixed_top else "")
-
-    def decorate(network: Network) -> Network:
-        return complete(network, words)
-
-    return decorate
 
 
 def image_input(
@@ -88,20 +49,20 @@ def image_input(
     """Return the input tensor of a network.
 
     Args:
-        input_tensor: a Keras tensor to start from, or None.
+        input_tensor: a Keras tensor to use as input, or None.
         input_shape: `(height, width, channels)`, or with the data format
-            `"channels_first"` `(channels, height, width)`; ignored if there is
-            an `input_tensor`. The network's default is put in the order of
-            the data format. None means the default with the top, and any
-            height and width without it.
-        include_top: whether the classifier follows.
-        minimum: the smallest height and width that the network allows.
+            `"channels_first"` `(channels, height, width)`; ignored if there
+            is an `input_tensor`. The network's default is converted to the
+            data format. None means the default if there is a top, otherwise
+            unknown height and width.
+        include_top: whether the network has its classifier.
+        minimum: minimum height and width that the network supports.
         default: the network's default shape. Defaults to `(224, 224, 1)`.
-        fixed_size: whether dense layers read the flattened feature maps, so
-            that height and width must be known. Defaults to `False`.
+        fixed_size: whether height and width must be known, because dense
+            layers read every pixel of the feature maps. Defaults to `False`.
 
     Raises:
-        ValueError: if the shape is not one the network can take.
+        ValueError: if the network does not support the shape.
     """
     channels_first = keras.config.image_data_format() == "channels_first"
     order = (
@@ -112,7 +73,7 @@ def image_input(
     if input_tensor is not None:
         if not keras.backend.is_keras_tensor(input_tensor):
             raise ValueError(
-                "`input_tensor` must be a Keras tensor, the output of "
+                "`input_tensor` must be a Keras tensor, such as the output of "
                 f"`keras.Input` or of a layer. Received: {input_tensor!r}"
             )
         shape = tuple(input_tensor.shape[1:])
@@ -127,8 +88,8 @@ def image_input(
     if not _fits(shape, channels_first, fixed_size, minimum):
         known = ", and known, for the dense layers" if fixed_size else ""
         raise ValueError(
-            f"The input shape must be {order}, the channels known, height and "
-            f"width at least {minimum}{known}. Received: {shape!r}"
+            f"The input shape must be {order}, with the channels known and "
+            f"height and width at least {minimum}{known}. Received: {shape!r}"
         )
     if input_tensor is not None:
         return input_tensor
@@ -149,7 +110,7 @@ def _fits(shape, channels_first, fixed_size, minimum):
 
 
 def dense_top(x, classes, classifier_activation):
-    """Return the predictions of VGG16's top: three dense layers."""
+    """Return the predictions of VGG16's top, which has three dense layers."""
     classes = check_positive_integer("classes", classes)
     x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.Dense(4096, activation="relu", name="fc1")(x)
@@ -160,7 +121,7 @@ def dense_top(x, classes, classifier_activation):
 
 
 def average_top(x, classes, classifier_activation, dropout):
-    """Return the predictions after global average pooling."""
+    """Return the predictions of a top that averages the feature maps."""
     classes = check_positive_integer("classes", classes)
     x = keras.layers.GlobalAveragePooling2D(name="global_avg_pool")(x)
     if dropout:
@@ -187,8 +148,8 @@ def global_pooling(x, pooling):
     )
 
 
-def select_convention(conventions, convention):
-    """Return the convention with a name.
+def get_convention(conventions, convention):
+    """Return the convention of that name.
 
     Raises:
         ValueError: if there is none.
@@ -212,13 +173,13 @@ def check_auxiliary(auxiliary, include_top):
 
 
 def check_imagenet(weights, inputs, conventions, convention):
-    """Raise ValueError if the published weights fit another network.
+    """Raise ValueError if the published weights do not fit the network.
 
     Args:
-        weights: the requested weights; only `"imagenet"` is checked.
+        weights: the user's argument; only `"imagenet"` is checked.
         inputs: the tensor that `image_input` returned.
-        conventions: those of the network; the weights are of `"keras"`.
-        convention: the name of the requested convention.
+        conventions: those of the network; the weights belong to `"keras"`.
+        convention: name of the requested convention.
     """
     if weights != "imagenet":
         return
@@ -241,7 +202,7 @@ def check_imagenet(weights, inputs, conventions, convention):
         )
 
 
-def finish(inputs, outputs, name, weights, published=None):
+def make_model(inputs, outputs, name, weights, published=None):
     """Return the model, with the requested weights.
 
     Args:
@@ -250,8 +211,9 @@ def finish(inputs, outputs, name, weights, published=None):
         name: name of the model.
         weights: None, the path of a file or, for a network with `published`
             weights, `"imagenet"`.
-        published: called with `weights="imagenet"`, returns the same
-            network of `keras.applications`. Defaults to `None`.
+        published: function that returns the same network of
+            `keras.applications`, called with `weights="imagenet"`. Defaults
+            to `None`.
 
     Raises:
         ValueError: if `weights` is none of these.

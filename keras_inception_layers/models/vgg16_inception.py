@@ -1,4 +1,4 @@
-"""VGG16 with Inception blocks instead of its third and fifth block."""
+"""The hybrid: VGG16 with Inception blocks as its third and fifth block."""
 
 import keras
 
@@ -12,13 +12,12 @@ from keras_inception_layers.models.network import (
     DEFAULT_SHAPE,
     check_auxiliary,
     dense_top,
-    documented,
-    finish,
     global_pooling,
     image_input,
+    make_model,
 )
 
-SMALLEST = 32  # height and width
+MIN_SIZE = 32  # of height and width, in pixels
 FILTERS_3 = ((64,), (96, 128), (16, 32), (32,))
 FILTERS_5 = ((128,), (192, 256), (32, 64), (64,))
 
@@ -48,11 +47,10 @@ BLOCKS = (
         ("block_5_3", InceptionV3Block, (FILTERS_5,)),
     ),
 )
-# The block whose pooling each side head reads.
+# The side head after the pooling of a block.
 AUXILIARY = {3: "auxiliary_1", 4: "auxiliary_2"}
 
 
-@documented(SMALLEST, fixed_top=True)
 def VGG16Inception(
     include_top=True,
     input_tensor=None,
@@ -66,24 +64,40 @@ def VGG16Inception(
 ):
     """Return the hybrid of VGG16 and Inception.
 
-    VGG16 with batch normalization, whose third block is three Inception v1
-    blocks and whose fifth is three Inception v3 blocks. At the default shape
-    it has 132,084,920 parameters; 8,442,064 without the top.
+    It is VGG16 with batch normalization, in which three Inception v1 blocks
+    replace the third block and three Inception v3 blocks the fifth. At the
+    default shape it has 132,084,920 parameters; without the top 8,442,064.
 
     Args:
-        include_top: whether the three dense layers follow. Defaults to
-            `True`.
-        auxiliary: whether to return a model for training with two side
-            heads, after the pooling of blocks 3 and 4. Its outputs are a
-            dictionary of `predictions`, `auxiliary_1` and `auxiliary_2`;
-            give each side head's loss the weight `AUXILIARY_LOSS_WEIGHT`
-            (0.3). `drop_auxiliary` returns the model without them. Needs
-            the top and images of at least 80 x 80. Defaults to `False`.
+        include_top: whether to add the three dense layers. Defaults to `True`.
+        input_tensor: a Keras tensor to use as input, instead of `input_shape`.
+            Defaults to `None`.
+        input_shape: height, width and channels in the order of
+            `keras.config.image_data_format()`, at least 32 x 32. Height and
+            width may be `None` without the top. `None` means the default shape
+            with the top, and unknown height and width without it. Defaults to
+            `(224, 224, 1)`.
+        pooling: global pooling without the top: `"max"`, `"avg"`, or `None` for
+            feature maps. Defaults to `"max"`.
+        classes: number of classes of the top. Defaults to `1000`.
+        classifier_activation: activation of the last layer; `None` returns
+            logits. Defaults to `"softmax"`.
+        name: name of the model. Defaults to `"vgg16_inception"`.
+        weights: path of a `.weights.h5` or `.keras` file, or `None` for random
+            weights. Defaults to `None`.
+        auxiliary: whether to return a model for training with two side heads,
+            after the pooling of blocks 3 and 4. Its outputs are a dictionary of
+            `predictions`, `auxiliary_1` and `auxiliary_2`; the loss weight of
+            each side head should be `AUXILIARY_LOSS_WEIGHT` (0.3).
+            `drop_auxiliary` returns the model without them. Needs the top and
+            images of at least 80 x 80. Defaults to `False`.
 
     Returns:
-        A Functional `keras.Model`. Output shape: `(batch, classes)`;
-        without the top `(batch, 512)`, or feature maps of 1/32 of the height
-        and width.
+        A Functional `keras.Model`. Output shape: `(batch, classes)`; without
+        the top `(batch, 512)`, or feature maps of 1/32 of the height and width.
+
+    Raises:
+        ValueError: if an argument is out of range.
 
     Example:
 
@@ -98,7 +112,7 @@ def VGG16Inception(
         input_tensor,
         input_shape,
         include_top=include_top,
-        minimum=80 if auxiliary else SMALLEST,
+        minimum=80 if auxiliary else MIN_SIZE,
         fixed_size=include_top,
     )
     side_heads = {}
@@ -117,4 +131,4 @@ def VGG16Inception(
         outputs = global_pooling(x, pooling)
     if auxiliary:
         outputs = {"predictions": outputs, **side_heads}
-    return finish(inputs, outputs, name, weights)
+    return make_model(inputs, outputs, name, weights)

@@ -1,4 +1,4 @@
-"""Weights from other sources, one module per source."""
+"""Load weights of other implementations, one module per source."""
 
 from keras_inception_layers.porting.keras_applications import (
     port_keras_applications_weights,

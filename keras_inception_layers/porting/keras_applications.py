@@ -1,4 +1,4 @@
-"""Port the weights of `keras.applications`."""
+"""Load the weights of the networks of `keras.applications`."""
 
 from itertools import zip_longest
 
@@ -6,28 +6,28 @@ from keras_inception_layers.porting.leaves import check_model, leaves, shapes
 
 
 def port_keras_applications_weights(source, target):
-    """Copy the weights of a network of `keras.applications`.
+    """Copy the weights of a network of `keras.applications` into `target`.
 
-    For every network that both have: `VGG16`, `InceptionV3` and
-    `InceptionResNetV2`. `keras.applications` numbers its layers by what the
-    process built before (`conv2d_37`), so layers are paired by their order:
-    both graphs are traversed from input to output, one branch after the other
-    in the order in which they are concatenated. Everything is checked before
-    the first weight is copied.
+    It supports the networks that are in both packages: `VGG16`, `InceptionV3`
+    and `InceptionResNetV2`. The layer names of `keras.applications` depend on
+    what the process has built before (`conv2d_37`), so layers are matched by
+    their order: both graphs are traversed from input to output, one branch
+    after the other in the order in which they are concatenated. Everything is
+    checked before the first weight is copied.
 
     Args:
         source: a model of `keras.applications`.
-        target: this package's model of the same network, with the same
-            `include_top`, channels and `classes`, without side heads; height
-            and width may differ if the top allows it.
+        target: the same network of this package, with the same `include_top`,
+            channels and `classes`, without side heads. Height and width may
+            differ if the top allows it.
 
     Returns:
         `target`.
 
     Raises:
-        ValueError: if the two do not fit, with the first layer that does
-            not, what was found there and what was expected. `target` is
-            unchanged then.
+        ValueError: if the models do not match. The message names the first
+            layer that differs, with what was found and what was expected.
+            `target` is not changed.
 
     Example:
 
@@ -40,14 +40,14 @@ def port_keras_applications_weights(source, target):
     check_model("source", source)
     check_model("target", target)
     pairs = list(zip_longest(leaves(source), leaves(target)))
-    for place, (found, expected) in enumerate(pairs):
-        if _form(found) != _form(expected):
+    for index, (found, expected) in enumerate(pairs):
+        if _signature(found) != _signature(expected):
             raise ValueError(
-                f"`source` and `target` do not fit: layer {place} with "
-                f"weights is {_text(found)} in `source` and "
-                f"{_text(expected)} in `target`. Build both as the same "
-                "network, with the same include_top, channels and classes; "
-                "`target` without side heads and with the convention "
+                f"`source` and `target` do not match: layer {index} with "
+                f"weights is {_describe(found)} in `source` and "
+                f"{_describe(expected)} in `target`. Build both as the same "
+                "network, with the same include_top, channels and classes, "
+                "and `target` without side heads and with the convention "
                 '"paper" or "keras".'
             )
     for found, expected in pairs:
@@ -55,8 +55,8 @@ def port_keras_applications_weights(source, target):
     return target
 
 
-def _form(layer):
-    """Return what must agree: the class, the weights and the arguments."""
+def _signature(layer):
+    """Return what must be equal: class, weights and arguments of a layer."""
     if layer is None:
         return None
     arguments = ("strides", "epsilon")
@@ -67,7 +67,7 @@ def _form(layer):
     )
 
 
-def _text(layer):
+def _describe(layer):
     if layer is None:
         return "missing"
     return f'"{layer.path}", {type(layer).__name__} with {shapes(layer)},'

@@ -1,4 +1,4 @@
-"""The layers of a network that have weights, in the order of its graph."""
+"""Find the layers of a network that own its weights, in graph order."""
 
 import keras
 
@@ -17,11 +17,11 @@ def leaves(layer):
     """Return the innermost layers that have weights, in order.
 
     A Functional model is traversed from input to output, one branch after the
-    other in the order in which they are concatenated; anything else that has
-    `layers` is traversed in their order.
+    other in the order in which they are concatenated. Any other layer with a
+    `layers` attribute is traversed in the order of that list.
     """
     if isinstance(layer, keras.Model) and hasattr(layer, "operations"):
-        children = in_order(layer)
+        children = topological_order(layer)
     else:
         children = getattr(layer, "layers", [])
     if not children:
@@ -29,13 +29,13 @@ def leaves(layer):
     return [leaf for child in children for leaf in leaves(child)]
 
 
-def in_order(model):
+def topological_order(model):
     """Return the layers of a Functional model, each after its inputs."""
     members = {id(layer) for layer in model.layers}
     order = {}
-    waiting = list(reversed(model.outputs))
-    while waiting:
-        operation, node, _ = waiting[-1]._keras_history
+    stack = list(reversed(model.outputs))
+    while stack:
+        operation, node, _ = stack[-1]._keras_history
         inputs = operation._inbound_nodes[node].input_tensors
         missing = [
             tensor
@@ -43,15 +43,15 @@ def in_order(model):
             if id(tensor._keras_history.operation) not in order
         ]
         if missing:
-            waiting.append(missing[0])
+            stack.append(missing[0])
         else:
             order[id(operation)] = operation
-            waiting.pop()
+            stack.pop()
     return [layer for key, layer in order.items() if key in members]
 
 
 def shapes(layer):
-    """Return the shape of each weight by its name."""
+    """Return the shape of each weight, by weight name."""
     return {weight.name: tuple(weight.shape) for weight in layer.weights}
 
 

@@ -1,4 +1,4 @@
-"""Port the weights of the notebook's functional model."""
+"""Load the weights of the notebook's model into a `VGG16Inception`."""
 
 import keras
 
@@ -10,14 +10,14 @@ from keras_inception_layers.porting.leaves import check_model, shapes
 def port_notebook_weights(source, target):
     """Copy the weights of the notebook's model into a `VGG16Inception`.
 
-    The notebook defines the network as one flat functional model, with
-    layers such as `block1_conv1_conv`, `Block_3_1_Branch_1_1_bn` and `fc1`.
-    Everything is checked before the first weight is copied.
+    The notebook's network is one flat Functional model, with layers such as
+    `block1_conv1_conv`, `Block_3_1_Branch_1_1_bn` and `fc1`. Everything is
+    checked before the first weight is copied.
 
     Args:
         source: the model that the notebook's `VGG16_Inception` returns.
-            Keras 3 requires unique layer names, so its pooling layers need
-            other names; they have no weights, so any name is possible.
+            Keras 3 requires unique layer names, so its pooling layers must be
+            given some; any names will do, since they have no weights.
         target: a `VGG16Inception` with the same `include_top`,
             `input_shape` and `classes`, without side heads.
 
@@ -25,9 +25,9 @@ def port_notebook_weights(source, target):
         `target`.
 
     Raises:
-        ValueError: if the two do not fit, with the first layer that does
-            not, what was found there and what was expected. `target` is
-            unchanged then.
+        ValueError: if the models do not match. The message names the first
+            layer that differs, with what was found and what was expected.
+            `target` is not changed.
 
     Example:
 
@@ -40,19 +40,19 @@ def port_notebook_weights(source, target):
     """
     check_model("source", source)
     check_model("target", target)
-    weighted = {x.name: x for x in source.layers if x.weights}
+    sources = {x.name: x for x in source.layers if x.weights}
     pairs = _pairs(target)
-    _check_top(weighted, pairs)
+    _check_top(sources, pairs)
     for name, layer in pairs:
-        _check_layer(name, weighted.get(name), layer)
-    _check_left_over(weighted, pairs)
+        _check_layer(name, sources.get(name), layer)
+    _check_unexpected(sources, pairs)
     for name, layer in pairs:
-        layer.set_weights(weighted[name].get_weights())
+        layer.set_weights(sources[name].get_weights())
     return target
 
 
 def _pairs(target):
-    """Return each layer of `target` that has weights, by its source's name."""
+    """Return pairs of a layer name in `source` and the layer of `target`."""
     pairs = []
     for layer in target.layers:
         if isinstance(layer, ConvBN):
@@ -65,7 +65,8 @@ def _pairs(target):
             raise ValueError(
                 "`target` must be a `VGG16Inception` without side heads. "
                 f'Received the layer "{layer.name}" of class '
-                f"{type(layer).__name__}, which the notebook's model lacks."
+                f"{type(layer).__name__}, which the notebook's model does not "
+                "have."
             )
     return pairs
 
@@ -74,8 +75,8 @@ def _block(name, block):
     pairs = []
     for number, branch in enumerate(block.branches):
         convs = [layer for layer in branch if isinstance(layer, ConvBN)]
-        for place, conv in enumerate(convs):
-            suffix = f"_{place}" if place else ""
+        for index, conv in enumerate(convs):
+            suffix = f"_{index}" if index else ""
             pairs += _conv_bn(f"{name}_Branch_{number}{suffix}", conv)
     return pairs
 
@@ -87,14 +88,14 @@ def _conv_bn(name, layer):
     return pairs
 
 
-def _check_top(weighted, pairs):
-    found, expected = "fc1" in weighted, "fc1" in dict(pairs)
+def _check_top(sources, pairs):
+    found, expected = "fc1" in sources, "fc1" in dict(pairs)
     if found != expected:
         raise ValueError(
             f'The layer "fc1" is in `{"source" if found else "target"}` '
-            "only: `source` was built with include_top="
-            f"{found}, `target` with include_top={expected}. Build "
-            f"`target` with include_top={found}."
+            f"only: `source` was built with include_top={found}, `target` "
+            f"with include_top={expected}. Build `target` with "
+            f"include_top={found}."
         )
 
 
@@ -102,7 +103,7 @@ def _check_layer(name, found, layer):
     if found is None:
         raise ValueError(
             f'`source` has no layer "{name}" with weights. Expected the '
-            "model of the notebook's `VGG16_Inception`, with one that has "
+            "model of the notebook's `VGG16_Inception`, in which it has "
             f"{shapes(layer)}, for `{layer.path}` of `target`."
         )
     if shapes(found) != shapes(layer):
@@ -114,12 +115,12 @@ def _check_layer(name, found, layer):
         )
 
 
-def _check_left_over(weighted, pairs):
+def _check_unexpected(sources, pairs):
     expected = dict(pairs)
-    for name, layer in weighted.items():
+    for name, layer in sources.items():
         if name not in expected:
             raise ValueError(
-                f'The layer "{name}" of `source` has weights, '
-                f"{shapes(layer)}, and no counterpart in `target`. Expected "
+                f'The layer "{name}" of `source`, with the weights '
+                f"{shapes(layer)}, has no counterpart in `target`. Expected "
                 "only the layers of the notebook's `VGG16_Inception`."
             )

@@ -1,4 +1,4 @@
-"""timm's names of the layers of Inception v4 and Inception-ResNet v2."""
+"""The module names of Inception v4 and Inception-ResNet v2 in timm."""
 
 import keras
 
@@ -11,14 +11,15 @@ from keras_inception_layers.layers.inception_v4 import (
 from keras_inception_layers.layers.residual_block import ResidualBlock
 from keras_inception_layers.porting.leaves import convolutions
 
-# timm's modules for the layers of Inception-ResNet v2.
+# timm's module for each residual block of Inception-ResNet v2.
 MODULES = {
     **{f"block35_{n + 1}": f"repeat.{n}" for n in range(10)},
     **{f"block17_{n + 1}": f"repeat_1.{n}" for n in range(20)},
     **{f"block8_{n + 1}": f"repeat_2.{n}" for n in range(9)},
     "block8_10": "block8",
 }
-# The convolutions of Inception v4's blocks with irregular names, in order.
+# The convolutions, in order, of the Inception v4 blocks whose names in timm
+# follow no rule.
 STEM = (
     "features.0",
     "features.1",
@@ -44,13 +45,14 @@ BLOCK_C = (
     "branch2_3b",
     "branch3.1",
 )
+# Number of the first of timm's features after the stem.
 AFTER_STEM = 6
 
 
 def modules(target):
-    """Return pairs of the name of a module in timm and a layer.
+    """Return pairs of a module name in timm and the layer of `target`.
 
-    None if `target` is neither an `InceptionV4` nor an `InceptionResNetV2`.
+    Return None if `target` is no `InceptionV4` and no `InceptionResNetV2`.
     """
     if any(isinstance(x, InceptionV4Stem) for x in target.layers):
         return _inception_v4(target)
@@ -60,7 +62,6 @@ def modules(target):
 
 
 def _inception_v4(target):
-    """Yield the name of each module, and the layer."""
     blocks = [x for x in target.layers if isinstance(x, InceptionBlock)]
     for number, block in enumerate(blocks, start=AFTER_STEM - 1):
         prefix = f"features.{number}"
@@ -75,14 +76,13 @@ def _inception_v4(target):
 
 
 def _inception_resnet_v2(target):
-    """Yield the name of each module, and the layer."""
     for layer in target.layers:
         if isinstance(layer, ConvBN):
             yield layer.name.replace("conv_", "conv2d_"), layer
         elif isinstance(layer, ResidualBlock):
             prefix = MODULES[layer.name]
-            [[concatenated, projection]] = layer.branches
-            yield from _branches(prefix, concatenated)
+            [[block, projection]] = layer.branches
+            yield from _branches(prefix, block)
             yield f"{prefix}.conv2d", projection.conv
         elif isinstance(layer, InceptionBlock):
             yield from _branches(layer.name, layer)
@@ -90,11 +90,14 @@ def _inception_resnet_v2(target):
 
 
 def _branches(prefix, block):
-    """Yield the convolutions of a block; a single one has no number."""
+    """Yield the names and convolutions of a block.
+
+    In timm the convolutions of a branch are numbered if there are several.
+    """
     for number, branch in enumerate(block.branches):
-        for place, layer in enumerate(branch):
+        for index, layer in enumerate(branch):
             if isinstance(layer, ConvBN):
-                suffix = f".{place}" if len(branch) > 1 else ""
+                suffix = f".{index}" if len(branch) > 1 else ""
                 yield f"{prefix}.branch{number}{suffix}", layer
 
 

@@ -1,4 +1,8 @@
-"""Port the weights of torchvision's and timm's networks, from arrays."""
+"""Load the weights of the networks of torchvision and timm.
+
+`torchvision.py` and `timm.py` contain their module names. torch itself is not
+needed.
+"""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -23,7 +27,7 @@ WEIGHTS = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
-# The number of training steps, which no output depends on.
+# A number of training steps, which does not affect the outputs.
 IGNORED = "num_batches_tracked"
 
 
@@ -32,8 +36,8 @@ class Destination(NamedTuple):
 
     Args:
         variable: a variable of the target.
-        channels: the number of channels of the feature maps, if the variable
-            is a dense kernel that reads them flattened; else None.
+        channels: for a dense kernel that reads flattened feature maps, their
+            number of channels; otherwise None.
     """
 
     variable: keras.Variable
@@ -41,30 +45,32 @@ class Destination(NamedTuple):
 
 
 def port_torch_weights(state_dict, target):
-    """Copy the weights of a network of torchvision or timm.
+    """Copy the weights of a network of torchvision or timm into `target`.
 
-    For torchvision's `googlenet` and `inception_v3` and timm's `inception_v4`
-    and `inception_resnet_v2`. torch itself is not needed. Everything is checked
-    before the first weight is assigned.
+    It supports torchvision's `googlenet` and `inception_v3`, and timm's
+    `inception_v4` and `inception_resnet_v2`. torch itself is not needed.
+    Everything is checked before the first weight is assigned.
 
     Args:
         state_dict: a mapping from torch's names to arrays, or the path of a
             `.safetensors` file, which is read with the safetensors library.
             The counters `num_batches_tracked` are ignored.
-        target: a `GoogLeNet` or `InceptionV3` of `convention="torchvision"`,
-            or an `InceptionV4` or `InceptionResNetV2` of `convention="timm"`,
-            with the same channels, `classes`, `include_top` and `auxiliary`:
-            torchvision's published weights contain side heads (`aux1` and
-            `aux2`, `AuxLogits`), which `drop_auxiliary` drops afterwards.
+        target: a `GoogLeNet` or `InceptionV3` with
+            `convention="torchvision"`, or an `InceptionV4` or
+            `InceptionResNetV2` with `convention="timm"`, and with the same
+            channels, `classes`, `include_top` and `auxiliary`. The weights
+            that torchvision publishes include side heads (`aux1` and `aux2`,
+            `AuxLogits`), which `drop_auxiliary` can drop afterwards.
 
     Returns:
         `target`.
 
     Raises:
-        ValueError: if a tensor is missing, unused or has the wrong shape,
-            with its name. `target` is unchanged then.
-            Also if a file is not a `.safetensors` file.
-        ImportError: if a file is given and safetensors is not installed.
+        ValueError: if a tensor is missing, unexpected or of the wrong shape
+            (the message names it, and `target` is not changed), or if a file
+            is not a `.safetensors` file.
+        ImportError: if `state_dict` is a file and safetensors is not
+            installed.
 
     Example:
 
@@ -81,31 +87,28 @@ def port_torch_weights(state_dict, target):
     destinations = _destinations(target)
     values = {}
     for name, destination in destinations.items():
-        path, expected = (
-            destination.variable.path,
-            tuple(destination.variable.shape),
-        )
+        variable = destination.variable
+        path, expected = variable.path, tuple(variable.shape)
         if name not in tensors:
             raise ValueError(
                 f'`state_dict` lacks "{name}" for `{path}` of `target`. '
                 f"Received {len(tensors)} tensors, expected "
                 f"{len(destinations)}."
             )
-        values[name] = _in_keras_order(tensors[name], destination)
+        values[name] = _to_keras_order(tensors[name], destination)
         if values[name].shape != expected:
             raise ValueError(
                 f'"{name}" does not fit `{path}` of `target`. In the order of '
                 f"Keras its shape is {values[name].shape}, expected "
                 f"{expected}. Build `target` with the convention, channels "
-                "and classes that `state_dict` has."
+                "and classes of `state_dict`."
             )
     for name in tensors:
         if name not in destinations:
             raise ValueError(
-                f'"{name}" has no counterpart in `target`. Expected only the '
-                "tensors of the layers of `target`: build it with "
-                "the convention, include_top and auxiliary that `state_dict` "
-                "has, or leave the tensor out."
+                f'"{name}" has no counterpart in `target`. Build `target` with '
+                "the convention, include_top and auxiliary of `state_dict`, "
+                "or leave the tensor out."
             )
     for name, destination in destinations.items():
         destination.variable.assign(values[name])
@@ -137,7 +140,7 @@ def _mapping(state_dict):
 
 
 def _destinations(target):
-    """Return the destinations of the target's variables by torch's names."""
+    """Return the target's variables by torch's names."""
     check_model("target", target)
     modules = torchvision.modules(target) or timm.modules(target)
     if modules is None:
@@ -146,14 +149,14 @@ def _destinations(target):
             f'InceptionResNetV2. Received the model "{target.name}" with the '
             f"layers {[x.name for x in target.layers if x.weights]}"
         )
-    flattened = {
+    channels = {
         id(head.dense): head.conv.conv.filters
         for head in target.layers
         if isinstance(head, AuxiliaryClassifier)
     }
     return {
         f"{name}.{WEIGHTS[variable.name]}": Destination(
-            variable, flattened.get(id(leaf))
+            variable, channels.get(id(leaf))
         )
         for module, layer in modules
         for name, leaf in _leaves(module, layer)
@@ -162,15 +165,15 @@ def _destinations(target):
 
 
 def _leaves(name, layer):
-    """Return the parts of a module that have weights, with their names."""
+    """Return pairs of a name and a layer that owns weights."""
     if not isinstance(layer, ConvBN):
         return [(name, layer)]
     parts = {"conv": layer.conv, "bn": layer.batch_norm}
     return [(f"{name}.{key}", part) for key, part in parts.items() if part]
 
 
-def _in_keras_order(tensor, destination):
-    """Return a tensor with the input and output channels as the last axes.
+def _to_keras_order(tensor, destination):
+    """Move the input and output channels of a kernel to the end.
 
     torch flattens feature maps channel by channel, Keras pixel by pixel.
     """

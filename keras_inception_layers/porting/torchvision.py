@@ -1,4 +1,4 @@
-"""torchvision's names of the layers of GoogLeNet and Inception v3."""
+"""The module names of GoogLeNet and Inception v3 in torchvision."""
 
 from keras_inception_layers.layers.auxiliary_classifier import (
     AuxiliaryClassifier,
@@ -14,13 +14,13 @@ from keras_inception_layers.layers.inception_v3_stages import (
     InceptionV3BlockE,
 )
 
-# For each network, torchvision's module for each layer.
+# The module for each layer of a network.
 NETWORKS = {
     "GoogLeNet": {
         **{f"conv_{i}": f"conv{i}" for i in (1, 2, 3)},
         **{
-            f"inception_{place}": f"inception{place}"
-            for place in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
+            f"inception_{number}": f"inception{number}"
+            for number in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
         },
         "auxiliary_1": "aux1",
         "auxiliary_2": "aux2",
@@ -47,8 +47,8 @@ NETWORKS = {
         "predictions": "fc",
     },
 }
-# The parts of a block, one line per branch.
-PARTS: dict[type, tuple[str, ...]] = {
+# The modules of the convolutions and dense layers of a block, in order.
+UNITS: dict[type, tuple[str, ...]] = {
     InceptionV1Block: (
         "branch1",
         *(f"branch{i}.{j}" for i in (2, 3) for j in (0, 1)),
@@ -86,9 +86,9 @@ PARTS: dict[type, tuple[str, ...]] = {
 
 
 def modules(target):
-    """Return pairs of a module's name in torchvision and our layer.
+    """Return pairs of a module name in torchvision and the layer of `target`.
 
-    None if `target` is neither a `GoogLeNet` nor an `InceptionV3`.
+    Return None if `target` is no `GoogLeNet` and no `InceptionV3`.
     """
     layers = {layer.name: layer for layer in target.layers if layer.weights}
     for names in NETWORKS.values():
@@ -96,18 +96,18 @@ def modules(target):
             return [
                 module
                 for name, layer in layers.items()
-                for module in _parts(names[name], layer)
+                for module in _named_units(names[name], layer)
             ]
     return None
 
 
-def _parts(name, layer):
-    """Find the convolutions and dense layers of a block, and their names."""
-    if type(layer) not in PARTS:
+def _named_units(name, layer):
+    """Yield the names, and the convolutions and dense layers, of a layer."""
+    if type(layer) not in UNITS:
         yield name, layer
         return
-    for part, unit in zip(PARTS[type(layer)], _units(layer), strict=True):
-        yield f"{name}.{part}", unit
+    for suffix, unit in zip(UNITS[type(layer)], _units(layer), strict=True):
+        yield f"{name}.{suffix}", unit
 
 
 def _units(layer):

@@ -1,4 +1,4 @@
-"""Port VGG16's blocks to the hybrid, as a warm start."""
+"""Initialize the hybrid's plain blocks with the weights of VGG16."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ LAYERS = (
     "block4_conv2",
     "block4_conv3",
 )
-# The class of each of them, and its weights in order.
+# Their class in each network, and the order of their weights.
 ROLES = {
     "source": (keras.layers.Conv2D, ("kernel", "bias")),
     "hybrid": (ConvBN, ("kernel", "beta", "moving_mean", "moving_variance")),
@@ -24,29 +24,29 @@ ROLES = {
 
 
 def port_vgg16_weights(source, hybrid):
-    """Copy VGG16's blocks 1, 2 and 4 to the hybrid, as a warm start.
+    """Copy blocks 1, 2 and 4 of VGG16 into the hybrid, as a warm start.
 
-    At inference each of their layers then computes what it computes in VGG16:
-    a convolution's bias becomes the shift of the batch normalization, whose
-    moving statistics are set so that it changes nothing else. In training, the
-    batch is normalized as always. Blocks 3 and 5, the side heads and the top
-    of the hybrid are not changed. Everything is checked before the first
-    weight is assigned.
+    In inference, each of their layers then computes what it does in VGG16: the
+    bias of the convolution becomes the shift of the batch normalization, whose
+    moving statistics are set so that it does nothing else. Training normalizes
+    with the statistics of the batch, as always. Blocks 3 and 5, the side heads
+    and the top of the hybrid are not changed. Everything is checked before the
+    first weight is assigned.
 
     Args:
         source: a `VGG16` or a `keras.applications.VGG16`, with or without
             its top.
-        hybrid: a `VGG16Inception` with as many channels, or with one: then the
-            first kernel is summed over the channels of `source`, which
-            computes the same for a gray image repeated in each channel.
+        hybrid: a `VGG16Inception` with as many channels, or with one. With
+            one, the first kernel is summed over the channels of `source`,
+            which is equivalent to repeating a gray image in each channel.
 
     Returns:
         `hybrid`.
 
     Raises:
-        ValueError: if the two do not fit, with the first layer that does
-            not, what was found there and what was expected. `hybrid` is
-            unchanged then.
+        ValueError: if the models do not match. The message names the first
+            layer that differs, with what was found and what was expected.
+            `hybrid` is not changed.
 
     Example:
 
@@ -66,29 +66,29 @@ def port_vgg16_weights(source, hybrid):
             kernel = kernel.sum(axis=2, keepdims=True)
         if kernel.shape != expected:
             raise ValueError(
-                f'"{name}" of `source` has the kernel {kernel.shape}, expected '
-                f"{expected}, as in `hybrid`. Build `hybrid` with as many "
-                "channels as `source` has, or with one."
+                f'The kernel of "{name}" in `source` has the shape '
+                f"{kernel.shape}, expected {expected} as in `hybrid`. Build "
+                "`hybrid` with as many channels as `source`, or with one."
             )
         mean = np.zeros_like(bias)
         variance = np.full_like(bias, 1 - layer.epsilon)
         values.append((layer, [kernel, bias, mean, variance]))
-    for layer, own in values:
-        layer.set_weights(own)
+    for layer, weights in values:
+        layer.set_weights(weights)
     return hybrid
 
 
 def _layer(role, model, name):
-    """Return the layer of that name, with the weights that `role` has."""
-    kind, weights = ROLES[role]
+    """Return the layer of that name, after a check of class and weights."""
+    expected, weights = ROLES[role]
     found = {layer.name: layer for layer in model.layers}.get(name)
-    if not isinstance(found, kind) or tuple(shapes(found)) != weights:
-        text = "none"
+    if not isinstance(found, expected) or tuple(shapes(found)) != weights:
+        received = "none"
         if found is not None:
-            text = f"a {type(found).__name__} with {shapes(found)}"
+            received = f"a {type(found).__name__} with {shapes(found)}"
         raise ValueError(
-            f'`{role}` must have a {kind.__name__} "{name}" with the weights '
-            f'{", ".join(weights)}. Received the model "{model.name}" with '
-            f"{text}."
+            f'`{role}` must have a {expected.__name__} "{name}" with the '
+            f'weights {", ".join(weights)}. Received the model "{model.name}" '
+            f"with {received}."
         )
     return found
