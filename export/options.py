@@ -8,12 +8,12 @@ from typing import Any
 from keras_inception_export.bundle.bundle import check_output
 from keras_inception_export.errors import RequestError, check_choice
 from keras_inception_export.formats.onnx.opsets import check_opset
-from keras_inception_export.formats.quantizer import PREPARED_SCHEME, check_io
 from keras_inception_export.formats.registry import (
     DEFAULT_FORMATS,
     FORMATS,
     SCHEMES,
 )
+from keras_inception_export.formats.schemes import PREPARED_SCHEME, check_io
 
 CALIBRATION_SAMPLES = 200
 """Samples to calibrate on. On a trained hybrid 10, 50 and 200 of them gave

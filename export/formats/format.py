@@ -1,14 +1,17 @@
 """What a format is: one record, and the interfaces behind it."""
 
+from __future__ import annotations
+
 import importlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
+if TYPE_CHECKING:  # `--help` needs the formats, and must not wait for NumPy
+    import numpy as np
 
-from keras_inception_export.data.tensor_spec import TensorSpec
+    from keras_inception_export.data.tensor_spec import TensorSpec
 
 
 class Runner(Protocol):

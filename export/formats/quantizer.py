@@ -5,17 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import RequestError, check_choice
-from keras_inception_export.formats.registry import SCHEMES
-
-PREPARED_SCHEME = "int8"
-"""The scheme that is calibrated on samples and written from the prepared model.
-Only it can leave layers in float and have integer inputs and outputs. The other
-schemes are written from the float model, so that none depends on which schemes
-are requested."""
-
-INTEGERS = ("int8", "uint8")
-"""What the inputs and outputs of an int8 artifact can be, beside float32."""
+from keras_inception_export.errors import RequestError
 
 LARGEST = 127
 """The integer that stands for the largest weight of a filter."""
@@ -23,29 +13,6 @@ LARGEST = 127
 DRIFT = 8
 """How many steps a weight may be rounded away from its value; one that is
 farther off is another kernel's."""
-
-
-def check_scheme(
-    scheme: str, float_layers: Collection[str], io: str | None
-) -> None:
-    """Raise RequestError unless the scheme can be written so."""
-    check_choice("quantization", scheme, SCHEMES)
-    check_io(io, [scheme])
-    if float_layers and scheme != PREPARED_SCHEME:
-        raise RequestError(
-            f"{scheme} has no layers to leave in float: only int8 has"
-        )
-
-
-def check_io(io: str | None, schemes: Collection[str]) -> None:
-    """Raise RequestError unless one of the schemes has such ends."""
-    if io is None:
-        return
-    check_choice("quantized io", io, INTEGERS)
-    if PREPARED_SCHEME not in schemes:
-        raise RequestError(
-            f"integer inputs and outputs ({io}) need the quantization int8"
-        )
 
 
 def check_layers(float_layers: Collection[str], layers: Sequence[str]) -> None:

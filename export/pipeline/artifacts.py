@@ -17,8 +17,8 @@ from keras_inception_export.errors import (
     RequestError,
     reason_of,
 )
-from keras_inception_export.formats.quantizer import PREPARED_SCHEME
 from keras_inception_export.formats.registry import FORMATS
+from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions

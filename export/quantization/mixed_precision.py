@@ -15,8 +15,8 @@ from keras_inception_export.benchmarking.run import relative_latency
 from keras_inception_export.bundle import bundle
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.format import Quantizer
-from keras_inception_export.formats.quantizer import PREPARED_SCHEME
 from keras_inception_export.formats.registry import FORMATS
+from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.quantization.artifact_writer import ArtifactWriter
 from keras_inception_export.quantization.artifacts import WrittenArtifact
 from keras_inception_export.quantization.sensitivity import layer_snr

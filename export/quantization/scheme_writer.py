@@ -10,7 +10,7 @@ from pathlib import Path
 from keras_inception_export.diagnosis.capture import capture_layer_references
 from keras_inception_export.diagnosis.diagnose import examine
 from keras_inception_export.errors import ArtifactError
-from keras_inception_export.formats.quantizer import PREPARED_SCHEME
+from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions
 from keras_inception_export.quantization.artifact_writer import ArtifactWriter

@@ -8,7 +8,7 @@ import numpy as np
 from keras_inception_export.bundle.artifact import load_artifact
 from keras_inception_export.data.batching import run
 from keras_inception_export.formats.format import Quantizer
-from keras_inception_export.formats.quantizer import PREPARED_SCHEME
+from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
 from keras_inception_export.quantization.metrics import Outputs, measure
 

@@ -33,11 +33,11 @@ from keras_inception_export.formats.onnx.serialize import write_file
 from keras_inception_export.formats.quantizer import (
     calibration_arrays,
     check_layers,
-    check_scheme,
     kernel_scale,
     largest_weight,
     rounded_kernel,
 )
+from keras_inception_export.formats.schemes import check_scheme
 from keras_inception_export.model.inference_model import InferenceModel
 
 INTEGER_OPERATORS = frozenset(

@@ -23,8 +23,8 @@ from keras_inception_export.errors import ArtifactError
 from keras_inception_export.formats.quantizer import (
     calibration_arrays,
     check_layers,
-    check_scheme,
 )
+from keras_inception_export.formats.schemes import check_scheme
 from keras_inception_export.formats.tflite import export
 from keras_inception_export.formats.tflite.flatbuffer import Structure
 from keras_inception_export.formats.tflite.naming import layers_with_kernel
