@@ -1,4 +1,4 @@
-"""What of a quantization is refused before anything is loaded."""
+"""The options of an export are checked before anything is loaded."""
 
 import numpy as np
 import pytest
@@ -12,17 +12,17 @@ SAMPLES = np.zeros((30, 2), "float32")
 REFUSED = {
     "scheme": ({"quantize": "int4"}, 'quantization "int4" is unknown'),
     "no samples": ({"samples": None}, "int8 is measured .* needs samples"),
-    "a guard without samples": (
+    "criteria without samples": (
         {"quantize": "float16", "samples": None, "min_agreement": 0.9},
         "min_agreement is measured .* needs samples",
     ),
-    "a guard alone": (
+    "criteria alone": (
         {"quantize": (), "max_accuracy_drop": 0.1},
-        "max_accuracy_drop is asked of quantized artifacts",
+        "max_accuracy_drop applies to quantized artifacts",
     ),
     "saved_model": (
         {"formats": "saved_model"},
-        "a SavedModel is not quantized",
+        "saved_model cannot be quantized to int8; add one of the formats",
     ),
     "io alone": (
         {"quantize": "float16", "quantized_io": "int8"},
@@ -32,6 +32,9 @@ REFUSED = {
     "agreement": ({"min_agreement": 99}, "from 0 to 1; got 99"),
     "drop": ({"max_accuracy_drop": -0.1}, "from 0 to 1; got -0.1"),
     "calibration": ({"calibration_samples": 0}, "at least 1, got 0"),
+    "batch size": ({"batch_size": 2.5}, "at least 1, got 2.5"),
+    "opset": ({"opset": 19}, "opset 19 cannot be written"),
+    "no format": ({"formats": ()}, "got no format; choose from"),
 }
 
 
@@ -39,17 +42,17 @@ REFUSED = {
 def test_refused(options, message, tmp_path):
     options = {"quantize": "int8", "samples": SAMPLES, **options}
     with pytest.raises(RequestError, match=message):
-        ExportOptions(tmp_path / "out", **options)
+        ExportOptions(output_dir=tmp_path / "out", **options)
 
 
-def test_schemes_are_taken_once_and_in_order(tmp_path):
-    request = ExportOptions(
-        tmp_path / "out",
+def test_schemes_are_distinct_and_in_order(tmp_path):
+    options = ExportOptions(
+        output_dir=tmp_path / "out",
         samples=SAMPLES,
         quantize=["int8", "float16", "int8"],
     )
-    assert request.quantize == ("float16", "int8")
-    assert request.quantized_formats == ("tflite", "onnx")
+    assert options.quantize == ("float16", "int8")
+    assert options.quantized_formats("int8") == ("tflite", "onnx")
 
 
 def test_the_command_refuses_in_one_line(saved, tmp_path, capfd):

@@ -1,4 +1,4 @@
-"""Small models that every format is tried on, and what they should compute."""
+"""Small models for the tests of every format, and their expected outputs."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from tests.helpers.numeric import randomize
 
 
 def _settle(model):
-    """Give biases values that show."""
+    """Give biases values large enough to matter."""
     rng = np.random.default_rng(7)
     for weight in model.weights:
         if weight.name == "bias":
@@ -28,7 +28,7 @@ def convolutions():
 
 
 def any_order():
-    """Inputs and outputs whose declared order no sorting gives."""
+    """Inputs and outputs whose declared order is not any sorted order."""
     inputs = [layers.Input((3,), name=name) for name in ("m", "z", "a")]
     outputs = [
         layers.Dense(size, name=name)(layers.Concatenate()(inputs[:size]))
@@ -73,7 +73,7 @@ def normalization():
 
 
 def tied_dense():
-    """One kernel of 1.4 MB in two places: it stays out of conversions."""
+    """One kernel of 1.4 MB, used twice; converters never see its values."""
     vector = layers.Input((600,), name="vector")
     dense = layers.Dense(600, activation="tanh")
     return keras.Model(
@@ -97,13 +97,13 @@ CASES = {
 
 
 def inference_model_of(case):
-    """Build a case as an inference model."""
+    """Return a case as an inference model."""
     keras.utils.set_random_seed(3)
     return InferenceModel.of(_settle(case()))
 
 
 def feeds_of(inference_model, batch):
-    """Make random inputs; unknown axes other than the batch become 9."""
+    """Return random inputs; unknown axes other than the batch become 9."""
     rng = np.random.default_rng(batch)
     feeds = {}
     for spec in inference_model.inputs:
@@ -117,7 +117,7 @@ def feeds_of(inference_model, batch):
 
 
 def keras_outputs(inference_model, feeds):
-    """Run the inference model in Keras; arrays by output name."""
+    """Return the outputs of the inference model in Keras, by output name."""
     outputs = inference_model.call(
         *(feeds[spec.name] for spec in inference_model.inputs)
     )
@@ -126,7 +126,7 @@ def keras_outputs(inference_model, feeds):
 
 
 def largest_error(actual, expected):
-    """Largest relative error over all outputs, in units of the largest."""
+    """Return the largest error, relative to the largest value of an output."""
     return max(
         np.max(np.abs(actual[name] - expected[name]))
         / np.max(np.abs(expected[name]))
@@ -135,9 +135,35 @@ def largest_error(actual, expected):
 
 
 def perturb(inference_model):
-    """Change the weights a little: no artifact may equal the inference model any more."""
+    """Change the weights a little, so that artifacts differ from the model."""
     for weight in inference_model.model.trainable_weights:
         weight.assign(weight * 1.001)
+
+
+def named_by_hand():
+    first, second = keras.Input((3,), name="z"), keras.Input((4,), name="b")
+    y = layers.Dense(2, name="y")(layers.Concatenate()([first, second]))
+    return keras.Model([first, second], [y, layers.Dense(3, name="a")(y)])
+
+
+def named_by_keras():
+    first, second = keras.Input((3,)), keras.Input((4,))
+    y = layers.Dense(2)(layers.Concatenate()([first, second]))
+    return keras.Model([first, second], [layers.Dense(3)(y), y])
+
+
+def named_by_keys():
+    inputs = {"z": keras.Input((3,)), "b": keras.Input((4,), name="c")}
+    y = layers.Dense(2)(layers.Concatenate()(list(inputs.values())))
+    return keras.Model(inputs, {"y": y, "a": layers.Dense(3, name="d")(y)})
+
+
+def constant_model():
+    """Return `small_model` with zero weights: its output is constant."""
+    model = small_model()
+    for weight in model.weights:
+        weight.assign(np.zeros(weight.shape))
+    return model
 
 
 def small_model(**kwargs):

@@ -1,4 +1,4 @@
-"""Writes a small proven bundle: python make_bundle.py DIR."""
+"""Write a small verified bundle: python make_bundle.py DIR."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The table of `benchmark`, from a result that is made up."""
+"""The table of `benchmark`, from a result made by hand."""
 
 from keras_inception_export.cli.tables import benchmark
 
@@ -47,5 +47,5 @@ def test_table():
     assert noisy.splitlines()[-3:] == [
         "Too noisy to conclude:",
         "- other programs kept 0.9 of 2 cores busy",
-        "Let nothing else run, or ask for more --rounds.",
+        "Stop other programs, or use more --rounds.",
     ]

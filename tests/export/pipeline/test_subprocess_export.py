@@ -1,0 +1,67 @@
+"""The export in a child process, as under backends other than TensorFlow."""
+
+import keras
+import pytest
+from keras import layers
+
+from keras_inception_export import (
+    ArtifactError,
+    ConversionError,
+    RequestError,
+    verify,
+)
+from keras_inception_export.bundle.bundle import read_report
+from keras_inception_export.logs import progress_to
+from keras_inception_export.options import ExportOptions
+from keras_inception_export.pipeline.subprocess_export import (
+    export_in_tensorflow,
+)
+from tests.helpers.format_cases import constant_model, small_model
+from tests.helpers.numeric import random_images, randomize
+
+
+def test_export(tmp_path):
+    keras.utils.set_random_seed(0)
+    images = random_images((30, 12, 12, 3))
+    options = ExportOptions(
+        output_dir=tmp_path / "out",
+        formats="onnx",
+        samples=[(image, 0) for image in images],
+        opset=17,
+        quantize="float16",
+        min_agreement=0,
+        max_accuracy_drop=1,
+    )
+    steps = []
+    with progress_to(steps.append):
+        report = export_in_tensorflow(small_model, options)
+    assert steps[0] == "Model  small, 502 parameters"
+    assert "Verify  onnx float16" in steps
+    assert report["model"]["keras_path"] is None
+    assert read_report(tmp_path / "out") == report
+    assert [a["quantization"] for a in report["artifacts"]] == [None, "float16"]
+    assert report["evaluation"]["labelled"]
+    assert report["evaluation"]["min_agreement"] == 0
+    assert all(result.passed for result in verify(tmp_path / "out"))
+    with pytest.raises(RequestError, match="exists already"):
+        export_in_tensorflow(small_model(), options)
+
+
+def unconvertible():
+    volume = keras.Input((4, 4, 4, 2))
+    x = layers.AveragePooling3D(2, name="shrink")(volume)
+    return randomize(keras.Model(volume, layers.Conv3D(2, 1)(x)))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    (
+        (unconvertible, ConversionError, "'shrink'"),
+        (constant_model, ArtifactError, "hardly depends"),
+    ),
+)
+def test_errors_keep_their_class(make, error, message, tmp_path):
+    options = ExportOptions(output_dir=tmp_path / "out", formats="tflite")
+    with pytest.raises(error, match=message):
+        export_in_tensorflow(make(), options)
+    assert not list(tmp_path.iterdir())
