@@ -30,7 +30,7 @@ from keras_inception_export import export_model, load_artifact
 from keras_inception_layers import VGG16Inception
 
 HELD_OUT = 2000
-"""Training images kept aside, to calibrate int8 and to measure it."""
+"""Training images held out, to calibrate int8 and to evaluate it."""
 BATCH = 250
 """Test images per call."""
 

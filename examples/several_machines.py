@@ -134,16 +134,16 @@ def save(model, path):
     unfinished.replace(path)
 
 
-def work(arguments, say):
+def work(arguments, report):
     """Train as one of the workers."""
     count, number = arguments.processes, arguments.process_id
     keras.utils.set_random_seed(0)
     if count > 1:
-        say(f"waits for all {count} at {arguments.coordinator}")
+        report(f"waits for all {count} at {arguments.coordinator}")
         keras.distribution.initialize(arguments.coordinator, count, number)
     mine = range(number, SHARDS, count)
     shards = [read_shard(shard) for shard in mine]
-    say(
+    report(
         f"of {count} on {socket.gethostname()}: reads shards "
         f"{', '.join(map(str, mine))}; {len(shards) * TRAINING} digits to "
         f"train on, {len(shards) * HELD_OUT} held out"
@@ -153,11 +153,9 @@ def work(arguments, say):
     path = folder / CHECKPOINT
     values, first, source = newest_state(path, arguments.epochs)
     if first:
-        say(
-            f"continues after epoch {first}, which worker {source} has"
-        )
+        report(f"continues after epoch {first}, which worker {source} has")
 
-    # Each worker feeds its own part of the batch, so nothing is to be sharded.
+    # Each worker feeds its own part of the batch, so Keras must not shard it.
     keras.distribution.set_distribution(
         keras.distribution.DataParallel(auto_shard_dataset=False)
     )
@@ -165,7 +163,7 @@ def work(arguments, say):
     for variable, value in zip(variables(model), values, strict=True):
         variable.assign(value)
     if first:
-        save(model, path)  # what only another worker had
+        save(model, path)  # the values may come from another worker
 
     held_out = take(shards, slice(TRAINING, None))
     for epoch in range(first, arguments.epochs):
@@ -179,16 +177,16 @@ def work(arguments, say):
                 losses.append(loss)
         save(model, path)
         _, accuracy = model.test_on_batch(*held_out)
-        say(
+        report(
             f"epoch {epoch + 1} of {arguments.epochs}   "
             f"loss {np.mean(losses):.4f}   held out {accuracy:.2%}   "
             f"{time.perf_counter() - start:.1f} s"
         )
-    say(f"has the trained model in {path}")
+    report(f"has the trained model in {path}")
 
 
 def lost_connection(error):
-    """Return whether an error of JAX means that a worker was lost."""
+    """Return whether a worker was lost; JAX has two kinds of error for it."""
     if isinstance(error, ValueError):
         return "Gloo" in str(error)
     return "RESOURCE_EXHAUSTED" not in str(error)
@@ -223,19 +221,19 @@ def main():
     if count > 1 and not arguments.coordinator:
         parser.error("--processes of more than 1 needs --coordinator host:port")
 
-    def say(text):
-        # In one piece, since other workers may write to the same terminal.
+    def report(text):
+        # In one write, because other workers may use the same terminal.
         sys.stdout.write(f"worker {number}  {text}\n")
         sys.stdout.flush()
 
     try:
-        work(arguments, say)
+        work(arguments, report)
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         if count == 1 or not lost_connection(error):
             raise
-        say(f"lost another worker: {str(error).splitlines()[0]}")
-        say("start all workers again: they continue from the newest checkpoint")
-        os._exit(1)  # an orderly end would wait for the lost one
+        report(f"lost another worker: {str(error).splitlines()[0]}")
+        report("start all workers again: they use the newest checkpoint")
+        os._exit(1)  # a regular exit would wait for the lost worker
 
 
 def show(arguments):

@@ -1,4 +1,4 @@
-"""The data of examples/fashion_mnist.py, from files that are written here."""
+"""Loading, preparation and augmentation in examples/fashion_mnist.py."""
 
 import gzip
 import importlib.util
@@ -25,7 +25,7 @@ def write(path, header, values):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three training images and two test images, of 28 x 28."""
+    """Write idx files of three training and two test images, 28 x 28."""
     for part, number in (("train", 3), ("t10k", 2)):
         pixels = [(7 * i) % 251 for i in range(number * 28 * 28)]
         header = (0, 0, 8, 3, 0, 0, 0, number, 0, 0, 0, 28, 0, 0, 0, 28)
