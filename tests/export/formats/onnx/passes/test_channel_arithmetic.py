@@ -17,7 +17,8 @@ CONSTANTS = {
     "by_column": random_array(4, seed=7),
     "by_pixel": random_array(1, 4, 4, 4, seed=8),
     "by_image": random_array(2, 1, 1, 1, seed=9),
-    "volume": random_array(1, 1, 4, 1, 1, seed=10),
+    "volume": random_array(1, 4, 1, 1, 1, seed=10),
+    "single": random_array(1, 3, 3, 3, seed=14),
     "deep": random_array(12, 1, 3, 3, seed=13),
     "grouped": random_array(3, 4, 3, 3, seed=11),
     "by_group": random_array(1, 12, 1, 1, seed=12),
@@ -65,7 +66,8 @@ KEPT = {
     "read twice": "c = Conv(x, kernel) m = Mul(c, scale) y = Add(m, c)",
     "computed kernel": "k = Neg(kernel) c = Conv(x, k) y = Mul(c, scale)",
     "transposed groups": """
-        c = ConvTranspose<group=3>(x, grouped) y = Mul(c, by_group)""",
+        c = ConvTranspose<group=3>(x, grouped) y = Add(c, one)""",
+    "more channels": "c = Conv(x, single) y = Add(c, scale)",
 }
 
 

@@ -81,6 +81,20 @@ def test_operands_and_further_outputs_are_numbered():
     assert list(graph.constants) == ["Concat/inputs_2"]
 
 
+def test_attributes_are_sorted_and_their_tensors_have_no_name():
+    graph = onnx_graph(
+        """(float[N,3,6,6] x) => (float[N,4,4,4] y) {
+            k = ConstantOfShape<value=float[1] numbered {2.0}>(shape)
+            y = Conv<strides=[1,1],pads=[0,0,0,0]>(x, k)
+        }""",
+        shape=np.array([4, 3, 3, 3]),
+    )
+    assign_names(graph, ["x"], ["y"])
+    assert graph.nodes[0].attribute[0].t.name == ""
+    names = [attribute.name for attribute in graph.nodes[1].attribute]
+    assert names == ["pads", "strides"]
+
+
 LOOP = """(float[N] {x}, int64 m, bool t) => (float[N] {y}) {{
     {y} = Loop({m}, {t}, {x}) <body = {g} (int64 {i}, bool {c}, float[{s}] {a})
         => (bool {d}, float[{s}] {b}) {{

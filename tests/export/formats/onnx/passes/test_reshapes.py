@@ -53,6 +53,7 @@ def test_a_reshape_to_an_unknown_shape_stays(before, after):
         ("float[N,3]", "float[3,N]", False),
         ("float[N,3]", "float[M,1,3]", False),
         ("float[N,H]", "float[A,B]", False),
+        ("float[?,?]", "float[?,?]", False),
         ("float[2,H]", "float[A,3]", False),
     ],
 )

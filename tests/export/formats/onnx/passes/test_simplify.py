@@ -13,7 +13,8 @@ from tests.helpers.onnx_graphs import apply_pass, onnx_graph, random_array
 TEXT = """(float[N,3,6,6] x) => (float[N,4] y, float[N,4] z) {
     s = Mul(gamma, factor)
     c = Conv(x, kernel)
-    m = Mul(c, s)
+    h = Identity(c)
+    m = Mul(h, s)
     a = Add(m, beta)
     t = Transpose<perm=[0,2,3,1]>(a)
     r = ReduceMax<keepdims=0>(t, space)
