@@ -19,6 +19,15 @@ def saved(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def hybrid():
+    """The features of VGG16Inception on small images, with random weights."""
+    from keras_inception_layers import VGG16Inception
+    from tests.helpers.numeric import randomize
+
+    return randomize(VGG16Inception(include_top=False, input_shape=(32, 32, 1)))
+
+
+@pytest.fixture(scope="session")
 def published(saved, tmp_path_factory):
     """The bundle of `saved` in every default format; not to be changed."""
     from keras_inception_export import export_model

@@ -64,5 +64,5 @@ def test_the_command_refuses_in_one_line(saved, tmp_path, capfd):
     np.save(tmp_path / "few.npy", np.zeros((5, 12, 12, 3), "float32"))
     words += ["--samples", str(tmp_path / "few.npy")]
     assert main([*words, "--quantize", "float16", "--quantize", "int8"]) == 2
-    assert "at least 20 of them" in capfd.readouterr().err
+    assert "expected at least 20" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -34,6 +34,10 @@ from tests.helpers.format_cases import (
 from tests.helpers.layer_cases import CASES as LAYER_CASES
 from tests.helpers.numeric import random_images, randomize, settle_statistics
 
+FORMAT_SETS = (
+    "onnx",
+    pytest.param(DEFAULT_FORMATS, id="all", marks=pytest.mark.slow),
+)
 PATHS = [FORMATS[name].file_name for name in DEFAULT_FORMATS]
 REPORT_KEYS = [
     "model",
@@ -104,7 +108,8 @@ def test_every_kind_of_model_is_verified(case, tmp_path):
     assert all(d.passed for d in diagnose(tmp_path / "out"))
 
 
-def test_every_registered_layer_is_verified(tmp_path):
+@pytest.mark.parametrize("formats", FORMAT_SETS)
+def test_every_registered_layer_is_verified(formats, tmp_path):
     """Each layer has its own output, all in one conversion.
 
     If they were outputs themselves, the side heads would be removed.
@@ -115,7 +120,8 @@ def test_every_registered_layer_is_verified(tmp_path):
         for name, case in LAYER_CASES.items()
     }
     model = randomize(keras.Model(image, outputs))
-    for artifact in export_model(model, tmp_path / "out")["artifacts"]:
+    report = export_model(model, tmp_path / "out", formats=formats)
+    for artifact in report["artifacts"]:
         passed = [x["output"] for x in artifact["parity"] if x["passed"]]
         assert passed == list(outputs)
 
@@ -125,27 +131,21 @@ def test_every_registered_layer_is_verified(tmp_path):
     (subclassed, preprocessing, mixed_precision),
     ids=lambda make: make.__name__,
 )
-def test_more_kinds_of_model(make, tmp_path):
-    report = export_model(make(), tmp_path / "out", formats=("tflite", "onnx"))
+@pytest.mark.parametrize("formats", FORMAT_SETS)
+def test_more_kinds_of_model(make, formats, tmp_path):
+    report = export_model(make(), tmp_path / "out", formats=formats)
     for artifact in report["artifacts"]:
         assert {x["dtype"] for x in artifact["outputs"]} == {"float32"}
 
 
 @pytest.mark.parametrize(
-    ("name", "policy", "formats"),
+    ("name", "policy"),
     (
-        ("MobileNetV2", "float32", "onnx"),
-        pytest.param(
-            *("MobileNetV2", "float32", DEFAULT_FORMATS),
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            *("InceptionV3", "mixed_float16", DEFAULT_FORMATS),
-            marks=pytest.mark.slow,
-        ),
+        ("MobileNetV2", "float32"),
+        pytest.param("InceptionV3", "mixed_float16", marks=pytest.mark.slow),
     ),
-    ids=("MobileNetV2-onnx", "MobileNetV2", "InceptionV3"),
 )
+@pytest.mark.parametrize("formats", FORMAT_SETS)
 def test_keras_applications(name, policy, formats, tmp_path):
     keras.config.set_dtype_policy(policy)
     model = getattr(keras.applications, name)(

@@ -47,7 +47,7 @@ def test_help_names_every_network(capsys):
 def test_every_network_is_verified(name, formats, tmp_path):
     """On small images, without the top: each layer of it counts."""
     network = EXPORTED[name]
-    size = max(32, sys.modules[network.__module__].SMALLEST)
+    size = max(32, sys.modules[network.__module__].MIN_SIZE)
     model = randomize(
         network(include_top=False, input_shape=(size, size, 1), pooling="avg")
     )
