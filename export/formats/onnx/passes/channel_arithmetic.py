@@ -1,5 +1,7 @@
 """Fold the arithmetic after a convolution into its weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 
@@ -83,20 +85,12 @@ def _rewrite(
         bias = graph.constants[node.input[2]]
         shift, path = shift + scale * bias.load(), bias.weight or path
     shift = shift.astype(kernel.dtype)
-    names = [
-        node.input[1],
-        graph.add_constant(Constant.of(lambda: shift, path)),
-    ]
+    added = graph.add_constant(Constant.of(lambda: shift, path))
+    node.input[1:] = [node.input[1], added]
     if np.any(scale != 1):
-        scale = np.expand_dims(
-            scale, [x for x in range(len(kernel.shape)) if x != axis]
+        others = [x for x in range(len(kernel.shape)) if x != axis]
+        factor = np.expand_dims(scale, others)
+        scaled = replace(
+            kernel, load=lambda: (kernel.load() * factor).astype(kernel.dtype)
         )
-        names[0] = graph.add_constant(
-            Constant(
-                kernel.shape,
-                kernel.dtype,
-                lambda: (kernel.load() * scale).astype(kernel.dtype),
-                kernel.weight,
-            )
-        )
-    node.input[1:] = names
+        node.input[1] = graph.add_constant(scaled)

@@ -26,11 +26,8 @@ def _without_identities(
 ) -> list[onnx.NodeProto]:
     """Return the nodes of a graph or body with the fewest Identity nodes."""
     kept = [node for node in nodes if node.op_type != "Identity"]
-    copies = {
-        node.output[0]: node.input[0]
-        for node in nodes
-        if node.op_type == "Identity"
-    }
+    identities = [node for node in nodes if node.op_type == "Identity"]
+    copies = {node.output[0]: node.input[0] for node in identities}
     computed = {name for node in kept for name in node.output}
     renamed: dict[str, str] = {}
     added = []
@@ -47,9 +44,8 @@ def _without_identities(
         rename_reads(node, renamed)
         node.output[:] = [renamed.get(name, name) for name in node.output]
         for body in bodies(node):
-            inner = _without_identities(
-                list(body.node), [value.name for value in body.output]
-            )
+            names = [value.name for value in body.output]
+            inner = _without_identities(list(body.node), names)
             del body.node[:]
             body.node.extend(inner)
     return kept + [

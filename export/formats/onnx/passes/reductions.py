@@ -1,7 +1,6 @@
 """Let reductions read what the Transpose before them reads."""
 
 import numpy as np
-import onnx
 
 from keras_inception_export.formats.onnx.graph import Graph, attribute_of
 
@@ -27,30 +26,19 @@ def permute_reductions(graph: Graph) -> None:
         ):
             continue
         order = list(attribute_of(source, "perm", ()))
-        axes = _reduced_axes(graph, node)
+        if len(node.input) > 1:
+            axes = graph.value(node.input[1])
+        else:
+            axes = attribute_of(node, "axes", None)
         if axes is None or not order:
             continue
-        reduced = [order[axis] for axis in axes]
+        reduced = sorted(order[axis] for axis in axes)
         kept = [axis for axis in order if axis not in reduced]
-        if kept == sorted(kept):
-            node.input[0] = source.input[0]
-            _set_reduced_axes(graph, node, sorted(reduced))
-
-
-def _reduced_axes(graph: Graph, node: onnx.NodeProto) -> list[int] | None:
-    """Return the axes of a reduction; `None` if they are not known."""
-    if len(node.input) > 1:
-        value = graph.value(node.input[1])
-        return None if value is None else value.tolist()
-    return list(attribute_of(node, "axes", ())) or None
-
-
-def _set_reduced_axes(
-    graph: Graph, node: onnx.NodeProto, axes: list[int]
-) -> None:
-    if len(node.input) > 1:
-        node.input[1] = graph.add_value(np.array(axes, np.int64))
-        return
-    for attribute in node.attribute:
-        if attribute.name == "axes":
-            attribute.ints[:] = axes
+        if kept != sorted(kept):
+            continue
+        node.input[0] = source.input[0]
+        if len(node.input) > 1:
+            node.input[1] = graph.add_value(np.array(reduced, np.int64))
+        else:
+            (attribute,) = (x for x in node.attribute if x.name == "axes")
+            attribute.ints[:] = reduced
