@@ -24,12 +24,9 @@ LABELS = {
         "border in an average pooling",
         {True: "zeros, counted in the mean", False: "left out of the mean"},
     ),
-    "use_batch_norm": (
-        "batch norm, where `use_batch_norm` does not say",
-        YES_NO,
-    ),
+    "use_batch_norm": ("batch norm, if `use_batch_norm` is not given", YES_NO),
     "kernel_sizes": (
-        "kernels of the second and the third branch",
+        "kernel sizes of the second and third branch",
         lambda sizes: ", ".join(f"{n} x {n}" for n in sizes),
     ),
     "stem_padding": (
@@ -43,16 +40,19 @@ LABELS = {
             True: "none at the start, and the size rounded up",
         },
     ),
-    "last_pool": ("the last of these poolings", "{0} x {0}".format),
+    "last_pool": ("window of the last of these poolings", "{0} x {0}".format),
     "adaptive_pooling": (
-        "mean of a side head",
+        "average pooling of a side head",
         {
-            False: "windows of 5 x 5 by 3",
-            True: "4 x 4 regions that cover the maps",
+            False: "windows of 5 x 5 with strides of 3",
+            True: "4 x 4 regions that cover the feature maps",
         },
     ),
-    "smallest": ("smallest images", "{0} x {0}".format),
-    "smallest_auxiliary": ("the same with the side heads", "{0} x {0}".format),
+    "min_size": ("minimum image size", "{0} x {0}".format),
+    "min_size_auxiliary": (
+        "minimum image size with the side heads",
+        "{0} x {0}".format,
+    ),
 }
 
 

@@ -188,8 +188,8 @@ class InceptionResNetV2ReductionA(InceptionV4ReductionA):
 
     Args:
         branch_filters: one row of filters per branch with convolutions,
-            `((3x3,), (1x1, 3x3, 3x3))`. Inception-ResNet v2 uses `((384,),
-            (256, 256, 384))`.
+            `((3x3,), (1x1, 3x3, 3x3))`. Inception-ResNet v2 uses
+            `((384,), (256, 256, 384))`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
 
@@ -225,9 +225,9 @@ class InceptionResNetV2ReductionB(ReductionBlock):
     """Reduction from 17 x 17 to 8 x 8, figure 18.
 
     Args:
-        branch_filters: one row of filters per branch with convolutions, `((1x1,
-            3x3), (1x1, 3x3), (1x1, 3x3, 3x3))`. Inception-ResNet v2 uses
-            `((256, 384), (256, 288), (256, 288, 320))`.
+        branch_filters: one row of filters per branch with convolutions,
+            `((1x1, 3x3), (1x1, 3x3), (1x1, 3x3, 3x3))`. Inception-ResNet v2
+            uses `((256, 384), (256, 288), (256, 288, 320))`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
 

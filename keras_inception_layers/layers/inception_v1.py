@@ -15,9 +15,9 @@ class InceptionV1Block(KernelSizesBlock):
     A 1 x 1 convolution reduces the channels before each larger kernel.
 
     Args:
-        branch_filters: one row of filters per branch, `((1x1,), (1x1, 3x3),
-            (1x1, 5x5), (1x1 after the pooling,))`, for example `((64,), (96,
-            128), (16, 32), (32,))`.
+        branch_filters: one row of filters per branch,
+            `((1x1,), (1x1, 3x3), (1x1, 5x5), (1x1 after the pooling,))`, for
+            example `((64,), (96, 128), (16, 32), (32,))`.
         kernel_sizes: pair of integers, the size of the larger kernel in the
             second and in the third branch. Defaults to `(3, 5)`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`

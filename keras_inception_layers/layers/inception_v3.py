@@ -21,11 +21,12 @@ class InceptionV3Block(KernelSizesBlock):
     first layers of a network.
 
     Args:
-        branch_filters: one row of filters per branch, `((1x1,), (1x1, both of
-            the first pair), (1x1, both of the second pair), (1x1 after the
-            pooling,))`, for example `((64,), (96, 128), (16, 32), (32,))`.
-        kernel_sizes: pair of integers, the n of the second and of the
-            third branch. Defaults to `(3, 5)`.
+        branch_filters: one row of filters per branch, `((1x1,),
+            (1x1, both of the first pair), (1x1, both of the second pair),
+            (1x1 after the pooling,))`, for example
+            `((64,), (96, 128), (16, 32), (32,))`.
+        kernel_sizes: pair of integers, the n of the second and of the third
+            branch. Defaults to `(3, 5)`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
 
@@ -74,10 +75,10 @@ class InceptionV3ExpandedBlock(PaperBlock):
     more than depth.
 
     Args:
-        branch_filters: one row of filters per branch, `((1x1,), (1x1, 1x3 and
-            3x1 each), (1x1, 3x3 and then 1x3 and 3x1 each), (1x1 after the
-            pooling,))`. The 8 x 8 blocks of Inception v3 use `((320,), (384,
-            384), (448, 384), (192,))`.
+        branch_filters: one row of filters per branch, `((1x1,),
+            (1x1, 1x3 and 3x1 each), (1x1, 3x3 and then 1x3 and 3x1 each),
+            (1x1 after the pooling,))`. The 8 x 8 blocks of Inception v3 use
+            `((320,), (384, 384), (448, 384), (192,))`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
 

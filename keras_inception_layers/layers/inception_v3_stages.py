@@ -48,9 +48,10 @@ class InceptionV3BlockA(AveragingBlock):
     The two 3 x 3 kernels are the factorization of figure 5.
 
     Args:
-        branch_filters: one row of filters per branch, `((1x1,), (1x1, 5x5),
-            (1x1, both 3x3), (1x1 after the pooling,))`. The first block of
-            Inception v3 uses `((64,), (48, 64), (64, 96), (32,))`.
+        branch_filters: one row of filters per branch,
+            `((1x1,), (1x1, 5x5), (1x1, both 3x3), (1x1 after the pooling,))`.
+            The first block of Inception v3 uses
+            `((64,), (48, 64), (64, 96), (32,))`.
         count_border: whether the zeros beyond the border count in the mean of
             the average pooling. Defaults to `False`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
@@ -145,10 +146,10 @@ class InceptionV3BlockC(AveragingBlock):
     """Block of the 17 x 17 grid: 7 x 7 as 1 x 7 and 7 x 1, figure 6.
 
     Args:
-        branch_filters: one row of filters per branch, `((1x1,), (all but the
-            last, last), (all but the last, last), (1x1 after the pooling,))`.
-            The first such block of Inception v3 uses `((192,), (128, 192),
-            (128, 192), (192,))`.
+        branch_filters: one row of filters per branch, `((1x1,),
+            (all but the last, last), (all but the last, last),
+            (1x1 after the pooling,))`. The first such block of Inception v3
+            uses `((192,), (128, 192), (128, 192), (192,))`.
         count_border: whether the zeros beyond the border count in the mean of
             the average pooling. Defaults to `False`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
@@ -202,9 +203,10 @@ class InceptionV3BlockD(ReductionBlock):
     """Reduction from 17 x 17 to 8 x 8, with a 7 x 7 in one branch.
 
     Args:
-        branch_filters: one row of filters per branch with convolutions, `((1x1,
-            3x3), (1x1, 1x7 and 7x1 each, 3x3))`. Inception v3 uses `((192,
-            320), (192, 192))`. The third branch, the pooling, has no row.
+        branch_filters: one row of filters per branch with convolutions,
+            `((1x1, 3x3), (1x1, 1x7 and 7x1 each, 3x3))`. Inception v3 uses
+            `((192, 320), (192, 192))`. The third branch, the pooling, has no
+            row.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
 
@@ -257,10 +259,10 @@ class InceptionV3BlockE(AveragingBlock):
     It is `InceptionV3ExpandedBlock` with average pooling.
 
     Args:
-        branch_filters: one row of filters per branch, `((1x1,), (1x1, 1x3 and
-            3x1 each), (1x1, 3x3 and then 1x3 and 3x1 each), (1x1 after the
-            pooling,))`. Inception v3 uses `((320,), (384, 384), (448, 384),
-            (192,))`.
+        branch_filters: one row of filters per branch, `((1x1,),
+            (1x1, 1x3 and 3x1 each), (1x1, 3x3 and then 1x3 and 3x1 each),
+            (1x1 after the pooling,))`. Inception v3 uses
+            `((320,), (384, 384), (448, 384), (192,))`.
         count_border: whether the zeros beyond the border count in the mean of
             the average pooling. Defaults to `False`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`

@@ -93,9 +93,9 @@ class InceptionV4BlockA(PaperBlock):
     """Block of the 35 x 35 grid: a 3 x 3, and two 3 x 3, figure 4.
 
     Args:
-        branch_filters: one row of filters per branch, `((1x1,), (1x1, 3x3),
-            (1x1, 3x3, 3x3), (1x1 after the pooling,))`. Inception v4 uses
-            `((96,), (64, 96), (64, 96, 96), (96,))`.
+        branch_filters: one row of filters per branch,
+            `((1x1,), (1x1, 3x3), (1x1, 3x3, 3x3), (1x1 after the pooling,))`.
+            Inception v4 uses `((96,), (64, 96), (64, 96, 96), (96,))`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
 
@@ -142,10 +142,10 @@ class InceptionV4BlockB(PaperBlock):
     Each 7 x 7 kernel is factorized into 1 x 7 and 7 x 1.
 
     Args:
-        branch_filters: one row of filters per branch, `((1x1,), (1x1, 1x7,
-            7x1), (1x1, 7x1, 1x7, 7x1, 1x7), (1x1 after the pooling,))`.
-            Inception v4 uses `((384,), (192, 224, 256), (192, 192, 224, 224,
-            256), (128,))`.
+        branch_filters: one row of filters per branch, `((1x1,),
+            (1x1, 1x7, 7x1), (1x1, 7x1, 1x7, 7x1, 1x7),
+            (1x1 after the pooling,))`. Inception v4 uses
+            `((384,), (192, 224, 256), (192, 192, 224, 224, 256), (128,))`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
 
@@ -198,10 +198,10 @@ class InceptionV4BlockC(PaperBlock):
     """Block of the 8 x 8 grid: 1 x 3 and 3 x 1 in parallel, figure 6.
 
     Args:
-        branch_filters: one row of filters per branch, `((1x1,), (1x1, 1x3 and
-            3x1 each), (1x1, 3x1, 1x3 and then 1x3 and 3x1 each), (1x1 after the
-            pooling,))`. Inception v4 uses `((256,), (384, 256), (384, 448, 512,
-            256), (256,))`.
+        branch_filters: one row of filters per branch, `((1x1,),
+            (1x1, 1x3 and 3x1 each), (1x1, 3x1, 1x3 and then 1x3 and 3x1 each),
+            (1x1 after the pooling,))`. Inception v4 uses
+            `((256,), (384, 256), (384, 448, 512, 256), (256,))`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
 
@@ -255,8 +255,8 @@ class InceptionV4ReductionA(ReductionBlock):
 
     Args:
         branch_filters: one row of filters per branch with convolutions,
-            `((3x3,), (1x1, 3x3, 3x3))`. Inception v4 uses `((384,), (192, 224,
-            256))`.
+            `((3x3,), (1x1, 3x3, 3x3))`. Inception v4 uses
+            `((384,), (192, 224, 256))`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
 
@@ -302,9 +302,9 @@ class InceptionV4ReductionB(ReductionBlock):
     """Reduction from 17 x 17 to 8 x 8, figure 8.
 
     Args:
-        branch_filters: one row of filters per branch with convolutions, `((1x1,
-            3x3), (1x1, 1x7, 7x1, 3x3))`. Inception v4 uses `((192, 192), (256,
-            256, 320, 320))`.
+        branch_filters: one row of filters per branch with convolutions,
+            `((1x1, 3x3), (1x1, 1x7, 7x1, 3x3))`. Inception v4 uses
+            `((192, 192), (256, 256, 320, 320))`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
 
