@@ -84,21 +84,22 @@ def _export(arguments):
         source = functools.partial(loading.build_model, arguments.model)
     with _progress(arguments):
         report = run_export(source, options)
-    if arguments.json:
-        print(json.dumps(report, indent=2))
-    else:
-        print(tables.export_summary(report, arguments.output))
-    return 0
+    return _print(
+        arguments,
+        report,
+        lambda: tables.export_summary(report, arguments.output),
+    )
 
 
 def _verify(arguments):
     from keras_inception_export.verification.verify import verify
 
     results = verify(arguments.bundle)
-    if arguments.json:
-        print(json.dumps(tables.results_as_json(results), indent=2))
-    else:
-        print(tables.verification(results, arguments.bundle))
+    _print(
+        arguments,
+        tables.results_as_json(results),
+        lambda: tables.verification(results, arguments.bundle),
+    )
     if any(result.findings for result in results):
         return 1
     if not any(result.passed for result in results):
@@ -114,11 +115,11 @@ def _diagnose(arguments):
     from keras_inception_export.diagnosis.diagnose import diagnose
 
     diagnoses = diagnose(arguments.bundle)
-    if arguments.json:
-        artifacts = [diagnosis.as_json() for diagnosis in diagnoses]
-        print(json.dumps({"artifacts": artifacts}, indent=2))
-    else:
-        print(table(diagnoses, everything=arguments.all))
+    _print(
+        arguments,
+        {"artifacts": [diagnosis.as_json() for diagnosis in diagnoses]},
+        lambda: table(diagnoses, everything=arguments.all),
+    )
     if not all(diagnosis.passed for diagnosis in diagnoses):
         return 1
     if not any(diagnosis.layers for diagnosis in diagnoses):
@@ -152,11 +153,7 @@ def _info(arguments):
     from keras_inception_export.bundle.info import describe
 
     facts = describe(arguments.path)
-    if arguments.json:
-        print(json.dumps(facts, indent=2))
-    else:
-        print(tables.information(facts))
-    return 0
+    return _print(arguments, facts, lambda: tables.information(facts))
 
 
 def _benchmark(arguments):
@@ -172,11 +169,7 @@ def _benchmark(arguments):
             modules=arguments.imports,
             seed=arguments.seed,
         )
-    if arguments.json:
-        print(json.dumps(result, indent=2))
-    else:
-        print(tables.benchmark(result))
-    return 0
+    return _print(arguments, result, lambda: tables.benchmark(result))
 
 
 COMMANDS = {
@@ -187,6 +180,12 @@ COMMANDS = {
     "info": _info,
     "benchmark": _benchmark,
 }
+
+
+def _print(arguments, result, make_text) -> int:
+    """Print a result as JSON or as text, and return the exit code 0."""
+    print(json.dumps(result, indent=2) if arguments.json else make_text())
+    return 0
 
 
 def _progress(arguments):

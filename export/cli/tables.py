@@ -62,23 +62,18 @@ def _evaluation(report):
     ]
     name = "Keras"
     for output, accuracy in evaluation["keras_accuracy"].items():
-        lines.append(
-            _MEASURED.format(name, output, "", "", "", _percent(accuracy))
-        )
+        cells = (name, output, "", "", "", _percent(accuracy))
+        lines.append(_MEASURED.format(*cells))
         name = ""
     for artifact in report["artifacts"]:
         name = name_of(artifact)
         for record in artifact["measured"]:
-            lines.append(
-                _MEASURED.format(
-                    name,
-                    record["output"],
-                    f"{record['snr_db']:.1f} dB",
-                    _error(record["max_error"]),
-                    _percent(record["agreement"]),
-                    _percent(record["accuracy"]),
-                )
+            cells = (
+                *(name, record["output"], f"{record['snr_db']:.1f} dB"),
+                *(_error(record["max_error"]), _percent(record["agreement"])),
+                _percent(record["accuracy"]),
             )
+            lines.append(_MEASURED.format(*cells))
             name = ""
         lines += _float_layers(artifact)
     return lines + [f"Warning: {text}" for text in evaluation["warnings"]]
@@ -277,16 +272,12 @@ def _artifacts(artifacts):
 def _rows(name, size_text, parity):
     rows = []
     for record in parity:
-        rows.append(
-            _COLUMNS.format(
-                "✓" if record["passed"] else "✗",
-                name,
-                size_text,
-                record["output"],
-                _error(record["max_error"]),
-                _error(record["tolerance"]),
-            )
+        cells = (
+            *("✓" if record["passed"] else "✗", name, size_text),
+            *(record["output"], _error(record["max_error"])),
+            _error(record["tolerance"]),
         )
+        rows.append(_COLUMNS.format(*cells))
         name = size_text = ""
     return rows
 

@@ -60,11 +60,7 @@ class InferenceModel:
         return cls(model, inputs, outputs, input_order, output_order)
 
     def call(self, *tensors):
-        """Run the model on one tensor per input.
-
-        Returns:
-            A tuple with one tensor per output, in the declared order.
-        """
+        """Map one tensor per input to one per output, in declared order."""
         flat = [None] * len(tensors)
         for index, tensor in zip(self.input_order, tensors, strict=True):
             flat[index] = tensor
@@ -75,21 +71,14 @@ class InferenceModel:
     def converted(self, key: Hashable, convert: Callable[[], Any]) -> Any:
         """Return the result of `convert`, which is called once per key.
 
-        Args:
-            key: the format and the options of the conversion.
-            convert: the conversion.
+        A key is a format and the options of its conversion.
         """
         if key not in self._conversions:
             self._conversions[key] = convert()
         return self._conversions[key]
 
     def copy(self, dtype: str = "float32") -> "InferenceModel":
-        """Return a copy with its own weights.
-
-        Args:
-            dtype: the dtype of floating-point computations. Defaults to
-                `"float32"`.
-        """
+        """Return a copy that has its own weights and computes in `dtype`."""
         copy = rebuild(self.model, set_dtype(dtype), skip_initializers)
         copy_state(self.model, copy)
         return replace(self, model=copy)
@@ -100,9 +89,7 @@ def to_inference_model(
 ) -> InferenceModel:
     """Return a float32 model with batch norm folded and final names.
 
-    Args:
-        model: a Functional model, as `functional` returns it.
-        batch_size: samples per call. Defaults to `None`: any number.
+    With a batch size, inputs get that many samples per call, else any number.
 
     Raises:
         RequestError: if the model has another fixed batch size, a name that

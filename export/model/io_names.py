@@ -22,9 +22,7 @@ def input_specs(model):
     The name is the key in a dictionary, else the given name; an automatic
     name becomes `input`, `input_1`, ...
 
-    Returns:
-        A tuple of `TensorSpec` in the declared order, and for each its index
-        in the flattened `model.input`.
+    The order contains, per input, its index in the flattened `model.input`.
 
     Raises:
         RequestError: if a name cannot be used in every format.

@@ -9,14 +9,7 @@ from keras_inception_export.model.inference_model import InferenceModel
 
 
 def float32_outputs(inference_model, feeds):
-    """Return the outputs of the inference model.
-
-    Args:
-        inference_model: the float32 inference model.
-        feeds: batches, each with one array per input name.
-
-    Returns:
-        For each batch, one array per output name.
+    """Return the outputs of the inference model, by name, per feed.
 
     Raises:
         RequestError: if the model cannot run on the feeds.
@@ -32,11 +25,7 @@ def float32_outputs(inference_model, feeds):
 
 
 def float64_outputs(model, feeds):
-    """Return the outputs of the original model, computed in float64.
-
-    Args:
-        model: the original Functional model.
-        feeds: batches, each with one array per input name.
+    """Return the outputs of the original model in float64, by name, per feed.
 
     Raises:
         RequestError: if the model cannot be computed in float64.
@@ -60,13 +49,7 @@ def _outputs(inference_model, run, feed):
 def compute(call, specs, feed, dtype="float32", compiled=False):
     """Return the outputs of `call` for a feed, as arrays.
 
-    Args:
-        call: a function of one tensor per input.
-        specs: the inputs, in order.
-        feed: one array per input name.
-        dtype: the dtype that floating-point inputs are cast to. Defaults to
-            `"float32"`.
-        compiled: whether to compile `call` with XLA. Defaults to `False`.
+    Floating-point inputs are cast to `dtype`; XLA compiles `call` on request.
     """
     tensors = []
     for spec in specs:

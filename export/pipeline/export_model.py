@@ -147,12 +147,7 @@ def run_export(
     source: str | Path | keras.Model | Callable[[], keras.Model],
     options: ExportOptions,
 ) -> dict[str, Any]:
-    """Export with options that are checked already, as `export_model` does.
-
-    Args:
-        source: the model, the path of its file, or a function that builds it.
-        options: the options of the export.
-    """
+    """Export as `export_model` does, with options that are already checked."""
     if keras.backend.backend() != "tensorflow":
         return export_in_tensorflow(source, options)
     made_with = versions()

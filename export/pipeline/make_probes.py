@@ -27,11 +27,7 @@ def make_probes(
 ) -> Probes:
     """Return probes with the reference outputs of the original model.
 
-    Args:
-        model: the original Functional model.
-        inference_model: its float32 inference model.
-        samples: the user's own data, one array per input name. Defaults to
-            `None`: seeded random inputs in the range that the model expects.
+    Without samples, inputs are random in the range that the model expects.
 
     Raises:
         RequestError: if the model cannot run on the probes.

@@ -32,13 +32,6 @@ ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "0"}
 def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
     """Export as `run_export` does, in a child process that runs TensorFlow.
 
-    Args:
-        source: the model, the path of its file, or a function that builds it.
-        options: the options of the export.
-
-    Returns:
-        The report.
-
     Raises:
         ExportError: as `export_model` does.
         RuntimeError: if the child process ends without an answer.
@@ -72,12 +65,7 @@ def export_file(
 ) -> dict[str, Any]:
     """Export a `.keras` file; called in the child process.
 
-    Args:
-        path: the file.
-        temporary: whether the file is removed afterwards, so that the report
-            must not name it.
-        modules: the modules that register custom layers.
-        options: the fields of an `ExportOptions`.
+    The report does not name a temporary file. `modules` register custom layers.
     """
     from keras_inception_export.pipeline.export_model import run_export
 
