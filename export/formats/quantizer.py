@@ -1,4 +1,4 @@
-"""What the quantizers of all formats are asked, and what they refuse."""
+"""What the quantizers of all formats share: checks and rounded kernels."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -8,43 +8,44 @@ from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 
 LARGEST = 127
-"""The integer that stands for the largest weight of a filter."""
+"""The integer that represents the largest weight of a filter."""
 
 DRIFT = 8
-"""How many steps a weight may be rounded away from its value; one that is
-farther off is another kernel's."""
+"""The largest distance between a weight and its rounded value, in steps. A
+larger one shows that the integers belong to another kernel."""
 
 
 def check_layers(float_layers: Collection[str], layers: Sequence[str]) -> None:
-    """Raise RequestError unless those left in float are among the layers."""
+    """Raise RequestError if a layer to leave in float is unknown."""
     unknown = sorted(set(float_layers) - set(layers))
     if unknown:
         raise RequestError(
-            f"received the layers {unknown} to leave in float, expected "
-            f"some of {list(layers)}"
+            f"received unknown layers to leave in float: {unknown}; choose "
+            f"from {list(layers)}"
         )
 
 
 def calibration_arrays(
     specs: Sequence[TensorSpec], calibration: Mapping[str, np.ndarray] | None
 ) -> dict[str, np.ndarray]:
-    """Return the calibration's arrays in the order of the inputs.
+    """Return the calibration arrays in the order of the inputs.
 
     Raises:
-        RequestError: there are none, one is missing, or not all have as many
-            rows.
+        RequestError: if there are none, one is missing, or they differ in the
+            number of samples.
     """
     if calibration is None:
         raise RequestError(
-            "int8 needs samples of the model's inputs to measure the ranges "
-            "of its activations on; received none"
+            "received no calibration samples; int8 measures the ranges of "
+            "activations on samples of the model's inputs: pass some"
         )
     names = [spec.name for spec in specs]
     counts = {len(calibration[name]) for name in names if name in calibration}
     if set(calibration) != set(names) or len(counts) != 1 or 0 in counts:
         raise RequestError(
-            f"received calibration samples for {sorted(calibration)}, "
-            f"numbering {sorted(counts)}; expected as many for each of {names}"
+            f"received {sorted(counts)} calibration samples for "
+            f"{sorted(calibration)}; expected the same number for each of "
+            f"{names}"
         )
     return {
         spec.name: np.asarray(calibration[spec.name], spec.dtype)
@@ -55,18 +56,19 @@ def calibration_arrays(
 def largest_weight(
     kernel: np.ndarray, axes: tuple[int, ...] | None = None
 ) -> np.ndarray:
-    """Return the largest magnitude along axes, without a copy of them."""
+    """Return the largest magnitude along axes, without copying the kernel."""
     return np.maximum(
         kernel.max(axes, keepdims=True), -kernel.min(axes, keepdims=True)
     )
 
 
 def kernel_scale(kernel: np.ndarray, axis: int) -> np.ndarray:
-    """Return the step of each filter, which the formats' quantizers give it.
+    """Return the scale of each filter, as the quantizers compute it.
 
     Args:
         kernel: the weights, in any order of axes.
-        axis: the axis that counts filters. The others stay, with length 1.
+        axis: the axis of the filters. The other axes have length 1 in the
+            result.
     """
     others = tuple(x for x in range(kernel.ndim) if x != axis % kernel.ndim)
     largest = largest_weight(kernel, others)
@@ -76,15 +78,15 @@ def kernel_scale(kernel: np.ndarray, axis: int) -> np.ndarray:
 def rounded_kernel(
     kernel: np.ndarray, integers: np.ndarray, axis: int
 ) -> np.ndarray:
-    """Return a kernel in float that its quantizer turns into these integers.
+    """Return the float kernel that a quantizer turns into these integers.
 
     Args:
         kernel: the weights.
-        integers: in the same order of axes.
-        axis: the axis that counts filters.
+        integers: their rounded values, in the same order of axes.
+        axis: the axis of the filters.
 
     Returns:
-        The kernel itself where the integers are those of another.
+        `kernel` itself if the integers belong to another kernel.
     """
     scale = kernel_scale(kernel, axis)
     if (

@@ -1,0 +1,1 @@
+"""Rewrites of a graph before and after ONNX Runtime quantizes it."""

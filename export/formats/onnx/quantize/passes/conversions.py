@@ -1,0 +1,157 @@
+"""Move and remove conversions after ONNX Runtime has quantized a graph.
+
+Each value between two integer nodes is followed by a QuantizeLinear and a
+DequantizeLinear, which ONNX Runtime fuses with the nodes around them.
+"""
+
+from collections.abc import Collection, Mapping
+from functools import partial
+
+import numpy as np
+import onnx
+
+from keras_inception_export.formats.onnx.graph import (
+    Constant,
+    Graph,
+    rename_reads,
+)
+from keras_inception_export.formats.onnx.quantize.placement import (
+    ACTIVATIONS,
+    PRODUCTS,
+)
+
+
+def pad_integers(graph: Graph) -> None:
+    """Pad before dequantizing, where the result is quantized alike again.
+
+    ONNX Runtime would convert to float and back.
+    """
+    producers, uses = graph.producers(), graph.uses()
+    for node in list(graph.nodes):
+        pad = _source(producers, node, "Pad")
+        if not pad or uses[pad.output[0]] != 1:
+            continue
+        source = _source(producers, pad, "DequantizeLinear")
+        if source and _is_inverse(graph, source, node):
+            pad.input[0] = source.input[0]
+            pad.input.append(source.input[2])
+            pad.output[0] = node.output[0]
+            graph.nodes.remove(node)
+
+
+def skip_rounding(graph: Graph, result: Graph, chosen: Collection[str]) -> None:
+    """Connect float nodes and outputs to values that are not yet quantized.
+
+    Float nodes compute such values, and so does a matrix product, unless an
+    activation follows.
+
+    Args:
+        graph: the graph before quantization.
+        result: the quantized graph, which is changed.
+        chosen: the names of the integer nodes.
+    """
+    activated = {
+        node.input[0]
+        for node in graph.nodes
+        if node.op_type in ACTIVATIONS and node.name in chosen
+    }
+    products = {
+        node.name
+        for node in graph.nodes
+        if node.op_type in PRODUCTS and node.output[0] not in activated
+    }
+    needed = {
+        name
+        for node in result.nodes
+        if node.name in chosen
+        for name in node.input
+    }
+    producers = result.producers()
+    exact = {}
+    for node in result.nodes:
+        pair = _source(producers, node, "QuantizeLinear")
+        if pair and node.op_type == "DequantizeLinear":
+            source = producers.get(pair.input[0])
+            if (
+                source is None
+                or source.name not in chosen
+                or (source.name in products and node.output[0] not in needed)
+            ):
+                exact[node.output[0]] = pair.input[0]
+    for node in result.nodes:
+        if node.name not in chosen and node.op_type != "QuantizeLinear":
+            rename_reads(node, exact)
+    for value in result.outputs:
+        if value.name in exact:
+            other = exact[value.name]
+            rename_values(result, {value.name: other, other: value.name})
+
+
+def keep_float(graph: Graph, kept: Collection[str]) -> None:
+    """Dequantize the inputs of some nodes by Cast, Sub and Mul.
+
+    ONNX Runtime computes a layer in int8 if it is between a DequantizeLinear
+    and a QuantizeLinear, even if its kernel is in float.
+
+    Args:
+        graph: the quantized graph.
+        kept: the names of the nodes that stay in float.
+    """
+    producers, make = graph.producers(), onnx.helper.make_node
+    for node in list(graph.nodes):
+        source = _source(producers, node, "DequantizeLinear")
+        if node.name not in kept or not source:
+            continue
+        scale, zero = (graph.constants[x].load() for x in source.input[1:])
+        real = f"{node.name}/real"
+        add_constants(
+            graph,
+            {
+                f"{real}/zero_point": zero.astype(np.float32),
+                f"{real}/scale": scale,
+            },
+        )
+        cast, shifted = f"{real}/Cast", f"{real}/Sub"
+        float32 = onnx.TensorProto.FLOAT
+        graph.nodes += [
+            make("Cast", source.input[:1], [cast], cast, to=float32),
+            make("Sub", [cast, f"{real}/zero_point"], [shifted], shifted),
+            make("Mul", [shifted, f"{real}/scale"], [real], f"{real}/Mul"),
+        ]
+        node.input[0] = real
+
+
+def add_constants(graph: Graph, arrays: Mapping[str, np.ndarray]) -> None:
+    """Add small constants under the given names."""
+    for name, array in arrays.items():
+        graph.constants[name] = Constant.of(partial(np.array, array))
+
+
+def rename_values(graph: Graph, names: dict[str, str]) -> None:
+    """Rename values wherever nodes read or compute them."""
+    for node in graph.nodes:
+        rename_reads(node, names)
+        node.output[:] = [names.get(name, name) for name in node.output]
+
+
+def _source(
+    producers: Mapping[str, onnx.NodeProto], node: onnx.NodeProto, operator: str
+) -> onnx.NodeProto | None:
+    """Return the producer of the first input if it is of this operator."""
+    source = producers.get(node.input[0]) if node.input else None
+    return source if source and source.op_type == operator else None
+
+
+def _is_inverse(
+    graph: Graph, source: onnx.NodeProto, node: onnx.NodeProto
+) -> bool:
+    """Return whether a node quantizes what its source dequantized alike."""
+    if node.op_type != "QuantizeLinear":
+        return False
+    return all(
+        np.array_equal(before, after) and before.dtype == after.dtype
+        for before, after in (
+            (graph.constants[one].load(), graph.constants[other].load())
+            for one, other in zip(source.input[1:], node.input[1:], strict=True)
+        )
+    )
