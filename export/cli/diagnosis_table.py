@@ -20,13 +20,7 @@ DECADES = 8
 
 
 def table(diagnoses: Sequence[Diagnosis], *, everything=False) -> str:
-    """Return the tables and the verdict of `diagnose`.
-
-    Args:
-        diagnoses: one per artifact.
-        everything: whether to show every layer, not only the relevant ones.
-            Defaults to `False`.
-    """
+    """Return the tables and the verdict of `diagnose`."""
     lines: list[str] = []
     for diagnosis in diagnoses:
         lines += [*_artifact(diagnosis, everything), ""]

@@ -28,9 +28,6 @@ def main(words=None) -> int:
 
     0: verified, or done. 1: an artifact failed verification. 2: the request
     or the input is wrong, or nothing could be run. 70: an internal error.
-
-    Args:
-        words: the command's arguments. Defaults to `None`: `sys.argv[1:]`.
     """
     arguments = make_parser().parse_args(words)
     quiet = contextlib.nullcontext(sys.stderr) if arguments.debug else _quiet()

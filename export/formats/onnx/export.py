@@ -19,11 +19,6 @@ def write(
     Weights that exceed the size limit of a protobuf file are written beside
     it, in a file named `path` with `.data` appended.
 
-    Args:
-        inference_model: the model.
-        path: the file.
-        opset: version of the ONNX operators. Defaults to `18`.
-
     Raises:
         RequestError: the operator set cannot be written.
         ConversionError: ONNX cannot express the model.

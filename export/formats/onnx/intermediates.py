@@ -91,10 +91,6 @@ class OnnxIntermediates:
     ) -> Iterator[Iterator[tuple[str, np.ndarray]]]:
         """Yield, per feed, the dequantized tensors of these names.
 
-        Args:
-            names: names of tensors.
-            feeds: arrays by input name.
-
         Raises:
             RuntimeMissingError: ONNX Runtime is not installed.
             ArtifactError: the file cannot be read, or has no such tensors.

@@ -23,12 +23,7 @@ def key(field: int, length: int) -> bytes:
 
 
 def fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield number, start and length of each field that contains bytes.
-
-    Args:
-        file: read from its current position, which may change between fields.
-        end: the position where the message ends.
-    """
+    """Yield number, start and length of each field that contains bytes."""
     start = file.tell()
     while start < end:
         file.seek(start)

@@ -27,10 +27,6 @@ and output, as JSON."""
 def open_runner(path: Path, threads: int | None = None) -> "OnnxRunner":
     """Open an artifact with ONNX Runtime.
 
-    Args:
-        path: the artifact.
-        threads: threads to compute with. Defaults to `None`: all cores.
-
     Raises:
         RuntimeMissingError: ONNX Runtime is not installed.
         ArtifactError: the file cannot be read.
@@ -42,12 +38,6 @@ def open_session(
     path: Path, threads: int | None = None, appended: bytes = b""
 ) -> Any:
     """Open an artifact as an `onnxruntime.InferenceSession`.
-
-    Args:
-        path: the artifact.
-        threads: threads to compute with. Defaults to `None`: all cores.
-        appended: further fields of the file's ONNX message; see
-            `intermediates.py`. Defaults to none.
 
     Raises:
         RuntimeMissingError: ONNX Runtime is not installed.
@@ -110,12 +100,7 @@ class OnnxRunner:
         feeds: Mapping[str, np.ndarray],
         names: Sequence[str] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Compute outputs from arrays keyed by input name.
-
-        Args:
-            feeds: the arrays.
-            names: the outputs. Defaults to `None`: all of them.
-        """
+        """Compute outputs from arrays keyed by input name."""
         if names is None:
             names = [spec.name for spec in self.outputs]
         # ONNX Runtime would compute all outputs if none were named.

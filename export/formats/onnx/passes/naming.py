@@ -22,11 +22,6 @@ def assign_names(
     and any other constant `<node>/<operand>`. The layer of a node is the one
     that owns a weight it reads, else the one that made the node, else that of
     a node before it.
-
-    Args:
-        graph: the graph to change.
-        inputs: new names of the inputs, in order.
-        outputs: new names of the outputs, in order.
     """
     names = _Names(graph)
     for value, name in zip(
