@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import onnx
@@ -298,7 +299,7 @@ def _add(
     operator: str,
     inputs: Sequence[str],
     output: str,
-    **attributes: int,
+    **attributes: Any,
 ) -> None:
     """Add a node with one output."""
     name = f"{output}/{operator}"

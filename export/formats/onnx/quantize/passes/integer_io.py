@@ -35,7 +35,8 @@ def quantize_io(graph: Graph, ranges: Ranges, dtype: str) -> None:
             _convert(graph, "DequantizeLinear", name, real, scale, shifted)
             continue
         if dtype == "int8":
-            # No integer operator computes int8 from uint8.
+            # No operator computes int8 from uint8: ONNX Runtime would compute
+            # a matrix product in float.
             whole, rounded = f"{name}/uint8", f"{name}/rounded"
             _convert(graph, "QuantizeLinear", real, whole, scale, zero)
             _convert(graph, "DequantizeLinear", whole, rounded, scale, zero)

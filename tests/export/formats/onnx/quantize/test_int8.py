@@ -1,4 +1,4 @@
-"""What is inside int8 ONNX artifacts, and what ONNX Runtime makes of it."""
+"""The contents of int8 ONNX artifacts, and the graph ONNX Runtime runs."""
 
 import json
 from collections import Counter
@@ -13,8 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 from keras_inception_export.formats.onnx import runtime as onnx
 from keras_inception_export.formats.onnx.quantize.quantizer import (
-    Quantizer,
-    float_layers,
+    OnnxQuantizer,
 )
 from tests.helpers.format_cases import inference_model_of, keras_outputs
 from tests.helpers.numeric import random_images
@@ -27,7 +26,7 @@ from tests.helpers.quantized_cases import (
 
 
 def operators(path):
-    """Count the operators that ONNX Runtime runs an artifact with."""
+    """Count the operators of the graph that ONNX Runtime runs."""
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(path.with_suffix(".optimized"))
     options.log_severity_level = 4
@@ -36,7 +35,7 @@ def operators(path):
     return Counter(node.op_type for node in model.graph.node)
 
 
-def test_nothing_is_converted_back_and_forth(int8):
+def test_all_layers_run_on_integers_without_conversions_between(int8):
     moves = {"Pad", "Reshape", "Transpose"}
     counts = operators(int8)
     assert {name: counts[name] for name in counts if name not in moves} == {
@@ -49,7 +48,7 @@ def test_nothing_is_converted_back_and_forth(int8):
     }
 
 
-def test_scales_are_what_weights_and_samples_say(inference_model, int8):
+def test_scales_follow_from_weights_and_samples(inference_model, int8):
     graph = onnx_package.load(str(int8)).graph
     constants = {
         tensor.name: onnx_package.numpy_helper.to_array(tensor)
@@ -74,7 +73,7 @@ def test_scales_are_what_weights_and_samples_say(inference_model, int8):
     _, scale, zero = read["image_QuantizeLinear"]
     np.testing.assert_allclose(scale, np.ptp(image) / 255, rtol=1e-6)
     assert zero == np.rint(-image.min() / scale)
-    # One scale for all that the block joins and that is pooled after it.
+    # The inputs of a concatenation and the pooling after it share one scale.
     block = keras.Model(
         inference_model.model.input,
         inference_model.model.get_layer("block").output,
@@ -90,13 +89,13 @@ def test_scales_are_what_weights_and_samples_say(inference_model, int8):
         assert zero == 0
 
 
-def test_another_runtime_reads_the_same(int8):
+def test_another_runtime_computes_the_same(int8):
     model = onnx_package.load(str(int8))
-    # onnx's reference has these conversions, which mean the same, from here.
+    # The reference of onnx implements these conversions since opset 19.
     model.opset_import[0].version = 19
     feeds = {"image": PROBES["image"][:4]}
     (scores,) = ReferenceEvaluator(model).run(None, feeds)
-    # Measured: 141 dB. One activation rounded to the other side leaves 40.
+    # Measured: 141 dB; 40 if one activation is rounded in the other direction.
     assert decibels(run(int8, feeds), {"scores": scores}) > 36
 
 
@@ -105,7 +104,7 @@ def test_inputs_and_outputs_can_be_integers(dtype, quantizer, int8, tmp_path):
     path = tmp_path / "model.onnx"
     quantizer.write(path, "int8", io=dtype)
     onnx_package.checker.check_model(str(path), full_check=True)
-    assert float_layers(path) == ()
+    assert quantizer.float_layers(path) == ()
     runner = onnx.open_runner(path)
     (entry,), (exit_,) = runner.inputs, runner.outputs
     assert (entry.dtype, exit_.dtype) == (dtype, dtype)
@@ -115,7 +114,7 @@ def test_inputs_and_outputs_can_be_integers(dtype, quantizer, int8, tmp_path):
         spec.name: {"scale": spec.scale, "zero_point": spec.zero_point}
         for spec in (entry, exit_)
     }
-    # Half a step, as the range of the samples holds; measured: 0.496.
+    # Half a step within the range of the samples; measured: 0.496.
     error = np.abs(run(path)["scores"] - run(int8)["scores"])
     assert error.max() <= 0.6 * exit_.scale
 
@@ -135,13 +134,13 @@ def test_layers_stay_in_float(quantizer, inference_model, int8, tmp_path):
         (every, 120),
     ):
         quantizer.write(path, "int8", float_layers=kept)
-        assert float_layers(path) == tuple(kept)
+        assert quantizer.float_layers(path) == tuple(kept)
         assert decibels(run(path), expected) > least
     assert "QuantizeLinear" not in operators(path)
 
 
 def test_a_float_kernel_alone_keeps_no_layer_in_float(quantizer, tmp_path):
-    """ONNX Runtime undoes what leaves a layer out and does no more."""
+    """ONNX Runtime quantizes a float layer between two conversions."""
     path = tmp_path / "model.onnx"
     layer = "block/branch_1/conv_1/conv"
     quantizer.write(path, "int8", float_layers=[layer])
@@ -158,11 +157,11 @@ def test_a_float_kernel_alone_keeps_no_layer_in_float(quantizer, tmp_path):
         list(model.graph.node).index(nodes[f"{layer}/Conv"]), conversion
     )
     onnx_package.save(model, str(path))
-    assert float_layers(path) == ()
+    assert quantizer.float_layers(path) == ()
 
 
-def test_an_activation_outlives_a_common_scale(tmp_path):
-    """What is below 0 beside it must not come through the activation."""
+def test_a_common_scale_does_not_replace_an_activation(tmp_path):
+    """Negative values of another branch must not pass the activation."""
     image = layers.Input((6, 6, 2), name="image")
     parts = [
         layers.Conv2D(16, 3, activation=activation)(image)
@@ -172,9 +171,9 @@ def test_an_activation_outlives_a_common_scale(tmp_path):
     inference_model = inference_model_of(lambda: model)
     samples = {"image": 9 * random_images((20, 6, 6, 2))}
     path = tmp_path / "model.onnx"
-    Quantizer(inference_model, tmp_path, calibration=samples).write(
+    OnnxQuantizer(inference_model, tmp_path, calibration=samples).write(
         path, "int8"
     )
-    # Measured: 37.7 dB; 2.4 dB where all three have one scale.
+    # Measured: 37.7 dB; 2.4 dB if all three have one scale.
     expected = keras_outputs(inference_model, samples)
     assert decibels(run(path, samples), expected) > 34
