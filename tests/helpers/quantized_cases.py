@@ -1,4 +1,4 @@
-"""A small model with a block, to quantize, and how near two outputs are."""
+"""A small model to quantize, and the signal-to-noise ratio of its outputs."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ PROBES = {"image": random_images((20, 12, 12, 1), seed=7)}
 
 
 def inception():
-    """A block between convolutions, on one channel, and two dense layers."""
+    """Return an Inception block between convolutions, with two dense layers."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
@@ -33,12 +33,12 @@ def inception():
 
 
 def run(path, feeds=PROBES):
-    """Run an artifact on real values; return real values."""
+    """Run an artifact on real values and return real values."""
     return load_artifact(path)(feeds)
 
 
 def decibels(actual, expected):
-    """Return the least signal-to-noise ratio of several outputs."""
+    """Return the lowest signal-to-noise ratio among the outputs, in dB."""
     assert set(actual) == set(expected)
     return min(
         10

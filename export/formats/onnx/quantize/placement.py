@@ -12,8 +12,7 @@ import onnx
 
 from keras_inception_export.formats.onnx.graph import Graph
 
-INTEGER, FLOAT = "integer", "float"
-"""The two ways in which a layer computes."""
+INTEGER, FLOAT = "integer", "float"  # how a layer computes
 
 PRODUCTS = frozenset({"Gemm", "MatMul"})
 LAYERS = frozenset({"Conv"}) | PRODUCTS
@@ -23,19 +22,8 @@ ACTIVATIONS = frozenset({"Clip", "Relu"})
 """Operators that int8 removes: the scale of their output clips its values."""
 
 SELECTIONS = frozenset(
-    {
-        "Concat",
-        "Flatten",
-        "MaxPool",
-        "Pad",
-        "ReduceMax",
-        "ReduceMin",
-        "Reshape",
-        "Slice",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-    }
+    "Concat Flatten MaxPool Pad ReduceMax ReduceMin Reshape Slice Squeeze "
+    "Transpose Unsqueeze".split()
 )
 """Operators that return some of the values they read. Nothing is lost when they
 compute on integers, provided that what they read and return has one scale."""
@@ -48,17 +36,15 @@ ARITHMETIC = frozenset(
 
 def layer_nodes(graph: Graph) -> list[onnx.NodeProto]:
     """Return the nodes that compute a layer with a constant float kernel."""
-    found = []
-    for node in graph.nodes:
-        if node.op_type in LAYERS:
-            kernel = graph.constants.get(node.input[1])
-            if (
-                kernel is not None
-                and kernel.dtype == np.float32
-                and (node.op_type == "Conv" or len(kernel.shape) == 2)
-            ):
-                found.append(node)
-    return found
+    constants = graph.constants
+    return [
+        node
+        for node in graph.nodes
+        if node.op_type in LAYERS
+        and node.input[1] in constants
+        and constants[node.input[1]].dtype == np.float32
+        and (node.op_type == "Conv" or len(constants[node.input[1]].shape) == 2)
+    ]
 
 
 def layer_name(node: onnx.NodeProto) -> str:

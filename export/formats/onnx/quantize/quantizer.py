@@ -43,15 +43,8 @@ from keras_inception_export.model.inference_model import InferenceModel
 
 FLOAT = onnx.TensorProto.FLOAT
 INTEGER_OPERATORS = frozenset(
-    {
-        "ConvInteger",
-        "DynamicQuantizeMatMul",
-        "MatMulInteger",
-        "MatMulIntegerToFloat",
-        "QGemm",
-        "QLinearConv",
-        "QLinearMatMul",
-    }
+    "ConvInteger DynamicQuantizeMatMul MatMulInteger MatMulIntegerToFloat "
+    "QGemm QLinearConv QLinearMatMul".split()
 )
 """The operators with which ONNX Runtime computes a layer on integers."""
 
@@ -167,10 +160,8 @@ class OnnxQuantizer:
                 node.op_type in LAYERS | {"MatMulInteger"}
                 and node.input[1] in constants
             ):
-                name = layer_name(node)
-                layers[name] = layers.get(name, False) or (
-                    node.name not in integer
-                )
+                layers.setdefault(layer_name(node), False)
+                layers[layer_name(node)] |= node.name not in integer
             elif constants.issuperset(node.input):
                 constants.update(node.output)
         return tuple(layer for layer, is_float in layers.items() if is_float)

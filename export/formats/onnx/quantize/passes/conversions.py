@@ -29,7 +29,7 @@ def pad_integers(graph: Graph) -> None:
     producers, uses = graph.producers(), graph.uses()
     for node in list(graph.nodes):
         pad = _source(producers, node, "Pad")
-        if not pad or uses[pad.output[0]] != 1:
+        if not pad or len(pad.input) != 2 or uses[pad.output[0]] != 1:
             continue
         source = _source(producers, pad, "DequantizeLinear")
         if source and _is_inverse(graph, source, node):
@@ -60,12 +60,8 @@ def skip_rounding(graph: Graph, result: Graph, chosen: Collection[str]) -> None:
         for node in graph.nodes
         if node.op_type in PRODUCTS and node.output[0] not in activated
     }
-    needed = {
-        name
-        for node in result.nodes
-        if node.name in chosen
-        for name in node.input
-    }
+    integer = [node for node in result.nodes if node.name in chosen]
+    needed = {name for node in integer for name in node.input}
     producers = result.producers()
     exact = {}
     for node in result.nodes:
@@ -104,12 +100,9 @@ def keep_float(graph: Graph, kept: Collection[str]) -> None:
             continue
         scale, zero = (graph.constants[x].load() for x in source.input[1:])
         real = f"{node.name}/real"
+        zero = zero.astype(np.float32)
         add_constants(
-            graph,
-            {
-                f"{real}/zero_point": zero.astype(np.float32),
-                f"{real}/scale": scale,
-            },
+            graph, {f"{real}/zero_point": zero, f"{real}/scale": scale}
         )
         cast, shifted = f"{real}/Cast", f"{real}/Sub"
         float32 = onnx.TensorProto.FLOAT
@@ -148,10 +141,10 @@ def _is_inverse(
     """Return whether a node quantizes what its source dequantized alike."""
     if node.op_type != "QuantizeLinear":
         return False
-    return all(
-        np.array_equal(before, after) and before.dtype == after.dtype
-        for before, after in (
-            (graph.constants[one].load(), graph.constants[other].load())
-            for one, other in zip(source.input[1:], node.input[1:], strict=True)
-        )
+    before, after = (
+        [graph.constants[name].load() for name in conversion.input[1:]]
+        for conversion in (source, node)
+    )
+    return before[1].dtype == after[1].dtype and all(
+        map(np.array_equal, before, after)
     )

@@ -52,12 +52,23 @@ def build(nodes, outputs="float[N,M] y"):
             [*FLOAT_PAD, "Add"],
         ),
         (
+            f"{QUANTIZED} p = Pad(d, w, s) r = QuantizeLinear(p, s, z)"
+            " y = DequantizeLinear(r, s, z)",
+            FLOAT_PAD,
+        ),
+        (
             "p = Pad(x, w) r = QuantizeLinear(p, s, z)"
             " y = DequantizeLinear(r, s, z)",
             FLOAT_PAD[2:],
         ),
     ],
-    ids=["equal scales", "other scale", "read twice", "not quantized"],
+    ids=[
+        "equal scales",
+        "other scale",
+        "read twice",
+        "with a value",
+        "not quantized",
+    ],
 )
 def test_integers_are_padded(nodes, expected):
     def rewrite(graph):
