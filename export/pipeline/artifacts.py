@@ -23,9 +23,12 @@ from keras_inception_export.logs import logger
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions
 from keras_inception_export.quantization.acceptance import MIN_SNR_DB
-from keras_inception_export.quantization.artifacts import WrittenArtifact
+from keras_inception_export.quantization.artifact_writer import (
+    ArtifactWriter,
+    WrittenArtifact,
+)
 from keras_inception_export.quantization.evaluation import Evaluation
-from keras_inception_export.quantization.scheme_writer import SchemeWriter
+from keras_inception_export.quantization.scheme_writer import write_scheme
 from keras_inception_export.verification.parity import FLOOR
 from keras_inception_export.verification.probes import Probes
 from keras_inception_export.verification.verify import (
@@ -68,13 +71,15 @@ def write_quantized(
     """Write every quantized artifact; also return the equalized model."""
     written: list[WrittenArtifact] = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".work-") as workdir:
-        writer = SchemeWriter(
+        writer = ArtifactWriter(
             model, evaluation, probes, folder, Path(workdir), options
         )
         for scheme in options.quantize:
             with _named_failures(scheme):
-                written += writer.write(scheme)
-    return written, writer.equalized_model
+                written += write_scheme(writer, scheme)
+        if PREPARED_SCHEME in options.quantize:
+            return written, writer.prepared.inference_model
+    return written, None
 
 
 @contextlib.contextmanager

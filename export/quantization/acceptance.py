@@ -6,17 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_inception_export.errors import RequestError
-from keras_inception_export.options import (
-    MAX_ACCURACY_DROP,
-    MIN_AGREEMENT,
-)
-from keras_inception_export.quantization.metrics import (
-    Measurement,
-    beats_guessing,
-    fits_labels,
-    has_probabilities,
-    has_scores,
-)
+from keras_inception_export.options import MAX_ACCURACY_DROP, MIN_AGREEMENT
+from keras_inception_export.quantization import metrics
 
 MIN_SNR_DB = 10.0
 """The least signal to noise of any output. Below it, the noise exceeds a third
@@ -46,8 +37,7 @@ class AcceptanceCriteria:
     @classmethod
     def of(
         cls,
-        reference: Sequence[Measurement],
-        outputs: Mapping[str, np.ndarray],
+        outputs: metrics.Outputs,
         labels: np.ndarray | None,
         min_agreement: float | None = None,
         max_accuracy_drop: float | None = None,
@@ -64,16 +54,16 @@ class AcceptanceCriteria:
                 "max_accuracy_drop needs samples with labels; got samples "
                 "without; add labels, or leave it out"
             )
-        return cls(
-            MIN_AGREEMENT if min_agreement is None else min_agreement,
-            MAX_ACCURACY_DROP
-            if max_accuracy_drop is None
-            else max_accuracy_drop,
-            frozenset(_classifiers(outputs, labels, requested)),
-            {record.output: record.accuracy for record in reference},
-        )
+        if min_agreement is None:
+            min_agreement = MIN_AGREEMENT
+        if max_accuracy_drop is None:
+            max_accuracy_drop = MAX_ACCURACY_DROP
+        classifiers = frozenset(_classifiers(outputs, labels, requested))
+        measured = metrics.measure(outputs, outputs, labels)
+        accuracy = {record.output: record.accuracy for record in measured}
+        return cls(min_agreement, max_accuracy_drop, classifiers, accuracy)
 
-    def findings(self, measured: Sequence[Measurement]) -> list[str]:
+    def findings(self, measured: Sequence[metrics.Measurement]) -> list[str]:
         """Return one sentence per criterion that the measurements fail."""
         findings = []
         for record in measured:
@@ -105,9 +95,7 @@ class AcceptanceCriteria:
 
 
 def _classifiers(
-    outputs: Mapping[str, np.ndarray],
-    labels: np.ndarray | None,
-    requested: bool,
+    outputs: metrics.Outputs, labels: np.ndarray | None, requested: bool
 ) -> set[str]:
     """Return the outputs whose rows are class scores.
 
@@ -116,11 +104,12 @@ def _classifiers(
     cannot be distinguished from features: all that may be scores are returned
     if a limit was requested, since it would apply to nothing else.
     """
-    rows = {name: y for name, y in outputs.items() if has_scores(y)}
+    rows = {n: y for n, y in outputs.items() if metrics.has_scores(y)}
     shapes = ", ".join(f'"{n}" with {y.shape[1:]}' for n, y in outputs.items())
     fitting = rows
     if labels is not None:
-        fitting = {n: y for n, y in rows.items() if fits_labels(y, labels)}
+        fits = metrics.fits_labels
+        fitting = {n: y for n, y in rows.items() if fits(y, labels)}
         if rows and not fitting:
             raise RequestError(
                 f"the labels, {labels.min()} to {labels.max()}, are classes "
@@ -133,9 +122,10 @@ def _classifiers(
             "row of scores per sample, which no output has "
             f"({shapes} values per sample); leave them out"
         )
-    found = {name for name, y in rows.items() if has_probabilities(y)}
+    found = {n for n, y in rows.items() if metrics.has_probabilities(y)}
     if labels is not None:
-        found |= {n for n, y in fitting.items() if beats_guessing(y, labels)}
+        predicts = metrics.beats_guessing
+        found |= {n for n, y in fitting.items() if predicts(y, labels)}
     if requested and not found & set(fitting):
         found |= set(fitting)
     return found

@@ -3,27 +3,88 @@
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_inception_export.bundle.artifact import load_artifact
+from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.format import Quantizer
 from keras_inception_export.formats.registry import FORMATS, display_name
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions
-from keras_inception_export.quantization.artifacts import WrittenArtifact
+from keras_inception_export.quantization.equalization import equalize
 from keras_inception_export.quantization.evaluation import Evaluation
+from keras_inception_export.quantization.gptq import round_kernels
 from keras_inception_export.quantization.metrics import Measurement
-from keras_inception_export.quantization.preparation import (
-    PreparedModel,
-    prepare_int8,
-)
+from keras_inception_export.verification.probes import Probes
 
 
+@dataclass(frozen=True)
+class WrittenArtifact:
+    """One artifact, and how it was made.
+
+    Args:
+        format: the name of its format.
+        quantization: its scheme; `None` for float32.
+        path: the artifact.
+        seconds: the time that all attempts to write it took.
+        measured: one measurement per output, on the evaluation samples.
+        findings: the acceptance criteria that it fails, one sentence each.
+        float_layers: for int8, the layers that the runtime computes in float.
+        float_cost: what keeping layers in float costs, compared with the
+            artifact where none is kept: `bytes` more, and `time`, the ratio
+            of the latencies; `None` where no layer is in float.
+        equalized_channels: the number of channels scaled before int8.
+    """
+
+    format: str
+    quantization: str | None
+    path: Path
+    seconds: float
+    measured: Sequence[Measurement] = ()
+    findings: Sequence[str] = ()
+    float_layers: tuple[str, ...] = ()
+    float_cost: dict[str, float] | None = None
+    equalized_channels: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entries that identify the artifact in a report."""
+        return {
+            "format": self.format,
+            "quantization": self.quantization,
+            "path": self.path.name,
+        }
+
+    @property
+    def name(self) -> str:
+        """The name for messages and tables: `onnx`, or `onnx int8`."""
+        return display_name(self.format, self.quantization)
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """A model to quantize.
+
+    Args:
+        inference_model: computes what the float model computes, bit for bit.
+        kernels: the integers that kernels are rounded to, keyed by the path
+            of the Keras variable, with its order of axes. Kernels that are
+            missing are rounded to the nearest integers.
+        channels: the number of scaled channels.
+    """
+
+    inference_model: InferenceModel
+    kernels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    channels: int = 0
+
+
+@dataclass(eq=False)
 class ArtifactWriter:
     """Writes quantized artifacts of one inference model.
 
@@ -31,52 +92,65 @@ class ArtifactWriter:
     model, made when it is first needed.
 
     Args:
-        inference_model: the float model.
+        float_model: the inference model; it stays as it is.
         evaluation: the samples, and the outputs of Keras on them. `None` if
             there are no samples: nothing is measured then, and int8 cannot be
             written.
+        probes: the inputs on which latency is measured and failures are
+            diagnosed.
         folder: the folder of the artifacts.
         workdir: a folder for temporary files.
         options: the options of the export.
     """
 
-    def __init__(
-        self,
-        inference_model: InferenceModel,
-        evaluation: Evaluation | None,
-        folder: Path,
-        workdir: Path,
-        options: ExportOptions,
-    ) -> None:
-        self._float_model = inference_model
-        self._evaluation = evaluation
-        self._folder = folder
-        self._workdir = workdir
-        self._options = options
-        self._seconds: dict[Path, float] = defaultdict(float)
-        self._quantizers: dict[tuple[str, bool], Quantizer] = {}
+    float_model: InferenceModel
+    evaluation: Evaluation | None
+    probes: Probes
+    folder: Path
+    workdir: Path
+    options: ExportOptions
+    _seconds: dict[Path, float] = field(
+        default_factory=lambda: defaultdict(float), init=False
+    )
+    _quantizers: dict[tuple[str, bool], Quantizer] = field(
+        default_factory=dict, init=False
+    )
 
     @property
     def calibration(self) -> Mapping[str, np.ndarray]:
         """The calibration samples, one array per input name."""
-        if self._evaluation is None:
-            return {}
-        return self._evaluation.split.calibration.inputs
-
-    def model(self, scheme: str = PREPARED_SCHEME) -> PreparedModel:
-        """Return the model that artifacts of a scheme are written from."""
-        if scheme == PREPARED_SCHEME:
-            return self._prepared
-        return PreparedModel(self._float_model)
+        return (
+            self.evaluation.split.calibration.inputs if self.evaluation else {}
+        )
 
     @cached_property
-    def _prepared(self) -> PreparedModel:
-        return prepare_int8(
-            self._float_model,
-            self.calibration,
-            self._workdir,
-            self._options.opset,
-        )
+    def prepared(self) -> PreparedModel:
+        """The model that int8 is written from, in every format.
+
+        Equalized channels and rounded kernels change the accuracy of int8
+        only, not its size or speed. Where ONNX, in which the layers are found,
+        cannot express the model, neither is done and a warning is logged.
+        """
+        given = self.calibration, self.workdir, self.options.opset
+        try:
+            logger.info("Equalize  channels")
+            equalized, channels = equalize(self.float_model, *given)
+            logger.info("Round  kernels")
+            kernels = round_kernels(equalized, *given)
+        except ConversionError as error:
+            logger.info(
+                "Warning  channels are not equalized, and kernels are rounded "
+                "to the nearest: both need ONNX: %s",
+                error,
+            )
+            return PreparedModel(self.float_model)
+        return PreparedModel(equalized, kernels, channels)
+
+    def model(self, scheme: str) -> PreparedModel:
+        """Return the model that artifacts of a scheme are written from."""
+        if scheme == PREPARED_SCHEME:
+            return self.prepared
+        return PreparedModel(self.float_model)
 
     def quantizer(self, name: str, scheme: str = PREPARED_SCHEME) -> Quantizer:
         """Return the quantizer of a format for the model of a scheme.
@@ -92,8 +166,8 @@ class ArtifactWriter:
             model = self.model(scheme)
             self._quantizers[key] = make_quantizer(
                 model.inference_model,
-                self._workdir,
-                opset=self._options.opset,
+                self.workdir,
+                opset=self.options.opset,
                 calibration=self.calibration or None,
                 kernels=model.kernels,
             )
@@ -104,15 +178,11 @@ class ArtifactWriter:
     ) -> WrittenArtifact:
         """Write one artifact and measure it."""
         start = time.perf_counter()
-        path = self._folder / FORMATS[name].artifact_name(scheme)
+        path = self.folder / FORMATS[name].artifact_name(scheme)
         is_prepared = scheme == PREPARED_SCHEME
+        io = self.options.quantized_io if is_prepared else None
         quantizer = self.quantizer(name, scheme)
-        quantizer.write(
-            path,
-            scheme,
-            float_layers=float_layers,
-            io=self._options.quantized_io if is_prepared else None,
-        )
+        quantizer.write(path, scheme, float_layers=float_layers, io=io)
         self._seconds[path] += time.perf_counter() - start
         kept = quantizer.float_layers(path) if is_prepared else ()
         findings = [
@@ -121,14 +191,11 @@ class ArtifactWriter:
             if layer not in kept
         ]
         measured: Sequence[Measurement] = ()
-        if self._evaluation:
-            measured = self._evaluation.measure(load_artifact(path))
-            findings += self._evaluation.criteria.findings(measured)
-            logger.info(
-                "Measure  %s, %s",
-                display_name(name, scheme),
-                _summary(measured),
-            )
+        if self.evaluation:
+            measured = self.evaluation.measure(load_artifact(path))
+            findings += self.evaluation.criteria.findings(measured)
+            shown = display_name(name, scheme), _summary(measured)
+            logger.info("Measure  %s, %s", *shown)
         return WrittenArtifact(
             name,
             scheme,
@@ -138,7 +205,7 @@ class ArtifactWriter:
             findings,
             kept,
             {"bytes": 0, "time": 1.0} if kept else None,
-            self._prepared.channels if is_prepared else 0,
+            self.model(scheme).channels,
         )
 
 

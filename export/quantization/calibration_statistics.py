@@ -1,27 +1,63 @@
-"""Measure the second moments of each kernel's inputs on the samples.
+"""Measure values inside the ONNX graph of a model on calibration samples.
 
-They show which inputs of a kernel are correlated. A kernel is multiplied by
-rows of inputs: the vectors of a matrix product, the patches of a convolution
-(channels first).
+Equalization needs the largest magnitude of each channel (`channel_peaks`),
+and rounding the correlations of a kernel's inputs (`second_moments`).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.lib.stride_tricks import sliding_window_view
 
+from keras_inception_export.data.batching import batches
 from keras_inception_export.formats.onnx.graph import Graph, attribute_of
-from keras_inception_export.quantization.graph_values import watch
+from keras_inception_export.formats.onnx.intermediates import OnnxIntermediates
+from keras_inception_export.formats.onnx.serialize import write_file
 
+PEAK_SAMPLES = 50
 ROWS = 4096
 """Rows that are drawn at random from all samples together."""
 _CHUNK = 1024  # rows per product; smaller products take longer in all
 
-Moments = list[np.ndarray]
-"""One square matrix per group of inputs: the sums of their products."""
+
+def _watch(
+    graph: Graph,
+    names: Sequence[str],
+    samples: Mapping[str, np.ndarray],
+    workdir: Path,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield, per sample, the values of these names.
+
+    Where the graph has a fixed batch size, they are yielded per batch.
+    """
+    path = workdir / "watched.onnx"
+    write_file(graph, path)
+    computed = [name for name in names if name not in samples]
+    fixed = graph.inputs[0].type.tensor_type.shape.dim[0].dim_value
+    feeds = list(batches(samples, fixed or 1))
+    found = OnnxIntermediates(path).read(computed, feeds)
+    for feed, values in zip(feeds, found, strict=True):
+        yield {**feed, **dict(values)}
+
+
+def channel_peaks(
+    graph: Graph,
+    names: Sequence[str],
+    calibration: Mapping[str, np.ndarray],
+    workdir: Path,
+) -> dict[str, np.ndarray]:
+    """Return the largest magnitude of each channel of the named values."""
+    samples = {key: array[:PEAK_SAMPLES] for key, array in calibration.items()}
+    peaks: dict[str, np.ndarray] = {}
+    for values in _watch(graph, names, samples, workdir) if names else ():
+        for name in names:
+            magnitudes = np.abs(values[name])
+            axes = (0, *range(2, magnitudes.ndim))
+            peaks[name] = np.maximum(peaks.get(name, 0), magnitudes.max(axes))
+    return peaks
 
 
 def second_moments(
@@ -30,15 +66,19 @@ def second_moments(
     group: int,
     samples: Mapping[str, np.ndarray],
     workdir: Path,
-) -> dict[str, Moments]:
-    """Return the moments of each kernel's inputs."""
+) -> dict[str, list[np.ndarray]]:
+    """Return the sums of products of each kernel's inputs.
+
+    A kernel is multiplied by rows of inputs: the vectors of a matrix product,
+    the patches of a convolution (channels first). There is one square matrix
+    per `group` of inputs, which are multiplied with each other.
+    """
     random = np.random.default_rng(0)
     number = -(-ROWS // len(next(iter(samples.values()))))
-    names = dict.fromkeys(
-        node.input[0] for users in nodes.values() for node in users
-    )
+    read = (node.input[0] for users in nodes.values() for node in users)
+    names = list(dict.fromkeys(read))
     sums = {path: _Sums(group) for path in nodes}
-    for values in watch(graph, list(names), samples, workdir):
+    for values in _watch(graph, names, samples, workdir):
         for path, users in nodes.items():
             for node in users:
                 inputs = values[node.input[0]]
@@ -51,31 +91,23 @@ def second_moments(
 
 
 class _Sums:
-    """Sums of products over rows that are added a few at a time.
-
-    Args:
-        group: the number of inputs that are multiplied with each other.
-    """
+    """Sums of products over rows that are added a few at a time."""
 
     def __init__(self, group: int) -> None:
         self._group = group
-        self._moments: Moments = []
+        self._moments: list[np.ndarray] = []
         self._pending: list[np.ndarray] = []
 
     def add(self, rows: np.ndarray) -> None:
         """Add rows."""
         self._pending.append(rows)
         if sum(map(len, self._pending)) >= _CHUNK:
-            self._multiply()
+            self.moments()
 
-    def moments(self) -> Moments:
-        """Return the sums."""
-        self._multiply()
-        return self._moments
-
-    def _multiply(self) -> None:
+    def moments(self) -> list[np.ndarray]:
+        """Return the sums, with those of the rows that are pending."""
         if not self._pending:
-            return
+            return self._moments
         rows = np.concatenate(self._pending)
         self._pending.clear()
         starts = range(0, rows.shape[1], self._group)
@@ -86,6 +118,7 @@ class _Sums:
         with np.errstate(invalid="ignore", over="ignore"):
             for moment, part in zip(self._moments, parts, strict=True):
                 moment += part.T @ part
+        return self._moments
 
 
 def _random_rows(
@@ -102,10 +135,9 @@ def _random_rows(
 def _patches(
     node: onnx.NodeProto, images: np.ndarray, kernel: Sequence[int]
 ) -> np.ndarray:
-    """Return the patches that a convolution multiplies by its kernel.
+    """Return what a convolution multiplies by its kernel.
 
-    Returns:
-        A view of shape `(images, *positions, channels, *kernel)`.
+    It is a view of shape `(images, *positions, channels, *kernel)`.
     """
     rank = len(kernel)
     strides = attribute_of(node, "strides", [1] * rank)
@@ -130,9 +162,8 @@ def _pads(
     if not mode.startswith("SAME"):
         pads = attribute_of(node, "pads", [0] * 2 * rank)
         return list(zip(pads[:rank], pads[rank:], strict=True))
-    needed = [
-        max((-(-size // stride) - 1) * stride + window - size, 0)
-        for size, window, stride in zip(sizes, windows, strides, strict=True)
-    ]
-    halves = [(total // 2, total - total // 2) for total in needed]
+    halves = []
+    for size, window, stride in zip(sizes, windows, strides, strict=True):
+        total = max((-(-size // stride) - 1) * stride + window - size, 0)
+        halves.append((total // 2, total - total // 2))
     return halves if mode == "SAME_UPPER" else [half[::-1] for half in halves]

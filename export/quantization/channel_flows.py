@@ -4,32 +4,24 @@ They are found in the ONNX graph of the inference model, where the layers
 inside blocks are visible and each kernel has the path of its Keras variable.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
 import onnx
 
 from keras_inception_export.formats.onnx.graph import Graph, attribute_of
-from keras_inception_export.quantization.graph_values import watch
 
 _KERNELS = {"Conv", "Gemm", "MatMul"}
 # A positive factor of a channel passes through these unchanged.
-_HOMOGENEOUS = {
-    "Relu",
-    "LeakyRelu",
-    "MaxPool",
-    "AveragePool",
-    "GlobalMaxPool",
-    "GlobalAveragePool",
-}
+_POOLING = {"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"}
+_HOMOGENEOUS = {"Relu", "LeakyRelu", *_POOLING}
 # And through these, if they move no channel: where all axes but batch and
 # channels have one element, or are reduced.
 _RESHAPES = {"Reshape", "Squeeze", "Flatten"}
 _REDUCTIONS = {"ReduceMax", "ReduceMean"}
-_PEAK_SAMPLES = 50
 
 
 @dataclass(frozen=True)
@@ -62,33 +54,8 @@ def channel_flows(
     return list(_FlowFinder(graph, variables).flows())
 
 
-def channel_peaks(
-    graph: Graph,
-    flows: Sequence[Flow],
-    calibration: Mapping[str, np.ndarray],
-    workdir: Path,
-) -> dict[str, np.ndarray]:
-    """Return the largest magnitude of each channel, keyed by `Flow.value`."""
-    samples = {
-        name: array[:_PEAK_SAMPLES] for name, array in calibration.items()
-    }
-    peaks: dict[str, np.ndarray] = {}
-    names = [flow.value for flow in flows]
-    for values in watch(graph, names, samples, workdir) if flows else ():
-        for name in names:
-            magnitudes = np.abs(values[name])
-            axes = (0, *range(2, magnitudes.ndim))
-            peaks[name] = np.maximum(peaks.get(name, 0), magnitudes.max(axes))
-    return peaks
-
-
 class _FlowFinder:
-    """Follows the values of a graph from kernel to kernel.
-
-    Args:
-        graph: the graph of the inference model.
-        variables: its variables, keyed by path.
-    """
+    """Follows the values of a graph from kernel to kernel."""
 
     def __init__(
         self, graph: Graph, variables: Mapping[str, keras.Variable]
@@ -100,10 +67,10 @@ class _FlowFinder:
             name: [axis.dim_value for axis in kind.shape.dim]
             for name, kind in graph.inferred_types().items()
         }
-        self._readers: dict[str, list[onnx.NodeProto]] = {}
+        self._readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
         for node in graph.nodes:
             for name in set(node.input):
-                self._readers.setdefault(name, []).append(node)
+                self._readers[name].append(node)
 
     def flows(self) -> Iterator[Flow]:
         """Yield the flows, in the order of the graph."""
@@ -126,15 +93,16 @@ class _FlowFinder:
         """Yield each kernel that reads a value, and its first channel there."""
         if value in self._outputs:
             raise _Blocked
-        for node in self._readers.get(value, ()):
+        for node in self._readers[value]:
+            if list(node.input).count(value) > 1:
+                raise _Blocked
             kernel = self._kernel(node)
             if kernel:
                 self._check_reads_all(node, kernel, value)
                 yield kernel, first
             elif node.op_type == "Concat":
-                yield from self._follow(
-                    node.output[0], first + self._offset(node, value)
-                )
+                start = first + self._offset(node, value)
+                yield from self._follow(node.output[0], start)
             elif self._keeps_channels(node, value):
                 yield from self._follow(node.output[0], first)
             else:
@@ -146,20 +114,18 @@ class _FlowFinder:
         """Raise unless the kernel is multiplied by all channels of a value."""
         shape, group = self._shapes[value], attribute_of(node, "group", 1)
         flat = node.op_type == "Conv" or len(shape) == 2
-        if list(node.input).count(value) > 1 or node.input[0] != value:
-            raise _Blocked
         # Of grouped convolutions, only a depthwise kernel has all channels.
         depth = self._variables[kernel].shape[-2]
-        if not flat or (group > 1 and not group == depth == shape[1]):
+        has_all = group == 1 or group == depth == shape[1]
+        if node.input[0] != value or not flat or not has_all:
             raise _Blocked
 
     def _offset(self, node: onnx.NodeProto, value: str) -> int:
         """Return the index of a value's first channel in a concatenation."""
         index = list(node.input).index(value)
         sizes = [self._shapes[name][1] for name in node.input[:index]]
-        axis = attribute_of(node, "axis", 0)
-        repeated = list(node.input).count(value) > 1
-        if axis % len(self._shapes[value]) != 1 or repeated or 0 in sizes:
+        axis = attribute_of(node, "axis", 0) % len(self._shapes[value])
+        if axis != 1 or 0 in sizes:
             raise _Blocked
         return sum(sizes)
 
@@ -174,26 +140,22 @@ class _FlowFinder:
             return all(size == 1 for size in [*shape[2:], *after[2:]])
         if node.op_type in _REDUCTIONS:
             axes = self._graph.value(node.input[1])
-            return axes is not None and not {0, 1} & set(
-                int(axis) % len(shape) for axis in axes
-            )
+            return axes is not None and not set(axes % len(shape)) & {0, 1}
         return False
 
     def _kernel(self, node: onnx.NodeProto) -> str | None:
         """Return the path of the kernel of a node, if it has one."""
-        if node.op_type not in _KERNELS:
-            return None
-        return self._path(node.input[1], "kernel")
+        has_kernel = node.op_type in _KERNELS
+        return self._path(node.input[1], "kernel") if has_kernel else None
 
     def _path(self, value: str, name: str) -> str | None:
         """Return the path of a variable of that name with one reader."""
         constant = self._graph.constants.get(value)
-        if len(self._readers.get(value, ())) > 1:
+        if len(self._readers[value]) > 1:
             return None  # a factor would affect the other readers, too
         path = (constant and constant.weight) or ""
-        if path in self._variables and path.rpartition("/")[2] == name:
-            return path
-        return None
+        is_named = path in self._variables and path.split("/")[-1] == name
+        return path if is_named else None
 
     def _add_bias(self, node: onnx.NodeProto) -> tuple[str | None, str]:
         """Return the path of the bias, if there is one, and the sum.
@@ -221,6 +183,6 @@ class _FlowFinder:
         return path, value
 
     def _only_reader(self, value: str) -> onnx.NodeProto | None:
-        readers = self._readers.get(value, [])
+        readers = self._readers[value]
         is_only = len(readers) == 1 and value not in self._outputs
         return readers[0] if is_only else None

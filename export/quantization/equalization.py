@@ -18,11 +18,10 @@ import numpy as np
 
 from keras_inception_export.formats.onnx.export import float_graph
 from keras_inception_export.model.inference_model import InferenceModel
-from keras_inception_export.quantization.channel_flows import (
-    Flow,
-    channel_flows,
+from keras_inception_export.quantization.calibration_statistics import (
     channel_peaks,
 )
+from keras_inception_export.quantization.channel_flows import channel_flows
 
 SMALLEST = 1 / 16
 """The least peak of a channel, as a fraction of the median of all channels'
@@ -42,7 +41,8 @@ def equalize(
     """
     graph = float_graph(inference_model, opset)
     flows = channel_flows(graph, _by_path(inference_model))
-    peaks = channel_peaks(graph, flows, calibration, workdir)
+    names = [flow.value for flow in flows]
+    peaks = channel_peaks(graph, names, calibration, workdir)
     factors = [channel_factors(peaks[flow.value]) for flow in flows]
     scaled = sum(int((values != 1).sum()) for values in factors)
     if not scaled:
@@ -50,8 +50,10 @@ def equalize(
     copy = inference_model.copy()
     variables = _by_path(copy)
     for flow, values in zip(flows, factors, strict=True):
-        if (values != 1).any():
-            _scale(flow, values, variables)
+        for path in filter(None, (flow.kernel, flow.bias)):
+            _multiply(variables[path], -1, 0, 1 / values)
+        for path, first in flow.readers:
+            _multiply(variables[path], -2, first, values)
     return copy, scaled
 
 
@@ -71,17 +73,6 @@ def channel_factors(peaks: np.ndarray) -> np.ndarray:
         powers = np.ceil(np.log2(sizes / sizes.max()))
         factors[active] = np.exp2(powers - np.round(np.median(powers)))
     return factors
-
-
-def _scale(
-    flow: Flow, factors: np.ndarray, variables: Mapping[str, keras.Variable]
-) -> None:
-    """Move factors from a kernel into the kernels that read it."""
-    _multiply(variables[flow.kernel], -1, 0, 1 / factors)
-    if flow.bias:
-        _multiply(variables[flow.bias], -1, 0, 1 / factors)
-    for kernel, first in flow.readers:
-        _multiply(variables[kernel], -2, first, factors)
 
 
 def _multiply(

@@ -28,15 +28,12 @@ class Evaluation:
         split: the calibration and the evaluation samples.
         reference: the outputs of Keras on the evaluation samples, in the
             precision of the original model.
-        measured: the reference measured against itself, which gives the
-            accuracy of Keras where there are labels.
         criteria: the acceptance criteria of quantized artifacts.
         warnings: one sentence per suspicious property of the samples.
     """
 
     split: Split
     reference: Outputs
-    measured: Sequence[Measurement]
     criteria: AcceptanceCriteria
     warnings: Sequence[str]
 
@@ -61,9 +58,7 @@ class Evaluation:
 
         reference = run(call, parts.evaluation.inputs, named.inputs[0].shape[0])
         labels = parts.evaluation.labels
-        measured = measure(reference, reference, labels)
         criteria = AcceptanceCriteria.of(
-            measured,
             reference,
             labels,
             options.min_agreement,
@@ -74,7 +69,7 @@ class Evaluation:
                 "no output predicts the labels better than guessing, so "
                 "neither agreement nor accuracy is required"
             )
-        return cls(parts, reference, measured, criteria, warnings)
+        return cls(parts, reference, criteria, warnings)
 
     def measure(self, artifact: Artifact) -> list[Measurement]:
         """Measure an opened artifact on the evaluation samples."""
@@ -85,9 +80,7 @@ class Evaluation:
         """Return the entries for `report.json`."""
         return {
             **self.split.as_json(),
-            "keras_accuracy": {
-                record.output: record.accuracy for record in self.measured
-            },
+            "keras_accuracy": dict(self.criteria.keras_accuracy),
             "min_agreement": self.criteria.min_agreement,
             "max_accuracy_drop": self.criteria.max_accuracy_drop,
             "warnings": list(self.warnings),

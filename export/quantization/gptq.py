@@ -10,23 +10,18 @@ Pre-trained Transformers", 2022, arXiv:2210.17323.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 
+from keras_inception_export.formats import quantizer
 from keras_inception_export.formats.onnx.export import float_graph
 from keras_inception_export.formats.onnx.graph import Graph, attribute_of
 from keras_inception_export.formats.onnx.quantize.placement import layer_nodes
-from keras_inception_export.formats.quantizer import (
-    DRIFT,
-    LARGEST,
-    kernel_scale,
-)
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.quantization.calibration_statistics import (
-    Moments,
     second_moments,
 )
 
@@ -54,9 +49,12 @@ def round_kernels(
         ConversionError: if ONNX cannot express the model.
     """
     graph = float_graph(inference_model, opset)
-    nodes = _nodes(
-        graph, {variable.path for variable in inference_model.model.variables}
-    )
+    paths = {variable.path for variable in inference_model.model.variables}
+    nodes = defaultdict(list)  # that read each kernel
+    for node in layer_nodes(graph):
+        path = graph.constants[node.input[1]].weight or ""
+        if path in paths and attribute_of(node, "group", 1) == 1:
+            nodes[path].append(node)
     moments = second_moments(graph, nodes, GROUP, calibration, workdir)
     return {
         path: _rounded(_in_steps(graph, users[0]), moments[path])
@@ -65,25 +63,15 @@ def round_kernels(
     }
 
 
-def _nodes(graph: Graph, paths: set[str]) -> dict[str, list[onnx.NodeProto]]:
-    """Return the nodes that read each kernel, keyed by its path."""
-    nodes = defaultdict(list)
-    for node in layer_nodes(graph):
-        path = graph.constants[node.input[1]].weight
-        if path in paths and attribute_of(node, "group", 1) == 1:
-            nodes[path].append(node)
-    return nodes
-
-
 def _in_steps(graph: Graph, node: onnx.NodeProto) -> np.ndarray:
     """Return a kernel in units of its int8 steps, in Keras's order of axes."""
     kernel = graph.constants[node.input[1]].load()
     if node.op_type == "Conv":
         kernel = np.moveaxis(kernel, (0, 1), (-1, -2))
-    return kernel / kernel_scale(kernel, axis=-1)
+    return kernel / quantizer.kernel_scale(kernel, axis=-1)
 
 
-def _rounded(steps: np.ndarray, moments: Moments) -> np.ndarray:
+def _rounded(steps: np.ndarray, moments: Sequence[np.ndarray]) -> np.ndarray:
     """Return the integers of a kernel, one group of inputs at a time."""
     # Input channels first, as in the moments.
     channels_first = np.moveaxis(steps, -2, 0)
@@ -113,9 +101,8 @@ def _rounded_together(steps: np.ndarray, moment: np.ndarray) -> np.ndarray:
         for row in range(start, stop):
             integers[row] = _nearest(targets[row], original[row])
             targets[row] -= integers[row]  # from here on, the error
-            targets[row + 1 : stop] -= np.outer(
-                shares[row, row + 1 : stop], targets[row]
-            )
+            later = slice(row + 1, stop)
+            targets[later] -= np.outer(shares[row, later], targets[row])
         targets[stop:] -= shares[start:stop, stop:].T @ targets[start:stop]
     result = np.empty_like(integers)
     result[order] = integers
@@ -129,7 +116,8 @@ def _nearest(targets: np.ndarray, original: np.ndarray) -> np.ndarray:
     compute the scale from it.
     """
     near = np.rint(original)
-    low = np.maximum(near - DRIFT, -LARGEST)
-    high = np.minimum(near + DRIFT, LARGEST)
+    largest, drift = quantizer.LARGEST, quantizer.DRIFT
+    low = np.maximum(near - drift, -largest)
+    high = np.minimum(near + drift, largest)
     integers = np.clip(np.rint(targets), low, high)
-    return np.where(np.abs(near) == LARGEST, near, integers)
+    return np.where(np.abs(near) == largest, near, integers)

@@ -48,21 +48,14 @@ def measure(
         got = outputs[name].astype("float64")
         noise = np.abs(got - expected)
         signal = np.square(expected, dtype="float64").sum()
-        power = np.square(noise).sum()
+        snr = _decibel(signal, np.square(noise).sum())
+        error = float(noise.max() / (np.abs(expected).max() or 1))
         agreement = accuracy = None
         if has_scores(expected):
             agreement = _fraction(classes(got), classes(expected))
             if labels is not None and fits_labels(expected, labels):
                 accuracy = _fraction(classes(got), labels)
-        records.append(
-            Measurement(
-                name,
-                _decibel(signal, power),
-                float(noise.max() / (np.abs(expected).max() or 1)),
-                agreement,
-                accuracy,
-            )
-        )
+        records.append(Measurement(name, snr, error, agreement, accuracy))
     return records
 
 
@@ -108,6 +101,5 @@ def _decibel(signal: float, noise: float) -> float:
     """Return the ratio of two powers in dB, limited to -200 and 200."""
     if not signal:
         return -200.0 if noise else 200.0
-    return float(
-        10 * np.log10(np.clip(signal / max(noise, signal / 1e20), 1e-20, 1e20))
-    )
+    ratio = signal / max(noise, signal / 1e20)
+    return float(10 * np.log10(np.clip(ratio, 1e-20, 1e20)))

@@ -6,6 +6,7 @@ smallest number of them, worst first, that must stay in float.
 """
 
 import contextlib
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +14,18 @@ import numpy as np
 
 from keras_inception_export.benchmarking.run import relative_latency
 from keras_inception_export.bundle import bundle
+from keras_inception_export.bundle.artifact import load_artifact
+from keras_inception_export.data.batching import run
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.format import Quantizer
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
-from keras_inception_export.quantization.artifact_writer import ArtifactWriter
-from keras_inception_export.quantization.artifacts import WrittenArtifact
-from keras_inception_export.quantization.sensitivity import layer_snr
-from keras_inception_export.verification.probes import Probes
+from keras_inception_export.logs import logger
+from keras_inception_export.quantization.artifact_writer import (
+    ArtifactWriter,
+    WrittenArtifact,
+)
+from keras_inception_export.quantization.metrics import Outputs, measure
 
 RANKING_SAMPLES = 16
 """Calibration samples that the error of each layer is measured on."""
@@ -31,30 +36,23 @@ class MixedPrecisionSearch:
 
     Args:
         writer: writes and measures each attempt.
-        probes: the inputs that latency is measured on.
-        workdir: a folder for temporary files.
     """
 
-    def __init__(
-        self, writer: ArtifactWriter, probes: Probes, workdir: Path
-    ) -> None:
+    def __init__(self, writer: ArtifactWriter) -> None:
         self._writer = writer
-        self._probes = probes
-        self._workdir = workdir
         self._snr: dict[str, float] = {}
 
     def improve(self, artifact: WrittenArtifact) -> WrittenArtifact:
         """Return an artifact with the fewest float layers that passes.
 
         The number of layers is doubled until the artifact passes, then
-        bisected.
-
-        Returns:
-            The last attempt, with its findings, if none passes.
+        bisected. If none passes, the last attempt is returned, with its
+        findings.
         """
         if not artifact.findings:
             return artifact
-        plain = self._workdir / FORMATS[artifact.format].artifact_name("plain")
+        plain_name = FORMATS[artifact.format].artifact_name("plain")
+        plain = self._writer.workdir / plain_name
         plain.write_bytes(artifact.path.read_bytes())
         ranked = self._ranked(artifact.format)
 
@@ -65,11 +63,11 @@ class MixedPrecisionSearch:
 
         low, high = 0, 1
         best = latest = attempt(high)
-        while best.findings:
-            if high >= len(ranked):
-                return best
+        while best.findings and high < len(ranked):
             low, high = high, min(2 * high, len(ranked))
             best = latest = attempt(high)
+        if best.findings:
+            return best
         while high - low > 1:
             middle = (low + high) // 2
             latest = attempt(middle)
@@ -92,7 +90,8 @@ class MixedPrecisionSearch:
                 key: array[:RANKING_SAMPLES]
                 for key, array in self._writer.calibration.items()
             }
-            path = self._workdir / FORMATS[ranking].artifact_name("ranking")
+            file_name = FORMATS[ranking].artifact_name("ranking")
+            path = self._writer.workdir / file_name
             self._snr = layer_snr(quantizer, path, samples)
         return sorted(
             self._writer.quantizer(name).layers,
@@ -114,9 +113,33 @@ class MixedPrecisionSearch:
 
     def _cost(self, path: Path, plain: Path) -> dict[str, float]:
         """Compare an artifact with float layers with one that has none."""
-        probes = self._workdir / bundle.PROBES
-        self._probes.save(probes)
+        probes = self._writer.workdir / bundle.PROBES
+        self._writer.probes.save(probes)
         return {
             "bytes": bundle.size_of(path) - bundle.size_of(plain),
             "time": round(relative_latency(path, plain, probes), 2),
         }
+
+
+def layer_snr(
+    quantizer: Quantizer, path: Path, samples: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Return the signal to noise in dB with one layer in int8, per layer.
+
+    The outputs are compared with those of the artifact that has all layers in
+    float; the value is that of the worst output.
+    """
+    layers = quantizer.layers
+
+    def outputs(float_layers: Collection[str]) -> Outputs:
+        quantizer.write(path, PREPARED_SCHEME, float_layers=float_layers)
+        return run(load_artifact(path), samples)
+
+    reference = outputs(set(layers))
+    snr = {}
+    for number, layer in enumerate(layers, start=1):
+        records = measure(outputs(set(layers) - {layer}), reference, None)
+        snr[layer] = min(record.snr_db for record in records)
+        shown = number, len(layers), layer, snr[layer]
+        logger.info("Rank  %d of %d: %s alone in int8 gives %.1f dB", *shown)
+    return snr

@@ -8,7 +8,6 @@ and 0.29; on thirteen kinds of wrong samples at least one exceeded its limit.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -60,57 +59,34 @@ def check_samples(model: keras.Model, samples: Samples) -> list[str]:
     if worst:
         warnings.append(
             "the samples do not look like what the model was trained on: in "
-            f'"{worst.layer}" {worst.text}; is the scale of the pixels right?'
+            f"{worst}; is the scale of the pixels right?"
         )
     return warnings
 
 
-@dataclass(frozen=True)
-class _Mismatch:
-    """How far a normalization's output is from what its weights predict.
+def _worst_mismatch(model: keras.Model, samples: Samples) -> str:
+    """Return the normalization that differs most from what its weights predict.
 
-    Args:
-        layer: the path of the layer.
-        spread: log2 of the ratio of standard deviations, the median channel.
-        shift: the difference of means in standard deviations, the median
-            channel.
+    Returns:
+        The layer and its difference; empty if no difference exceeds a limit.
     """
-
-    layer: str
-    spread: float
-    shift: float
-
-    @property
-    def excess(self) -> float:
-        """The larger of the two figures, as a multiple of its limit."""
-        return max(abs(self.spread) / SPREAD_LIMIT, self.shift / SHIFT_LIMIT)
-
-    @property
-    def text(self) -> str:
-        """The larger of the two figures, for a message."""
-        if abs(self.spread) / SPREAD_LIMIT >= self.shift / SHIFT_LIMIT:
-            return (
-                "the standard deviation is "
-                f"{2**self.spread:.2g} times the expected one"
-            )
-        return f"the mean differs by {self.shift:.1f} standard deviations"
-
-
-def _worst_mismatch(model: keras.Model, samples: Samples) -> _Mismatch | None:
-    """Return the mismatch of the worst layer, if it exceeds a limit."""
     named = InferenceModel.of(model)
     expected = {
         layer: values
         for layer in model._flatten_layers()
         if (values := _expected(layer))
     }
-    moments = {layer: _Moments() for layer in expected}
+    sums: dict = {}  # per layer, rows: numbers of values, sums, sums of squares
 
     def wrap(layer: keras.Layer, call: Callable) -> Callable:
         def measured_call(*args, **kwargs):
             output = call(*args, **kwargs)
-            array = keras.ops.convert_to_numpy(output)
-            moments[layer].add(array, _axis(layer))
+            array = keras.ops.convert_to_numpy(output).astype("float64")
+            rows = np.moveaxis(array, layer.axis, -1)
+            rows = rows.reshape(-1, rows.shape[-1])
+            number = np.full(rows.shape[1], len(rows))
+            batch = [number, rows.sum(axis=0), (rows * rows).sum(axis=0)]
+            sums[layer] = sums.get(layer, 0) + np.array(batch)
             return output
 
         return measured_call
@@ -120,45 +96,12 @@ def _worst_mismatch(model: keras.Model, samples: Samples) -> _Mismatch | None:
             batch = samples.take(slice(start, start + _BATCH_SIZE))
             named.call(*(batch.inputs[spec.name] for spec in named.inputs))
     mismatches = [
-        _mismatch(layer.path, moments[layer], *values)
-        for layer, values in expected.items()
-        if moments[layer].count
+        (*_mismatch(found, *expected[layer]), layer.path)
+        for layer, found in sums.items()
     ]
-    worst = max(mismatches, key=lambda found: found.excess, default=None)
-    return worst if worst and worst.excess > 1 else None
-
-
-class _Moments:
-    """Mean and standard deviation per channel, summed over batches."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._total = np.zeros(1)
-        self._squares = np.zeros(1)
-
-    def add(self, array: np.ndarray, axis: int) -> None:
-        """Add a batch whose channels are along `axis`."""
-        rows = np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])
-        rows = rows.astype("float64")
-        self.count += len(rows)
-        self._total = self._total + rows.sum(axis=0)
-        self._squares = self._squares + (rows * rows).sum(axis=0)
-
-    @property
-    def mean(self) -> np.ndarray:
-        """The mean of each channel."""
-        return self._total / self.count
-
-    @property
-    def deviation(self) -> np.ndarray:
-        """The standard deviation of each channel."""
-        variance = self._squares / self.count - self.mean**2
-        return np.sqrt(np.maximum(variance, 0))
-
-
-def _axis(layer: keras.layers.BatchNormalization) -> int:
-    axis = layer.axis
-    return axis[0] if isinstance(axis, (list, tuple)) else axis
+    default = 0.0, "", ""
+    excess, text, path = max(mismatches, key=lambda x: x[0], default=default)
+    return f'"{path}" {text}' if excess > 1 else ""
 
 
 def _expected(layer: keras.Layer) -> tuple[np.ndarray, np.ndarray] | None:
@@ -184,12 +127,24 @@ def _expected(layer: keras.Layer) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _mismatch(
-    path: str, found: _Moments, mean: np.ndarray, deviation: np.ndarray
-) -> _Mismatch:
-    """Compare the moments of a layer's output with the expected ones."""
-    active = (deviation > 1e-6) & (found.deviation > 0)
+    sums: np.ndarray, mean: np.ndarray, deviation: np.ndarray
+) -> tuple[float, str]:
+    """Compare the sums of a layer's output with the expected moments.
+
+    Returns:
+        The larger of the two figures, each that of the median channel, as a
+        multiple of its limit; and a text that says what it is.
+    """
+    number, total, squares = sums
+    found_mean = total / number
+    found = np.sqrt(np.maximum(squares / number - found_mean**2, 0))
+    active = (deviation > 1e-6) & (found > 0)
     if not active.any():
-        return _Mismatch(path, 0.0, 0.0)
-    spread = np.median(np.log2(found.deviation[active] / deviation[active]))
-    shift = np.median(np.abs(found.mean - mean)[active] / deviation[active])
-    return _Mismatch(path, float(spread), float(shift))
+        return 0.0, ""
+    spread = np.median(np.log2(found[active] / deviation[active]))
+    shift = np.median(np.abs(found_mean - mean)[active] / deviation[active])
+    excess = abs(spread) / SPREAD_LIMIT, shift / SHIFT_LIMIT
+    if excess[0] >= excess[1]:
+        ratio = f"{2**spread:.2g} times the expected one"
+        return excess[0], f"the standard deviation is {ratio}"
+    return excess[1], f"the mean differs by {shift:.1f} standard deviations"

@@ -7,10 +7,10 @@ import pytest
 from keras_inception_export.formats.onnx.export import float_graph
 from keras_inception_export.model.inference_model import to_inference_model
 from keras_inception_export.model.loading import functional
-from keras_inception_export.quantization.channel_flows import (
-    channel_flows,
+from keras_inception_export.quantization.calibration_statistics import (
     channel_peaks,
 )
+from keras_inception_export.quantization.channel_flows import channel_flows
 from keras_inception_export.quantization.equalization import (
     channel_factors,
     equalize,
@@ -54,7 +54,8 @@ def spread(inference_model, workdir):
     """Return the largest ratio of two channels of one activation."""
     graph = float_graph(inference_model)
     flows = channel_flows(graph, variables_of(inference_model))
-    peaks = channel_peaks(graph, flows, FEEDS, workdir)
+    names = [flow.value for flow in flows]
+    peaks = channel_peaks(graph, names, FEEDS, workdir)
     active = [sizes[sizes > 0] for sizes in peaks.values()]
     return max(sizes.max() / sizes.min() for sizes in active)
 

@@ -9,7 +9,7 @@ import pytest
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.quantization import mixed_precision
-from keras_inception_export.quantization.artifacts import WrittenArtifact
+from keras_inception_export.quantization.artifact_writer import WrittenArtifact
 from keras_inception_export.quantization.mixed_precision import (
     MixedPrecisionSearch,
 )
@@ -29,6 +29,8 @@ class StubWriter:
 
     def __init__(self, workdir, required, unknown=(), unavailable=()):
         self.calibration = {"image": np.zeros((40, 2))}
+        self.probes = Probes((), (), {})
+        self.workdir = workdir
         self.written = []
         self._path = workdir / "artifact"
         self._required = set(required)
@@ -70,8 +72,8 @@ def improve(monkeypatch, tmp_path):
 
     def run(required, name=SLOW, **options):
         writer = StubWriter(tmp_path, required, **options)
-        search = MixedPrecisionSearch(writer, Probes((), (), {}), tmp_path)
-        result = search.improve(writer.write(name, "int8"))
+        artifact = writer.write(name, "int8")
+        result = MixedPrecisionSearch(writer).improve(artifact)
         return result, writer, rankings
 
     return run

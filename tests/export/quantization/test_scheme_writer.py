@@ -12,10 +12,10 @@ from keras_inception_export.logs import progress_to
 from keras_inception_export.model.inference_model import to_inference_model
 from keras_inception_export.model.loading import functional
 from keras_inception_export.options import ExportOptions
-from keras_inception_export.quantization import preparation
+from keras_inception_export.quantization import artifact_writer
 from keras_inception_export.quantization.artifact_writer import ArtifactWriter
 from keras_inception_export.quantization.evaluation import Evaluation
-from keras_inception_export.quantization.scheme_writer import SchemeWriter
+from keras_inception_export.quantization.scheme_writer import write_scheme
 from keras_inception_export.quantization.split import split
 from keras_inception_export.verification.probes import Probes
 from tests.helpers.hard_models import digits, easy, gated, hard, plain
@@ -32,7 +32,7 @@ FAST = next(name for name, record in FORMATS.items() if record.fast_quantizer)
 
 
 class Job:
-    """The writers of one model, into one folder.
+    """The writer of one model, into one folder.
 
     Args:
         model: a Keras model.
@@ -57,16 +57,12 @@ class Job:
         )
         workdir = folder / "work"
         workdir.mkdir()
-        common = folder, workdir, requested
         self.artifact_writer = ArtifactWriter(
-            self.inference_model, evaluation, *common
-        )
-        self.scheme_writer = SchemeWriter(
-            self.inference_model, evaluation, probes, *common
+            self.inference_model, evaluation, probes, folder, workdir, requested
         )
 
     def write(self, scheme="int8"):
-        (artifact,) = self.scheme_writer.write(scheme)
+        (artifact,) = write_scheme(self.artifact_writer, scheme)
         return artifact
 
 
@@ -86,7 +82,9 @@ def test_hard_models_compute_the_same_as_the_easy_ones(build):
 
 @pytest.mark.parametrize("build", [plain, gated])
 def test_hard_models_fail_in_plain_int8(build, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "equalize", lambda model, *_: (model, 0))
+    monkeypatch.setattr(
+        artifact_writer, "equalize", lambda model, *_: (model, 0)
+    )
     artifact = Job(hard(build), tmp_path).artifact_writer.write(FAST, "int8")
     assert agreement(artifact) < 0.3  # 0.1 is guessing
     assert "agrees with Keras on" in " ".join(artifact.findings)

@@ -9,7 +9,7 @@ from keras_inception_export.formats.onnx.quantize.quantizer import (
     OnnxQuantizer,
 )
 from keras_inception_export.formats.saved_model import export as saved_model
-from keras_inception_export.quantization.sensitivity import layer_snr
+from keras_inception_export.quantization.mixed_precision import layer_snr
 
 
 def rank_correlation(first, second):
