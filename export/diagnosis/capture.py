@@ -7,7 +7,7 @@ keeps a few values of every layer's output. It needs Keras and TensorFlow.
 import itertools
 import math
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from keras_inception_export.diagnosis.layer_reference import (
     VALUES,
+    Feeds,
     LayerReference,
     LayerReferences,
 )
@@ -28,7 +29,7 @@ from keras_inception_layers import ConvBN
 
 def capture_layer_references(
     inference_model: InferenceModel,
-    feeds: Sequence[Mapping[str, np.ndarray]],
+    feeds: Feeds,
     equalized: InferenceModel | None = None,
 ) -> LayerReferences:
     """Return a few float64 values of every layer's output.
@@ -39,14 +40,11 @@ def capture_layer_references(
     layers = _layer_references(inference_model, feeds)
     if equalized is None or equalized is inference_model:
         return LayerReferences(layers)
-    return LayerReferences(
-        layers, equalized=_layer_references(equalized, feeds)
-    )
+    return LayerReferences(layers, {}, _layer_references(equalized, feeds))
 
 
 def _layer_references(
-    inference_model: InferenceModel,
-    feeds: Sequence[Mapping[str, np.ndarray]],
+    inference_model: InferenceModel, feeds: Feeds
 ) -> tuple[LayerReference, ...]:
     """Return one layer reference per layer, in the order in which they end."""
     references: list[LayerReference] = []
@@ -58,18 +56,21 @@ def _layer_references(
         references, float64, float32, strict=True
     ):
         reference = replace(reference, values=values, scale=largest or 1.0)
-        error = reference.error(rounded)
-        layers.append(replace(reference, keras_error=error))
+        keras_error = reference.error(rounded)
+        layers.append(replace(reference, keras_error=keras_error))
     return tuple(layers)
 
 
 def _capture(
     inference_model: InferenceModel,
-    feeds: Sequence[Mapping[str, np.ndarray]],
+    feeds: Feeds,
     references: list[LayerReference],
     run: Callable,
 ) -> list[tuple[np.ndarray, float]]:
-    """Return, per layer reference, its values and the largest absolute value."""
+    """Return the values of each reference and the layer's largest magnitude.
+
+    The first call of this function adds the references, without values.
+    """
     counts = [len(next(iter(feed.values()))) for feed in feeds]
     captured: list = []
 
@@ -78,49 +79,40 @@ def _capture(
             shape = (sum(counts), *(tuple(tensor.shape[1:]) or (1,)))
             references.append(_new_reference(references, layer, facts, shape))
         reference = references[len(captured)]
-        axes = [
-            axis
-            for axis in range(len(reference.shape))
-            if axis != reference.channel_axis
-        ]
+        rank, channel_axis = len(reference.shape), reference.channel_axis
+        axes = [axis for axis in range(rank) if axis != channel_axis]
         tensor = keras.ops.reshape(tensor, (-1, *reference.shape[1:]))
         tensor = keras.ops.cast(tensor, "float64")
-        captured.append(
-            (
-                keras.ops.take(tensor, reference.positions_in(start, count)),
-                keras.ops.sum(tensor, axes),
-                keras.ops.max(keras.ops.abs(tensor)),
-            )
-        )
+        positions = reference.positions_in(start, count)
+        sampled = keras.ops.take(tensor, positions)
+        largest = keras.ops.max(keras.ops.abs(tensor))
+        captured.append((sampled, keras.ops.sum(tensor, axes), largest))
 
     def call(*tensors):
         captured.clear()
-        _observed_call(inference_model, capture)(*tensors)
+        _call_observed(inference_model, tensors, capture)
         return list(captured)
 
     batches, start = [], 0
     for feed, count in zip(feeds, counts, strict=True):
         batches.append(run(call, inference_model.inputs, feed))
         start += count
-    found = []
-    for reference, of_layer in zip(
-        references, zip(*batches, strict=True), strict=True
-    ):
+    found, by_layer = [], zip(*batches, strict=True)
+    for reference, of_layer in zip(references, by_layer, strict=True):
         sampled, sums, largest = zip(*of_layer, strict=True)
         values = reference.to_values(sampled, sums)
         found.append((values, float(max(largest))))
     return found
 
 
-def _observed_call(
-    inference_model: InferenceModel, observe: Callable
-) -> Callable:
-    """Return `inference_model.call` that passes on every layer's output.
+def _call_observed(
+    inference_model: InferenceModel, tensors: Sequence, observe: Callable
+) -> None:
+    """Call a model, and `observe(layer, facts, tensor)` with each output.
 
-    `observe(layer, facts, tensor)` is called in the order in which the layers
-    end. The facts are the `layer`, `output` and `source` of a layer
-    reference. For an output of the model that no observed layer computes, the
-    layer is None.
+    The layers are in the order in which they end. The facts are the `layer`,
+    `output` and `source` of a layer reference. For an output of the model
+    that no observed layer computes, the layer is None.
     """
     layers = list(_observable_layers(inference_model.model))
     makers = [
@@ -129,7 +121,7 @@ def _observed_call(
     ]
     names = [spec.name for spec in inference_model.outputs]
     outputs = dict(zip(makers, names, strict=True))
-    batch: list = []
+    batch = tuple(tensors[0].shape[:1])
     numbers = itertools.count()
     observed_tensors: dict = {}  # by id: the tensor and its number
     observed_layers = set()
@@ -141,7 +133,7 @@ def _observed_call(
     def report(layer, path, output, tensor, inputs=()):
         shape = tuple(tensor.shape)
         is_float = keras.backend.is_float_dtype(tensor.dtype)
-        if is_float and shape[:1] == tuple(batch) and 0 not in shape:
+        if is_float and shape[:1] == batch and 0 not in shape:
             sources = map(number_of, inputs)
             source = next((x for x in sources if x is not None), None)
             facts = {"layer": path, "output": output, "source": source}
@@ -169,16 +161,11 @@ def _observed_call(
 
         return wrapped_call
 
-    def call(*tensors):
-        batch[:] = tensors[0].shape[:1]
-        with observed(layers, wrap):
-            results = inference_model.call(*tensors)
-        for name, maker, tensor in zip(names, makers, results, strict=True):
-            if maker not in observed_layers:
-                report(None, name, name, tensor)
-        return results
-
-    return call
+    with observed(layers, wrap):
+        results = inference_model.call(*tensors)
+    for name, maker, tensor in zip(names, makers, results, strict=True):
+        if maker not in observed_layers:
+            report(None, name, name, tensor)
 
 
 def _observable_layers(layer) -> Iterator[keras.Layer]:
@@ -211,11 +198,9 @@ def _new_reference(
     axis = 1 if is_first and len(shape) > 2 else len(shape) - 1
     rows = np.moveaxis(np.arange(math.prod(shape)).reshape(shape), axis, 0)
     rows = rows.reshape(len(rows), -1)
-    per_channel = max(1, VALUES // len(rows))
-    if per_channel < rows.shape[1]:
-        generator = np.random.default_rng(0)
-        size = (len(rows), per_channel)
-        columns = generator.integers(rows.shape[1], size=size)
+    size = len(rows), max(1, VALUES // len(rows))
+    if size[1] < rows.shape[1]:
+        columns = np.random.default_rng(0).integers(rows.shape[1], size=size)
         rows = np.take_along_axis(rows, columns, axis=1)
     return LayerReference(
         **facts,

@@ -10,30 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from keras_inception_export import errors
 from keras_inception_export.bundle import bundle
-from keras_inception_export.diagnosis.layer_comparison import (
-    LayerResult,
-    compare_layer,
-    flag_first_change,
-    flag_largest_snr_drop,
-    with_snr_drops,
-)
+from keras_inception_export.diagnosis import layer_comparison
 from keras_inception_export.diagnosis.layer_reference import (
+    Feeds,
     LayerReference,
     LayerReferences,
+    TensorLocation,
 )
-from keras_inception_export.diagnosis.tensor_matching import (
-    locate_tensors,
-    read_tensors,
-)
-from keras_inception_export.errors import (
-    ExportError,
-    RequestError,
-    RuntimeMissingError,
-    reason_of,
-)
+from keras_inception_export.diagnosis.tensor_matching import locate_tensors
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.verification.probes import Probes
 
@@ -50,8 +36,7 @@ class Diagnosis:
         path: the path of the artifact in its bundle.
         format: the name of its format.
         quantization: its scheme; None if it is not quantized.
-        layers: the layers that could be compared, in the order of the
-            network.
+        layers: the layers that could be compared, in the network's order.
         reason: why no layer could be compared; empty if one could.
         damaged: whether the reason is a damaged artifact.
     """
@@ -59,12 +44,12 @@ class Diagnosis:
     path: str
     format: str
     quantization: str | None = None
-    layers: tuple[LayerResult, ...] = ()
+    layers: tuple[layer_comparison.LayerResult, ...] = ()
     reason: str = ""
     damaged: bool = False
 
     @property
-    def first(self) -> LayerResult | None:
+    def first(self) -> layer_comparison.LayerResult | None:
         """The first layer that diverges; None if none does."""
         return next((layer for layer in self.layers if layer.diverges), None)
 
@@ -79,7 +64,10 @@ class Diagnosis:
             "format": self.format,
             "path": self.path,
             "quantization": self.quantization,
-            "layers": [_finite(vars(layer)) for layer in self.layers],
+            "layers": [
+                {key: _finite(value) for key, value in vars(layer).items()}
+                for layer in self.layers
+            ],
             "first_divergence": self.first and self.first.name,
             "not_examined": self.reason or None,
             "passed": self.passed,
@@ -114,58 +102,39 @@ def diagnose(folder) -> tuple[Diagnosis, ...]:
 
 def load_layer_references(
     folder: Path, report: Mapping
-) -> tuple[LayerReferences, list]:
-    """Return the layer references of a bundle, and their inputs.
-
-    Raises:
-        RequestError: if the bundle has none.
-        ArtifactError: if a file is damaged.
-    """
+) -> tuple[LayerReferences, Feeds]:
+    """Return the layer references of a bundle, and their inputs."""
     if "layer_references" not in report:
-        raise RequestError(
+        raise errors.RequestError(
             f"{folder} was written by an earlier version, without layer "
             "references; expected a bundle that has them; export the model "
             "again"
         )
-    layer_references = LayerReferences.load(
-        bundle.published(folder, report, "layer_references")
-    )
-    probes = Probes.load(bundle.published(folder, report, "probes"))
-    return layer_references, probes.singles()
+    path = bundle.published(folder, report, "layer_references")
+    probes = bundle.published(folder, report, "probes")
+    return LayerReferences.load(path), Probes.load(probes).singles()
 
 
 def record_artifact(
-    folder: Path,
-    artifact: Mapping,
-    layer_references: LayerReferences,
-    feeds: Sequence[Mapping[str, np.ndarray]],
+    folder: Path, artifact: Mapping, references: LayerReferences, feeds: Feeds
 ) -> LayerReferences:
     """Return layer references with the locations of one verified artifact."""
     open_intermediates = FORMATS[artifact["format"]].intermediates
     if open_intermediates is None:
-        return layer_references
-    locations = locate_tensors(
-        open_intermediates(folder / artifact["path"]),
-        layer_references.of(artifact),
-        feeds,
-    )
-    quantized = artifact.get("quantization")
-    return layer_references.with_artifact(
-        artifact["path"],
-        [
-            replace(location, values=location.values if quantized else None)
-            if location and location.error <= MAX_LOCATION_ERROR
-            else None
-            for location in locations
-        ],
-    )
+        return references
+    intermediates = open_intermediates(folder / artifact["path"])
+    locations = locate_tensors(intermediates, references.of(artifact), feeds)
+    for index, location in enumerate(locations):
+        if location and not location.error <= MAX_LOCATION_ERROR:
+            locations[index] = None
+        elif location and not artifact.get("quantization"):
+            locations[index] = replace(location, values=None)
+    artifacts = {**references.artifacts, artifact["path"]: locations}
+    return replace(references, artifacts=artifacts)
 
 
 def examine(
-    folder: Path,
-    artifact: Mapping,
-    layer_references: LayerReferences,
-    feeds: Sequence[Mapping[str, np.ndarray]],
+    folder: Path, artifact: Mapping, references: LayerReferences, feeds: Feeds
 ) -> Diagnosis:
     """Compare one artifact with the layer references.
 
@@ -177,41 +146,36 @@ def examine(
     nothing = Diagnosis(artifact["path"], artifact["format"], quantization)
     open_intermediates = FORMATS[artifact["format"]].intermediates
     if open_intermediates is None:
-        return replace(
-            nothing, reason="its runtime does not show the outputs of layers"
-        )
+        reason = "its runtime does not show the outputs of layers"
+        return replace(nothing, reason=reason)
     path = folder / artifact["path"]
-    references = layer_references.of(artifact)
-    published = layer_references.artifacts.get(artifact["path"])
+    layers = references.of(artifact)
+    published = references.artifacts.get(artifact["path"])
     try:
         intermediates = open_intermediates(path)
-        if published:
-            values = read_tensors(intermediates, references, feeds, published)
-        else:
-            locations = locate_tensors(intermediates, references, feeds)
-            values = [item.values if item else None for item in locations]
-    except RuntimeMissingError as error:
+        found = locate_tensors(intermediates, layers, feeds, published)
+    except errors.RuntimeMissingError as error:
         return replace(nothing, reason=str(error))
-    except ExportError as error:
+    except errors.ExportError as error:
         return replace(nothing, reason=str(error), damaged=True)
     except Exception as error:
-        reason = f"cannot be run: {reason_of(error)}"
+        reason = f"cannot be run: {errors.reason_of(error)}"
         return replace(nothing, reason=reason, damaged=True)
     results = []
-    for index, (reference, found) in enumerate(
-        zip(references, values, strict=True)
-    ):
-        if found is not None:
-            location = published[index] if published else None
-            result = compare_layer(reference, found, location, quantization)
-            merged = _merged_before(reference, references, values)
+    before = published or [None] * len(layers)
+    for reference, now, then in zip(layers, found, before, strict=True):
+        if now is not None and now.values is not None:
+            result = layer_comparison.compare_layer(
+                reference, now.values, then, quantization
+            )
+            merged = _merged_before(reference, layers, found)
             results.append(replace(result, merged=merged))
-    results = with_snr_drops(results)
+    results = layer_comparison.with_snr_drops(results)
     if quantization and published:
         altered = bundle.sha256_of(path) != artifact.get("sha256")
-        results = flag_first_change(results, altered)
+        results = layer_comparison.flag_first_change(results, altered)
     elif quantization:
-        results = flag_largest_snr_drop(results)
+        results = layer_comparison.flag_largest_snr_drop(results)
     if not results:
         return replace(nothing, reason="it holds the output of no layer")
     return replace(nothing, layers=tuple(results))
@@ -220,7 +184,7 @@ def examine(
 def _merged_before(
     reference: LayerReference,
     references: Sequence[LayerReference],
-    values: Sequence[np.ndarray | None],
+    found: Sequence[TensorLocation | None],
 ) -> tuple[str, ...]:
     """Return the layers directly before one whose outputs are not available.
 
@@ -228,18 +192,14 @@ def _merged_before(
     """
     names: list[str] = []
     source = reference.source
-    while source is not None and values[source] is None:
+    while source is not None and found[source] is None:
         if references[source].has_weights:
             names.insert(0, references[source].layer)
         source = references[source].source
     return tuple(names)
 
 
-def _finite(facts: Mapping) -> dict:
-    """Return facts that JSON can express: null for what is not finite."""
-    return {
-        key: None
-        if isinstance(value, float) and not math.isfinite(value)
-        else value
-        for key, value in facts.items()
-    }
+def _finite(value: Any) -> Any:
+    """Return a value for JSON: None in place of infinity and NaN."""
+    special = isinstance(value, float) and not math.isfinite(value)
+    return None if special else value

@@ -27,21 +27,18 @@ class LayerResult:
 
     Args:
         layer: the Keras path of the layer.
-        merged: the paths of the layers with weights that the runtime computes
-            in one step with this one, so that the artifact does not hold
-            their outputs.
+        merged: the paths of the layers with weights whose outputs the artifact
+            does not hold, since the runtime computes them in one step with
+            this one.
         error: the largest error, relative to the layer's largest value.
         snr: the signal-to-noise ratio of the median channel, in dB.
-        allowed: the largest allowed error; for a quantized artifact, the
-            largest allowed `change`. None if it is unknown.
-        published: the error when the bundle was published; None if it was
-            not.
+        allowed: the largest allowed error or, if the artifact is quantized,
+            `change`. None if it is unknown.
+        published: the error at publication; None if it was not published.
         change: the largest difference of a quantized artifact from its
             published values, relative to the layer's largest value.
-        changed_channels: the fraction of the channels that are not as
-            published.
-        steps: the change in quantization steps of the layer; 0 if the layer
-            is computed in float.
+        changed_channels: the fraction of the channels not as published.
+        steps: the change in quantization steps; 0 for a float layer.
         snr_drop: how far the signal-to-noise ratio is below the lowest of the
             layers before, in dB.
         diverges: whether the layer differs by more than is allowed.
@@ -82,33 +79,27 @@ def compare_layer(
     quantization: str | None,
 ) -> LayerResult:
     """Compare one layer's output."""
-    result = LayerResult(
-        reference.layer,
-        (),
-        reference.error(values),
-        reference.snr(values),
-        published=published.error if published else None,
-    )
+    error, snr = reference.error(values), reference.snr(values)
+    before = published.error if published else None
+    result = LayerResult(reference.layer, (), error, snr, published=before)
     rounding = tolerance(reference.keras_error)
     if not quantization:
-        allowed = max(rounding, 2 * published.error if published else 0.0)
-        diverges = not result.error <= allowed
-        return replace(result, allowed=allowed, diverges=diverges)
+        allowed = max(rounding, 2 * (before or 0.0))
+        return replace(result, allowed=allowed, diverges=not error <= allowed)
     if published is None or published.values is None:
         return result
-    before = replace(reference, values=published.values)
-    sampled, means = np.split(
-        np.abs(values - before.values), [len(reference.positions)]
-    )
-    change = before.error(values)
+    number = len(reference.positions)
+    sampled, means = np.split(np.abs(values - published.values), [number])
+    changed = ~(means <= rounding * reference.scale)
+    change = replace(reference, values=published.values).error(values)
     allowed = max(MAX_CHANGE * published.error, rounding)
-    step = _step(before.values[: len(reference.positions)])
     return replace(
         result,
         allowed=allowed,
         change=change,
-        changed_channels=float(np.mean(~(means <= rounding * reference.scale))),
-        steps=float(sampled.max(initial=0.0)) / step,
+        changed_channels=float(np.mean(changed)),
+        steps=float(sampled.max(initial=0.0))
+        / _step(published.values[:number]),
         diverges=not change <= allowed,
     )
 
@@ -125,18 +116,15 @@ def flag_first_change(
     kernels may be the reason, and only a change of more than `MAX_CHANGE`
     counts.
     """
+    flagged = list(results)
     start = next((i for i, r in enumerate(results) if r.changed_channels), None)
-    if start is None:
-        return list(results)
-    first = results[start]
-    same_kernels = start > 0 or first.changed_channels < 0.5
-    suspect = altered or any(result.diverges for result in results)
-    cause = first.steps > 1.5 or (same_kernels and suspect)
-    return [
-        *results[:start],
-        replace(first, diverges=first.diverges or cause),
-        *results[start + 1 :],
-    ]
+    if start is not None:
+        first = results[start]
+        same_kernels = start > 0 or first.changed_channels < 0.5
+        suspect = altered or any(result.diverges for result in results)
+        if first.steps > 1.5 or (same_kernels and suspect):
+            flagged[start] = replace(first, diverges=True)
+    return flagged
 
 
 def with_snr_drops(results: Sequence[LayerResult]) -> list[LayerResult]:
@@ -153,15 +141,10 @@ def with_snr_drops(results: Sequence[LayerResult]) -> list[LayerResult]:
     return compared
 
 
-def flag_largest_snr_drop(
-    results: Sequence[LayerResult],
-) -> list[LayerResult]:
+def flag_largest_snr_drop(results: Sequence[LayerResult]) -> list[LayerResult]:
     """Flag the layer at which the signal-to-noise ratio drops the most."""
-    largest = max((result.snr_drop for result in results), default=0.0)
-    start = next(
-        (i for i, r in enumerate(results) if r.snr_drop == largest > 0), None
-    )
-    return [replace(r, diverges=i == start) for i, r in enumerate(results)]
+    worst = max(results, key=lambda result: result.snr_drop, default=None)
+    return [replace(r, diverges=r is worst and r.snr_drop > 0) for r in results]
 
 
 def _step(values: np.ndarray) -> float:

@@ -8,7 +8,7 @@ layer on a device without Keras. This module needs numpy only.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from keras_inception_export.errors import ArtifactError, writing
 
 VALUES = 1024
 """Number of sampled values per layer; more only if it has more channels."""
+
+Feeds = Sequence[Mapping[str, np.ndarray]]
+"""Batches of inputs, each with one array per input name."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +34,17 @@ class LayerReference:
     Args:
         layer: the Keras path of the layer; from the second call of a shared
             layer on, `#` and the number of the call follow it.
-        output: the name of the model output that the layer computes; empty
-            for any other layer.
+        output: the name of the model output that it computes, if any.
         source: the index of the layer reference that the layer reads; None
-            if there is none, as after an operation without a layer.
+            if it reads none.
         has_weights: whether the layer has weights.
-        shape: the shape of the layer's output in Keras, for all samples
-            together.
+        shape: the shape of its output in Keras, for all samples together.
         channel_axis: the axis of the channels.
-        positions: sorted indices into the flattened output, some in each
-            channel.
-        values: the float64 values at the positions, followed by the mean of
-            each channel.
-        scale: the largest absolute value of the whole output. Defaults to 1,
-            also where all values are 0.
+        positions: sorted indices into the flattened output, some per channel.
+        values: the float64 values there, then the mean of each channel.
+        scale: the largest absolute value of the output; 1 if it is 0.
         keras_error: the largest error of Keras in float32, relative to
-            `scale`. Defaults to 0.
+            `scale`.
     """
 
     layer: str
@@ -87,8 +85,7 @@ class LayerReference:
         """
         inner = math.prod(self.shape[self.channel_axis + 1 :])
         channels = self.positions // inner % self.shape[self.channel_axis]
-        exact = self.values[: len(channels)]
-        found = values[: len(channels)]
+        exact, found = (x[: len(channels)] for x in (self.values, values))
         noise = np.bincount(channels, np.square(found - exact))
         signal = np.bincount(channels, np.square(exact))
         nonzero = signal > 0
@@ -99,54 +96,17 @@ class LayerReference:
         return float(np.median(ratios))
 
 
-class OutputReader:
-    """Reduces an output, batch by batch, to the values of a layer reference.
-
-    Args:
-        reference: the layer reference.
-    """
-
-    def __init__(self, reference: LayerReference) -> None:
-        self._reference = reference
-        self._count = 0
-        self._sampled: list[np.ndarray] = []
-        self._sums: list[np.ndarray] = []
-
-    def add(self, batch: np.ndarray) -> None:
-        """Read the next samples, with the axes in Keras's order."""
-        reference = self._reference
-        batch = batch.reshape(-1, *reference.shape[1:]).astype("float64")
-        axes = [i for i in range(batch.ndim) if i != reference.channel_axis]
-        positions = reference.positions_in(self._count, len(batch))
-        self._sampled.append(batch.ravel()[positions])
-        self._sums.append(batch.sum(tuple(axes)))
-        self._count += len(batch)
-
-    @property
-    def complete(self) -> bool:
-        """Whether all samples were read."""
-        return self._count == self._reference.shape[0]
-
-    @property
-    def values(self) -> np.ndarray:
-        """The output, as `LayerReference.values` has it."""
-        return self._reference.to_values(self._sampled, self._sums)
-
-
 @dataclass(frozen=True)
 class TensorLocation:
     """The tensor of an artifact that is a layer's output.
 
     Args:
         tensor: the name of the tensor.
-        channels_first: whether the channels are its second axis although
-            they are the last axis in Keras.
-        error: the error when the bundle was published, relative to the
-            layer's largest value.
-        values: the artifact's values at publication, as
-            `LayerReference.values` has them. Recorded for a quantized
-            artifact, which differs from the reference by design. Defaults to
-            None.
+        channels_first: whether the channels are its second axis, not the last.
+        error: the error at publication, relative to `LayerReference.scale`.
+        values: the artifact's values at publication, in the order of
+            `LayerReference.values`. Recorded only if it is quantized: it
+            differs from the reference by design then.
     """
 
     tensor: str
@@ -161,11 +121,10 @@ class LayerReferences:
 
     Args:
         layers: in the order in which the layers are computed.
-        artifacts: for each artifact, by its path in the bundle, one
-            `TensorLocation` per layer; None where the artifact does not hold
-            the layer's output.
+        artifacts: for each artifact, by its path in the bundle, the location
+            of each layer's output; None where the artifact does not hold it.
         equalized: the same layers in the model whose channels were equalized
-            before int8. Defaults to none: no channel was.
+            before int8; empty if none was.
     """
 
     layers: tuple[LayerReference, ...]
@@ -180,18 +139,8 @@ class LayerReferences:
             return self.equalized
         return self.layers
 
-    def with_artifact(
-        self, path: str, locations: Sequence[TensorLocation | None]
-    ) -> "LayerReferences":
-        """Return a copy with the tensor locations of one more artifact."""
-        return replace(self, artifacts={**self.artifacts, path: locations})
-
     def save(self, path: Path) -> None:
-        """Write everything into one `.npz` file.
-
-        Raises:
-            RequestError: if it cannot be written.
-        """
+        """Write everything into one `.npz` file."""
         references = (*self.layers, *self.equalized)
         index = {
             "layers": [
@@ -212,47 +161,37 @@ class LayerReferences:
             "values": _join([r.values for r in references], np.float64),
         }
         for name, locations in self.artifacts.items():
-            values = [x.values for x in locations if x is not None]
-            arrays[f"values/{name}"] = _join(
-                [array for array in values if array is not None], np.float32
-            )
+            values = [item.values for item in locations if item]
+            recorded = [array for array in values if array is not None]
+            arrays[f"values/{name}"] = _join(recorded, np.float32)
         with writing(path):
             np.savez_compressed(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "LayerReferences":
-        """Read what `save` wrote.
-
-        Raises:
-            ArtifactError: if the file is damaged.
-        """
+        """Read what `save` wrote; ArtifactError if the file is damaged."""
         try:
             arrays = read_arrays(path)
             index = json.loads(arrays["index"].tobytes())
-            counts = [entry.pop("count") for entry in index["layers"]]
-            lengths = [
-                count + entry["shape"][entry["channel_axis"]]
-                for count, entry in zip(counts, index["layers"], strict=True)
-            ]
+            entries, counts, lengths = index["layers"], [], []
+            for entry in entries:
+                entry["shape"] = tuple(entry["shape"])
+                counts.append(entry.pop("count"))
+                channels = entry["shape"][entry["channel_axis"]]
+                lengths.append(counts[-1] + channels)
+            positions = _split(arrays["positions"], counts)
+            values = _split(arrays["values"], lengths)
+            parts = zip(entries, positions, values, strict=True)
             references = tuple(
-                LayerReference(
-                    **{**entry, "shape": tuple(entry["shape"])},
-                    positions=positions,
-                    values=values,
-                )
-                for entry, positions, values in zip(
-                    index["layers"],
-                    _split(arrays["positions"], counts),
-                    _split(arrays["values"], lengths),
-                    strict=True,
-                )
+                LayerReference(**entry, positions=where, values=there)
+                for entry, where, there in parts
             )
             number = len(references) - index["equalized"]
             artifacts = {
                 name: _locations(
-                    entries, lengths[:number], arrays[f"values/{name}"]
+                    items, lengths[:number], arrays[f"values/{name}"]
                 )
-                for name, entries in index["artifacts"].items()
+                for name, items in index["artifacts"].items()
             }
         except (*UNREADABLE, KeyError, TypeError) as error:
             raise ArtifactError(
@@ -265,26 +204,20 @@ def _entry(
     item: LayerReference | TensorLocation, **more: Any
 ) -> dict[str, Any]:
     """Return the fields of an item that are not arrays."""
-    facts = {
-        key: value
-        for key, value in vars(item).items()
-        if key not in ("positions", "values")
-    }
+    arrays = ("positions", "values")
+    facts = {key: x for key, x in vars(item).items() if key not in arrays}
     return {**facts, **more}
 
 
 def _locations(entries, lengths, values) -> tuple[TensorLocation | None, ...]:
     """Return the tensor locations of one artifact."""
-    recorded = [bool(entry and entry.pop("has_values")) for entry in entries]
     counts = [
-        length if has_values else 0
-        for length, has_values in zip(lengths, recorded, strict=True)
+        length if entry and entry.pop("has_values") else 0
+        for entry, length in zip(entries, lengths, strict=True)
     ]
     return tuple(
-        entry and TensorLocation(**entry, values=part if has_values else None)
-        for entry, part, has_values in zip(
-            entries, _split(values, counts), recorded, strict=True
-        )
+        entry and TensorLocation(**entry, values=part if len(part) else None)
+        for entry, part in zip(entries, _split(values, counts), strict=True)
     )
 
 

@@ -9,100 +9,106 @@ operation that belongs to no layer is named after the layer before it.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from keras_inception_export.diagnosis.layer_reference import (
+    Feeds,
     LayerReference,
-    OutputReader,
     TensorLocation,
 )
 from keras_inception_export.formats.format import Intermediates
-
-Candidate = tuple[int, str, bool]
-"""A layer reference's index, a tensor, and whether its channels are first."""
 
 
 def locate_tensors(
     intermediates: Intermediates,
     references: Sequence[LayerReference],
-    feeds: Sequence[Mapping[str, np.ndarray]],
+    feeds: Feeds,
+    known: Sequence[TensorLocation | None] | None = None,
 ) -> list[TensorLocation | None]:
-    """Find the output of each layer in an artifact.
+    """Find the output of each layer in an artifact, and read its values.
 
-    Returns:
-        Per layer the location with the smallest error, with the values that
-        the artifact has there; None if the artifact does not hold the output.
+    Of several tensors, that with the smallest error is returned; None if the
+    artifact does not hold the output. If the artifact was published, `known`
+    are the locations at publication, and no other tensor is read.
     """
-    names = intermediates.names()
-    candidates = [
-        (index, tensor, channels_first)
-        for index, reference in enumerate(references)
-        for tensor, name in names.items()
-        if _is_candidate(name, reference)
-        for channels_first in (False, True)
-    ]
+    if known is None:
+        candidates = [
+            (index, tensor, channels_first)
+            for index, reference in enumerate(references)
+            for tensor, name in intermediates.names().items()
+            if _is_candidate(name, reference)
+            for channels_first in (False, True)
+        ]
+    else:
+        candidates = [
+            (index, location.tensor, location.channels_first)
+            for index, location in enumerate(known)
+            if location
+        ]
+    readers = defaultdict(list)
+    for index, tensor, channels_first in candidates:
+        reader = OutputReader(references[index], channels_first)
+        readers[tensor].append((index, reader))
+    for tensors in intermediates.read(list(readers), feeds):
+        for tensor, array in tensors:
+            for _, reader in readers[tensor]:
+                reader.add(array)
     found: list[list[TensorLocation]] = [[] for _ in references]
-    values_of = _read(intermediates, references, feeds, candidates)
-    for (index, tensor, channels_first), values in values_of.items():
-        error = references[index].error(values)
-        found[index].append(
-            TensorLocation(tensor, channels_first, error, values)
-        )
+    for tensor, of_tensor in readers.items():
+        for index, reader in of_tensor:
+            if reader.complete:
+                found[index].append(reader.location(tensor))
     return [
         min(locations, key=lambda location: location.error, default=None)
         for locations in found
     ]
 
 
-def read_tensors(
-    intermediates: Intermediates,
-    references: Sequence[LayerReference],
-    feeds: Sequence[Mapping[str, np.ndarray]],
-    locations: Sequence[TensorLocation | None],
-) -> list[np.ndarray | None]:
-    """Return the values of an artifact at known locations.
+class OutputReader:
+    """Reduces a tensor, batch by batch, to the values of a layer reference."""
 
-    Returns:
-        Per layer the values, as `LayerReference.values` has them; None where
-        the location is None or the tensor has another shape.
-    """
-    candidates = [
-        (index, location.tensor, location.channels_first)
-        for index, location in enumerate(locations)
-        if location
-    ]
-    found = _read(intermediates, references, feeds, candidates)
-    values = {index: array for (index, _, _), array in found.items()}
-    return [values.get(index) for index in range(len(references))]
+    def __init__(
+        self, reference: LayerReference, channels_first: bool = False
+    ) -> None:
+        self._reference = reference
+        self._channels_first = channels_first
+        self._count = 0
+        self._sampled: list[np.ndarray] = []
+        self._sums: list[np.ndarray] = []
+
+    def add(self, batch: np.ndarray) -> None:
+        """Read the next samples, unless their shape is not the reference's."""
+        reference = self._reference
+        if self._channels_first:
+            if batch.ndim < 3:
+                return
+            batch = np.moveaxis(batch, 1, -1)
+        if _sizes(batch.shape) != _sizes(reference.shape):
+            return
+        batch = batch.reshape(-1, *reference.shape[1:]).astype("float64")
+        axes = [i for i in range(batch.ndim) if i != reference.channel_axis]
+        positions = reference.positions_in(self._count, len(batch))
+        self._sampled.append(batch.ravel()[positions])
+        self._sums.append(batch.sum(tuple(axes)))
+        self._count += len(batch)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all samples were read."""
+        return self._count == self._reference.shape[0]
+
+    def location(self, tensor: str) -> TensorLocation:
+        """Return the location of what was read, with its values."""
+        values = self._reference.to_values(self._sampled, self._sums)
+        error = self._reference.error(values)
+        return TensorLocation(tensor, self._channels_first, error, values)
 
 
-def _read(
-    intermediates: Intermediates,
-    references: Sequence[LayerReference],
-    feeds: Sequence[Mapping[str, np.ndarray]],
-    candidates: Sequence[Candidate],
-) -> dict[Candidate, np.ndarray]:
-    """Return the values of each candidate whose shape is the reference's."""
-    readers = defaultdict(list)
-    for candidate in candidates:
-        reader = OutputReader(references[candidate[0]])
-        readers[candidate[1]].append((candidate, reader))
-    for tensors in intermediates.read(list(readers), feeds):
-        for name, array in tensors:
-            for (index, _, channels_first), reader in readers[name]:
-                output = _in_keras_order(
-                    array, references[index], channels_first
-                )
-                if output is not None:
-                    reader.add(output)
-    return {
-        candidate: reader.values
-        for of_tensor in readers.values()
-        for candidate, reader in of_tensor
-        if reader.complete
-    }
+def _sizes(shape: Sequence[int]) -> list[int]:
+    """Return the sizes of all axes but the batch, without those of size 1."""
+    return [size for size in shape[1:] if size != 1]
 
 
 def _is_candidate(name: str, reference: LayerReference) -> bool:
@@ -116,20 +122,3 @@ def _is_candidate(name: str, reference: LayerReference) -> bool:
     path = reference.layer.partition("#")[0]
     scopes = (f"{path}/", f"{path.rpartition('/')[2]}/")
     return f"{name}/".startswith(scopes)
-
-
-def _in_keras_order(
-    array: np.ndarray, reference: LayerReference, channels_first: bool
-) -> np.ndarray | None:
-    """Return a tensor with Keras's order of axes; None if it does not fit."""
-    if channels_first:
-        if array.ndim < 3:
-            return None
-        array = np.moveaxis(array, 1, -1)
-    fits = _sizes(array.shape) == _sizes(reference.shape)
-    return array if fits else None
-
-
-def _sizes(shape: Sequence[int]) -> list[int]:
-    """Return the sizes of all axes but the batch, without those of size 1."""
-    return [size for size in shape[1:] if size != 1]

@@ -42,12 +42,7 @@ class AcceptanceCriteria:
         min_agreement: float | None = None,
         max_accuracy_drop: float | None = None,
     ) -> "AcceptanceCriteria":
-        """Return the criteria for a model, from the outputs of Keras.
-
-        Raises:
-            RequestError: if the labels are classes of no output, or a
-                requested limit applies to no output.
-        """
+        """Return the criteria for a model, from the outputs of Keras."""
         requested = min_agreement is not None or max_accuracy_drop is not None
         if max_accuracy_drop is not None and labels is None:
             raise RequestError(

@@ -1,7 +1,6 @@
 """Write one quantized artifact and measure it on the evaluation samples."""
 
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -109,9 +108,7 @@ class ArtifactWriter:
     folder: Path
     workdir: Path
     options: ExportOptions
-    _seconds: dict[Path, float] = field(
-        default_factory=lambda: defaultdict(float), init=False
-    )
+    _seconds: dict[Path, float] = field(default_factory=dict, init=False)
     _quantizers: dict[tuple[str, bool], Quantizer] = field(
         default_factory=dict, init=False
     )
@@ -119,9 +116,9 @@ class ArtifactWriter:
     @property
     def calibration(self) -> Mapping[str, np.ndarray]:
         """The calibration samples, one array per input name."""
-        return (
-            self.evaluation.split.calibration.inputs if self.evaluation else {}
-        )
+        if self.evaluation is None:
+            return {}
+        return self.evaluation.split.calibration.inputs
 
     @cached_property
     def prepared(self) -> PreparedModel:
@@ -153,11 +150,7 @@ class ArtifactWriter:
         return PreparedModel(self.float_model)
 
     def quantizer(self, name: str, scheme: str = PREPARED_SCHEME) -> Quantizer:
-        """Return the quantizer of a format for the model of a scheme.
-
-        Raises:
-            ConversionError: if the format cannot express the model.
-        """
+        """Return the quantizer of a format for the model of a scheme."""
         key = name, scheme == PREPARED_SCHEME
         if key not in self._quantizers:
             make_quantizer = FORMATS[name].quantizer
@@ -183,7 +176,8 @@ class ArtifactWriter:
         io = self.options.quantized_io if is_prepared else None
         quantizer = self.quantizer(name, scheme)
         quantizer.write(path, scheme, float_layers=float_layers, io=io)
-        self._seconds[path] += time.perf_counter() - start
+        seconds = self._seconds.get(path, 0.0) + time.perf_counter() - start
+        self._seconds[path] = seconds
         kept = quantizer.float_layers(path) if is_prepared else ()
         findings = [
             f"the runtime computes {layer} in integers, expected float"
@@ -200,7 +194,7 @@ class ArtifactWriter:
             name,
             scheme,
             path,
-            round(self._seconds[path], 2),
+            round(seconds, 2),
             measured,
             findings,
             kept,

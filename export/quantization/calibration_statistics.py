@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.lib.stride_tricks import sliding_window_view
 
-from keras_inception_export.data.batching import batches
+from keras_inception_export.data.batching import Arrays, batches
 from keras_inception_export.formats.onnx.graph import Graph, attribute_of
 from keras_inception_export.formats.onnx.intermediates import OnnxIntermediates
 from keras_inception_export.formats.onnx.serialize import write_file
@@ -24,10 +24,7 @@ _CHUNK = 1024  # rows per product; smaller products take longer in all
 
 
 def _watch(
-    graph: Graph,
-    names: Sequence[str],
-    samples: Mapping[str, np.ndarray],
-    workdir: Path,
+    graph: Graph, names: Sequence[str], samples: Arrays, workdir: Path
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield, per sample, the values of these names.
 
@@ -44,10 +41,7 @@ def _watch(
 
 
 def channel_peaks(
-    graph: Graph,
-    names: Sequence[str],
-    calibration: Mapping[str, np.ndarray],
-    workdir: Path,
+    graph: Graph, names: Sequence[str], calibration: Arrays, workdir: Path
 ) -> dict[str, np.ndarray]:
     """Return the largest magnitude of each channel of the named values."""
     samples = {key: array[:PEAK_SAMPLES] for key, array in calibration.items()}
@@ -64,7 +58,7 @@ def second_moments(
     graph: Graph,
     nodes: Mapping[str, Sequence[onnx.NodeProto]],
     group: int,
-    samples: Mapping[str, np.ndarray],
+    samples: Arrays,
     workdir: Path,
 ) -> dict[str, list[np.ndarray]]:
     """Return the sums of products of each kernel's inputs.

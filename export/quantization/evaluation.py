@@ -10,12 +10,8 @@ from keras_inception_export.bundle.artifact import Artifact
 from keras_inception_export.data.batching import run
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions
+from keras_inception_export.quantization import metrics
 from keras_inception_export.quantization.acceptance import AcceptanceCriteria
-from keras_inception_export.quantization.metrics import (
-    Measurement,
-    Outputs,
-    measure,
-)
 from keras_inception_export.quantization.sample_check import check_samples
 from keras_inception_export.quantization.split import Split
 
@@ -33,7 +29,7 @@ class Evaluation:
     """
 
     split: Split
-    reference: Outputs
+    reference: metrics.Outputs
     criteria: AcceptanceCriteria
     warnings: Sequence[str]
 
@@ -41,11 +37,7 @@ class Evaluation:
     def of(
         cls, model: keras.Model, parts: Split, options: ExportOptions
     ) -> "Evaluation":
-        """Run the original model on the evaluation samples.
-
-        Raises:
-            RequestError: if the samples are unusable.
-        """
+        """Run the original model on the evaluation samples."""
         warnings = check_samples(model, parts.calibration)
         named = InferenceModel.of(model)
 
@@ -58,12 +50,8 @@ class Evaluation:
 
         reference = run(call, parts.evaluation.inputs, named.inputs[0].shape[0])
         labels = parts.evaluation.labels
-        criteria = AcceptanceCriteria.of(
-            reference,
-            labels,
-            options.min_agreement,
-            options.max_accuracy_drop,
-        )
+        limits = options.min_agreement, options.max_accuracy_drop
+        criteria = AcceptanceCriteria.of(reference, labels, *limits)
         if labels is not None and not criteria.classifiers:
             warnings.append(
                 "no output predicts the labels better than guessing, so "
@@ -71,10 +59,11 @@ class Evaluation:
             )
         return cls(parts, reference, criteria, warnings)
 
-    def measure(self, artifact: Artifact) -> list[Measurement]:
+    def measure(self, artifact: Artifact) -> list[metrics.Measurement]:
         """Measure an opened artifact on the evaluation samples."""
-        outputs = run(artifact, self.split.evaluation.inputs)
-        return measure(outputs, self.reference, self.split.evaluation.labels)
+        samples = self.split.evaluation
+        outputs = run(artifact, samples.inputs)
+        return metrics.measure(outputs, self.reference, samples.labels)
 
     def as_json(self) -> dict[str, Any]:
         """Return the entries for `report.json`."""

@@ -25,12 +25,7 @@ _MAX_SAMPLES = 100
 
 
 def check_samples(model: keras.Model, samples: Samples) -> list[str]:
-    """Return one sentence per suspicious property of the samples.
-
-    Raises:
-        RequestError: if the samples are unusable: all are equal, or each is
-            constant.
-    """
+    """Return one sentence per suspicious property of the samples."""
     warnings = []
     for name, array in samples.inputs.items():
         if array.ndim < (2 if array.dtype.kind == "f" else 3):
@@ -65,10 +60,9 @@ def check_samples(model: keras.Model, samples: Samples) -> list[str]:
 
 
 def _worst_mismatch(model: keras.Model, samples: Samples) -> str:
-    """Return the normalization that differs most from what its weights predict.
+    """Return which layer differs most from what its weights predict, and how.
 
-    Returns:
-        The layer and its difference; empty if no difference exceeds a limit.
+    The text is empty if no difference exceeds a limit.
     """
     named = InferenceModel.of(model)
     expected = {
@@ -131,9 +125,8 @@ def _mismatch(
 ) -> tuple[float, str]:
     """Compare the sums of a layer's output with the expected moments.
 
-    Returns:
-        The larger of the two figures, each that of the median channel, as a
-        multiple of its limit; and a text that says what it is.
+    The figures are those of the median channel. Return the larger one, as a
+    multiple of its limit, and a text that says what it is.
     """
     number, total, squares = sums
     found_mean = total / number

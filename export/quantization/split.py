@@ -41,11 +41,7 @@ class Split:
 
 
 def split(samples: Samples, calibration: int = CALIBRATION_SAMPLES) -> Split:
-    """Split the shuffled samples; at least half of them evaluate.
-
-    Raises:
-        RequestError: if there are too few samples.
-    """
+    """Split the shuffled samples; at least half of them evaluate."""
     number = len(samples)
     if number < MIN_SAMPLES:
         raise RequestError(

@@ -47,14 +47,9 @@ class OutputParity:
 def max_error(
     outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]
 ) -> float:
-    """Return the largest error over several batches.
+    """Return the largest error of several batches.
 
-    Args:
-        outputs: one array per batch.
-        reference: the float64 arrays that they should equal.
-
-    Returns:
-        The error, relative to the largest absolute reference value.
+    It is relative to the largest absolute value of the float64 reference.
     """
     return _error(outputs, reference, lambda difference: difference.max())
 
@@ -107,11 +102,8 @@ def compare(
             rms = _error(outputs, reference, lambda d: np.sqrt(np.mean(d * d)))
             if not largest <= allowed:
                 problem = f"differs by {largest:.1e}, allowed is {allowed:.1e}"
-        records.append(
-            OutputParity(
-                spec.name, largest, rms, keras_error, allowed, not problem
-            )
-        )
+        figures = largest, rms, keras_error, allowed
+        records.append(OutputParity(spec.name, *figures, not problem))
         if problem:
             findings.append(f'output "{spec.name}" {problem}')
     return records, findings

@@ -72,10 +72,8 @@ class Probes:
         feeds = self.singles()
         if self.fixed_batch:
             return feeds
-        names = feeds[0]
-        return [
-            {name: np.concatenate([f[name] for f in feeds]) for name in names}
-        ]
+        parts = {name: [feed[name] for feed in feeds] for name in feeds[0]}
+        return [{name: np.concatenate(x) for name, x in parts.items()}]
 
     @property
     def fixed_batch(self) -> int | None:
@@ -84,17 +82,11 @@ class Probes:
         return counts.pop() if len(counts) == 1 else None
 
     def save(self, path: str | Path) -> None:
-        """Write everything into one `.npz` file.
-
-        Raises:
-            RequestError: if it cannot be written.
-        """
+        """Write everything into one `.npz` file."""
+        parts = (("input", self.feeds), ("reference", self.reference))
         arrays: dict[str, Any] = {
             f"{kind}/{index}/{name}": array
-            for kind, batches in (
-                ("input", self.feeds),
-                ("reference", self.reference),
-            )
+            for kind, batches in parts
             for index, batch in enumerate(batches)
             for name, array in batch.items()
         }
@@ -105,11 +97,7 @@ class Probes:
 
     @classmethod
     def load(cls, path: str | Path) -> "Probes":
-        """Read what `save` wrote.
-
-        Raises:
-            ArtifactError: if the file is damaged.
-        """
+        """Read what `save` wrote; ArtifactError if the file is damaged."""
         try:
             arrays = read_arrays(path)
             batches: dict[str, list[dict]] = {"input": [], "reference": []}
@@ -137,9 +125,7 @@ def _count(feed) -> int:
 
 
 def random_feeds(
-    specs: Sequence[TensorSpec],
-    limits: tuple[float, float],
-    vocabulary: int,
+    specs: Sequence[TensorSpec], limits: tuple[float, float], vocabulary: int
 ) -> list[dict[str, np.ndarray]]:
     """Return random batches for a model's inputs, the same each time."""
     generator = np.random.default_rng(0)

@@ -12,18 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from keras_inception_export import errors
 from keras_inception_export.bundle import bundle
 from keras_inception_export.data.tensor_spec import TensorSpec, quantized_feed
 from keras_inception_export.diagnosis.diagnose import (
     examine,
     load_layer_references,
 )
-from keras_inception_export.diagnosis.layer_reference import LayerReferences
-from keras_inception_export.errors import (
-    ArtifactError,
-    ExportError,
-    RuntimeMissingError,
-    reason_of,
+from keras_inception_export.diagnosis.layer_reference import (
+    Feeds,
+    LayerReferences,
 )
 from keras_inception_export.formats.format import Runner
 from keras_inception_export.formats.registry import (
@@ -83,20 +81,28 @@ def verify_artifact(
     result = VerificationResult(format_of(path).name, quantization)
     try:
         runner = FORMATS[result.format].open_runner(path)
-        findings = [
-            *_differences("inputs", inputs, runner.inputs),
-            *_differences("outputs", outputs, runner.outputs),
-        ]
         results = [_run(runner, feed) for feed in probes.feeds]
-    except RuntimeMissingError as error:
+    except errors.RuntimeMissingError as error:
         return replace(result, missing=str(error))
-    except ExportError as error:
+    except errors.ExportError as error:
         return replace(result, findings=(str(error),))
     except Exception as error:
-        finding = f"cannot be run: {reason_of(error)}"
+        finding = f"cannot be run: {errors.reason_of(error)}"
         return replace(result, findings=(finding,))
-    expected = _dequantized(outputs, runner.outputs)
-    parity, more = compare(results, expected, probes, limits)
+    findings = [
+        f"has the {role} {_listed(found)}; expected {_listed(expected)}"
+        for role, expected, found in (
+            ("inputs", inputs, runner.inputs),
+            ("outputs", outputs, runner.outputs),
+        )
+        if _listed(found) != _listed(expected)
+    ]
+    quantized = {x.name for x in runner.outputs if x.scale is not None}
+    dequantized = [
+        replace(spec, dtype="float32") if spec.name in quantized else spec
+        for spec in outputs
+    ]
+    parity, more = compare(results, dequantized, probes, limits)
     return replace(result, parity=tuple(parity), findings=(*findings, *more))
 
 
@@ -111,15 +117,9 @@ def _run(
     }
 
 
-def _dequantized(
-    specs: Sequence[TensorSpec], found: Sequence[TensorSpec]
-) -> tuple[TensorSpec, ...]:
-    """Return the specs that the outputs have after dequantization."""
-    quantized = {spec.name for spec in found if spec.scale is not None}
-    return tuple(
-        replace(spec, dtype="float32") if spec.name in quantized else spec
-        for spec in specs
-    )
+def _listed(specs: Sequence[TensorSpec]) -> str:
+    """Return the names and dtypes of inputs or outputs, in order."""
+    return ", ".join(f"{spec.name} ({spec.dtype})" for spec in specs)
 
 
 def verify(folder: str | Path) -> tuple[VerificationResult, ...]:
@@ -145,22 +145,19 @@ def verify(folder: str | Path) -> tuple[VerificationResult, ...]:
         _verify_artifact(folder, artifact, probes)
         for artifact in report["artifacts"]
     ]
-    if "layer_references" in report and any(
-        result.diverges for result in results
-    ):
+    diverges = any(result.diverges for result in results)
+    if diverges and "layer_references" in report:
         results = _with_diagnoses(results, folder, report)
     return tuple(results)
 
 
 def _with_diagnoses(
-    results: Sequence[VerificationResult],
-    folder: Path,
-    report: Mapping[str, Any],
+    results: Sequence[VerificationResult], folder: Path, report: Mapping
 ) -> list[VerificationResult]:
     """Add the first layer that diverges, or why it is unknown."""
     try:
-        layer_references, feeds = load_layer_references(folder, report)
-    except ExportError as error:
+        references, feeds = load_layer_references(folder, report)
+    except errors.ExportError as error:
         finding = f"the first layer that diverges is unknown: {error}"
         return [
             replace(result, findings=(*result.findings, finding))
@@ -169,7 +166,7 @@ def _with_diagnoses(
             for result in results
         ]
     return [
-        with_diagnosis(result, folder, artifact, layer_references, feeds)
+        with_diagnosis(result, folder, artifact, references, feeds)
         for result, artifact in zip(results, report["artifacts"], strict=True)
     ]
 
@@ -178,14 +175,14 @@ def with_diagnosis(
     result: VerificationResult,
     folder: Path,
     artifact: Mapping[str, Any],
-    layer_references: LayerReferences,
-    feeds: Sequence[Mapping[str, np.ndarray]],
+    references: LayerReferences,
+    feeds: Feeds,
 ) -> VerificationResult:
     """Add a finding that names the first layer that diverges, if any does."""
     if not result.diverges:
         return result
     suspect = {**artifact, "sha256": None}
-    first = examine(folder, suspect, layer_references, feeds).first
+    first = examine(folder, suspect, references, feeds).first
     if first is None:
         return result
     finding = f"the first layer that diverges is {first.described()}"
@@ -199,48 +196,24 @@ def _verify_artifact(
     path = folder / artifact["path"]
     quantization = artifact.get("quantization")
     if not path.exists():
-        finding = f"{path} is missing"
-        return VerificationResult(
-            artifact["format"], quantization, findings=(finding,)
-        )
+        missing = VerificationResult(artifact["format"], quantization)
+        return replace(missing, findings=(f"{path} is missing",))
     inputs, outputs = (
         tuple(map(TensorSpec.from_json, artifact[role]))
         for role in ("inputs", "outputs")
     )
     if {spec.name for spec in outputs} != set(probes.keras_error):
-        raise ArtifactError(
+        raise errors.ArtifactError(
             f"{folder / bundle.REPORT} and {bundle.PROBES} name different "
             "outputs; export the model again"
         )
+    limits = None
+    if quantization:
+        limits = {x["output"]: x["tolerance"] for x in artifact["parity"]}
     result = verify_artifact(
-        path,
-        inputs,
-        outputs,
-        probes,
-        quantization=quantization,
-        limits=_published_limits(artifact) if quantization else None,
+        path, inputs, outputs, probes, quantization=quantization, limits=limits
     )
     if bundle.sha256_of(path) == artifact["sha256"] or result.missing:
         return result
     finding = "is not the file that was published (its hash differs)"
     return replace(result, findings=(finding, *result.findings))
-
-
-def _published_limits(artifact: Mapping[str, Any]) -> dict[str, float]:
-    """Return the allowed error per output of a quantized artifact."""
-    return {
-        record["output"]: record["tolerance"] for record in artifact["parity"]
-    }
-
-
-def _differences(
-    role: str, expected: Sequence[TensorSpec], found: Sequence[TensorSpec]
-) -> list[str]:
-    """Return a finding if names, order or dtypes are not as expected."""
-
-    def text(specs: Sequence[TensorSpec]) -> str:
-        return ", ".join(f"{spec.name} ({spec.dtype})" for spec in specs)
-
-    if text(expected) != text(found):
-        return [f"has the {role} {text(found)}; expected {text(expected)}"]
-    return []

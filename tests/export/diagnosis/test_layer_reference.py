@@ -1,4 +1,4 @@
-"""Layer references: errors, noise, reading in batches, and the file."""
+"""Layer references: errors, noise and the file."""
 
 import math
 from dataclasses import asdict
@@ -8,7 +8,6 @@ import pytest
 
 from keras_inception_export.diagnosis.layer_reference import (
     LayerReferences,
-    OutputReader,
     TensorLocation,
 )
 from keras_inception_export.errors import ArtifactError
@@ -32,20 +31,6 @@ def test_snr_is_that_of_the_median_channel():
     assert reference.snr(all_values(noisy)) == pytest.approx(60)
     assert reference.snr(reference.values) == math.inf
     assert reference.snr(reference.values * np.nan) == -math.inf
-
-
-@pytest.mark.parametrize("sizes", ((4,), (1, 3), (1, 1, 2)))
-def test_batches_are_read_as_one(sizes):
-    positions = np.array([0, 7, 17, 18, 40, 71])
-    means = ARRAY.mean((0, 1, 2))
-    reference = reference_of(ARRAY, positions=positions)
-    reader = OutputReader(reference)
-    assert not reader.complete
-    for batch in np.split(ARRAY, np.cumsum(sizes)[:-1]):
-        reader.add(batch)
-    assert reader.complete
-    expected = [*ARRAY.ravel()[positions], *means]
-    np.testing.assert_allclose(reader.values, expected)
 
 
 def test_file(tmp_path):

@@ -5,8 +5,8 @@ import pytest
 
 from keras_inception_export.diagnosis.layer_reference import TensorLocation
 from keras_inception_export.diagnosis.tensor_matching import (
+    OutputReader,
     locate_tensors,
-    read_tensors,
 )
 from tests.helpers.references import reference_of
 
@@ -98,11 +98,25 @@ def test_known_locations_are_read():
         TensorLocation("gone", False, 0.0),
         TensorLocation("b", False, 0.0),
     ]
-    values = read_tensors(
+    found = locate_tensors(
         Tensors(a=("", FIRST), b=("", VALUES[:, :3])),
         [reference_of(VALUES)] * 4,
         [{}] * 3,
         locations,
     )
-    np.testing.assert_allclose(values[0], reference_of(VALUES).values)
-    assert values[1:] == [None] * 3
+    np.testing.assert_allclose(found[0].values, reference_of(VALUES).values)
+    assert found[1:] == [None] * 3
+
+
+@pytest.mark.parametrize("sizes", ((3,), (1, 2), (1, 1, 1)))
+def test_batches_are_read_as_one(sizes):
+    positions = np.array([0, 7, 17, 64, 100, 191])
+    expected = np.append(VALUES.ravel()[positions], VALUES.mean((0, 1, 2)))
+    reader = OutputReader(
+        reference_of(VALUES, positions=positions, values=expected)
+    )
+    assert not reader.complete
+    for batch in np.split(VALUES, np.cumsum(sizes)[:-1]):
+        reader.add(batch)
+    assert reader.complete
+    np.testing.assert_allclose(reader.location("t").values, expected)
