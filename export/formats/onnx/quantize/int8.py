@@ -55,7 +55,7 @@ def quantize(
     sort_depth_first(graph)
     graph.prune()
     chosen = integer_nodes(graph, float_layers)
-    ranges = _join_ranges(graph, ranges, chosen)
+    ranges = join_ranges(graph, ranges, chosen)
     result = _insert_conversions(graph, ranges, chosen)
     conversions.pad_integers(result)
     conversions.skip_rounding(graph, result, chosen)
@@ -69,7 +69,7 @@ def quantize(
     return result
 
 
-def _join_ranges(
+def join_ranges(
     graph: Graph, ranges: Ranges, chosen: Collection[str]
 ) -> Ranges:
     """Return the ranges, with one for all values that must have one scale.

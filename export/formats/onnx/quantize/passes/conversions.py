@@ -18,6 +18,7 @@ from keras_inception_export.formats.onnx.graph import (
 from keras_inception_export.formats.onnx.quantize.placement import (
     ACTIVATIONS,
     PRODUCTS,
+    SELECTIONS,
 )
 
 
@@ -87,16 +88,20 @@ def keep_float(graph: Graph, kept: Collection[str]) -> None:
     """Dequantize the inputs of some nodes by Cast, Sub and Mul.
 
     ONNX Runtime computes a layer in int8 if it is between a DequantizeLinear
-    and a QuantizeLinear, even if its kernel is in float.
+    and a QuantizeLinear, even if its kernel is in float. It moves a
+    DequantizeLinear past a Transpose and the like, which are between an integer
+    input and the first convolution.
 
     Args:
         graph: the quantized graph.
         kept: the names of the nodes that stay in float.
     """
     producers, make = graph.producers(), onnx.helper.make_node
-    for node in list(graph.nodes):
-        source = _source(producers, node, "DequantizeLinear")
-        if node.name not in kept or not source:
+    for node in [node for node in graph.nodes if node.name in kept]:
+        source = producers.get(node.input[0])
+        while source and source.op_type in SELECTIONS - {"Concat"}:
+            node, source = source, producers.get(source.input[0])
+        if not source or source.op_type != "DequantizeLinear":
             continue
         scale, zero = (graph.constants[x].load() for x in source.input[1:])
         real = f"{node.name}/real"
@@ -145,6 +150,4 @@ def _is_inverse(
         [graph.constants[name].load() for name in conversion.input[1:]]
         for conversion in (source, node)
     )
-    return before[1].dtype == after[1].dtype and all(
-        map(np.array_equal, before, after)
-    )
+    return all(map(np.array_equal, before, after))

@@ -117,6 +117,8 @@ def test_inputs_and_outputs_can_be_integers(dtype, quantizer, int8, tmp_path):
     # Half a step within the range of the samples; measured: 0.496.
     error = np.abs(run(path)["scores"] - run(int8)["scores"])
     assert error.max() <= 0.6 * exit_.scale
+    quantizer.write(path, "int8", io=dtype, float_layers=["entry/conv"])
+    assert quantizer.float_layers(path) == ("entry/conv",)
 
 
 def test_layers_stay_in_float(quantizer, inference_model, int8, tmp_path):

@@ -1,5 +1,6 @@
 """Which nodes compute on integers."""
 
+import numpy as np
 import pytest
 
 from keras_inception_export.formats.onnx.quantize.placement import (
@@ -34,6 +35,33 @@ CASES = {
     ),
     "sum with a constant": (f"{CONV} c = Add(a, m) y = Conv(c, k)", "ay"),
     "pad with zeros": (f"{CONV} b = Pad(a, w) y = Conv(b, k)", "aby"),
+    "sum with a float value": (
+        f"{CONV} b = Exp(x) c = Add(a, b) y = Conv(c, k)",
+        "acy",
+    ),
+    "activation between": (
+        f"{CONV} b = Relu(a) c = Sigmoid(b) y = Conv(c, k)",
+        "abcy",
+    ),
+    "selection after a float operator": (
+        f"{CONV} b = Exp(a) c = Transpose(b) y = Conv(c, k)",
+        "ay",
+    ),
+    "only float operators": ("b = Exp(x) y = Transpose(b)", ""),
+    "selection before no layer": ("b = Transpose(x) y = Exp(b)", ""),
+    "selection read in float too": (
+        "b = Transpose(x) d = Conv(b, k) c = Exp(b) y = Add(c, d)",
+        "d",
+    ),
+    "shape of a layer": (
+        f"{CONV} s = Shape(a) t = Slice(s, zero, four)"
+        " b = Reshape(a, t) y = Conv(b, k)",
+        "aby",
+    ),
+    "shape of a selection": (
+        "b = Transpose(x) s = Shape(b) c = Reshape(b, s) y = Conv(c, k)",
+        "bcy",
+    ),
     "pad with a value": (f"{CONV} b = Pad(a, w, v) y = Conv(b, k)", "ay"),
 }
 
@@ -45,6 +73,10 @@ def build(nodes):
         m=random_array(4, 4),
         w=random_array(8).astype("int64") * 0,
         v=random_array(),
+        t3=random_array(1, 4, 4),
+        integers=np.ones((4, 4), np.int32),
+        zero=np.array([0]),
+        four=np.array([4]),
     )
     for node in graph.nodes:
         node.name += f"/{node.op_type}"
@@ -74,6 +106,7 @@ def test_float_layers_are_left_out(float_layers, expected):
 
 def test_layers_have_a_constant_kernel():
     graph = build(
-        "a = MatMul(x, x) b = MatMul(a, m) c = MatMul(m, b) y = Conv(c, k)"
+        "a = MatMul(x, x) b = MatMul(a, m) c = MatMul(m, b) "
+        "d = MatMul(c, integers) e = MatMul(d, t3) y = Conv(e, k)"
     )
     assert [node.name[0] for node in layer_nodes(graph)] == ["b", "y"]

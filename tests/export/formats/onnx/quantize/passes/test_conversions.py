@@ -61,6 +61,7 @@ def build(nodes, outputs="float[N,M] y"):
             " y = DequantizeLinear(r, s, z)",
             FLOAT_PAD[2:],
         ),
+        (f"{QUANTIZED} p = Pad(d, w) y = Neg(p)", [*FLOAT_PAD[:3], "Neg"]),
     ],
     ids=[
         "equal scales",
@@ -68,6 +69,7 @@ def build(nodes, outputs="float[N,M] y"):
         "read twice",
         "with a value",
         "not quantized",
+        "read in float",
     ],
 )
 def test_integers_are_padded(nodes, expected):
@@ -91,6 +93,8 @@ PAIR = "aq = QuantizeLinear(a, s, z) ad = DequantizeLinear(aq, s, z)"
         ("a = Transpose(x)", "y = Neg(ad)", set(), "a"),
         ("a = MatMul(x, k)", "b = Transpose(ad) y = Neg(ad)", {"a", "b"}, "ad"),
         ("a = MatMul(x, k)", "y = Transpose(ad)", {"a", "y"}, "ad"),
+        ("a = MatMul(x, k)", "y = Transpose(ad)", {"y"}, "ad"),
+        ("a = MatMul(x, k)", "y = QuantizeLinear(ad, s, z)", set(), "ad"),
     ],
 )
 def test_float_nodes_read_exact_values(before, after, chosen, expected):
@@ -127,18 +131,30 @@ def test_outputs_are_exact(before, exact):
     assert result.outputs[0].name == "ad"
 
 
+MOVED = f"{QUANTIZED} u = Transpose(d) m = Transpose(u)"
+ARITHMETIC = ["QuantizeLinear", "Cast", "Sub", "Mul"]
+MOVES = ["Transpose", "Transpose"]
+
+
 @pytest.mark.parametrize(
     ("nodes", "kept", "expected"),
     [
-        (
-            f"{QUANTIZED} y = MatMul(d, k)",
-            {"y"},
-            ["QuantizeLinear", "Cast", "Sub", "Mul", "MatMul"],
-        ),
+        (f"{QUANTIZED} y = MatMul(d, k)", {"y"}, [*ARITHMETIC, "MatMul"]),
         (f"{QUANTIZED} y = MatMul(d, k)", set(), [*FLOAT_PAD[:2], "MatMul"]),
         ("y = MatMul(x, k)", {"y"}, ["MatMul"]),
+        (f"{MOVED} y = MatMul(m, k)", {"y"}, [*ARITHMETIC, *MOVES, "MatMul"]),
+        (
+            f"{MOVED} a = MatMul(m, k) b = MatMul(m, k) y = Add(a, b)",
+            {"a", "b"},
+            [*ARITHMETIC, *MOVES, "MatMul", "MatMul", "Add"],
+        ),
+        (
+            f"{QUANTIZED} e = Exp(d) y = MatMul(e, k)",
+            {"y"},
+            [*FLOAT_PAD[:2], "Exp", "MatMul"],
+        ),
     ],
-    ids=["kept", "integer", "not quantized"],
+    ids=["kept", "integer", "not quantized", "moved", "shared", "computed"],
 )
 def test_float_layers_read_no_conversion(nodes, kept, expected):
     def rewrite(graph):

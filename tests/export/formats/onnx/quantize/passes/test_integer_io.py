@@ -24,6 +24,9 @@ def test_float_inputs_and_outputs_become_integers(dtype):
     scales = json.loads(graph.metadata["quantization"])
     assert list(scales) == ["x", "y"]
     assert operators(graph).count("Identity") == 1
+    # int8 outputs are rounded to uint8 first.
+    rounded = operators(graph).count("QuantizeLinear")
+    assert rounded == (2 if dtype == "int8" else 1)
 
     def real(name, integers):
         scale = scales[name]

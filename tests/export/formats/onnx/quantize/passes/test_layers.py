@@ -22,8 +22,9 @@ SEPARATE = ["MatMul", "Add"]
         (PRODUCT, random_array(1), SEPARATE),
         ("p = MatMul(x, kernel) y = Mul(p, bias)", random_array(4), None),
         ("p = MatMul(x, kernel) y = Add(p, p)", random_array(4), None),
+        ("p = Gemm(x, kernel) y = Add(p, bias)", random_array(4), None),
         (
-            "p = MatMul(x, kernel) a = Add(p, bias) y = Mul(a, p)",
+            "p = MatMul(x, kernel) b = Neg(p) a = Add(p, bias) y = Mul(a, b)",
             random_array(4),
             None,
         ),
@@ -65,6 +66,7 @@ def test_biases_stay_separate(shape, float_layers):
         ("a = Identity(x)", 16, 3, (), 3),
         ("a = Transpose<perm=[0, 1, 3, 2]>(x)", 16, 3, (), 4),
         ("a = Transpose<perm=[0, 1, 3, 2]>(x)", 16, 1, (), 4),
+        ("a = Reshape(x, same)", 16, 3, (), 4),
         ("a = Transpose<perm=[0, 1, 3, 2]>(x)", 16, 4, (), 4),
         ("a = Transpose<perm=[0, 1, 3, 2]>(x)", 8, 3, (), 3),
         ("a = Transpose<perm=[0, 1, 3, 2]>(x)", 18, 3, (), 3),
@@ -80,6 +82,7 @@ def test_input_channels_are_padded(
         f"(float[N,{channels},5,5] x) => (float[N,{filters},3,3] y) "
         f"{{ {before} y = Conv(a, kernel) }}",
         kernel=random_array(filters, channels, 3, 3),
+        same=np.zeros(4, np.int64),
     )
     graph.nodes[-1].name = "conv/Conv"
 
@@ -104,3 +107,20 @@ def test_convolutions_of_one_image_share_the_padding():
     pad_input_channels(graph, ())
     assert [node.op_type for node in graph.nodes].count("Pad") == 1
     assert graph.nodes[0].input[0] == graph.nodes[1].input[0] != "x"
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "y = Conv<group=2>(x, kernel)",
+        "a = Conv(x, kernel) b = Conv(x, kernel) y = Add(a, b)",
+    ],
+    ids=["groups", "shared kernel"],
+)
+def test_input_channels_stay(nodes):
+    graph = onnx_graph(
+        f"(float[N,C,5,5] x) => (float[N,16,3,3] y) {{ {nodes} }}",
+        kernel=random_array(16, 3, 3, 3),
+    )
+    pad_input_channels(graph, ())
+    assert graph.constants["kernel"].shape == (16, 3, 3, 3)
