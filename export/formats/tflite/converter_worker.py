@@ -1,20 +1,18 @@
 """Run TensorFlow's TFLite converter; the target of a child process."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+
+from keras_inception_export.errors import ConversionError
 
 
 def convert(
     saved_model: str, output: str, scheme: str
 ) -> dict[str, Any] | None:
     """Convert a SavedModel with builtin operators only.
-
-    Args:
-        saved_model: the folder to convert.
-        output: the `.tflite` file to write.
-        scheme: how weights are stored: "float32", "float16" or "dynamic".
 
     Returns:
         `None` if `output` was written. If the converter refuses the model: its
@@ -35,6 +33,36 @@ def convert(
         return _describe(error)
     Path(output).write_bytes(model)
     return None
+
+
+def quantize(
+    model: str, output: str, float_tensors: Sequence[str], io: str
+) -> None:
+    """Convert a calibrated `.tflite` file to inputs and outputs of type `io`.
+
+    The operators that compute `float_tensors` stay in float.
+
+    `mlir_quantize` is private to TensorFlow. `TFLiteConverter` itself and
+    `tf.lite.experimental.QuantizationDebugger` call it with a calibrated
+    model: a float model in which the `quantization` of each tensor has `min`
+    and `max`. The public converter calibrates anew for each model, and the
+    debugger supports neither integer inputs nor leaving its own operators out.
+    """
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    dtype = tf.dtypes.as_dtype(io)
+    try:
+        converted = mlir_quantize(
+            Path(model).read_bytes(),
+            input_data_type=dtype,
+            output_data_type=dtype,
+            denylisted_nodes=list(float_tensors),
+        )
+    except Exception as error:
+        raise ConversionError(
+            f"the TFLite converter refuses the model in int8: {error}"
+        ) from error
+    Path(output).write_bytes(converted)
 
 
 def _describe(error: Exception) -> dict[str, Any]:

@@ -6,6 +6,7 @@ returns a file whose tensors are then given their Keras names.
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,16 @@ from keras_inception_export.formats.tflite.naming import (
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.name_scopes import recorded
 
-_CONVERTER = f"{__package__}.converter_worker"
+CONVERTER = f"{__package__}.converter_worker"
 
 
-def write(inference_model: InferenceModel, path: Path, *, opset: int) -> None:
+def write(
+    inference_model: InferenceModel,
+    path: Path,
+    *,
+    opset: int,
+    scheme: str = "float32",
+) -> None:
     """Write the inference model as a `.tflite` file.
 
     The converter's time and memory grow with the constants in its graph (23 s
@@ -40,52 +47,27 @@ def write(inference_model: InferenceModel, path: Path, *, opset: int) -> None:
     the graph that it converts, and become constants in the file.
 
     Args:
-        inference_model: the model; traced with `training=False`.
-        path: the file to write.
         opset: not used; it is an option of ONNX.
+        scheme: how weights are stored: "float32", "float16" or "dynamic". All
+            but "float32" pass through the converter. Defaults to "float32".
 
     Raises:
         ConversionError: an operation has no builtin TFLite operator.
     """
-    weights = large_weights(inference_model.model)
+    reduced = scheme != "float32"
+    weights = [] if reduced else large_weights(inference_model.model)
     while True:
-        structure = _convert(inference_model, weights, path.parent, "float32")
+        structure = _convert(inference_model, weights, path.parent, scheme)
         named = [(f"weight_{i}", w) for i, w in enumerate(weights)]
         weights = [w for name, w in named if structure.is_weight(name)]
         if len(weights) == len(named):
             break
-    _write(structure, inference_model, path, named)
-
-
-def write_reduced(
-    inference_model: InferenceModel, path: Path, scheme: str
-) -> None:
-    """Write the inference model with weights of fewer bits.
-
-    Args:
-        inference_model: the model; traced with `training=False`.
-        path: the file to write.
-        scheme: "float16" or "dynamic".
-
-    Raises:
-        ConversionError: an operation has no builtin TFLite operator.
-    """
-    structure = _convert(inference_model, [], path.parent, scheme)
-    _write(structure, inference_model, path, [])
-
-
-def _write(
-    structure: Structure,
-    inference_model: InferenceModel,
-    path: Path,
-    weights: Sequence[tuple[str, LargeWeight]],
-) -> None:
     inputs, outputs = inference_model.inputs, inference_model.outputs
     structure.write(
         path,
         [(f"input_{i}", spec.name) for i, spec in enumerate(inputs)],
         [(f"output_{i}", spec.name) for i, spec in enumerate(outputs)],
-        weights,
+        named,
     )
 
 
@@ -95,48 +77,37 @@ def _convert(
     folder: Path,
     scheme: str,
 ) -> Structure:
-    """Convert in a child process.
+    """Convert in a child process, and give tensors and kernels Keras names.
 
-    Args:
-        inference_model: the model.
-        weights: the weights that are inputs of the graph, named `weight_0`
-            and so on.
-        folder: where temporary files are written.
-        scheme: how the other weights are stored; see `converter_worker`.
-
-    Returns:
-        The converted model. Its tensors and kernels have Keras names.
+    The graph has an input `weight_0`, `weight_1`, ... for each of `weights`.
     """
+    specs = inference_model.inputs
 
     def serve(**feeds: Any) -> dict[str, Any]:
         mapping = [
             (w.variable, tf.transpose(feeds[f"weight_{i}"], np.argsort(w.axes)))
             for i, w in enumerate(weights)
         ]
-        tensors = [
-            feeds[f"input_{i}"] for i in range(len(inference_model.inputs))
-        ]
+        tensors = [feeds[f"input_{i}"] for i in range(len(specs))]
         with keras.StatelessScope(state_mapping=mapping):
             outputs = inference_model.call(*tensors)
         return {f"output_{i}": tensor for i, tensor in enumerate(outputs)}
 
     inputs = [
-        TensorSpec(f"input_{i}", spec.shape, spec.dtype)
-        for i, spec in enumerate(inference_model.inputs)
-    ] + [
-        TensorSpec(f"weight_{i}", weight.shape, weight.variable.dtype)
-        for i, weight in enumerate(weights)
+        *(replace(s, name=f"input_{i}") for i, s in enumerate(specs)),
+        *(
+            TensorSpec(f"weight_{i}", weight.shape, weight.variable.dtype)
+            for i, weight in enumerate(weights)
+        ),
     ]
     scopes: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix=".tflite-", dir=folder) as workdir:
         saved_model = Path(workdir, "saved_model")
         converted = Path(workdir, "converted.tflite")
         with recorded(inference_model.model, scopes):
-            save_function(
-                serve, tuple(inputs), saved_model, inference_model.model
-            )
+            save_function(serve, inputs, saved_model, inference_model.model)
         refusal = run_in_child(
-            _CONVERTER,
+            CONVERTER,
             "convert",
             saved_model=saved_model,
             output=converted,
@@ -151,12 +122,7 @@ def _convert(
 
 
 def _explain(refusal: Mapping[str, Any], scopes: Mapping[str, str]) -> str:
-    """Return one line: why the converter refused, and in which layers.
-
-    Args:
-        refusal: what `converter_worker.convert` returned.
-        scopes: the path of the layer that ran in each name scope.
-    """
+    """Return one line: why the converter refused, and in which layers."""
     reason = refusal["message"].partition("\n")[0]
     if not refusal["locations"]:
         return f"the TFLite converter refuses the model: {reason}"

@@ -10,7 +10,8 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,12 +49,9 @@ _KERNEL_INPUT = {
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator of the graph.
+    """One operator of the graph, named as in TFLite's schema (`CONV_2D`).
 
-    Args:
-        name: its name in TFLite's schema, such as `CONV_2D`.
-        inputs: indices of the tensors it reads; -1 for an omitted one.
-        outputs: indices of the tensors it computes.
+    `inputs` and `outputs` are indices of tensors; -1 for an omitted input.
     """
 
     name: str
@@ -62,20 +60,13 @@ class Operator:
 
     @property
     def kernel(self) -> int:
-        """Index of the tensor that is its kernel; -1 if it has none.
-
-        The tensor need not be a constant.
-        """
+        """Index of its kernel, perhaps not a constant; -1 if it has none."""
         index = _KERNEL_INPUT.get(self.name)
         return -1 if index is None else self.inputs[index]
 
 
 class Structure:
-    """An unpacked TFLite file.
-
-    Args:
-        data: its bytes. They are not copied.
-    """
+    """An unpacked TFLite file, whose bytes are not copied."""
 
     def __init__(self, data: bytes):
         from ai_edge_litert import schema_py_generated as schema
@@ -111,18 +102,18 @@ class Structure:
             if operator.name == "DEQUANTIZE":
                 sources[operator.outputs[0]] = operator.inputs[0]
             kernel = sources.get(operator.kernel, operator.kernel)
-            if kernel >= 0 and self._is_constant(kernel):
+            if kernel >= 0 and self._data(kernel) is not None:
                 yield operator, kernel
 
     def weights(self, tensor: int) -> np.ndarray:
         """Return the values of a float32 constant, without a copy."""
-        entry = self.tensors[tensor]
-        data = self._model.buffers[entry.buffer].data
-        return np.frombuffer(data, np.float32).reshape(entry.shape)
+        values = np.frombuffer(self._data(tensor), np.float32)
+        return values.reshape(self.tensors[tensor].shape)
 
-    def _is_constant(self, tensor: int) -> bool:
-        buffer = self._model.buffers[self.tensors[tensor].buffer]
-        return buffer.data is not None and len(buffer.data) > 0
+    def _data(self, tensor: int) -> Any:
+        """Return the bytes of a constant; `None` for another tensor."""
+        data = self._model.buffers[self.tensors[tensor].buffer].data
+        return None if data is None or len(data) == 0 else data
 
     def is_float(self, tensor: int) -> bool:
         """Return whether the type of a tensor is float32 or float16."""
@@ -134,9 +125,6 @@ class Structure:
 
         Otherwise the operator would compute on it (transpose it, say) in each
         call, and the converter needs the contents to fold that.
-
-        Args:
-            name: name of an input of the signature.
         """
         index = self._inputs[name]
         readers = [
@@ -154,9 +142,7 @@ class Structure:
     def set_range(self, tensor: int, limits: Sequence[float]) -> None:
         """Record a tensor's smallest and largest value, for the converter.
 
-        Args:
-            tensor: index of the tensor.
-            limits: the two values; empty to remove the range.
+        Empty `limits` remove the range.
         """
         quantization = self._schema.QuantizationParametersT()
         quantization.min, quantization.max = limits[:1], limits[1:]
@@ -165,9 +151,7 @@ class Structure:
     def rename(self, new_name: Callable[[str], str]) -> None:
         """Rename every graph and tensor.
 
-        Args:
-            new_name: returns the new name for an old one. A number is added
-                where two tensors of a graph would have the same name.
+        A number is added where two tensors of a graph would have equal names.
         """
         for graph in self._model.subgraphs:
             graph.name = new_name(_text(graph.name))
@@ -185,14 +169,9 @@ class Structure:
         """Set the final signature and the large weights, and write the file.
 
         Args:
-            path: the file to write.
             inputs: pairs (present name, final name), in the declared order.
-            outputs: the same for the outputs.
             weights: pairs (present name of the input, weight). These inputs
-                become constants. Defaults to none.
-
-        Raises:
-            ConversionError: the file would be larger than TFLite allows.
+                become constants.
         """
         signature, graph = self._signature, self.graph
         contents: dict[int, tuple[int, Iterable]] = {}
@@ -207,9 +186,7 @@ class Structure:
         self.save(path, contents)
 
     def _bind(
-        self,
-        indices: Mapping[str, int],
-        names: Sequence[tuple[str, str]],
+        self, indices: Mapping[str, int], names: Sequence[tuple[str, str]]
     ) -> tuple[list, list[int]]:
         """Return a signature's entries and their tensors, with final names."""
         entries = []
@@ -223,25 +200,19 @@ class Structure:
     def save(
         self,
         path: Path,
-        contents: Mapping[int, tuple[int, Iterable]] | None = None,
+        contents: Mapping[int, tuple[int, Iterable]] = MappingProxyType({}),
     ) -> None:
-        """Write the file as it is.
+        """Write the file as it is, but for the contents of some buffers.
 
-        Args:
-            path: the file to write.
-            contents: for a buffer's index its size in bytes and its contents
-                in blocks, to write instead of its own contents. Defaults to
-                `None`: there are none.
-
-        Raises:
-            ConversionError: the file would be larger than TFLite allows.
+        `contents` has, by a buffer's index, the size in bytes and the blocks
+        to write instead of its own contents.
         """
         own = [buffer.data for buffer in self._model.buffers]
         contents = {
             index: (len(data), [data])
             for index, data in enumerate(own)
             if data is not None and len(data) > _SMALL_BUFFER
-        } | dict(contents or {})
+        } | dict(contents)
         for index in contents:
             self._model.buffers[index].data = np.zeros(1, np.uint8)
         self._write_packed(path, contents)

@@ -3,13 +3,7 @@
 import contextlib
 import os
 import warnings
-from collections.abc import (
-    Collection,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,45 +14,29 @@ from keras_inception_export.formats.tflite.runtime import LiteRTRunner
 
 
 class TFLiteIntermediates:
-    """The internal tensors of one artifact.
-
-    Args:
-        path: the artifact.
-    """
+    """The internal tensors of one artifact."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def names(self) -> dict[str, str]:
-        """Return the tensors that can be read.
+        """Return, per readable tensor, the name of the value it represents.
 
-        Returns:
-            For each tensor's name the name of the value that it represents:
-            the name of an output, else that of the operation that computes
-            it, which is the first of the fused operations in its own name.
+        This is the name of an output, else that of the operation that
+        computes it, the first of the fused operations in the tensor's name.
         """
         runner = LiteRTRunner.open(self._path)
-        tensors = runner.interpreter.get_tensor_details()
         return {
             tensor["name"]: runner.output_names.get(
                 tensor["index"], tensor["name"].partition(";")[0]
             )
-            for tensor in tensors
+            for tensor in runner.interpreter.get_tensor_details()
         }
 
     def read(
         self, names: Sequence[str], feeds: Iterable[Mapping[str, np.ndarray]]
     ) -> Iterator[Iterator[tuple[str, np.ndarray]]]:
-        """Yield, per feed, the dequantized tensors of these names.
-
-        Args:
-            names: names of tensors; those that do not exist are left out.
-            feeds: arrays by input name.
-
-        Raises:
-            RuntimeMissingError: LiteRT is not installed.
-            ArtifactError: the file cannot be read.
-        """
+        """Yield, per feed, the dequantized tensors that have these names."""
         with warnings.catch_warnings():
             # LiteRT warns that keeping all tensors takes memory.
             warnings.simplefilter("ignore")

@@ -26,9 +26,7 @@ the order of TFLite's layout."""
 class LargeWeight:
     """A Keras variable that the converter reads as an input of the graph.
 
-    Args:
-        variable: the variable.
-        axes: the variable's axes in the order of TFLite's layout.
+    `axes` are the variable's axes in the order of TFLite's layout.
     """
 
     variable: keras.Variable

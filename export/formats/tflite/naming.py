@@ -16,6 +16,7 @@ device that has neither Keras nor TensorFlow can identify the layers.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,9 @@ from keras_inception_export.model.name_scopes import split_scope
 def layers_of(name: str, layers: Collection[str]) -> Iterator[str]:
     """Yield each layer that helped to compute a tensor, or whose weight it is.
 
-    Args:
-        name: the name of a tensor in a file of this exporter. The last of
-            several fused layers comes first: the activation, or the
-            convolution if the activation is not among `layers`.
-        layers: the Keras paths of the layers to look for; the innermost of
-            nested ones is yielded.
+    The last of several fused layers comes first: the activation, or the
+    convolution if the activation is not among `layers`. Of nested layers the
+    innermost is yielded.
     """
     for part in name.split(";"):
         while part and part not in layers:
@@ -44,18 +42,12 @@ def layers_of(name: str, layers: Collection[str]) -> Iterator[str]:
 def layers_with_kernel(name: str) -> Iterator[str]:
     """Yield the layers whose kernel is the tensor of this name."""
     for path in name.split(";"):
-        layer = path.rpartition("/")[0]
-        if layer:
+        if layer := path.rpartition("/")[0]:
             yield layer
 
 
 def keras_name(name: str, scopes: Mapping[str, str]) -> str:
-    """Return a tensor's name with name scopes replaced by Keras paths.
-
-    Args:
-        name: the name that the converter gave to the tensor.
-        scopes: the path of the layer that ran in each scope.
-    """
+    """Return a tensor's name with name scopes replaced by Keras paths."""
     parts = []
     for part in name.split(";"):
         layer, rest = split_scope(part, scopes)
@@ -71,11 +63,7 @@ def name_kernels(structure: Structure, model: Any) -> None:
     """Name every kernel by the path of its Keras variable.
 
     The converter stores equal kernels as one constant, whose name then
-    contains all the paths.
-
-    Args:
-        structure: a converted model whose tensors have Keras names.
-        model: the Keras model that it was converted from.
+    contains all the paths. The other tensors must have Keras names already.
     """
     variables: dict[str, dict[int, str]] = defaultdict(dict)
     for variable in model.variables:
@@ -84,14 +72,13 @@ def name_kernels(structure: Structure, model: Any) -> None:
     found: dict[int, dict[str, None]] = defaultdict(dict)
     for operator, kernel in structure.kernels():
         size = int(np.prod(structure.tensors[kernel].shape))
-        for tensor in (operator.outputs[0], kernel):
-            name = structure.name_of(tensor)
-            for layer in layers_of(name, variables):
-                if size in variables[layer]:
-                    found[kernel].setdefault(variables[layer][size])
-                    break
-            else:
-                continue
-            break
+        layers = (
+            layer
+            for tensor in (operator.outputs[0], kernel)
+            for layer in layers_of(structure.name_of(tensor), variables)
+            if size in variables[layer]
+        )
+        for layer in islice(layers, 1):
+            found[kernel].setdefault(variables[layer][size])
     for kernel, paths in found.items():
         structure.tensors[kernel].name = ";".join(paths)

@@ -17,44 +17,22 @@ SIGNATURE = "serving_default"
 class LiteRTRunner:
     """A TFLite file that is run by LiteRT, with XNNPACK where it can.
 
-    Args:
-        interpreter: LiteRT's interpreter of the file.
-
     Attributes:
-        interpreter: the same.
-        inputs: one spec per input, in the declared order.
-        outputs: one spec per output, in the declared order.
         output_names: for the index of an output's tensor the output's name.
     """
 
     def __init__(self, interpreter: Any):
         self.interpreter = interpreter
         self._signature = interpreter.get_signature_runner(SIGNATURE)
-        self.inputs = _declared(
-            self._signature.get_input_details(), interpreter.get_input_details()
-        )
-        self.outputs = _declared(
-            self._signature.get_output_details(),
-            interpreter.get_output_details(),
-        )
-        self.output_names = {
-            tensor["index"]: name
-            for name, tensor in self._signature.get_output_details().items()
-        }
+        inputs = self._signature.get_input_details()
+        outputs = self._signature.get_output_details()
+        self.inputs = _declared(inputs, interpreter.get_input_details())
+        self.outputs = _declared(outputs, interpreter.get_output_details())
+        self.output_names = {x["index"]: name for name, x in outputs.items()}
 
     @classmethod
     def open(cls, path: Path, **options: Any) -> "LiteRTRunner":
-        """Open a file.
-
-        Args:
-            path: the `.tflite` file.
-            **options: options of LiteRT's interpreter.
-
-        Raises:
-            RuntimeMissingError: LiteRT is not installed.
-            ArtifactError: the file is missing, damaged, or has no signature
-                `serving_default`.
-        """
+        """Open a file with these options of LiteRT's interpreter."""
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
@@ -81,9 +59,8 @@ class LiteRTRunner:
 def _declared(named: Mapping[str, Any], listed: list) -> tuple[TensorSpec, ...]:
     """Return the specs of a signature's tensors in the declared order.
 
-    Args:
-        named: the details of each tensor by name; LiteRT sorts the names.
-        listed: the details of the graph's tensors, in the declared order.
+    LiteRT sorts the names of `named`; `listed`, the graph's tensors, has the
+    declared order.
     """
     order = {entry["index"]: number for number, entry in enumerate(listed)}
     names = sorted(named, key=lambda name: order[named[name]["index"]])
@@ -104,15 +81,5 @@ def _spec(name: str, details: Mapping[str, Any]) -> TensorSpec:
 
 
 def open_runner(path: Path, threads: int | None = None) -> Runner:
-    """Open a TFLite file that this exporter wrote.
-
-    Args:
-        path: the `.tflite` file.
-        threads: threads to compute with. Defaults to `None`: one per core.
-
-    Raises:
-        RuntimeMissingError: LiteRT is not installed.
-        ArtifactError: the file is missing, damaged, or has no signature
-            `serving_default`.
-    """
+    """Open a file that this exporter wrote; `None`: one thread per core."""
     return LiteRTRunner.open(path, num_threads=threads or os.cpu_count())

@@ -10,23 +10,14 @@ integer tensor was made from.
 """
 
 import re
-from collections.abc import (
-    Collection,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.quantizer import rounded_kernel
-from keras_inception_export.formats.tflite.flatbuffer import (
-    Operator,
-    Structure,
-)
+from keras_inception_export.formats.tflite.flatbuffer import Operator, Structure
 from keras_inception_export.formats.tflite.naming import layers_with_kernel
 
 _INTEGER_OPERATORS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
@@ -87,17 +78,12 @@ class CalibratedModel:
         graph.outputs = outputs
 
     def calibrate(
-        self, samples: Sequence[np.ndarray], ranges: np.ndarray
+        self, samples: Iterable[np.ndarray], ranges: np.ndarray
     ) -> None:
         """Record the range of every tensor.
 
-        Args:
-            samples: the samples that were measured, one array per input.
-            ranges: the smallest and the largest value of each output of the
-                model that `save_for_calibration` writes.
-
-        Raises:
-            ConversionError: a range is not finite.
+        `samples` has one array per input; `ranges` has the smallest and the
+        largest value of each output that `save_for_calibration` writes.
         """
         inputs = zip(self._structure.graph.inputs, samples, strict=True)
         self._ranges = {
@@ -119,11 +105,6 @@ class CalibratedModel:
 
         The converter keeps a tensor without a range in float, and every
         operator that reads or computes it.
-
-        Args:
-            path: the file to write.
-            float_layers: the layers to keep in float.
-            integer_io: whether inputs and outputs become integers.
 
         Returns:
             The names of the tensors whose operators must be kept in float
@@ -161,25 +142,21 @@ class CalibratedModel:
     def _rounded(
         self, float_operators: Collection[Operator]
     ) -> Iterator[tuple[int, tuple[int, Iterable[np.ndarray]]]]:
-        """Yield the buffers of the rounded kernels, and their contents.
-
-        Args:
-            float_operators: the operators that compute in float.
-        """
+        """Yield the buffers of the rounded kernels, and their contents."""
         for operator, kernel in self._structure.kernels():
-            if (
-                operator in float_operators
-                or operator.name not in _FILTERS_FIRST
-            ):
-                continue
             # A constant that several layers share has another name, with all
             # their paths, and is rounded to the nearest.
             integers = self._kernels.get(self._names[kernel])
-            if integers is not None:
-                weights = self._structure.weights(kernel)
-                blocks = _blocks(weights, np.moveaxis(integers, -1, 0))
-                buffer = self._structure.tensors[kernel].buffer
-                yield buffer, (weights.nbytes, blocks)
+            if (
+                integers is None
+                or operator in float_operators
+                or operator.name not in _FILTERS_FIRST
+            ):
+                continue
+            weights = self._structure.weights(kernel)
+            blocks = _blocks(weights, np.moveaxis(integers, -1, 0))
+            buffer = self._structure.tensors[kernel].buffer
+            yield buffer, (weights.nbytes, blocks)
 
     def _float_operators(
         self, float_layers: Collection[str], float_outputs: Collection[int]
@@ -190,10 +167,6 @@ class CalibratedModel:
         kernels before it, or all those after it, are in float. So one float
         branch does not keep its whole block in float, and one integer layer
         does not make what follows it compute in integers.
-
-        Args:
-            float_layers: the layers that compute in float.
-            float_outputs: the outputs of the model, if they are in float.
         """
         in_float = {
             tensor: not set(float_layers).isdisjoint(layers)
@@ -208,11 +181,12 @@ class CalibratedModel:
             first = operator.outputs[0]
             if first in in_float:
                 return in_float[first]
-            if operator.name in _PROBABILITIES and first in float_outputs:
-                return True
-            if operator.name in _WRONG_IN_INTEGERS:
-                return True
-            return before[first] or after[first]
+            return (
+                (operator.name in _PROBABILITIES and first in float_outputs)
+                or operator.name in _WRONG_IN_INTEGERS
+                or before[first]
+                or after[first]
+            )
 
         return set(filter(is_float, self._operators))
 
@@ -221,9 +195,6 @@ class CalibratedModel:
 
         A tensor that the converter added, such as the quantized form of
         another, has the name of that one, a colon and a number.
-
-        Args:
-            structure: what the converter made of this model.
         """
 
         def name(match: re.Match) -> str:
@@ -243,12 +214,7 @@ class CalibratedModel:
 
 
 def _blocks(weights: np.ndarray, integers: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield a rounded kernel; it is computed when it is written.
-
-    Args:
-        weights: the kernel, with its filters along the first axis.
-        integers: the integers that it is rounded to, in the same order.
-    """
+    """Yield a rounded kernel, filters first; computed when it is written."""
     shaped = integers.reshape(weights.shape)
     yield np.ascontiguousarray(rounded_kernel(weights, shaped, axis=0))
 
@@ -264,12 +230,8 @@ def _only_float_kernels(
     """Return which operators have only float kernels on their near side.
 
     The nearest kernel along each path counts. The result is False where no
-    path has a kernel.
-
-    Args:
-        steps: for each operator its first output, which identifies it, and
-            the tensors on its near and on its far side.
-        in_float: whether an operator with a kernel computes in float.
+    path has a kernel. A step is an operator's first output, which identifies
+    it, and the tensors on its near and on its far side.
     """
     reached: dict[int, bool] = {}
     found = {}

@@ -15,10 +15,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from keras_inception_export.child_process import (
-    ChildProcess,
-    run_in_child,
-)
+from keras_inception_export.child_process import ChildProcess, run_in_child
 from keras_inception_export.errors import ArtifactError
 from keras_inception_export.formats.quantizer import (
     calibration_arrays,
@@ -34,7 +31,6 @@ from keras_inception_export.formats.tflite.quantize.calibrated_model import (
 from keras_inception_export.model.inference_model import InferenceModel
 
 _CALIBRATION = f"{__package__}.calibration_worker"
-_INTEGERS = f"{__package__}.integer_worker"
 
 
 class TFLiteQuantizer:
@@ -45,13 +41,10 @@ class TFLiteQuantizer:
     Args:
         inference_model: the model. It must not change any more.
         folder: a folder for temporary files. The caller removes it.
-        opset: not used; it is an option of ONNX. Defaults to `18`.
+        opset: not used; it is an option of ONNX.
         calibration: the samples on which the ranges for int8 are measured,
-            one array per input name. Defaults to `None`: "int8" cannot be
-            written.
-        kernels: the integers that "int8" rounds kernels to, keyed by the path
-            of the Keras variable, with its order of axes. Kernels that are
-            missing are rounded to the nearest integers. Defaults to none.
+            one array per input name; `None`: "int8" cannot be written.
+        kernels: see `CalibratedModel`.
     """
 
     def __init__(
@@ -63,7 +56,7 @@ class TFLiteQuantizer:
         calibration: Mapping[str, np.ndarray] | None = None,
         kernels: Mapping[str, np.ndarray] = MappingProxyType({}),
     ):
-        self._inference_model = inference_model
+        self._source = inference_model
         self._folder = folder
         self._opset = opset
         self._calibration = calibration
@@ -95,30 +88,23 @@ class TFLiteQuantizer:
             scheme: "float16", "dynamic" or "int8".
             float_layers: the layers that "int8" keeps in float, out of
                 `layers`. An operator without weights stays in float if all
-                the layers before it, or all those after it, do. Defaults to
-                none.
+                the layers before it, or all those after it, do.
             io: "int8" or "uint8", the type of the artifact's inputs and
-                outputs with the scheme "int8". Defaults to `None`: float32.
-
-        Raises:
-            RequestError: an argument is not valid for the scheme.
-            ConversionError: the model cannot be written with the scheme.
+                outputs with the scheme "int8"; `None`: float32.
         """
         check_scheme(scheme, float_layers, io)
         if scheme != "int8":
-            export.write_reduced(self._inference_model, path, scheme)
+            export.write(self._source, path, opset=self._opset, scheme=scheme)
             return
         check_layers(float_layers, self.layers)
         model = self._calibrated
-        calibrated, raw = (
-            self._folder / f"{name}.tflite" for name in ("calibrated", "raw")
-        )
+        calibrated = self._folder / "calibrated.tflite"
+        raw = self._folder / "raw.tflite"
+        in_float = model.save_calibrated(calibrated, float_layers, bool(io))
         self._converter.call(
             "quantize",
             model=calibrated,
-            float_tensors=model.save_calibrated(
-                calibrated, float_layers, io is not None
-            ),
+            float_tensors=in_float,
             io=io or "float32",
             output=raw,
         )
@@ -126,8 +112,8 @@ class TFLiteQuantizer:
         model.restore_names(structure)
         structure.write(
             path,
-            [(spec.name, spec.name) for spec in self._inference_model.inputs],
-            [(spec.name, spec.name) for spec in self._inference_model.outputs],
+            [(spec.name, spec.name) for spec in self._source.inputs],
+            [(spec.name, spec.name) for spec in self._source.outputs],
         )
 
     def float_layers(self, path: Path) -> tuple[str, ...]:
@@ -137,12 +123,6 @@ class TFLiteQuantizer:
         LiteRT nor XNNPACK turns the int8 kernels of a file into float ones. (A
         float16 kernel is read through a DEQUANTIZE operator, so its layer
         computes in float.)
-
-        Args:
-            path: a `.tflite` file of this exporter.
-
-        Raises:
-            ArtifactError: the file is missing or damaged.
         """
         try:
             structure = Structure(path.read_bytes())
@@ -150,36 +130,31 @@ class TFLiteQuantizer:
             raise ArtifactError(
                 f"{path} is not a TFLite file: {error}"
             ) from error
-        return tuple(
-            dict.fromkeys(
-                layer
-                for operator, kernel in structure.kernels()
-                if structure.is_float(operator.kernel)
-                for layer in layers_with_kernel(structure.name_of(kernel))
-            )
+        found = (
+            layer
+            for operator, kernel in structure.kernels()
+            if structure.is_float(operator.kernel)
+            for layer in layers_with_kernel(structure.name_of(kernel))
         )
+        return tuple(dict.fromkeys(found))
 
     @cached_property
     def _model(self) -> CalibratedModel:
         """The float artifact that int8 is made from."""
         path = self._folder / "float.tflite"
-        export.write(self._inference_model, path, opset=self._opset)
+        export.write(self._source, path, opset=self._opset)
         return CalibratedModel(Structure(path.read_bytes()), self._kernels)
 
     @cached_property
     def _calibrated(self) -> CalibratedModel:
         """The same model, with the ranges of its tensors."""
-        samples = list(
-            calibration_arrays(
-                self._inference_model.inputs, self._calibration
-            ).values()
-        )
+        specs = self._source.inputs
+        arrays = calibration_arrays(specs, self._calibration).values()
         measured = self._folder / "measured.tflite"
-        paths = []
-        for index, array in enumerate(samples):
-            paths.append(self._folder / f"samples_{index}.npy")
-            np.save(paths[-1], array)
-        fixed = [s.shape[0] for s in self._inference_model.inputs if s.shape[0]]
+        paths = [self._folder / f"samples_{i}.npy" for i in range(len(specs))]
+        for path, array in zip(paths, arrays, strict=True):
+            np.save(path, array)
+        fixed = [spec.shape[0] for spec in specs if spec.shape[0]]
         self._model.save_for_calibration(measured)
         ranges = run_in_child(
             _CALIBRATION,
@@ -188,9 +163,9 @@ class TFLiteQuantizer:
             inputs=paths,
             rows=fixed[0] if fixed else 1,
         )
-        self._model.calibrate(samples, np.array(ranges, np.float32))
+        self._model.calibrate(arrays, np.array(ranges, np.float32))
         return self._model
 
     @cached_property
     def _converter(self) -> ChildProcess:
-        return ChildProcess(_INTEGERS)
+        return ChildProcess(export.CONVERTER)

@@ -237,7 +237,7 @@ def test_the_private_converter_has_the_expected_parameters():
         ("float16", {"io": "int8"}, "need the quantization int8"),
         ("dynamic", {"float_layers": ["stem"]}, "only int8 has"),
         ("int8", {"io": "int16"}, 'quantized io "int16" is unknown'),
-        ("int8", {"float_layers": ["stam"]}, "received the layers .'stam'."),
+        ("int8", {"float_layers": ["stam"]}, "unknown layers .*: .'stam'."),
     ],
 )
 def test_refuses_invalid_requests(scheme, options, message, case):
@@ -248,8 +248,8 @@ def test_refuses_invalid_requests(scheme, options, message, case):
 @pytest.mark.parametrize(
     ("calibration", "message"),
     [
-        (None, "needs samples"),
-        ({"picture": []}, "received calibration samples"),
+        (None, "no calibration samples"),
+        ({"picture": []}, "received .. calibration samples"),
     ],
 )
 def test_int8_needs_samples(calibration, message, case, tmp_path):
