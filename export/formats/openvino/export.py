@@ -10,16 +10,9 @@ from keras_inception_export.model.inference_model import InferenceModel
 
 
 def write(inference_model: InferenceModel, path: Path, *, opset: int) -> None:
-    """Write the structure at `path`, and the float32 weights beside it.
+    """Write the `.xml` file, and the float32 weights to its `.bin` file.
 
-    Args:
-        inference_model: the model.
-        path: the `.xml` file; weights go to the `.bin` file of that name.
-        opset: operator set of the ONNX graph that OpenVINO reads.
-
-    Raises:
-        RuntimeMissingError: OpenVINO is not installed.
-        ConversionError: ONNX or OpenVINO cannot express the model.
+    `opset` is the operator set of the ONNX graph that OpenVINO reads.
     """
     openvino = import_openvino(path)
     with TemporaryDirectory(prefix=".openvino-", dir=path.parent) as workdir:

@@ -19,16 +19,7 @@ from keras_inception_export.formats.format import Runner
 
 
 def open_runner(path: Path, threads: int | None = None) -> Runner:
-    """Open an artifact with OpenVINO, in float32.
-
-    Args:
-        path: the `.xml` file, with its `.bin` file beside it.
-        threads: threads to compute with. Defaults to `None`: all cores.
-
-    Raises:
-        RuntimeMissingError: OpenVINO is not installed.
-        ArtifactError: a file is missing or damaged.
-    """
+    """Open an artifact with OpenVINO, in float32; `None`: on all cores."""
     openvino = import_openvino(path)
     # Its default is bfloat16 on processors that have it.
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -44,11 +35,7 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
 
 
 def import_openvino(path: Path) -> Any:
-    """Return the package openvino.
-
-    Raises:
-        RuntimeMissingError: it is not installed.
-    """
+    """Return the package openvino, with which `path` is to be used."""
     try:
         import openvino
     except ImportError as error:
@@ -60,11 +47,7 @@ def import_openvino(path: Path) -> Any:
 
 
 class OpenVINORunner:
-    """An artifact compiled by OpenVINO.
-
-    Args:
-        compiled: the `openvino.CompiledModel`.
-    """
+    """An artifact compiled by OpenVINO, a `CompiledModel`."""
 
     def __init__(self, compiled: Any) -> None:
         self._compiled = compiled

@@ -5,7 +5,7 @@ SavedModel.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +14,30 @@ import tensorflow as tf
 
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ConversionError, reason_of
-from keras_inception_export.formats.saved_model.runtime import (
-    ORDER_FILE,
-    SIGNATURE,
-)
+from keras_inception_export.formats.saved_model import runtime
 from keras_inception_export.model.inference_model import InferenceModel
 
 
 def write(inference_model: InferenceModel, path: Path, *, opset: int) -> None:
-    """Write the inference model as a SavedModel folder.
-
-    Args:
-        inference_model: the model; traced with `training=False`.
-        path: the folder to create.
-        opset: not used; it is an option of ONNX.
-    """
-
-    def serve(**feeds: Any) -> dict[str, Any]:
-        outputs = inference_model.call(
-            *(feeds[spec.name] for spec in inference_model.inputs)
-        )
-        names = (spec.name for spec in inference_model.outputs)
-        return dict(zip(names, outputs, strict=True))
-
-    save_function(serve, inference_model.inputs, path, inference_model.model)
-    order = {
+    """Write the inference model as a SavedModel folder; `opset` is unused."""
+    names = {
         "inputs": [spec.name for spec in inference_model.inputs],
         "outputs": [spec.name for spec in inference_model.outputs],
     }
-    order_file = path / ORDER_FILE
+
+    def serve(**feeds: Any) -> dict[str, Any]:
+        outputs = inference_model.call(*map(feeds.get, names["inputs"]))
+        return dict(zip(names["outputs"], outputs, strict=True))
+
+    save_function(serve, inference_model.inputs, path, inference_model.model)
+    order_file = path / runtime.ORDER_FILE
     order_file.parent.mkdir()
-    order_file.write_text(json.dumps(order, indent=2) + "\n", encoding="utf-8")
+    order_file.write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
 
 
 def save_function(
     function: Callable[..., Mapping[str, Any]],
-    inputs: tuple[TensorSpec, ...],
+    inputs: Sequence[TensorSpec],
     path: Path,
     model: keras.Model,
 ) -> None:
@@ -57,16 +45,7 @@ def save_function(
 
     The `tf.Module` that is saved contains only the variables that the trace
     captured: a Keras layer in it would write its weights a second time.
-
-    Args:
-        function: takes one tensor per name in `inputs`, and returns tensors
-            by name.
-        inputs: the specs to trace it with.
-        path: the folder to create.
-        model: the Keras model that the function calls.
-
-    Raises:
-        ConversionError: TensorFlow cannot trace the model.
+    `model` is the Keras model that the function calls.
     """
     specs = {
         spec.name: tf.TensorSpec(spec.shape, spec.dtype, spec.name)
@@ -82,7 +61,8 @@ def save_function(
     module = tf.Module()
     module.weights = list(concrete.variables)
     module.tables = _lookup_tables(model)
-    tf.saved_model.save(module, str(path), signatures={SIGNATURE: concrete})
+    signatures = {runtime.SIGNATURE: concrete}
+    tf.saved_model.save(module, str(path), signatures=signatures)
 
 
 def _lookup_tables(model: keras.Model) -> list:

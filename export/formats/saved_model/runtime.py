@@ -26,18 +26,14 @@ of a SavedModel do not have. TensorFlow reserves the folder for users' files."""
 class _TensorFlowRunner:
     """A SavedModel that is run by TensorFlow.
 
-    Args:
-        module: the loaded SavedModel. It is kept, because its functions hold
-            only weak references to their variables.
-        order: the names of the inputs and outputs in the declared order,
-            under "inputs" and "outputs".
+    `order` has the declared order of the names of "inputs" and "outputs".
     """
 
     def __init__(self, module: Any, order: Mapping[str, list[str]]):
+        # A module's functions hold only weak references to its variables.
         self._module = module
-        function = module.signatures[SIGNATURE]
+        self._function = function = module.signatures[SIGNATURE]
         _, inputs = function.structured_input_signature
-        self._function = function
         self.inputs = _declared(inputs, order["inputs"])
         self.outputs = _declared(function.structured_outputs, order["outputs"])
 
@@ -58,11 +54,7 @@ def _declared(tensors: Mapping, names: list[str]) -> tuple[TensorSpec, ...]:
             f"its signature has {sorted(tensors)}, expected {names}"
         )
     return tuple(
-        TensorSpec(
-            name,
-            tuple(tensors[name].shape.as_list()),
-            tensors[name].dtype.name,
-        )
+        TensorSpec(name, tuple(tensors[name].shape), tensors[name].dtype.name)
         for name in names
     )
 
@@ -75,12 +67,6 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
         threads: threads that one operation may use. TensorFlow fixes the
             number for the process at its first operation. Defaults to `None`:
             one per core.
-
-    Raises:
-        RuntimeMissingError: TensorFlow is not installed.
-        RequestError: TensorFlow already runs with another number of threads.
-        ArtifactError: the folder is missing, damaged, or was written by
-            another program.
     """
     try:
         import tensorflow as tf
