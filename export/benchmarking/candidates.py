@@ -18,7 +18,6 @@ class Candidate:
     """Something to measure: one row of the table.
 
     Args:
-        name: its name in the table.
         path: the artifact, or the `.keras` file.
         format: the artifact's format; `None` for the Keras model itself.
         facts: the cells that are known without a measurement.
@@ -35,12 +34,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Unavailable:
-    """Something that cannot be measured here.
-
-    Args:
-        name: its name in the table.
-        reason: why it cannot be measured.
-    """
+    """Something that cannot be measured here, and why."""
 
     name: str
     reason: str
@@ -49,22 +43,14 @@ class Unavailable:
 def artifact_candidates(
     folder: Path, report: Mapping[str, Any]
 ) -> list[Candidate]:
-    """Return one candidate per artifact of a bundle.
-
-    Raises:
-        ArtifactError: if a file is not the one that was published.
-    """
+    """Return one candidate per artifact of a bundle."""
     return [_artifact(folder, entry) for entry in report["artifacts"]]
 
 
 def keras_candidate(
     report: Mapping[str, Any], file: str | Path | None
 ) -> Candidate | Unavailable:
-    """Return the Keras model as a candidate, or why that is not possible.
-
-    Raises:
-        RequestError: if `file` does not exist.
-    """
+    """Return the Keras model as a candidate, or why that is not possible."""
     known = report["model"].get("keras_path")
     path = Path(file or known or "")
     if file is not None and not path.is_file():
@@ -75,18 +61,15 @@ def keras_candidate(
     parity = [r for a in report["artifacts"] for r in a.get("parity") or ()]
     evaluation = report.get("evaluation") or {}
     accuracies = evaluation.get("keras_accuracy") or {}
-    return Candidate(
-        KERAS,
-        path,
-        None,
-        _facts(
-            "keras",
-            path.stat().st_size,
-            error=_largest(r.get("keras_max_error") for r in parity),
-            accuracy=_smallest(accuracies.values()),
-        ),
-        required=file is not None,
-    )
+    facts = {
+        "format": "keras",
+        "quantization": None,
+        "bytes": path.stat().st_size,
+        "error": _largest(r.get("keras_max_error") for r in parity),
+        "agreement": None,
+        "accuracy": _smallest(accuracies.values()),
+    }
+    return Candidate(KERAS, path, None, facts, required=file is not None)
 
 
 def _artifact(folder: Path, entry: Mapping[str, Any]) -> Candidate:
@@ -103,37 +86,15 @@ def _artifact(folder: Path, entry: Mapping[str, Any]) -> Candidate:
     # A quantized artifact's error on the probes, which are random, says little
     # about the user's data.
     compared = measured if scheme else entry["parity"]
-    return Candidate(
-        display_name(name, scheme),
-        path,
-        name,
-        _facts(
-            name,
-            entry["bytes"],
-            quantization=scheme,
-            error=_largest(r.get("max_error") for r in compared),
-            agreement=_smallest(r.get("agreement") for r in measured),
-            accuracy=_smallest(r.get("accuracy") for r in measured),
-        ),
-    )
-
-
-def _facts(
-    name: str,
-    size: int,
-    quantization: str | None = None,
-    error: float | None = None,
-    agreement: float | None = None,
-    accuracy: float | None = None,
-) -> dict[str, Any]:
-    return {
+    facts = {
         "format": name,
-        "quantization": quantization,
-        "bytes": size,
-        "error": error,
-        "agreement": agreement,
-        "accuracy": accuracy,
+        "quantization": scheme,
+        "bytes": entry["bytes"],
+        "error": _largest(r.get("max_error") for r in compared),
+        "agreement": _smallest(r.get("agreement") for r in measured),
+        "accuracy": _smallest(r.get("accuracy") for r in measured),
     }
+    return Candidate(display_name(name, scheme), path, name, facts)
 
 
 def _largest(figures: Iterable[float | None]) -> float | None:

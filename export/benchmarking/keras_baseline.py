@@ -27,13 +27,10 @@ def open_model(
     feeds: Mapping[str, np.ndarray],
     probes: Probes,
 ) -> Callable[[], object]:
-    """Return a function that runs a `.keras` file's model on `feeds`.
-
-    Raises:
-        RuntimeMissingError: if Keras or its backend is not installed.
-        RequestError: if the file cannot be loaded, or has another model.
-    """
+    """Return a function that runs a `.keras` file's model on `feeds`."""
     try:
+        import keras
+
         from keras_inception_export.model import loading
         from keras_inception_export.model.inference_model import InferenceModel
     except ImportError as error:
@@ -43,15 +40,6 @@ def open_model(
     loading.import_modules(modules)
     model = InferenceModel.of(loading.functional(loading.load_model(path)))
     _check_same(path, model, probes)
-    return _predict(model, feeds)
-
-
-def _predict(
-    model: "InferenceModel", feeds: Mapping[str, np.ndarray]
-) -> Callable[[], object]:
-    """Return a function that runs the model with `predict_on_batch`."""
-    import keras
-
     flat: list[Any] = [None] * len(model.inputs)
     for index, spec in zip(model.input_order, model.inputs, strict=True):
         flat[index] = feeds[spec.name]

@@ -1,5 +1,6 @@
 """What a benchmark needs to know of the machine: cores, load, processor."""
 
+import contextlib
 import os
 import platform
 from collections.abc import Collection
@@ -14,8 +15,7 @@ class Usage:
     Args:
         clock: the time of a clock.
         own: processor time that this program has used.
-        machine: processor time that all programs have used on the cores that
-            this one may run on; `None` if unknown.
+        machine: what `busy_seconds` returns: that of all programs.
     """
 
     clock: float
@@ -31,10 +31,7 @@ class Usage:
 
 
 def busy_seconds() -> float | None:
-    """Return the processor time of all programs; `None` if unknown.
-
-    Counts the cores that this process may run on.
-    """
+    """Return the busy seconds of the cores allowed here; `None` if unknown."""
     try:
         text = Path("/proc/stat").read_text()
     except OSError:
@@ -53,10 +50,9 @@ def busy_ticks(text: str, cores: Collection[int]) -> int:
     for line in text.splitlines():
         name, *fields = line.split()
         if name in names:
-            user, nice, system, _idle, _wait, irq, softirq, steal, *_ = map(
-                int, fields
-            )
-            ticks += user + nice + system + irq + softirq + steal
+            # Neither idle nor waiting for a disk, which are fields 3 and 4;
+            # guests' time, from field 8 on, is also in the fields before.
+            ticks += sum(map(int, fields[:3] + fields[5:8]))
     return ticks
 
 
@@ -69,11 +65,9 @@ def cores_allowed() -> tuple[int, ...]:
 
 def processor() -> str:
     """Return the name of the processor."""
-    try:
+    with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = line.partition(":")
             if key.strip() == "model name":
                 return value.strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()

@@ -17,10 +17,7 @@ TURN = 0.2
 class CandidateProcess:
     """The process of a candidate, which computes in its turns only.
 
-    Args:
-        name: the candidate's name.
-        threads: threads of frameworks that read them from the environment.
-        worker: the class that runs in the process. Defaults to `Worker`.
+    Its environment gives frameworks their number of threads.
 
     Attributes:
         used: processor time in seconds, up to the last answer.
@@ -34,14 +31,9 @@ class CandidateProcess:
         worker: str = f"{__package__}.worker:Worker",
     ) -> None:
         self._name = name
-        self._child = ChildProcess(
-            worker,
-            environment={
-                "OMP_NUM_THREADS": str(threads),
-                "TF_NUM_INTRAOP_THREADS": str(threads),
-                "TF_NUM_INTEROP_THREADS": str(threads),
-            },
-        )
+        kinds = ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP")
+        environment = {f"{kind}_THREADS": str(threads) for kind in kinds}
+        self._child = ChildProcess(worker, environment=environment)
         self.used = 0.0
         self.latency = 0.0
 
@@ -52,13 +44,7 @@ class CandidateProcess:
         self._child.close()
 
     def open(self, **arguments: Any) -> None:
-        """Open the candidate, and wait until it is warm.
-
-        Raises:
-            RuntimeMissingError: if its runtime is not installed.
-            RequestError: if the `.keras` file cannot be used.
-            ArtifactError: if it cannot be run.
-        """
+        """Open the candidate (see `Worker.open`), and wait until it is warm."""
         self.latency = statistics.median(self._call("open", **arguments))
 
     def take_turn(self) -> list[float]:

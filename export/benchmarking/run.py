@@ -10,27 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from keras_inception_export.benchmarking import measurement, statistics
 from keras_inception_export.benchmarking.candidates import (
     Candidate,
     Unavailable,
     artifact_candidates,
     keras_candidate,
 )
-from keras_inception_export.benchmarking.machine import (
-    cores_allowed,
-    processor,
-)
-from keras_inception_export.benchmarking.measurement import (
-    TURN,
-    CandidateProcess,
-    measure,
-)
-from keras_inception_export.benchmarking.statistics import (
-    Interval,
-    find_doubts,
-    percentile,
-    speeds,
-)
+from keras_inception_export.benchmarking.machine import cores_allowed, processor
+from keras_inception_export.benchmarking.measurement import CandidateProcess
 from keras_inception_export.bundle import bundle
 from keras_inception_export.errors import (
     ExportError,
@@ -119,11 +107,11 @@ def benchmark(
             reasons = "; ".join(f"{x.name}: {x.reason}" for x in unavailable)
             raise RequestError(f"nothing can be measured here: {reasons}")
         logger.info(_announcement(running.values(), rounds))
-        times, others = measure(running, rounds, seed)
+        times, others = measurement.measure(running, rounds, seed)
     baseline = next(iter(times))
-    ratios = speeds(times, baseline)
+    ratios = statistics.speeds(times, baseline)
     cores = len(cores_allowed())
-    doubts = find_doubts(ratios, others, threads, cores)
+    doubts = statistics.find_doubts(ratios, others, threads, cores)
     return {
         "bundle": str(folder),
         "model": report["model"],
@@ -151,9 +139,6 @@ def relative_latency(path: Path, baseline: Path, probes: Path) -> float:
 
     It is measured like a benchmark, in the fewest rounds and on all cores,
     with one sample per call where the batch size is free.
-
-    Raises:
-        ArtifactError: if one cannot be run.
     """
     threads = len(cores_allowed())
     batch_size = Probes.load(probes).fixed_batch or 1
@@ -169,8 +154,8 @@ def relative_latency(path: Path, baseline: Path, probes: Path) -> float:
                 threads=threads,
             )
             processes[name] = process
-        times, _ = measure(processes, MIN_ROUNDS, seed=0)
-    return 1 / speeds(times, "baseline")["this"].median
+        times, _ = measurement.measure(processes, MIN_ROUNDS, seed=0)
+    return 1 / statistics.speeds(times, "baseline")["this"].median
 
 
 def _check_at_least(name: str, value: int, minimum: int) -> None:
@@ -205,9 +190,8 @@ def _open_all(
             unavailable.append(candidate)
             continue
         logger.info("Open  %s", candidate.name)
-        process = stack.enter_context(
-            CandidateProcess(candidate.name, options["threads"])
-        )
+        process = CandidateProcess(candidate.name, options["threads"])
+        stack.enter_context(process)
         try:
             process.open(
                 path=candidate.path, format_name=candidate.format, **options
@@ -222,25 +206,25 @@ def _open_all(
 
 
 def _announcement(processes: Iterable[CandidateProcess], rounds: int) -> str:
-    seconds = rounds * sum(max(TURN, 2 * p.latency) for p in processes)
-    return f"Measure  {rounds} rounds, about {seconds:.0f} s"
+    turns = (max(measurement.TURN, 2 * p.latency) for p in processes)
+    return f"Measure  {rounds} rounds, about {rounds * sum(turns):.0f} s"
 
 
 def _row(
     candidate: Candidate,
     rounds: Sequence[Sequence[float]],
-    ratios: Mapping[str, Interval],
+    ratios: Mapping[str, statistics.Interval],
     batch_size: int,
 ) -> dict[str, Any]:
     """Return a row of the result."""
     calls = [seconds for calls in rounds for seconds in calls]
-    p50 = percentile(calls, 50)
+    p50 = statistics.percentile(calls, 50)
     speed = ratios[candidate.name]
     return {
         "name": candidate.name,
         **candidate.facts,
         "p50_ms": p50 * 1e3,
-        "p90_ms": percentile(calls, 90) * 1e3,
+        "p90_ms": statistics.percentile(calls, 90) * 1e3,
         "samples_per_second": batch_size / p50,
         "speed": speed.median,
         "speed_low": speed.low,

@@ -4,6 +4,7 @@ import random
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import comb
 
 MAX_SPREAD = 0.05
@@ -14,14 +15,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A median with its confidence interval.
-
-    Args:
-        median: the median of the values.
-        low: lower end of the interval that contains the true median with a
-            confidence of 95 %.
-        high: its upper end.
-    """
+    """A median, and its confidence interval of 95 % from `low` to `high`."""
 
     median: float
     low: float
@@ -42,16 +36,11 @@ def median_interval(values: Sequence[float]) -> Interval:
     values the interval is their whole range.
     """
     ordered = sorted(values)
-    number, tail, cut = len(ordered), 0.0, 0
-    while True:
-        tail += comb(number, cut) / 2**number
-        if tail > (1 - CONFIDENCE) / 2:
-            break
-        cut += 1
-    cut = max(cut - 1, 0)
-    return Interval(
-        statistics.median(ordered), ordered[cut], ordered[number - 1 - cut]
-    )
+    number = len(ordered)
+    tails = accumulate(comb(number, k) / 2**number for k in range(number))
+    cut = sum(tail <= (1 - CONFIDENCE) / 2 for tail in tails)
+    low = max(cut - 1, 0)
+    return Interval(statistics.median(ordered), ordered[low], ordered[-1 - low])
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -75,27 +64,19 @@ def speeds(
 ) -> dict[str, Interval]:
     """Return the speed of each candidate as a multiple of the baseline's.
 
-    Args:
-        times: for each candidate and each round, the seconds of its calls.
-        baseline: the candidate with speed 1.
-
-    Returns:
-        For each candidate the median, over the rounds, of the ratio of the
-        medians within a round: what slows a whole round down cancels out.
+    `times` has, for each candidate and each round, the seconds of its calls. A
+    speed is the median, over the rounds, of the ratio of the medians within a
+    round: what slows a whole round down cancels out.
     """
     medians = {
         name: [statistics.median(calls) for calls in rounds]
         for name, rounds in times.items()
     }
-    return {
-        name: median_interval(
-            [
-                base / own
-                for base, own in zip(medians[baseline], values, strict=True)
-            ]
-        )
-        for name, values in medians.items()
-    }
+    ratios = {}
+    for name, values in medians.items():
+        pairs = zip(medians[baseline], values, strict=True)
+        ratios[name] = median_interval([base / own for base, own in pairs])
+    return ratios
 
 
 def find_doubts(

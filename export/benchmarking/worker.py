@@ -13,11 +13,7 @@ import numpy as np
 
 from keras_inception_export.benchmarking.keras_baseline import open_model
 from keras_inception_export.data.tensor_spec import quantized_feed
-from keras_inception_export.errors import (
-    ArtifactError,
-    ExportError,
-    reason_of,
-)
+from keras_inception_export.errors import ArtifactError, ExportError, reason_of
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.verification.probes import Probes
 
@@ -43,20 +39,20 @@ class Worker:
             path: the artifact, or a `.keras` file.
             format_name: the artifact's format; `None` for a `.keras` file.
             probes: the file of the `Probes`, whose last batch is the input.
-            batch_size: samples per call.
-            threads: threads to compute with.
-            modules: modules to import for custom layers. Defaults to `()`.
+            modules: modules to import for custom layers.
 
         Returns:
-            `seconds` of the last three calls, and `used`: the processor time
-            of this process in seconds.
-
-        Raises:
-            ExportError: if the candidate cannot be opened or run.
+            `seconds` of the last three calls (`take_turn`: of all), and
+            `used`: the processor time of this process in seconds.
         """
         try:
             loaded = Probes.load(probes)
-            feeds = _feeds(loaded, batch_size)
+            # The last batch of probes, repeated or cut to the batch size.
+            rows = np.arange(batch_size)
+            feeds = {
+                name: array[rows % len(array)]
+                for name, array in loaded.feeds[-1].items()
+            }
             if format_name is None:
                 self._run = open_model(path, modules, feeds, loaded)
             else:
@@ -73,11 +69,7 @@ class Worker:
         return {"seconds": seconds[-3:], "used": _wait_until_idle()}
 
     def take_turn(self, length: float) -> dict[str, Any]:
-        """Run for `length` seconds and at least two calls.
-
-        Returns:
-            `seconds` of each call, and `used`, as `open` returns it.
-        """
+        """Run for `length` seconds and at least two calls; see `open`."""
         seconds = _turn(self._run, length, at_least=2)
         return {"seconds": seconds, "used": _wait_until_idle()}
 
@@ -120,12 +112,3 @@ def _wait_until_idle(timeout: float = 0.5) -> float:
         before, used = used, time.process_time()
         idle_checks = idle_checks + 1 if used - before < 0.0005 else 0
     return used
-
-
-def _feeds(probes: Probes, batch_size: int) -> dict[str, np.ndarray]:
-    """Return the last batch of probes, repeated or cut to the batch size."""
-    rows = np.arange(batch_size)
-    return {
-        name: array[rows % len(array)]
-        for name, array in probes.feeds[-1].items()
-    }

@@ -38,9 +38,6 @@ def load_artifact(path: str | Path) -> "Artifact":
 class Artifact:
     """Computes what the Keras model computes, with the artifact's runtime.
 
-    Args:
-        runner: the artifact, opened by its runtime.
-
     Attributes:
         inputs: one `TensorSpec` per input, in the declared order.
         outputs: one `TensorSpec` per output, in the declared order.

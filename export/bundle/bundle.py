@@ -23,12 +23,7 @@ LAYER_REFERENCES = "layer_references.npz"
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:
-    """Check that a bundle can be published at a path.
-
-    Raises:
-        RequestError: if `output` exists and `overwrite` is false, if it is
-            something other than a bundle, or if it cannot be written.
-    """
+    """Raise RequestError if a bundle cannot be published at a path."""
     with staging(output):
         pass
     if not os.path.lexists(output):
@@ -49,15 +44,11 @@ def check_output(output: Path, *, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def staging(output: Path) -> Iterator[Path]:
-    """Create a temporary folder beside `output`, in which a bundle is written.
+    """Yield a temporary folder beside `output`, in which a bundle is written.
 
-    Yields:
-        The folder. It is removed at the end, unless it was published.
-
-    Raises:
-        RequestError: if the disk is full or not writable.
+    It is removed at the end, unless it was published.
     """
-    parent = _existing_parent(output)
+    parent = next(x for x in output.absolute().parents if x.exists())
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=parent))
         folder.chmod(0o755)
@@ -75,8 +66,7 @@ def staging(output: Path) -> Iterator[Path]:
 def publish(folder: Path, output: Path) -> None:
     """Move a verified folder to its destination, in one rename.
 
-    Raises:
-        RequestError: if that fails; the destination is then unchanged.
+    If that fails, the destination is unchanged.
     """
     with writing(output):
         if not os.path.lexists(output):
@@ -121,11 +111,7 @@ def sha256_of(path: Path) -> str:
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
-    """Write the report of a bundle.
-
-    Raises:
-        RequestError: if it cannot be written.
-    """
+    """Write the report of a bundle."""
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     path = folder / REPORT
     with writing(path):
@@ -133,12 +119,7 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """Return the report of a bundle.
-
-    Raises:
-        RequestError: if `folder` is not a bundle, or has no artifact.
-        ArtifactError: if its report is damaged.
-    """
+    """Return the report of a bundle that has an artifact."""
     path = folder / REPORT
     if not path.is_file():
         raise RequestError(
@@ -168,11 +149,7 @@ def entry(folder: Path, name: str) -> dict[str, str]:
 
 
 def published(folder: Path, report: Mapping, role: str) -> Path:
-    """Return the path of a bundle's probes or layer references.
-
-    Raises:
-        ArtifactError: if the file is not the one that was published.
-    """
+    """Return the path of a bundle's probes or layer references, unchanged."""
     facts = report.get(role, {})
     path = folder / facts.get("path", f"{role}.npz")
     if not path.is_file() or sha256_of(path) != facts.get("sha256"):
@@ -181,13 +158,6 @@ def published(folder: Path, report: Mapping, role: str) -> Path:
             "so nothing can be verified with it; export the model again"
         )
     return path
-
-
-def _existing_parent(output: Path) -> Path:
-    parent = output.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    return parent
 
 
 def _file_hash(path: Path) -> str:

@@ -15,9 +15,6 @@ def describe(path: str | Path) -> dict[str, Any]:
 
     Keras is not imported, and TensorFlow only for a SavedModel outside of a
     bundle.
-
-    Raises:
-        RequestError: if nothing exists at `path`, or nothing recognised.
     """
     path = Path(path)
     if (path / bundle.REPORT).is_file():

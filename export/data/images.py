@@ -11,26 +11,27 @@ from keras_inception_export.errors import RequestError
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
+def is_image(path: Path) -> bool:
+    """Return whether the suffix of a file is that of an image."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
 def folder_classes(path: Path, images: Sequence[Path]) -> np.ndarray | None:
     """Return the class of each image, if there is one folder per class.
 
     The class is the folder's name if all names are numbers, otherwise the
-    index of the name in alphabetical order.
-
-    Returns:
-        One integer per image; `None` if an image is outside of the folders,
-        or there is only one folder.
+    index of the name in alphabetical order. There are no classes if an image
+    is outside of the folders, or there is only one folder.
     """
     folders = [image.relative_to(path).parts[:-1] for image in images]
     if not all(folders):
         return None
     names = [folder[0] for folder in folders]
-    classes = sorted(set(names))
+    classes, indices = np.unique(names, return_inverse=True)
     if len(classes) < 2:
         return None
-    if all(name.isdecimal() for name in classes):
-        return np.array(names, "int64")
-    return np.array([classes.index(name) for name in names])
+    decimal = all(name.isdecimal() for name in names)
+    return np.array(names, "int64") if decimal else indices
 
 
 def read_image(
@@ -40,10 +41,6 @@ def read_image(
 
     The pixels are float32, unless the input takes plain integers and the scale
     is 1.
-
-    Raises:
-        RequestError: if the file cannot be read, or the model does not take
-            one image.
     """
     shape = specs[0].shape[1:]
     if len(specs) != 1 or len(shape) != 3:

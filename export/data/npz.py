@@ -12,11 +12,7 @@ UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def read_arrays(path: str | os.PathLike) -> Any:
-    """Return the array in a `.npy` file, or those in a `.npz` file by name.
-
-    Raises:
-        OSError: or another of `UNREADABLE`, if the file cannot be read.
-    """
+    """Return the array in a `.npy` file, or those in a `.npz` file by name."""
     with open(path, "rb") as file:
         content = np.load(file, allow_pickle=False)
         if isinstance(content, np.ndarray):

@@ -7,11 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_inception_export.data.images import (
-    IMAGE_SUFFIXES,
-    folder_classes,
-    read_image,
-)
+from keras_inception_export.data import images
 from keras_inception_export.data.npz import UNREADABLE, read_arrays
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, writing
@@ -21,9 +17,7 @@ from keras_inception_export.errors import RequestError, writing
 class Samples:
     """Samples that fit a model's inputs, with their labels if there are any.
 
-    Args:
-        inputs: one array per input name, each with one row per sample.
-        labels: the class of each sample, counted from 0. Defaults to `None`.
+    `inputs` have one row per sample; `labels` are classes counted from 0.
     """
 
     inputs: Mapping[str, np.ndarray]
@@ -41,9 +35,7 @@ class Samples:
 
 
 def load_samples(
-    source,
-    specs: Sequence[TensorSpec],
-    pixel_scale: float = 1.0,
+    source, specs: Sequence[TensorSpec], pixel_scale: float = 1.0
 ) -> Samples:
     """Return samples that fit the inputs, with labels if there are any.
 
@@ -63,11 +55,7 @@ def load_samples(
               their names if all are numbers, otherwise the index of each name
               in alphabetical order.
         specs: the model's inputs.
-        pixel_scale: factor by which pixel values, 0 to 255, are multiplied.
-            Defaults to `1.0`.
-
-    Raises:
-        RequestError: if the samples do not fit the inputs.
+        pixel_scale: factor for pixel values, 0 to 255. Defaults to `1.0`.
     """
     origin = "the samples"
     if isinstance(source, (str, Path)):
@@ -111,20 +99,18 @@ def _collect(source, specs):
     if not parts:
         raise RequestError("the samples are empty; give at least one")
     if isinstance(parts[0][0], Mapping):
-        dimensions = {spec.name: len(spec.shape) for spec in specs}
-        dimensions.setdefault("x", len(specs[0].shape))
+        dimensions = {"x": len(specs[0].shape)}
+        dimensions |= {spec.name: len(spec.shape) for spec in specs}
         inputs = {
-            name: _concatenate(
-                [part[0][name] for part in parts], dimensions[name]
-            )
+            name: _concatenate([x[name] for x, _ in parts], dimensions[name])
             for name in parts[0][0]
             if name in dimensions
         }
     else:
-        inputs = _concatenate([part[0] for part in parts], len(specs[0].shape))
-    if any(part[1] is None for part in parts):
+        inputs = _concatenate([x for x, _ in parts], len(specs[0].shape))
+    if any(labels is None for _, labels in parts):
         return inputs
-    return inputs, _concatenate([part[1] for part in parts], 1)
+    return inputs, _concatenate([labels for _, labels in parts], 1)
 
 
 def _concatenate(values, dimensions, origin="the samples"):
@@ -173,27 +159,27 @@ def _as_classes(labels, number, origin):
 
 def _by_input(source, specs, origin):
     """Return one array per input name, each checked against its spec."""
+    names = [spec.name for spec in specs]
     if not isinstance(source, Mapping):
-        if len(specs) != 1:
+        if len(names) != 1:
             raise RequestError(
                 f"{origin} has one array, but the model has the inputs "
-                f"{_names(specs)}; give a .npz with one array per input"
+                f"{_quoted(names)}; give a .npz with one array per input"
             )
-        source = {specs[0].name: source}
-    elif len(specs) == 1 and specs[0].name not in source and "x" in source:
-        source = {specs[0].name: source["x"]}
-    missing = [spec.name for spec in specs if spec.name not in source]
-    if missing:
+        source = {names[0]: source}
+    elif len(names) == 1 and names[0] not in source and "x" in source:
+        source = {names[0]: source["x"]}
+    if not source.keys() >= set(names):
         raise RequestError(
             f"{origin} has the arrays {_quoted(source)}, but the model has the "
-            f"inputs {_names(specs)}; name the arrays like the inputs"
+            f"inputs {_quoted(names)}; name the arrays like the inputs"
         )
     samples = {
         spec.name: _checked(_as_array(source[spec.name], origin), spec, origin)
         for spec in specs
     }
-    if len({len(array) for array in samples.values()}) > 1:
-        counts = {name: len(array) for name, array in samples.items()}
+    counts = {name: len(array) for name, array in samples.items()}
+    if len(set(counts.values())) > 1:
         raise RequestError(
             f"{origin} must have the same number of samples for each input, "
             f"got {counts}"
@@ -206,27 +192,21 @@ def load_inputs(
     specs: Sequence[TensorSpec],
     pixel_scale: float = 1.0,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Read several files of samples for one call.
+    """Read several files of samples for one call; return also their names.
 
-    Returns:
-        The samples of all files, one array per input name, and the name of
-        each sample: that of its file, with an index if the file has several.
-
-    Raises:
-        RequestError: if they do not fit the inputs, or each other.
+    A sample's name is that of its file, with an index if the file has several.
     """
-    parts = [
-        load_samples(str(path), specs, pixel_scale).inputs for path in paths
+    parts = [load_samples(str(path), specs, pixel_scale) for path in paths]
+    names = [
+        f"{Path(path).name}[{i}]" if len(part) > 1 else Path(path).name
+        for path, part in zip(paths, parts, strict=True)
+        for i in range(len(part))
     ]
-    names = []
-    for path, part in zip(paths, parts, strict=True):
-        name, number = Path(path).name, len(next(iter(part.values())))
-        names += (
-            [f"{name}[{i}]" for i in range(number)] if number > 1 else [name]
-        )
     try:
         samples = {
-            spec.name: np.concatenate([part[spec.name] for part in parts])
+            spec.name: np.concatenate(
+                [part.inputs[spec.name] for part in parts]
+            )
             for spec in specs
         }
     except ValueError:
@@ -238,11 +218,7 @@ def load_inputs(
 
 
 def save_outputs(path: str | Path, outputs: Mapping[str, Any]) -> None:
-    """Write outputs to one `.npz` file.
-
-    Raises:
-        RequestError: if it cannot be written.
-    """
+    """Write outputs to one `.npz` file."""
     with writing(path), open(path, "wb") as file:
         np.savez(file, **outputs)
 
@@ -251,21 +227,18 @@ def _read(path, specs, scale):
     if not path.exists():
         raise RequestError(f"{path} does not exist")
     if path.is_dir():
-        images = sorted(
-            p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES
-        )
-        if not images:
+        files = sorted(filter(images.is_image, path.rglob("*")))
+        if not files:
             raise RequestError(
                 f"{path} contains no images: expected files ending in "
-                f"{', '.join(IMAGE_SUFFIXES)}"
+                f"{', '.join(images.IMAGE_SUFFIXES)}"
             )
-        pixels = [read_image(p, specs, scale) for p in images]
-        pixels = _concatenate(
-            pixels, len(specs[0].shape), f"the images in {path}"
-        )
-        return pixels, folder_classes(path, images)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return read_image(path, specs, scale)[None]
+        arrays = [images.read_image(file, specs, scale) for file in files]
+        origin = f"the images in {path}"
+        pixels = _concatenate(arrays, len(specs[0].shape), origin)
+        return pixels, images.folder_classes(path, files)
+    if images.is_image(path):
+        return images.read_image(path, specs, scale)[None]
     if path.suffix not in (".npy", ".npz"):
         raise RequestError(
             f"{path} is not a recognised input: expected .npy, .npz, an image "
@@ -284,12 +257,12 @@ def _checked(array, spec, origin):
         for expected, size in zip(spec.shape[1:], array.shape[1:], strict=True)
     )
     if not fits or not array.size:
+        sizes = ("any" if n is None else str(n) for n in spec.shape[1:])
         raise RequestError(
             f'{origin} has an array of shape {array.shape} for "{spec.name}", '
-            f"expected {_shape_text(spec)}"
+            f"expected (samples, {', '.join(sizes)})"
         )
-    kinds = "fiub" if spec.takes_reals else "iub"
-    if array.dtype.kind not in kinds:
+    if array.dtype.kind not in ("fiub" if spec.takes_reals else "iub"):
         raise RequestError(
             f'{origin} has {array.dtype} for "{spec.name}", expected '
             f"{spec.dtype}"
@@ -311,15 +284,6 @@ def _checked(array, spec, origin):
                 f"{limits.max}"
             )
     return array.astype(spec.dtype, copy=False)
-
-
-def _shape_text(spec):
-    sizes = ("any" if n is None else str(n) for n in spec.shape[1:])
-    return f"(samples, {', '.join(sizes)})"
-
-
-def _names(specs):
-    return _quoted(spec.name for spec in specs)
 
 
 def _quoted(names):

@@ -1,7 +1,7 @@
 """`TensorSpec`, which describes one input or output in every format."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -12,16 +12,12 @@ from keras_inception_export.errors import RequestError
 class TensorSpec:
     """Name, shape and dtype of one input or output.
 
-    A quantized tensor represents the real values
-    `scale * (integer - zero_point)`.
-
     Args:
-        name: name of the tensor.
         shape: sizes of its axes; an unknown size is `None`.
         dtype: its NumPy dtype.
-        scale: the step of a quantized tensor. Defaults to `None`: the tensor
-            is not quantized.
-        zero_point: the integer that represents 0. Defaults to `0`.
+        scale: the step of a quantized tensor, whose real values are
+            `scale * (integer - zero_point)`; `None`: it is not quantized.
+        zero_point: the integer that represents 0.
     """
 
     name: str
@@ -32,13 +28,9 @@ class TensorSpec:
 
     def as_json(self) -> dict:
         """Return the spec as a dictionary, as reports contain it."""
-        facts: dict = {
-            "name": self.name,
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-        }
-        if self.scale is not None:
-            facts |= {"scale": self.scale, "zero_point": self.zero_point}
+        facts = asdict(self) | {"shape": list(self.shape)}
+        if self.scale is None:
+            del facts["scale"], facts["zero_point"]
         return facts
 
     @classmethod
@@ -77,11 +69,7 @@ def quantized_feed(
 def check_feeds(
     specs: tuple[TensorSpec, ...], feeds: Mapping[str, np.ndarray]
 ) -> None:
-    """Check that arrays have the names, shapes and dtypes of the inputs.
-
-    Raises:
-        RequestError: if one has not.
-    """
+    """Raise RequestError unless arrays fit the inputs in all respects."""
     expected = [spec.name for spec in specs]
     if set(feeds) != set(expected):
         raise RequestError(

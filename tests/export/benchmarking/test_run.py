@@ -192,8 +192,9 @@ def test_another_batch_size_than_the_fixed_one():
         run._batch_size(report, 4)
 
 
-def test_the_announcement_counts_slow_calls():
+def test_the_announcement_counts_slow_calls(monkeypatch):
     """A turn has at least two calls: (0.2 + 2 x 1) x 10 seconds."""
+    monkeypatch.setattr(measurement, "TURN", 0.2)
     processes = [SimpleNamespace(latency=s) for s in (0.001, 1.0)]
     announcement = run._announcement(processes, 10)
     assert announcement == "Measure  10 rounds, about 22 s"
