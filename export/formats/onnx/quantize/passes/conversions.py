@@ -23,9 +23,9 @@ from keras_inception_export.formats.onnx.quantize.placement import (
 
 
 def pad_integers(graph: Graph) -> None:
-    """Pad before dequantizing, where the result is quantized alike again.
+    """Pad integers if the padded values are quantized with the same scale.
 
-    ONNX Runtime would convert to float and back.
+    ONNX Runtime would convert them to float, pad, and convert back.
     """
     producers, uses = graph.producers(), graph.uses()
     for node in list(graph.nodes):
@@ -89,8 +89,8 @@ def keep_float(graph: Graph, kept: Collection[str]) -> None:
 
     ONNX Runtime computes a layer in int8 if it is between a DequantizeLinear
     and a QuantizeLinear, even if its kernel is in float. It moves a
-    DequantizeLinear past a Transpose and the like, which are between an integer
-    input and the first convolution.
+    DequantizeLinear past nodes such as the Transpose between an integer input
+    and the first convolution, so these are looked through.
 
     Args:
         graph: the quantized graph.
@@ -143,7 +143,7 @@ def _source(
 def _is_inverse(
     graph: Graph, source: onnx.NodeProto, node: onnx.NodeProto
 ) -> bool:
-    """Return whether a node quantizes what its source dequantized alike."""
+    """Return whether a node quantizes with the scale its source removed."""
     if node.op_type != "QuantizeLinear":
         return False
     before, after = (
