@@ -24,9 +24,14 @@ def workdir(tmp_path_factory):
     os.chdir(before)
 
 
-@pytest.mark.parametrize(
-    "number", range(len(BLOCKS)), ids=lambda n: f"{n}-{BLOCKS[n][0]}"
-)
+def blocks():
+    """Yield each block's number; the export of the large model is slow."""
+    for number, (language, text) in enumerate(BLOCKS):
+        marks = [pytest.mark.slow] if " --model " in text else []
+        yield pytest.param(number, id=f"{number}-{language}", marks=marks)
+
+
+@pytest.mark.parametrize("number", list(blocks()))
 def test_block(number, workdir):
     language, text = BLOCKS[number]
     {"python": run_python, "bash": run_bash, "text": compare}[language](
@@ -82,6 +87,7 @@ def without_figures(text):
     return re.sub(figures, "#", text).split()
 
 
+@pytest.mark.slow
 def test_large_model_was_lean(workdir):
     """The process of the last block did not pass 4 GB."""
     assert BLOCKS[-1][1].startswith("keras-inception export --model")

@@ -18,8 +18,11 @@ def _shared(x):
 
 # What reads the channels of a convolution, and whether they can be scaled.
 READERS = {
-    "convolution": (layers.Conv2D(2, 1), True),
-    "depthwise": (layers.DepthwiseConv2D(3, activation="relu"), True),
+    "convolution": (lambda x: layers.Conv2D(2, 1)(x), True),
+    "depthwise": (
+        lambda x: layers.DepthwiseConv2D(3, activation="relu")(x),
+        True,
+    ),
     "model_output": (lambda x: x, False),
     "addition": (
         lambda x: layers.Conv2D(2, 1)(x + keras.ops.flip(x, 1)),
@@ -28,7 +31,7 @@ READERS = {
     "swish": (lambda x: layers.Conv2D(2, 1)(keras.ops.silu(x)), False),
     "clipped": (lambda x: layers.Conv2D(2, 1)(keras.ops.relu6(x)), False),
     "flattened": (lambda x: layers.Dense(2)(layers.Flatten()(x)), False),
-    "grouped": (layers.Conv2D(4, 1, groups=2), False),
+    "grouped": (lambda x: layers.Conv2D(4, 1, groups=2)(x), False),
     "shared": (_shared, False),
     "shifted": (
         lambda x: layers.Conv2D(2, 1)(
