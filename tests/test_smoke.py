@@ -1,4 +1,4 @@
-"""The main path in a few seconds: a block, saved, loaded, exported, verified."""
+"""The main path, fast: a block, saved, loaded, exported and verified."""
 
 import keras
 import numpy as np
