@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 _VARINT, _BYTES = 0, 2
-_FIXED_SIZES = {1: 8, 5: 4}  # bytes of a value, by the other wire types
+_FIXED_SIZES = {1: 8, 5: 4}  # bytes per value, by wire type
 
 
 def message(field: int, content: bytes) -> bytes:

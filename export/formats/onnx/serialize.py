@@ -18,7 +18,8 @@ PROTOBUF_LIMIT = 2**31 - 1
 """The size limit of a protobuf message in bytes."""
 
 PAGE = 4096
-"""External tensors start at multiples of this, so that they can be mapped."""
+"""External tensors start at multiples of this many bytes, so that they can be
+mapped into memory."""
 
 CHUNK = 2**22
 """A transposed weight is copied about this many elements at a time."""
@@ -108,8 +109,13 @@ def _write_content(constant: Constant, file: BinaryIO) -> None:
     if constant.size <= SMALL:
         file.write(value.tobytes())
     elif value.flags.c_contiguous:
-        file.write(value.data)
+        file.write(_bytes(value))
     else:
         rows = max(1, CHUNK * len(value) // constant.size)
         for row in range(0, len(value), rows):
-            file.write(np.ascontiguousarray(value[row : row + rows]).data)
+            file.write(_bytes(np.ascontiguousarray(value[row : row + rows])))
+
+
+def _bytes(value: np.ndarray) -> memoryview:
+    """Return the memory of an array; NumPy exposes none of a bfloat16 array."""
+    return value.view(np.uint8).data

@@ -251,7 +251,7 @@ def _all_nodes(graph: Any) -> Iterator[Node]:
 def _is_converted(node: Node) -> bool:
     """Return whether a node is ONNX's, not one that tf2onnx left unchanged.
 
-    The operator's name is not enough: both have some, such as Max.
+    The name is not enough: TensorFlow and ONNX share some, such as Max.
     """
     if node.is_graph_input() or node.type in ("Const", "If", "Loop", "Scan"):
         return True

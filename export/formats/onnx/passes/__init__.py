@@ -1,1 +1,1 @@
-"""Graph passes: each rewrites a `Graph` and keeps what it computes."""
+"""Graph passes: each rewrites a `Graph` in place and keeps its outputs."""

@@ -15,8 +15,8 @@ from keras_inception_export.formats.onnx.graph import (
 def fold_channel_arithmetic(graph: Graph) -> None:
     """Fold Mul and Add with one constant per channel into the convolution.
 
-    It is computed in float64 and rounded once. A kernel that several
-    convolutions share is not scaled.
+    The new weights are computed in float64 and rounded once. A kernel that
+    several convolutions share is not scaled.
     """
     uses = graph.uses()
     consumers = {name: node for node in graph.nodes for name in node.input}

@@ -1,4 +1,4 @@
-"""Replace nodes that compute with constants alone by their values."""
+"""Replace nodes that read only constants by their values."""
 
 import onnx
 

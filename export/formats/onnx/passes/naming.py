@@ -1,7 +1,7 @@
-"""Give values and nodes names that depend on the model alone.
+"""Give values and nodes names that depend only on the model.
 
-tf2onnx numbers what it makes, and the numbers change with the hash seed and
-with what the process converted before.
+tf2onnx numbers the names it generates, and the numbers change with the hash
+seed and with what the process converted before.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Let reductions read what the Transpose before them reads."""
+"""Move reductions before the Transpose whose output they read."""
 
 import numpy as np
 

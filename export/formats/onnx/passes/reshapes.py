@@ -8,8 +8,8 @@ from keras_inception_export.formats.onnx.graph import Graph, axis_lengths
 def fix_reshapes(graph: Graph) -> None:
     """Give a constant shape to each Reshape with at most one unknown axis.
 
-    An axis that keeps its index and its length, though unknown, is a 0. A
-    Reshape that changes nothing becomes an Identity.
+    An axis of unknown length that keeps its index and its length becomes 0.
+    A Reshape that changes nothing becomes an Identity.
     """
     types = graph.inferred_types()
     for node in graph.nodes:

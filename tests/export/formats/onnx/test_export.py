@@ -48,7 +48,7 @@ def exported(tmp_path_factory):
     @functools.cache
     def export(case):
         folder = tmp_path_factory.mktemp(case)
-        keras.utils.clear_session()  # automatic names do not count on
+        keras.utils.clear_session()  # restarts automatic names
         inference_model = inference_model_of(ALL_CASES[case])
         write(inference_model, folder / "model.onnx")
         return inference_model, folder / "model.onnx"

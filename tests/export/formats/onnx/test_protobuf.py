@@ -23,14 +23,16 @@ def test_a_field_is_encoded_as_protobuf_encodes_it(length):
     assert read(message(number, content)) == [(number, content)]
 
 
-def test_numbers_are_skipped():
+def test_numbers_of_every_wire_type_are_skipped():
     attribute = onnx.AttributeProto(
         name="alpha", f=0.5, i=2**40, s=b"text", type="FLOAT"
     )
     assert read(attribute.SerializeToString()) == [(1, b"alpha"), (4, b"text")]
+    double = bytes([2 << 3 | 1]) + bytes(8)
+    assert read(double + message(4, b"text")) == [(4, b"text")]
 
 
-def test_fields_are_read_while_the_file_moves():
+def test_the_caller_may_seek_between_fields():
     content = message(1, b"first") + message(2**10, b"second")
     file = io.BytesIO(content)
     found = []

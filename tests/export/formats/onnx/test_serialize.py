@@ -4,6 +4,7 @@ import pytest
 
 from keras_inception_export.errors import ArtifactError
 from keras_inception_export.formats.onnx import serialize
+from keras_inception_export.formats.onnx.graph import Constant, Graph
 from keras_inception_export.formats.onnx.runtime import open_runner
 from tests.helpers.onnx_graphs import onnx_graph, random_array, run_graph
 
@@ -12,7 +13,7 @@ X = random_array(2, 40)
 
 @pytest.fixture
 def graph():
-    """Two large weights, one of them in another order than in memory."""
+    """A graph with two large weights, one not contiguous in memory."""
     graph = onnx_graph(
         """(float[N,40] x) => (float[N,40] y, float[N,40] z) {
             m = MatMul(x, k)
@@ -47,6 +48,18 @@ def test_the_file_is_the_message_that_protobuf_writes(
     assert path.stat().st_size == expected.ByteSize()
     onnx.checker.check_model(str(path), full_check=True)
     check_outputs(path, graph)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "float16", "bfloat16", "float64"])
+def test_large_weights_of_every_dtype_are_written(dtype, tmp_path):
+    weight = random_array(40, 40).astype(dtype)
+    graph = Graph(18, [], {}, [], [])
+    for name, value in (("plain", weight), ("transposed", weight.T)):
+        graph.constants[name] = Constant.of(lambda value=value: value)
+    serialize.write_file(graph, tmp_path / "model.onnx")
+    written = onnx.load(tmp_path / "model.onnx").graph.initializer
+    for tensor, value in zip(written, (weight, weight.T), strict=True):
+        np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), value)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from tests.helpers.onnx_graphs import apply_pass, onnx_graph, random_array
 
 IMAGE = random_array(2, 3, 6, 6)
 CONSTANTS = {
+    "yes": np.array(True),
     "kernel": random_array(4, 3, 3, 3, seed=1),
     "turned": random_array(3, 4, 3, 3, seed=2),
     "bias": random_array(4, seed=3),
@@ -27,10 +28,10 @@ CONSTANTS = {
 RTOL = 2e-6
 
 
-def convolution(nodes, outputs="float[N,C,H,W] y"):
+def convolution(nodes, outputs="float[N,C,H,W] y", weights=None):
     return onnx_graph(
         f"(float[N,3,6,6] x) => ({outputs}) {{ {nodes} }}",
-        weights={"kernel": "conv/kernel", "bias": "conv/bias"},
+        weights=weights,
         **CONSTANTS,
     )
 
@@ -64,6 +65,12 @@ KEPT = {
     "another operator": "c = Conv(x, kernel) y = Sub(c, scale)",
     "its square": "c = Conv(x, kernel) y = Mul(c, c)",
     "read twice": "c = Conv(x, kernel) m = Mul(c, scale) y = Add(m, c)",
+    "read in a body": """
+        c = Conv(x, kernel) m = Mul(c, scale)
+        y = If(yes) <
+            then_branch = t () => (float[N,4,4,4] p) { p = Add(m, c) },
+            else_branch = e () => (float[N,4,4,4] q) { q = Neg(m) }
+        >""",
     "computed kernel": "k = Neg(kernel) c = Conv(x, k) y = Mul(c, scale)",
     "transposed groups": """
         c = ConvTranspose<group=3>(x, grouped) y = Add(c, one)""",
@@ -101,9 +108,19 @@ def test_a_shared_kernel_is_shifted_but_not_scaled():
     assert [node.input[1] for node in graph.nodes[:2]] == ["kernel", "kernel"]
 
 
-def test_new_weights_keep_the_paths_of_the_old():
-    graph = convolution("c = Conv(x, kernel) y = Mul(c, scale)")
+PATHS = {
+    "new bias": ("c = Conv(x, kernel)", {}, "conv/bias"),
+    "bias": ("c = Conv(x, kernel, bias)", {"bias": "norm/beta"}, "norm/beta"),
+    "no path": ("c = Conv(x, kernel, bias)", {}, "conv/bias"),
+}
+
+
+@pytest.mark.parametrize("node, paths, expected", PATHS.values(), ids=PATHS)
+def test_new_weights_keep_the_paths_of_the_old(node, paths, expected):
+    graph = convolution(
+        f"{node} y = Mul(c, scale)", weights={"kernel": "conv/kernel", **paths}
+    )
     fold_channel_arithmetic(graph)
     weights = [graph.constants[name] for name in graph.nodes[0].input[1:]]
-    assert [x.weight for x in weights] == ["conv/kernel", "conv/bias"]
+    assert [x.weight for x in weights] == ["conv/kernel", expected]
     assert all(x.load().dtype == x.dtype == np.float32 for x in weights)

@@ -36,6 +36,11 @@ CASES = {
         " a = Relu(x) z = Identity(a) }",
         ["Relu", "Identity"],
     ),
+    "a copy before its original": (
+        "(float[N,3] x) => (float[N,3] z, float[N,3] a) {"
+        " a = Relu(x) z = Identity(a) }",
+        ["Relu", "Identity"],
+    ),
     "an input as an output": (
         "(float[N,3] x) => (float[N,3] y) { y = Identity(x) }",
         ["Identity"],

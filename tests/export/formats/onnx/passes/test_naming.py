@@ -136,3 +136,53 @@ def test_names_and_symbols_in_bodies_do_not_depend_on_the_names_before():
         "Loop/body/Add",
     ]
     assert body.node[-1].input[1] == "x"
+
+
+BRANCHES = """(float[3] x, bool c) => (float[3] y) {
+    r = If(c) <
+        then_branch = t () => (float[3] p) <
+            float[1] u = {0.0},
+            float[3] s = {1.0, 2.0, 3.0},
+            float[3] a = {4.0, 5.0, 6.0}
+        > { b = Mul(s, x) m = Sub(b, a) p = Add(m, k) },
+        else_branch = e () => (float[3] p) {
+            b, "" = Dropout(x) m = Clip(b, "", high) p = Neg(m)
+        }
+    >
+    b = Mul(r, k)
+    y = Neg(b)
+}"""
+
+
+@pytest.mark.parametrize("condition", [True, False])
+def test_bodies_with_the_same_names_are_renamed_apart(condition):
+    graph = onnx_graph(BRANCHES, k=random_array(3), high=np.float32(0))
+    for item in graph.nodes[0].attribute:
+        item.g.node[0].doc_string = item.g.doc_string = "/some/path.py"
+
+    def rename(graph):
+        assign_names(graph, ["x", "c"], ["y"])
+
+    apply_pass(rename, graph, x=random_array(3), c=np.array(condition))
+    other, then = (item.g for item in graph.nodes[0].attribute)
+    assert [node.output[0] for node in (*then.node, *other.node)] == [
+        "If/then_branch/Mul",
+        "If/then_branch/Sub",
+        "If/then_branch/Add",
+        "If/else_branch/Dropout",
+        "If/else_branch/Clip",
+        "If/else_branch/Neg",
+    ]
+    assert other.node[0].output[1] == other.node[1].input[1] == ""
+    assert [tensor.name for tensor in then.initializer] == [
+        "If/then_branch/Mul/A",
+        "If/then_branch/Sub/B",
+        "If/then_branch/unread",
+    ]
+    # A constant gets the name of the node that reads it first.
+    assert [then.node[2].input[1], graph.nodes[1].input[1]] == [
+        "If/then_branch/Add/B",
+        "If/then_branch/Add/B",
+    ]
+    assert graph.nodes[1].output == ["Mul"]
+    assert "/some/path" not in str(graph.header())

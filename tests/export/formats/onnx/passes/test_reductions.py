@@ -46,6 +46,7 @@ CASES = {
         18,
         False,
     ),
+    "of the input": ("y = ReduceMax<keepdims=0>(x, space)", 18, True),
     "no reduction": (NHWC + "y = Neg(t)", 18, False),
 }
 

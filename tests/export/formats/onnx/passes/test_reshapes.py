@@ -15,8 +15,13 @@ CASES = {
     "new symbol": ("float[N,2,3]", "float[M,3]", (8, 3), [-1, 3]),
     "moved symbol": ("float[2,N]", "float[N,2]", (6, 2), [-1, 2]),
     "kept and new": ("float[N,H,4]", "float[N,M,2]", (4, 6, 2), [0, -1, 2]),
+    "no symbols": ("float[?,6]", "float[?,2,3]", (4, 2, 3), [-1, 2, 3]),
 }
-SHAPES = {"float[N,2,3]": (4, 2, 3), "float[N,H,4]": (4, 3, 4)}
+SHAPES = {
+    "float[N,2,3]": (4, 2, 3),
+    "float[N,H,4]": (4, 3, 4),
+    "float[?,6]": (4, 6),
+}
 UNKNOWN = {
     "two axes": ("float[N,6]", "float[A,B]"),
     "rank": ("float[N,6]", "float[]"),
@@ -55,6 +60,7 @@ def test_a_reshape_to_an_unknown_shape_stays(before, after):
         ("float[N,H]", "float[A,B]", False),
         ("float[?,?]", "float[?,?]", False),
         ("float[2,H]", "float[A,3]", False),
+        ("float[]", "float[N,3]", False),
     ],
 )
 def test_a_reshape_to_the_same_shape_becomes_an_identity(before, after, same):
@@ -65,10 +71,11 @@ def test_a_reshape_to_the_same_shape_becomes_an_identity(before, after, same):
     assert len(node.input) == (1 if same else 2)
 
 
-def test_a_constant_shape_stays():
+def test_constant_shapes_and_other_operators_stay():
     graph = onnx_graph(
-        "(float[N,6] x) => (float[M,3] y) { y = Reshape(x, to) }",
+        "(float[N,6] x) => (float[M,3] y) { n = Neg(x) y = Reshape(n, to) }",
         to=np.array([-1, 3], np.int64),
     )
-    apply_pass(fix_reshapes, graph, x=random_array(4, 6))
-    assert graph.nodes[0].input[1] == "to"
+    left = apply_pass(fix_reshapes, graph, x=random_array(4, 6))
+    assert left == ["Neg", "Reshape"]
+    assert graph.nodes[1].input[1] == "to"

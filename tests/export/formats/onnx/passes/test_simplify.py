@@ -6,7 +6,12 @@ import pytest
 
 from keras_inception_export.formats.onnx.graph import Constant
 from keras_inception_export.formats.onnx.passes.simplify import simplify
-from tests.helpers.onnx_graphs import apply_pass, onnx_graph, random_array
+from tests.helpers.onnx_graphs import (
+    apply_pass,
+    onnx_graph,
+    operators,
+    random_array,
+)
 
 # As tf2onnx leaves a convolution with batch norm, a global pooling along the
 # channels-last axes, and a reshape to a computed shape.
@@ -42,11 +47,18 @@ def network():
     )
 
 
-def test_the_passes_together_leave_the_layers_alone():
+def test_the_passes_together_leave_only_the_layers():
     graph = network()
     left = apply_pass(simplify, graph, rtol=2e-6, x=random_array(2, 3, 6, 6))
     assert left == ["Conv", "ReduceMax", "Neg"]
     assert len(graph.constants) == 3
+
+
+def test_the_order_of_the_nodes_before_does_not_matter():
+    graph = network()
+    graph.nodes.reverse()
+    simplify(graph)
+    assert operators(graph) == ["Conv", "ReduceMax", "Neg"]
 
 
 def test_a_pass_that_changes_a_value_is_found():
