@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_inception_export.model.call_hooks import observed, operations_in
 from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.precision import describe
 from keras_inception_export.model.reference import compute
 
 TOLERANCE = 1e-4
@@ -54,12 +55,6 @@ def diverging_layer(
             ):
                 return describe(one.layer)
     return None
-
-
-def describe(layer: Any) -> str:
-    """Return the path of a layer, quoted, and its class."""
-    path = getattr(layer, "path", None) or layer.name
-    return f'"{path}" ({type(layer).__name__})'
 
 
 def _calls(

@@ -39,7 +39,7 @@ def make_probes(
     else:
         feeds = sample_feeds(specs, samples)
     single = float32_outputs(inference_model, feeds)
-    reference = float64_outputs(model, feeds)
+    reference = float64_outputs(model, feeds).outputs
     errors = {
         spec.name: max_error(
             [batch[spec.name] for batch in single],
@@ -47,4 +47,4 @@ def make_probes(
         )
         for spec in inference_model.outputs
     }
-    return Probes(tuple(feeds), tuple(reference), errors)
+    return Probes(tuple(feeds), reference, errors)
