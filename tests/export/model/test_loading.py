@@ -62,6 +62,7 @@ def called(model, *inputs):
     return model
 
 
+@pytest.mark.filterwarnings("ignore:`build..` was called on layer")
 @pytest.mark.parametrize(
     ("make", "message"),
     (
