@@ -2,7 +2,7 @@
 
 On a CPU, TensorFlow has kernels of channels_first convolutions for some dtypes
 and processors only, and none of three-dimensional pooling in float64. Keras
-compiles grouped convolutions with XLA, which in float64 takes minutes.
+compiles each grouped convolution with XLA, which in float64 takes minutes.
 """
 
 import functools
@@ -60,7 +60,10 @@ def _channels_last(function: Callable) -> Callable:
 
 
 def _convolution(original: Callable) -> Callable:
-    """Return a convolution that needs no XLA for groups in float64."""
+    """Return a convolution that compiles no groups with XLA to compute them.
+
+    A traced one is left as it is, since artifacts are written from it.
+    """
 
     def conv(
         inputs,
@@ -71,7 +74,7 @@ def _convolution(original: Callable) -> Callable:
         dilation_rate=1,
     ):
         groups = inputs.shape[-1] // kernel.shape[-2]
-        if inputs.dtype != "float64" or groups == 1:
+        if groups == 1 or not tf.executing_eagerly():
             return original(
                 inputs, kernel, strides, padding, data_format, dilation_rate
             )
