@@ -13,6 +13,8 @@ from keras_inception_export.model.io_names import (
     input_specs,
     output_specs,
 )
+from keras_inception_export.model.kernels import portable_kernels
+from keras_inception_export.model.precision import computing_in
 from keras_inception_layers.folding import folded
 from keras_inception_layers.rebuilding import (
     copy_state,
@@ -36,6 +38,12 @@ class InferenceModel:
         input_order: for each declared input, its index among the flattened
             `model.input`.
         output_order: the same for `model.output`.
+        dtype: "float32" or "float64", in which `call` computes whatever the
+            dtype policies of the layers are. Defaults to "float32".
+
+    Attributes:
+        float32_layers: the layers that `call` computed in float32 though
+            `dtype` is float64, as keys; see `precision.computing_in`.
     """
 
     model: keras.Model
@@ -43,6 +51,10 @@ class InferenceModel:
     outputs: tuple[TensorSpec, ...]
     input_order: tuple[int, ...]
     output_order: tuple[int, ...]
+    dtype: str = "float32"
+    float32_layers: dict[str, None] = field(
+        default_factory=dict, init=False, repr=False
+    )
     _conversions: dict[Hashable, Any] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -60,12 +72,17 @@ class InferenceModel:
         return cls(model, inputs, outputs, input_order, output_order)
 
     def call(self, *tensors):
-        """Map one tensor per input to one per output, in declared order."""
+        """Map one tensor per input to one per output, in declared order.
+
+        If a layer fails, the exception's `layer` names it.
+        """
         flat = [None] * len(tensors)
         for index, tensor in zip(self.input_order, tensors, strict=True):
             flat[index] = tensor
         packed = keras.tree.pack_sequence_as(self.model.input, flat)
-        outputs = keras.tree.flatten(self.model(packed, training=False))
+        computing = computing_in(self.model, self.dtype, self.float32_layers)
+        with portable_kernels(), computing:
+            outputs = keras.tree.flatten(self.model(packed, training=False))
         return tuple(outputs[index] for index in self.output_order)
 
     def converted(self, key: Hashable, convert: Callable[[], Any]) -> Any:
@@ -77,9 +94,9 @@ class InferenceModel:
             self._conversions[key] = convert()
         return self._conversions[key]
 
-    def copy(self, dtype: str = "float32") -> "InferenceModel":
-        """Return a copy that has its own weights and computes in `dtype`."""
-        copy = rebuild(self.model, set_dtype(dtype), skip_initializers)
+    def copy(self) -> "InferenceModel":
+        """Return a copy in float32 that has its own weights."""
+        copy = rebuild(self.model, set_dtype("float32"), skip_initializers)
         copy_state(self.model, copy)
         return replace(self, model=copy)
 

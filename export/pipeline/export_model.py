@@ -18,6 +18,7 @@ from keras_inception_export.model.inference_model import (
     InferenceModel,
     to_inference_model,
 )
+from keras_inception_export.model.input_ranges import input_domains
 from keras_inception_export.model.loading import functional, load_model
 from keras_inception_export.options import CALIBRATION_SAMPLES, ExportOptions
 from keras_inception_export.pipeline.artifacts import (
@@ -33,7 +34,6 @@ from keras_inception_export.pipeline.subprocess_export import (
 from keras_inception_export.pipeline.versions import versions
 from keras_inception_export.quantization.evaluation import Evaluation
 from keras_inception_export.quantization.split import split
-from keras_inception_export.verification.parity import degenerate_outputs
 from keras_inception_export.verification.probes import Probes
 from keras_inception_export.verification.verify import (
     VerificationResult,
@@ -230,10 +230,12 @@ def _prepare(
             for warning in evaluation.warnings:
                 logger.info("Warning  %s", warning)
     logger.info("Reference  the model in float64")
-    probes = make_probes(original, model, samples.inputs if samples else None)
-    findings = degenerate_outputs(probes)
-    if findings:
-        raise ArtifactError("; ".join(findings))
+    probes = make_probes(
+        original,
+        model,
+        input_domains(original),
+        samples.inputs if samples else None,
+    )
     return facts, model, probes, evaluation
 
 

@@ -29,7 +29,7 @@ class StubWriter:
 
     def __init__(self, workdir, required, unknown=(), unavailable=()):
         self.calibration = {"image": np.zeros((40, 2))}
-        self.probes = Probes((), (), {})
+        self.probes = Probes((), (), (), ())
         self.workdir = workdir
         self.written = []
         self._path = workdir / "artifact"
