@@ -121,8 +121,10 @@ def _reference(model, regime, feeds):
 def _moved(generator, array):
     if array.dtype.kind != "f":
         return array
-    factor = 1 + ROUNDING * generator.uniform(-1, 1, array.shape)
-    return (array * factor).astype(array.dtype)
+    # Inputs near 0 move too: a layer may add a constant to them.
+    step = ROUNDING * generator.uniform(-1, 1, array.shape)
+    moved = array + step * (np.abs(array) + 1)
+    return np.where(array == 0, array, moved).astype(array.dtype)
 
 
 def _tolerance(output, moved):
