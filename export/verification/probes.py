@@ -66,11 +66,13 @@ class Probes:
         usual = SAMPLES if SAMPLES in self.regimes else EXPECTED
         regimes = regimes or {usual}
         kept = [i for i, name in enumerate(self.regimes) if name in regimes]
-        feeds, reference, keras, names = (
-            tuple(part[index] for index in kept)
-            for part in (self.feeds, self.reference, self.keras, self.regimes)
+        return Probes(
+            tuple(self.feeds[index] for index in kept),
+            tuple(self.reference[index] for index in kept),
+            tuple(self.keras[index] for index in kept),
+            tuple(self.regimes[index] for index in kept),
+            self.unused,
         )
-        return Probes(feeds, reference, keras, names, self.unused)
 
     def singles(self) -> list[Feed]:
         """Return the inputs of the layer references, one sample per batch.
