@@ -49,11 +49,11 @@ def open_onnx(path: Path) -> Run:
         path, options, providers=["CPUExecutionProvider"]
     )
     names = [x.name for x in session.get_outputs()]
-    taken = {x.name for x in session.get_inputs()}
+    taken = [x.name for x in session.get_inputs()]
 
     def run(feeds):
-        feeds = {k: v for k, v in feeds.items() if k in taken}
-        return dict(zip(names, session.run(names, feeds), strict=True))
+        values = session.run(names, _named(feeds, taken))
+        return dict(zip(names, values, strict=True))
 
     return run
 
@@ -65,9 +65,7 @@ def open_tflite(path: Path) -> Run:
     runner = Interpreter(str(path), num_threads=1).get_signature_runner()
 
     def run(feeds):
-        taken = runner.get_input_details()
-        feeds = {k: v for k, v in feeds.items() if k in taken}
-        outputs = runner(**feeds)
+        outputs = runner(**_named(feeds, runner.get_input_details()))
         return {name: outputs[name] for name in sorted(outputs, key=_natural)}
 
     return run
@@ -81,8 +79,8 @@ def open_saved_model(path: Path) -> Run:
     function = module.signatures["serving_default"]
     (_, taken) = function.structured_input_signature
 
-    def run(feeds, module=module):
-        feeds = {k: tf.constant(v) for k, v in feeds.items() if k in taken}
+    def run(feeds, module=module):  # which holds the variables
+        feeds = {k: tf.constant(v) for k, v in _named(feeds, taken).items()}
         outputs = function(**feeds)
         return {k: outputs[k].numpy() for k in sorted(outputs, key=_natural)}
 
@@ -107,6 +105,18 @@ def in_order(outputs: dict, names: list[str] | None, keys) -> list:
     if keys is not None and set(keys) == set(outputs):
         return [outputs[key] for key in sorted(keys)]
     return [outputs[name] for name in names or outputs]
+
+
+def _named(feeds: dict, taken) -> dict:
+    """Return the feeds by the names that an artifact gives to its inputs.
+
+    What no output depends on may be missing. Automatic names of Keras differ;
+    then the order counts.
+    """
+    if set(taken) <= set(feeds):
+        return {name: feeds[name] for name in taken}
+    order = sorted(taken, key=_natural)
+    return dict(zip(order, feeds.values(), strict=True))
 
 
 def _natural(name):

@@ -3,6 +3,7 @@
 They share no code with the exporter's probes.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ GROWTH = ((0, 0), (3, 1), (1, 4), (-1, -2))
 """How much larger than a known size the unknown axes of a batch are."""
 
 INTEGER_RANGES = ((-1000, 1000), (-100, 100)) + tuple(
-    (0, n) for n in (1000, 255, 100, 50, 31, 20, 15, *range(11, 0, -1))
+    (0, n) for n in (1000, 999, 255, 100, 99, 50, 49, 31, *range(20, 0, -1))
 )
 """An input of integers gets the first of these that the live model accepts."""
 
@@ -98,24 +99,29 @@ def _reference(model, regime, feeds):
     """Return the reference for some inputs, None if they are not accepted."""
     try:
         outputs = run(model, feeds)
-        generator = np.random.default_rng(1)
-        moved = [
-            run(
-                model,
-                {
-                    name: _moved(generator, array)
-                    for name, array in feeds.items()
-                },
-            )
-            for _ in range(3)
-        ]
     except Exception:
         return None
+    moved = [_moved_outputs(model, feeds, seed) for seed in range(3)]
     tolerances = [
         _tolerance(output, [other[i] for other in moved])
         for i, output in enumerate(outputs)
     ]
     return Reference(regime, feeds, outputs, tolerances)
+
+
+def _moved_outputs(model, feeds, seed):
+    """Return the outputs after a rounding of all inputs and weights."""
+    generator = np.random.default_rng(seed)
+    feeds = {name: _moved(generator, array) for name, array in feeds.items()}
+    floats = [x for x in model.weights if x.dtype == "float32"]
+    values = [keras.ops.convert_to_numpy(x) for x in floats]
+    for variable, value in zip(floats, values, strict=True):
+        variable.assign(_moved(generator, value))
+    try:
+        return run(model, feeds)
+    finally:
+        for variable, value in zip(floats, values, strict=True):
+            variable.assign(value)
 
 
 def _moved(generator, array):
@@ -150,15 +156,17 @@ def _tolerance(output, moved):
 
 
 def _integer_limits(case, model):
-    if all(x.dtype[:3] not in ("int", "uin") for x in model.inputs):
-        return (0, 1)
-    for limits in INTEGER_RANGES:
-        try:
-            run(model, _feeds(case, model, "normal", 0, limits))
-        except Exception:
-            continue
-        return limits
-    return (0, 1)
+    """Return the widest range of each input of integers that is accepted."""
+    names = [x.name for x in model.inputs if "int" in x.dtype]
+    limits = dict.fromkeys(names, (0, 1))
+    for name in names:
+        for wider in INTEGER_RANGES:
+            tried = limits | {name: wider}
+            with contextlib.suppress(Exception):
+                run(model, _feeds(case, model, "normal", 0, tried))
+                limits = tried
+                break
+    return limits
 
 
 def _feeds(case, model, regime, index, limits):
@@ -175,31 +183,30 @@ def _feeds(case, model, regime, index, limits):
             else size
             for axis, size in enumerate(tensor.shape)
         )
-        feeds[tensor.name] = _values(
-            generator, regime, shape, tensor.dtype, limits, case, tensor.name
-        )
+        if tensor.dtype == "string":
+            words = np.ravel(case.data.get(tensor.name, ["a", "b"]))
+            values = generator.choice(words.astype(object), shape)
+        elif "int" in tensor.dtype:
+            values = _integers(generator, regime, shape, limits[tensor.name])
+            info = np.iinfo(tensor.dtype)
+            values = values.clip(info.min, info.max)
+        elif tensor.dtype == "bool":
+            values = generator.random(shape) < 0.5
+        else:
+            values = REGIMES[regime](generator, shape)
+        feeds[tensor.name] = _as_dtype(values, tensor.dtype)
     return feeds
 
 
-def _values(generator, regime, shape, dtype, limits, case, name):
-    if dtype == "string":
-        words = np.ravel(case.data.get(name, ["a", "b"])).astype(object)
-        return generator.choice(words, shape)
-    if dtype == "bool":
-        return generator.random(shape) < 0.5
-    if dtype.startswith(("int", "uint")):
-        low, high = limits
-        info = np.iinfo(dtype)
-        low, high = max(low, info.min), min(high, info.max)
-        values = generator.integers(low, high, shape, endpoint=True)
-        if regime == "constant":
-            values[:] = high
-        elif regime == "zeros":
-            values[:] = 0
-        elif values.size > 1:
-            values.flat[0], values.flat[-1] = low, high
-        return values.astype(dtype)
-    return _as_dtype(REGIMES[regime](generator, shape), dtype)
+def _integers(generator, regime, shape, limits):
+    """Return integers over a whole range, both ends included."""
+    low, high = limits
+    if regime in ("zeros", "constant"):
+        return np.full(shape, 0 if regime == "zeros" else high)
+    values = generator.integers(low, high, shape, endpoint=True)
+    if values.size > 1:
+        values.flat[0], values.flat[-1] = low, high
+    return values
 
 
 def _as_dtype(array, dtype):
