@@ -129,8 +129,7 @@ def _tasks(worker, part, arguments, done):
                 old = done.get((part, case[0], format_name, exporter))
                 again = arguments.again
                 if old is None or (
-                    again is not None
-                    and (not again or old["status"] in again)
+                    again is not None and (not again or old["status"] in again)
                 ):
                     yield (*case, format_name, exporter)
 
