@@ -103,7 +103,7 @@ def _reference(model, regime, feeds):
         return None
     moved = [_moved_outputs(model, feeds, seed) for seed in range(3)]
     tolerances = [
-        _tolerance(output, [other[i] for other in moved])
+        tolerance(output, [other[i] for other in moved])
         for i, output in enumerate(outputs)
     ]
     return Reference(regime, feeds, outputs, tolerances)
@@ -133,7 +133,7 @@ def _moved(generator, array):
     return np.where(array == 0, array, moved).astype(array.dtype)
 
 
-def _tolerance(output, moved):
+def tolerance(output, moved):
     """Return the tolerance of each value of an output."""
     if output.dtype.kind not in "f":
         return np.zeros(output.shape)

@@ -48,7 +48,7 @@ def cases() -> list[Case]:
         number = counts[row] = counts.get(row, -1) + 1
         make = partial(Case, row=row, shapes=shapes, data=data)
         found[text] = make(name=f"{row}.{number}", text=text, build=build)
-        if row not in sizeless and _builds(partial(build, sizes=False)):
+        if row not in sizeless and builds(partial(build, sizes=False)):
             sizeless.add(row)
             found[f"{text} of any size"] = make(
                 name=f"{row}.{number}.any",
@@ -218,7 +218,8 @@ def _adapt(layer, inputs):
         layer.adapt(spec.data)
 
 
-def _builds(build) -> bool:
+def builds(build) -> bool:
+    """Whether a model can be built."""
     try:
         return build() is not None
     except Exception:
