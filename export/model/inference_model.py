@@ -152,7 +152,7 @@ def to_inference_model(
     )
 
 
-def _not_rebuilt(model: keras.Model, error: Exception) -> str:
+def _not_rebuilt(model: keras.Model, error: BaseException) -> str:
     """Return the first layer that cannot be made from its config, and why."""
     for layer in reversed([*model._flatten_layers()]):
         try:
@@ -160,9 +160,12 @@ def _not_rebuilt(model: keras.Model, error: Exception) -> str:
         except Exception as own:
             error, model = own, layer
             break
+    while error.__context__:  # Keras puts a long text around the cause
+        error = error.__context__
     return (
-        f"the layer {describe(model)} cannot be copied from its config, which "
-        f"folding batch normalization and int8 need: {reason_of(error)}"
+        f"the layer {describe(model)} cannot be made from its config, which "
+        "folding batch normalization and int8 need: "
+        f"{reason_of(error).rstrip('.')}; see `get_config` in Keras's guide"
     )
 
 

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras.src.backend import nn as keras_nn
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
 
 
 @contextmanager
@@ -21,8 +23,11 @@ def portable_kernels() -> Iterator[None]:
     """Replace what Keras calls for convolution and pooling in a block.
 
     The results are the same but for rounding. Where TensorFlow has a kernel,
-    it is still used.
+    it is still used. Other backends have all kernels.
     """
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
     originals = {name: getattr(keras_nn, name) for name in _REPLACEMENTS}
     for name, replace in _REPLACEMENTS.items():
         setattr(keras_nn, name, _channels_last(replace(originals[name])))
