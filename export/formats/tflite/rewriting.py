@@ -10,7 +10,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 Rewrite = Callable[..., tf.Tensor | None]
 """A function of an operation's inputs, in order, that returns what it computes,
 or `None` to leave the operation as it is. Its keyword-only arguments are the
-operation's flags (boolean attributes) of the same names."""
+operation's attributes of the same names; each must have a default."""
 
 
 @contextmanager
@@ -32,10 +32,10 @@ def rewritten(rewrites: Mapping[str, Rewrite]) -> Iterator[None]:
         if rewrite is not None and op_type not in active:
             attributes = kwargs.get("attrs") or {}
             names = getattr(rewrite, "__kwdefaults__", None) or {}
-            flags = {name: attributes[name].b for name in names}
+            wanted = {name: _value(attributes[name]) for name in names}
             active.append(op_type)
             try:
-                result = rewrite(*inputs, **flags)
+                result = rewrite(*inputs, **wanted)
             finally:
                 active.pop()
             if result is not None:
@@ -47,3 +47,16 @@ def rewritten(rewrites: Mapping[str, Rewrite]) -> Iterator[None]:
         yield
     finally:
         FuncGraph._create_op_internal = create
+
+
+def _value(attribute: Any) -> Any:
+    """Return an attribute that is a flag, a text or a list of integers."""
+    kind = attribute.WhichOneof("value")
+    if kind == "list":
+        return list(attribute.list.i)
+    return attribute.s.decode() if kind == "s" else getattr(attribute, kind)
+
+
+def op_type_of(x: tf.Tensor) -> str:
+    """Return the type of the operation that computes a tensor of a graph."""
+    return "" if hasattr(x, "numpy") else x.op.type
