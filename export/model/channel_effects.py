@@ -186,7 +186,8 @@ class TracedModel:
         ]
         values = [value for _, value in seen]
         gradients = tf.gradients(_projection(outputs), values)
-        tops, effects = [], []
+        none = tf.zeros((tf.shape(inputs[0])[0], 0))
+        tops, effects = [none], [[none] * 3]
         for (layer, value), gradient in zip(seen, gradients, strict=True):
             value = _channels_last(layer, value)
             if gradient is None:
