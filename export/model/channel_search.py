@@ -92,7 +92,7 @@ def _traced(inference_model, feeds, seconds):
     traced = inference_model.converted(
         ("channels", shape), lambda: TracedModel(inference_model, same[0])
     )
-    chosen = []
+    chosen: list[Feed] = []
     for feed in same:
         cost = traced.seconds(_count(feed))
         if chosen and cost > seconds:
@@ -173,8 +173,8 @@ class _Search:
             return
         for feed in self.start:
             self.add(feed)
-        for draw in range(2):
-            self.add(self.drawn(batch, coarse=draw))
+        for coarse in (False, True):
+            self.add(self.drawn(batch, coarse))
         if not any(map(self.ascends, self.traced.specs)):
             while self.seconds > step and self.targets().size:
                 self.add(self.drawn(batch))

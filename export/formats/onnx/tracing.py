@@ -26,6 +26,7 @@ from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.onnx.graph import Constant, Graph
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.name_scopes import layer_in_scope, recorded
+from keras_inception_export.model.size_dependent import any_size
 
 WEIGHTED_LAYERS = (
     keras.layers.Conv1D,
@@ -57,6 +58,7 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     scopes: dict[str, str] = {}
     function, signature = _traceable(inference_model, list(weights.values()))
     with (
+        any_size(inference_model.model),
         recorded(inference_model.model, scopes),
         _weights_without_memory(weights),
         _silent(),
