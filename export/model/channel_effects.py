@@ -189,6 +189,7 @@ class TracedModel:
         none = tf.zeros((tf.shape(inputs[0])[0], 0))
         tops, effects = [none], [[none] * 3]
         for (layer, value), gradient in zip(seen, gradients, strict=True):
+            self.multiplications += _multiplications(layer, value)
             value = _channels_last(layer, value)
             if gradient is None:
                 gradient = tf.ones_like(value) / _largest(value, axis=None)
@@ -203,7 +204,6 @@ class TracedModel:
                     tf.reduce_sum(gradient, axis=1),
                 ]
             )
-            self.multiplications += _multiplications(layer, value)
         tops = tf.concat(tops, axis=-1)
         reached = tf.reduce_sum(tf.gather(tops, targets, batch_dims=1))
         floats = [x for x in inputs if x.dtype.is_floating]
@@ -274,9 +274,14 @@ def _channels_last(layer: keras.Layer, tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _multiplications(layer: keras.Layer, value: tf.Tensor) -> float:
-    """Return the approximate number of multiplications per sample."""
-    sizes = [np.prod(weight.shape) for weight in layer.weights]
-    return float(max(sizes)) * (value.shape[1] or 1)
+    """Return the approximate number of multiplications per sample.
+
+    Each weight of the largest kind is used once per position.
+    """
+    used = max(np.prod(weight.shape) for weight in layer.weights)
+    sizes = [size or 1 for size in value.shape[1:]]
+    channels_first = getattr(layer, "data_format", None) == "channels_first"
+    return float(used * np.prod(sizes[1:] if channels_first else sizes[:-1]))
 
 
 def _activates(layer: keras.Layer) -> bool:
