@@ -52,6 +52,8 @@ def measure_coverage(
     sample.
     """
     traced, chosen = _traced(inference_model, feeds, seconds)
+    if not traced.layers:
+        return Coverage(())
     effects = _best(traced, chosen)
     return _coverage(traced, effects > SEEN)
 
@@ -73,6 +75,8 @@ def search_inputs(
             measured. If a single step takes longer, nothing is searched.
     """
     traced, chosen = _traced(inference_model, feeds, seconds)
+    if not traced.layers:
+        return []
     search = _Search(traced, chosen, domains, seconds)
     search.run()
     return search.kept()
