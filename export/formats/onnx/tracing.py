@@ -66,6 +66,7 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
         _silent(),
     ):
         concrete = function.get_concrete_function(*signature)
+        _check_dtypes(inference_model, concrete)
         source = _run_tf2onnx(concrete, opset, scopes).graph
     constants = {
         tensor.name: Constant.of(partial(onnx.numpy_helper.to_array, tensor))
@@ -90,6 +91,17 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
             if (layer := layer_in_scope(node.name, scopes))
         },
     )
+
+
+def _check_dtypes(inference_model: InferenceModel, concrete: Any) -> None:
+    """Raise `ConversionError` for an output of another dtype than declared."""
+    for index, spec in enumerate(inference_model.outputs):
+        dtype = concrete.structured_outputs[f"out{index}"].dtype.name
+        if dtype != spec.dtype:
+            raise ConversionError(
+                f'output "{spec.name}" is {dtype}, but Keras declares it as '
+                f"{spec.dtype}; convert it in the model, with keras.ops.cast"
+            )
 
 
 def _memory(variable: keras.Variable) -> np.ndarray:

@@ -16,12 +16,13 @@ def _conv3d(graph: Any, node: Any) -> None:
     """Convert with groups; tf2onnx writes 3D convolutions with one."""
     convert_by_default(graph, node)
     channels, per_group = (graph.get_shape(x)[1] for x in node.input[:2])
-    node.set_attr("group", channels // per_group)
+    if channels > 0:
+        node.set_attr("group", channels // per_group)
 
 
 def _bias_add(graph: Any, node: Any) -> None:
     """Add to the second axis of channels_first, also if it is no constant."""
-    if node.is_nhwc():
+    if _is_channels_last(node):
         convert_by_default(graph, node)
         return
     new = Formula(graph, node)
@@ -29,6 +30,10 @@ def _bias_add(graph: Any, node: Any) -> None:
     ones = [1] * (len(graph.get_shape(x)) - 2)
     shape = new.constant([-1, *ones], TensorProto.INT64)
     new.replace_with(new("Add", x, new("Reshape", bias, shape)))
+
+
+def _is_channels_last(node: Any) -> bool:
+    return not node.data_format.startswith("NC")
 
 
 def _conv_transpose(graph: Any, node: Any) -> None:
@@ -40,7 +45,7 @@ def _conv_transpose(graph: Any, node: Any) -> None:
     """
     new = Formula(graph, node)
     size, kernel, x, *bias = new.inputs
-    last = node.is_nhwc()
+    last = _is_channels_last(node)
     rank = len(graph.get_shape(x))
     axes = list(range(1, rank - 1) if last else range(2, rank))
 
