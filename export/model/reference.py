@@ -73,28 +73,3 @@ def compute(
     """Return the outputs of `call` for a feed, as arrays."""
     tensors = [keras.ops.convert_to_tensor(feed[spec.name]) for spec in specs]
     return keras.tree.map_structure(keras.ops.convert_to_numpy, call(*tensors))
-
-
-def input_range(model) -> tuple[float, float]:
-    """Return the smallest and largest float input that the model expects."""
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.Normalization):
-            mean = keras.ops.convert_to_numpy(layer.mean).mean()
-            spread = keras.ops.convert_to_numpy(layer.variance).mean() ** 0.5
-            return mean - 2 * spread, mean + 2 * spread
-        if isinstance(layer, keras.layers.Rescaling):
-            scale = np.abs(np.max(layer.scale))
-            return (0.0, 255.0) if scale < 0.1 else (0.0, 1.0)
-    return 0.0, 1.0
-
-
-def vocabulary_size(model) -> int:
-    """Return the number of integers that every embedding accepts."""
-    return min(
-        (
-            layer.input_dim
-            for layer in model._flatten_layers()
-            if isinstance(layer, keras.layers.Embedding)
-        ),
-        default=2,
-    )

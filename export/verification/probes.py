@@ -52,6 +52,16 @@ class Probes:
             found.setdefault(regime, []).append(index)
         return found
 
+    def as_json(self) -> dict[str, Any]:
+        """Return how many samples each regime has, and what was not used."""
+        return {
+            "regimes": {
+                regime: sum(count(self.feeds[index]) for index in indices)
+                for regime, indices in self.by_regime().items()
+            },
+            "unused": dict(self.unused),
+        }
+
     def reference_of(self, output: str) -> list[np.ndarray]:
         """Return the reference of one output, for each batch."""
         return [batch[output] for batch in self.reference]
@@ -66,11 +76,13 @@ class Probes:
         usual = SAMPLES if SAMPLES in self.regimes else EXPECTED
         regimes = regimes or {usual}
         kept = [i for i, name in enumerate(self.regimes) if name in regimes]
-        feeds, reference, keras, names = (
-            tuple(part[index] for index in kept)
-            for part in (self.feeds, self.reference, self.keras, self.regimes)
+        return Probes(
+            tuple(self.feeds[index] for index in kept),
+            tuple(self.reference[index] for index in kept),
+            tuple(self.keras[index] for index in kept),
+            tuple(self.regimes[index] for index in kept),
+            self.unused,
         )
-        return Probes(feeds, reference, keras, names, self.unused)
 
     def singles(self) -> list[Feed]:
         """Return the inputs of the layer references, one sample per batch.

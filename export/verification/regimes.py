@@ -77,7 +77,7 @@ def regimes(
             for spec in specs
         }
 
-    if not all(domain.bounded for domain in domains.values()):
+    if not all(np.all(domain.bounded) for domain in domains.values()):
         yield "mixed signs", [[feed(_mixed, unusual)]]
         yield (
             "large",
@@ -117,9 +117,7 @@ def _usual(generator, domain: Domain, shape) -> np.ndarray:
 
 def _mixed(generator, domain: Domain, shape) -> np.ndarray:
     """Return normal values as large as usual ones, of both signs."""
-    if domain.bounded:
-        return domain.draw(generator, shape)
-    return domain.reach * generator.normal(size=shape)
+    return domain.fit(generator, domain.reach * generator.normal(size=shape))
 
 
 def _times(fill: Callable, magnitude: float) -> Callable:
@@ -127,7 +125,7 @@ def _times(fill: Callable, magnitude: float) -> Callable:
 
     def larger(generator, domain: Domain, shape):
         values = fill(generator, domain, shape)
-        return values if domain.bounded else magnitude * values
+        return np.where(domain.bounded, values, magnitude * values)
 
     return larger
 
@@ -135,10 +133,9 @@ def _times(fill: Callable, magnitude: float) -> Callable:
 def _constant(generator, domain: Domain, shape) -> np.ndarray:
     """Return samples of one value each: zero, or one that is never exact."""
     low, high = domain.low, domain.high
-    if domain.integers:
-        values = [high, low]
-    else:
-        values = [0 * high, 0.731 * high, 0.293 * (low + high), low - 0.391]
+    values = [0 * high, 0.731 * high, 0.293 * (low + high), low - 0.391]
+    if np.any(domain.integers):
+        values = [np.where(domain.integers, high, values[1]), low]
     rows = [values[index % len(values)] for index in range(shape[0])]
     return np.stack([np.broadcast_to(row, shape[1:]) for row in rows])
 

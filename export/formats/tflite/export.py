@@ -18,6 +18,7 @@ from keras_inception_export.child_process import run_in_child
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.saved_model.export import save_function
+from keras_inception_export.formats.tflite.conversions import CONVERSIONS
 from keras_inception_export.formats.tflite.flatbuffer import Structure
 from keras_inception_export.formats.tflite.large_weights import (
     LargeWeight,
@@ -27,6 +28,7 @@ from keras_inception_export.formats.tflite.naming import (
     keras_name,
     name_kernels,
 )
+from keras_inception_export.formats.tflite.rewriting import rewritten
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.name_scopes import recorded
 
@@ -104,7 +106,7 @@ def _convert(
     with tempfile.TemporaryDirectory(prefix=".tflite-", dir=folder) as workdir:
         saved_model = Path(workdir, "saved_model")
         converted = Path(workdir, "converted.tflite")
-        with recorded(inference_model.model, scopes):
+        with recorded(inference_model.model, scopes), rewritten(CONVERSIONS):
             save_function(serve, inputs, saved_model, inference_model.model)
         refusal = run_in_child(
             CONVERTER,
