@@ -23,7 +23,7 @@ def any_size(model: keras.Model) -> Iterator[None]:
     Calls with known sizes are not changed.
 
     Raises:
-        ConversionError: in the block, where a layer needs a known size.
+        ConversionError: in the block, if it fails; the layer is named.
     """
     affected = [
         layer
@@ -34,8 +34,10 @@ def any_size(model: keras.Model) -> Iterator[None]:
     try:
         with observed(affected, _traceable):
             yield
-    except ConversionError as error:  # Keras adds the arguments of the call
-        raise ConversionError(reason_of(error)) from error
+    except Exception as error:
+        raise ConversionError(
+            f"TensorFlow cannot trace the model: {reason_of(error)}"
+        ) from error
 
 
 def _traceable(layer: Any, call: Callable) -> Callable:
@@ -49,7 +51,7 @@ def _traceable(layer: Any, call: Callable) -> Callable:
             return call(inputs, *args, **kwargs)
         if exact is not None and not isinstance(inputs, dict):
             return exact(layer, inputs)
-        raise ConversionError(
+        raise ValueError(
             "the size of its input is unknown when it is traced; give the "
             "model's input a fixed size"
         )

@@ -13,11 +13,6 @@ import keras
 import tensorflow as tf
 
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import (
-    ConversionError,
-    ExportError,
-    reason_of,
-)
 from keras_inception_export.formats.saved_model import runtime
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.size_dependent import any_size
@@ -57,15 +52,8 @@ def save_function(
         for spec in inputs
     }
     traced = tf.function(function, autograph=False)
-    try:
-        with any_size(model):
-            concrete = traced.get_concrete_function(**specs)
-    except ExportError:
-        raise
-    except Exception as error:
-        raise ConversionError(
-            f"TensorFlow cannot trace the model: {reason_of(error)}"
-        ) from error
+    with any_size(model):
+        concrete = traced.get_concrete_function(**specs)
     module = tf.Module()
     module.weights = list(concrete.variables)
     module.tables = _lookup_tables(model)

@@ -147,16 +147,6 @@ def _sum(graph: Any, node: Any) -> None:
     graph.copy_shape(node.output[0], cast.output[0])
 
 
-def _extremum(graph: Any, node: Any) -> None:
-    """Compare integers as such; tf2onnx compares them as float32."""
-    if graph.get_dtype(node.input[0]) in FLOATS:
-        convert_by_default(graph, node)
-    else:
-        new = Formula(graph, node)
-        operator = {"Maximum": "Max", "Minimum": "Min"}[node.type]
-        new.replace_with(new(operator, *new.inputs))
-
-
 def _cumulative_product(graph: Any, node: Any) -> None:
     """Count a negative axis from the start, which tf2onnx does not."""
     axis = node.inputs[1].get_tensor_value()
@@ -188,8 +178,6 @@ INTEGERS: dict[str, Conversion] = {
     "FloorDiv": _floor_div,
     "FloorMod": _floor_mod,
     "LeftShift": _shift,
-    "Maximum": _extremum,
-    "Minimum": _extremum,
     "RightShift": _shift,
     "Sum": _sum,
     "TopKV2": _top_k,

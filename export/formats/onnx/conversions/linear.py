@@ -14,7 +14,6 @@ from keras_inception_export.formats.onnx.conversions.integers import is_size
 from keras_inception_export.formats.onnx.conversions.rewriting import (
     Conversion,
     Formula,
-    convert_by_default,
 )
 
 
@@ -85,13 +84,6 @@ def _resizing_matrix(
         return session.run(resized)[0, :, 0]
 
 
-def _rfft(graph: Any, node: Any) -> None:
-    """Leave the node to the conversions of Real and Imag, if they read it."""
-    readers = graph.find_output_consumers(node.output[0])
-    if not all(reader.type in PARTS for reader in readers):
-        convert_by_default(graph, node)
-
-
 def _part(graph: Any, node: Any) -> None:
     """Compute the real or imaginary part of a Fourier transform."""
     transform = node.inputs[0]
@@ -111,7 +103,6 @@ PARTS: dict[str, Callable] = {"Imag": np.imag, "Real": np.real}
 
 LINEAR: dict[str, Conversion] = {
     "Imag": _part,
-    "RFFT": _rfft,
     "Real": _part,
     "ResizeArea": _resize,
     "ResizeBicubic": _resize,
