@@ -22,9 +22,10 @@ from keras import layers
 
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.model.inference_model import to_inference_model
+from keras_inception_export.model.input_ranges import input_domains
 from keras_inception_export.model.loading import functional
 from keras_inception_export.pipeline.make_probes import make_probes
-from keras_inception_export.verification.parity import max_error
+from keras_inception_export.verification.parity import keras_error, max_error
 
 ROW = "{:18}{:>8}{:>9}{:>12}{:>14}"
 
@@ -112,7 +113,9 @@ def measure(model):
     """Return the cells of a model's row."""
     original = functional(model)
     inference_model = to_inference_model(original)
-    probes = make_probes(original, inference_model)
+    probes = make_probes(
+        original, inference_model, input_domains(original)
+    ).only()
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder) / "ours.onnx", Path(folder) / "theirs.onnx"
         FORMATS["onnx"].write(inference_model, ours, opset=18)
@@ -121,16 +124,16 @@ def measure(model):
         model.export(theirs, format="onnx", verbose=False)
         runner = FORMATS["onnx"].open_runner(ours)
         results = [runner.run(feed) for feed in probes.feeds]
-        (name,) = probes.keras_error
+        (name,) = probes.reference[0]
         error = max_error(
             [batch[name] for batch in results],
-            [batch[name] for batch in probes.reference],
+            probes.reference_of(name),
         )
         return (
             nodes(ours),
             f"{nodes(theirs)}{'' if loads(theirs) else '*'}",
             f"{error:.1e}",
-            f"{probes.keras_error[name]:.1e}",
+            f"{keras_error(probes, name):.1e}",
         )
 
 

@@ -79,8 +79,11 @@ def reason_of(error: BaseException) -> str:
     """Return the line of another library's error message that says why.
 
     Keras puts the reason in colour codes, between a heading and the arguments
-    of the call.
+    of the call. The layer that failed is named if the model was run by
+    `InferenceModel.call`.
     """
     coloured = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
     text = coloured.group(1) if coloured else str(error)
-    return text.strip().partition("\n")[0] or type(error).__name__
+    reason = text.strip().partition("\n")[0] or type(error).__name__
+    layer = getattr(error, "layer", None)
+    return f"the layer {layer}: {reason}" if layer else reason

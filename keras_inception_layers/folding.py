@@ -218,7 +218,7 @@ def _fold_children(entries, children, edges, plan):
 
 
 def _name(entry):
-    return entry.get("name") or entry["config"]["name"]
+    return entry.get("name") or entry["config"].get("name")
 
 
 def _is_always_training(entry):
@@ -248,11 +248,25 @@ def _copy_weights(source, target, plan):
         _assign_folded(source, plan.folds[id(source)], target)
     elif id(source) in plan.containers:
         for old, new in zip(_groups(source), _groups(target), strict=True):
-            originals = {layer.name: layer for layer in old}
-            for layer in new:
-                _copy_weights(originals[layer.name], layer, plan)
+            for original, layer in _pairs(old, new, plan):
+                _copy_weights(original, layer, plan)
     else:
         copy_state(source, target)
+
+
+def _pairs(old, new, plan):
+    """Yield each layer of a group with its copy.
+
+    A custom layer whose `get_config` leaves out the name has another name in
+    the copy. Such layers are in the same order.
+    """
+    removed = {id(batch_norm) for batch_norm in plan.folds.values()}
+    originals = {x.name: x for x in old if id(x) not in removed}
+    same = originals.keys() & {layer.name for layer in new}
+    renamed = [originals[name] for name in originals if name not in same]
+    others = [layer for layer in new if layer.name not in same]
+    yield from ((originals[x.name], x) for x in new if x.name in same)
+    yield from zip(renamed, others, strict=True)
 
 
 def _groups(layer):

@@ -50,24 +50,46 @@ def rebuild(model, *edits):
 def copy_state(source, target):
     """Copy the weights and other state of a layer to its rebuilt copy.
 
+    Weights are matched by path; in order, if the paths are not the same ones,
+    since Keras numbers layers without a given name.
+
     Raises:
         ValueError: if the two layers do not have the same weights.
     """
-    if len(source.weights) != len(target.weights):
+    sources, targets = _by_path(source), _by_path(target)
+    if not sources or sources.keys() != targets.keys():
+        sources = dict(enumerate(source.weights))
+        targets = dict(enumerate(target.weights))
+    shapes = [
+        {key: tuple(weight.shape) for key, weight in weights.items()}
+        for weights in (sources, targets)
+    ]
+    if shapes[0] != shapes[1]:
         raise ValueError(
-            f'The layer "{source.name}" has {len(source.weights)} weights, '
-            f"but its copy has {len(target.weights)}: its config does not "
-            "describe it completely. Fix its `get_config` or `build`."
+            f'The layer "{source.name}" has weights of the shapes '
+            f"{[*shapes[0].values()]}, but its copy has "
+            f"{[*shapes[1].values()]}: its config does not describe it "
+            "completely. Fix its `get_config` or `build`."
         )
-    for old, new in zip(source.weights, target.weights, strict=True):
-        new.assign(old)
-    for old, new in zip(_all_layers(source), _all_layers(target), strict=True):
-        if hasattr(old, "save_assets"):  # an adapted vocabulary
-            with tempfile.TemporaryDirectory() as folder:
-                old.save_assets(folder)
-                new.load_assets(folder)
-        if hasattr(new, "finalize_state"):  # an adapted Normalization
-            new.finalize_state()
+    for key, weight in sources.items():
+        targets[key].assign(weight)
+    with_assets = [
+        [x for x in _all_layers(layer) if hasattr(x, "save_assets")]
+        for layer in (source, target)
+    ]
+    for old, new in zip(*with_assets, strict=True):  # adapted vocabularies
+        with tempfile.TemporaryDirectory() as folder:
+            old.save_assets(folder)
+            new.load_assets(folder)
+    for layer in _all_layers(target):
+        if hasattr(layer, "finalize_state"):  # an adapted Normalization
+            layer.finalize_state()
+
+
+def _by_path(layer):
+    """Return the weights by path, or nothing if two have the same path."""
+    weights = {weight.path: weight for weight in layer.weights}
+    return weights if len(weights) == len(layer.weights) else {}
 
 
 def set_dtype(dtype):
@@ -78,7 +100,7 @@ def set_dtype(dtype):
 
     def edit(part):
         if isinstance(part, dict):
-            if part.get("class_name") in ("DTypePolicy", "DTypePolicyMap"):
+            if _is_float_policy(part):
                 part.update(class_name="DTypePolicy", config={"name": dtype})
             elif part.get("dtype") in FLOATS:
                 part["dtype"] = dtype
@@ -88,6 +110,16 @@ def set_dtype(dtype):
                 edit(value)
 
     return edit
+
+
+def _is_float_policy(part):
+    """Return whether a part of a config is a policy without quantization.
+
+    Preprocessing layers such as `Hashing` have one of an integer dtype.
+    """
+    if part.get("class_name") == "DTypePolicy":
+        return part["config"]["name"].removeprefix("mixed_") in FLOATS
+    return part.get("class_name") == "DTypePolicyMap"
 
 
 def skip_initializers(part):

@@ -23,7 +23,7 @@ from keras_inception_export.diagnosis.layer_reference import (
 )
 from keras_inception_export.model.call_hooks import observed
 from keras_inception_export.model.inference_model import InferenceModel
-from keras_inception_export.model.reference import compute, compute_exactly
+from keras_inception_export.model.reference import compute
 from keras_inception_layers import ConvBN
 
 
@@ -48,9 +48,9 @@ def _layer_references(
 ) -> tuple[LayerReference, ...]:
     """Return one layer reference per layer, in the order in which they end."""
     references: list[LayerReference] = []
-    float32 = _capture(inference_model, feeds, references, compute)
-    exact = inference_model.copy("float64")
-    float64 = _capture(exact, feeds, references, compute_exactly)
+    float32 = _capture(inference_model, feeds, references)
+    exact = replace(inference_model, dtype="float64")
+    float64 = _capture(exact, feeds, references)
     layers = []
     for reference, (values, largest), (rounded, _) in zip(
         references, float64, float32, strict=True
@@ -65,7 +65,6 @@ def _capture(
     inference_model: InferenceModel,
     feeds: Feeds,
     references: list[LayerReference],
-    run: Callable,
 ) -> list[tuple[np.ndarray, float]]:
     """Return the values of each reference and the layer's largest magnitude.
 
@@ -90,12 +89,12 @@ def _capture(
 
     def call(*tensors):
         captured.clear()
-        _call_observed(inference_model, tensors, capture)
+        _call_observed(inference_model, tensors, captured, capture)
         return list(captured)
 
     batches, start = [], 0
     for feed, count in zip(feeds, counts, strict=True):
-        batches.append(run(call, inference_model.inputs, feed))
+        batches.append(compute(call, inference_model.inputs, feed))
         start += count
     found, by_layer = [], zip(*batches, strict=True)
     for reference, of_layer in zip(references, by_layer, strict=True):
@@ -106,9 +105,15 @@ def _capture(
 
 
 def _call_observed(
-    inference_model: InferenceModel, tensors: Sequence, observe: Callable
+    inference_model: InferenceModel,
+    tensors: Sequence,
+    captured: list,
+    observe: Callable,
 ) -> None:
     """Call a model, and `observe(layer, facts, tensor)` with each output.
+
+    `observe` adds to `captured`. What it added within a layer that fails is
+    removed, since that layer runs again in float32.
 
     The layers are in the order in which they end. The facts are the `layer`,
     `output` and `source` of a layer reference. For an output of the model
@@ -144,7 +149,12 @@ def _call_observed(
     def wrap(layer, call):
         def wrapped_call(*args, **kwargs):
             scope = tf.get_current_name_scope()
-            result = call(*args, **kwargs)
+            start = len(captured)
+            try:
+                result = call(*args, **kwargs)
+            except Exception:
+                del captured[start:]
+                raise
             flat = keras.tree.flatten(result)
             inputs = keras.tree.flatten((args, kwargs))
             # A layer that returns its input, or the output of the last layer

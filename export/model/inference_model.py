@@ -8,11 +8,14 @@ import keras
 
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, reason_of
+from keras_inception_export.logs import logger
 from keras_inception_export.model.io_names import (
     check_distinct,
     input_specs,
     output_specs,
 )
+from keras_inception_export.model.kernels import portable_kernels
+from keras_inception_export.model.precision import computing_in, describe
 from keras_inception_layers.folding import folded
 from keras_inception_layers.rebuilding import (
     copy_state,
@@ -20,6 +23,8 @@ from keras_inception_layers.rebuilding import (
     set_dtype,
     skip_initializers,
 )
+
+_EDITS = set_dtype("float32"), skip_initializers
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +41,12 @@ class InferenceModel:
         input_order: for each declared input, its index among the flattened
             `model.input`.
         output_order: the same for `model.output`.
+        dtype: "float32" or "float64", in which `call` computes whatever the
+            dtype policies of the layers are. Defaults to "float32".
+
+    Attributes:
+        float32_layers: the layers that `call` computed in float32 though
+            `dtype` is float64, as keys; see `precision.computing_in`.
     """
 
     model: keras.Model
@@ -43,6 +54,10 @@ class InferenceModel:
     outputs: tuple[TensorSpec, ...]
     input_order: tuple[int, ...]
     output_order: tuple[int, ...]
+    dtype: str = "float32"
+    float32_layers: dict[str, None] = field(
+        default_factory=dict, init=False, repr=False
+    )
     _conversions: dict[Hashable, Any] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -60,12 +75,17 @@ class InferenceModel:
         return cls(model, inputs, outputs, input_order, output_order)
 
     def call(self, *tensors):
-        """Map one tensor per input to one per output, in declared order."""
+        """Map one tensor per input to one per output, in declared order.
+
+        If a layer fails, the exception's `layer` names it.
+        """
         flat = [None] * len(tensors)
         for index, tensor in zip(self.input_order, tensors, strict=True):
             flat[index] = tensor
         packed = keras.tree.pack_sequence_as(self.model.input, flat)
-        outputs = keras.tree.flatten(self.model(packed, training=False))
+        computing = computing_in(self.model, self.dtype, self.float32_layers)
+        with portable_kernels(), computing:
+            outputs = keras.tree.flatten(self.model(packed, training=False))
         return tuple(outputs[index] for index in self.output_order)
 
     def converted(self, key: Hashable, convert: Callable[[], Any]) -> Any:
@@ -77,10 +97,17 @@ class InferenceModel:
             self._conversions[key] = convert()
         return self._conversions[key]
 
-    def copy(self, dtype: str = "float32") -> "InferenceModel":
-        """Return a copy that has its own weights and computes in `dtype`."""
-        copy = rebuild(self.model, set_dtype(dtype), skip_initializers)
-        copy_state(self.model, copy)
+    def copy(self) -> "InferenceModel":
+        """Return a copy in float32 that has its own weights.
+
+        Raises:
+            RequestError: if a layer cannot be made from its config.
+        """
+        try:
+            copy = rebuild(self.model, *_EDITS)
+            copy_state(self.model, copy)
+        except Exception as error:
+            raise RequestError(_not_rebuilt(self.model, error)) from error
         return replace(self, model=copy)
 
 
@@ -90,10 +117,12 @@ def to_inference_model(
     """Return a float32 model with batch norm folded and final names.
 
     With a batch size, inputs get that many samples per call, else any number.
+    A model that cannot be made from its config is not folded: the inference
+    model is then the user's model itself.
 
     Raises:
-        RequestError: if the model has another fixed batch size, a name that
-            not every format allows, or a config that does not rebuild it.
+        RequestError: if the model has another fixed batch size or a name that
+            not every format allows.
     """
     named = InferenceModel.of(model)
     fixed = {spec.shape[0] for spec in named.inputs} - {None, batch_size}
@@ -103,12 +132,10 @@ def to_inference_model(
             f"{fixed.pop()}; leave the option out, or export another model"
         )
     try:
-        copy = folded(model, set_dtype("float32"), skip_initializers)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise RequestError(
-            f'the model "{model.name}" cannot be copied from its config: '
-            f"{reason_of(error)}"
-        ) from error
+        copy = folded(model, *_EDITS)
+    except Exception as error:  # whatever the code of a custom layer raises
+        logger.info("Note  %s", _not_rebuilt(model, error))
+        copy = model
     result = replace(named, model=copy)
     tensors = [copy.inputs[index] for index in named.input_order]
     outputs = [copy.outputs[index] for index in named.output_order]
@@ -122,6 +149,23 @@ def to_inference_model(
         result,
         inputs=_specs_like(named.inputs, tensors),
         outputs=_specs_like(named.outputs, outputs),
+    )
+
+
+def _not_rebuilt(model: keras.Model, error: BaseException) -> str:
+    """Return the first layer that cannot be made from its config, and why."""
+    for layer in reversed([*model._flatten_layers()]):
+        try:
+            rebuild(layer, *_EDITS)
+        except Exception as own:
+            error, model = own, layer
+            break
+    while error.__context__:  # Keras puts a long text around the cause
+        error = error.__context__
+    return (
+        f"the layer {describe(model)} cannot be made from its config, which "
+        "folding batch normalization and int8 need: "
+        f"{reason_of(error).rstrip('.')}; see `get_config` in Keras's guide"
     )
 
 

@@ -1,16 +1,20 @@
 """Load or build Keras models, and make them Functional without side heads."""
 
 import importlib
+import inspect
 import json
 import re
+import tempfile
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 
 import keras_inception_layers as plugin
 from keras_inception_export.errors import RequestError, reason_of
 from keras_inception_export.model.networks import NETWORKS
+from keras_inception_export.model.precision import describe
 from keras_inception_layers import drop_auxiliary
 
 _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")
@@ -23,7 +27,7 @@ def build_model(name):
 
 
 def load_model(path):
-    """Return the model in a `.keras` file.
+    """Return the model in a `.keras` file, or in an `.h5` file of Keras 2.
 
     Raises:
         RequestError: if the file does not exist, contains no Keras model, or
@@ -33,26 +37,48 @@ def load_model(path):
     if not path.exists():
         raise RequestError(f"{path} does not exist")
     try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
+        config, version = _read_config(path)
     except (OSError, zipfile.BadZipFile, KeyError, ValueError):
         raise RequestError(
-            f"{path} is not a Keras model: expected a .keras file, as "
-            "`model.save` writes it"
+            f"{path} is not a Keras model: expected a .keras or .h5 file with "
+            "the whole model, as `model.save` writes it; a SavedModel, or a "
+            "file of weights alone, must be loaded into a model first"
         ) from None
     _refuse_unknown(config, path)
     try:
-        model = keras.models.load_model(path, compile=False)
+        model = _load(path)
     except Exception as error:
         raise RequestError(
-            f"{path} cannot be loaded by Keras {keras.__version__}: "
-            f"{reason_of(error)}"
+            f"{path}, saved by Keras {version}, cannot be loaded by Keras "
+            f"{keras.__version__}: {reason_of(error)}; if it needs code of "
+            "yours, name the module with --import MODULE"
         ) from error
     if not isinstance(model, keras.Model):
         raise RequestError(
             f"{path} contains a {type(model).__name__}, expected a keras.Model"
         )
     return model
+
+
+def _read_config(path):
+    """Return the config in a file, and the version of Keras that saved it."""
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            config = json.loads(file.attrs["model_config"])
+            return config, file.attrs.get("keras_version", "2 or older")
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+        metadata = json.loads(archive.read("metadata.json"))
+    return config, metadata.get("keras_version", "2 or older")
+
+
+def _load(path):
+    """Load a file, in the format that it has; Keras goes by its suffix."""
+    with tempfile.TemporaryDirectory() as folder:
+        suffix = ".h5" if h5py.is_hdf5(path) else ".keras"
+        link = Path(folder, "model").with_suffix(suffix)
+        link.symlink_to(path.absolute())
+        return keras.models.load_model(link, compile=False)
 
 
 def import_modules(names):
@@ -83,22 +109,35 @@ def functional(model):
             "call it on data once, or give it an Input, and save it again"
         )
     for layer in model._flatten_layers():
-        if not _SCOPE.fullmatch(layer.name):
-            raise RequestError(
-                f'the layer name "{layer.name}" cannot be a name scope of '
-                "TensorFlow: expected letters, digits and any of _.>-, "
-                "starting with a letter, a digit or a dot; rename the layer"
-            )
-        if isinstance(layer, keras.layers.Lambda):
-            raise RequestError(
-                f'the layer "{layer.name}" is a Lambda, whose code a .keras '
-                "file cannot store safely; replace it by a registered layer"
-            )
+        _check_layer(layer)
     if isinstance(model, keras.Sequential):
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     if getattr(model, "inputs", None):
         return drop_auxiliary(model)
     return _called_on_inputs(model)
+
+
+def _check_layer(layer):
+    """Raise RequestError for a layer that cannot be exported."""
+    if not _SCOPE.fullmatch(layer.name):
+        raise RequestError(
+            f'the layer name "{layer.name}" cannot be a name scope of '
+            "TensorFlow: expected letters, digits and any of _.>-, "
+            "starting with a letter, a digit or a dot; rename the layer"
+        )
+    if getattr(layer, "stateful", False):
+        raise RequestError(
+            f"the layer {describe(layer)} is stateful: it keeps its state "
+            "between calls, which an artifact does not; build it with "
+            "stateful=False, and with the state as an input (initial_state) "
+            "and an output (return_state=True) if it must go on"
+        )
+    if layer.dtype_policy.quantization_mode == "float8":
+        raise RequestError(
+            f"the layer {describe(layer)} is quantized to float8, which no "
+            "format can express; export the model as it was before "
+            '`quantize("float8")`'
+        )
 
 
 def _called_on_inputs(model):
@@ -108,6 +147,15 @@ def _called_on_inputs(model):
         raise RequestError(
             f'the inputs of the subclassed model "{model.name}" are '
             "unknown; give `call` one argument, a tensor, list or dictionary"
+        )
+    parameters = inspect.signature(model.call).parameters.values()
+    required = [x.name for x in parameters if x.default is x.empty]
+    required = [x for x in required if x not in ("training", "mask", "kwargs")]
+    if len(required) > 1:
+        raise RequestError(
+            f'`call` of the subclassed model "{model.name}" has the arguments '
+            f"{', '.join(required)}, of which Keras stores the shape of the "
+            "first only; make it one argument, a list or dictionary"
         )
 
     def make_input(shape, name=None):
@@ -121,13 +169,20 @@ def _called_on_inputs(model):
         inputs = {name: make_input(shapes[name], name) for name in shapes}
     else:
         inputs = keras.tree.map_shape_structure(make_input, shapes)
-    return keras.Model(inputs, model(inputs, training=False), name=model.name)
+    try:
+        outputs = model(inputs, training=False)
+    except Exception as error:
+        raise RequestError(
+            f'the subclassed model "{model.name}" cannot be called on symbolic '
+            f"inputs of the shapes {shapes}: {reason_of(error)}"
+        ) from error
+    return keras.Model(inputs, outputs, name=model.name)
 
 
 def _refuse_unknown(config, path):
     """Raise RequestError for the first unregistered class in a config."""
     for entry in _entries(config):
-        name, module = entry.get("registered_name"), entry["module"]
+        name, module = entry.get("registered_name"), entry.get("module")
         if entry["class_name"] in ("Lambda", "__lambda__"):
             layer = entry["config"].get("name", "")
             raise RequestError(
@@ -148,7 +203,7 @@ def _refuse_unknown(config, path):
 def _entries(part):
     """Yield every serialized object in a config."""
     if isinstance(part, dict):
-        if "class_name" in part and "module" in part:
+        if "class_name" in part and "config" in part:
             yield part
         part = list(part.values())
     if isinstance(part, list):

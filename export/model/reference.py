@@ -1,104 +1,75 @@
 """The outputs of a model: in float32, and in float64 as the reference."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
 import keras
 import numpy as np
-import tensorflow as tf
 
+from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, reason_of
 from keras_inception_export.model.inference_model import InferenceModel
 
+Arrays = Mapping[str, np.ndarray]
 
-def float32_outputs(inference_model, feeds):
-    """Return the outputs of the inference model, by name, per feed.
+
+@dataclass(frozen=True)
+class Reference:
+    """The outputs of a model in float64.
+
+    Args:
+        outputs: for each feed, one array per output name.
+        float32_layers: the layers that could be computed in float32 only, such
+            as `"block/scale" (Scale)`. Behind them, the reference is no more
+            accurate than float32.
+    """
+
+    outputs: tuple[Arrays, ...]
+    float32_layers: tuple[str, ...] = ()
+
+
+def float32_outputs(
+    inference_model: InferenceModel, feeds: Sequence[Arrays]
+) -> list[dict[str, np.ndarray]]:
+    """Return the outputs of a model in float32, by name, per feed.
 
     Raises:
         RequestError: if the model cannot run on the feeds.
     """
-    try:
-        return [_outputs(inference_model, compute, feed) for feed in feeds]
-    except Exception as error:
-        shapes = [tuple(value.shape) for value in feeds[0].values()]
-        raise RequestError(
-            f"the model cannot run on inputs of the shapes {shapes}: "
-            f"{reason_of(error)}; pass suitable inputs as --samples"
-        ) from error
+    return _outputs(replace(inference_model, dtype="float32"), feeds)
 
 
-def float64_outputs(model, feeds):
-    """Return the outputs of the original model in float64, by name, per feed.
+def float64_outputs(model: keras.Model, feeds: Sequence[Arrays]) -> Reference:
+    """Return the outputs of the user's model itself, computed in float64.
 
     Raises:
-        RequestError: if the model cannot be computed in float64.
+        RequestError: if the model cannot run on the feeds.
     """
-    exact = InferenceModel.of(model).copy("float64")
-    try:
-        return [_outputs(exact, compute_exactly, feed) for feed in feeds]
-    except Exception as error:
-        raise RequestError(
-            "the model cannot be computed in float64, so nothing can be "
-            f"verified: {reason_of(error)}"
-        ) from error
+    exact = replace(InferenceModel.of(model), dtype="float64")
+    outputs = tuple(_outputs(exact, feeds))
+    return Reference(outputs, tuple(exact.float32_layers))
 
 
-def _outputs(inference_model, run, feed):
-    arrays = run(inference_model.call, inference_model.inputs, feed)
-    names = (spec.name for spec in inference_model.outputs)
-    return dict(zip(names, arrays, strict=True))
+def _outputs(inference_model, feeds):
+    names = [spec.name for spec in inference_model.outputs]
+    outputs = []
+    for feed in feeds:
+        try:
+            arrays = compute(inference_model.call, inference_model.inputs, feed)
+        except Exception as error:
+            shapes = [tuple(value.shape) for value in feed.values()]
+            raise RequestError(
+                f"the model cannot run on inputs of the shapes {shapes}: "
+                f"{reason_of(error)}; pass suitable inputs as --samples"
+            ) from error
+        outputs.append(dict(zip(names, arrays, strict=True)))
+    return outputs
 
 
-def compute(call, specs, feed, dtype="float32", compiled=False):
-    """Return the outputs of `call` for a feed, as arrays.
-
-    Floating-point inputs are cast to `dtype`; XLA compiles `call` on request.
-    """
-    tensors = []
-    for spec in specs:
-        array = feed[spec.name]
-        floating = np.issubdtype(array.dtype, np.floating)
-        tensors.append(
-            keras.ops.convert_to_tensor(array, dtype if floating else None)
-        )
-    if compiled:
-        call = tf.function(call, jit_compile=True)
+def compute(
+    call: Callable[..., Any], specs: Sequence[TensorSpec], feed: Arrays
+) -> Any:
+    """Return the outputs of `call` for a feed, as arrays."""
+    tensors = [keras.ops.convert_to_tensor(feed[spec.name]) for spec in specs]
     return keras.tree.map_structure(keras.ops.convert_to_numpy, call(*tensors))
-
-
-def compute_exactly(call, specs, feed):
-    """Compute in float64; with XLA if an operation has no other kernel.
-
-    TensorFlow has float64 kernels of three-dimensional pooling in XLA only,
-    which takes seconds to compile and is not faster.
-    """
-    floatx = keras.config.floatx()
-    keras.config.set_floatx("float64")  # of constants in layers
-    try:
-        return compute(call, specs, feed, "float64")
-    except (tf.errors.NotFoundError, tf.errors.InvalidArgumentError):
-        return compute(call, specs, feed, "float64", compiled=True)
-    finally:
-        keras.config.set_floatx(floatx)
-
-
-def input_range(model) -> tuple[float, float]:
-    """Return the smallest and largest float input that the model expects."""
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.Normalization):
-            mean = keras.ops.convert_to_numpy(layer.mean).mean()
-            spread = keras.ops.convert_to_numpy(layer.variance).mean() ** 0.5
-            return mean - 2 * spread, mean + 2 * spread
-        if isinstance(layer, keras.layers.Rescaling):
-            scale = np.abs(np.max(layer.scale))
-            return (0.0, 255.0) if scale < 0.1 else (0.0, 1.0)
-    return 0.0, 1.0
-
-
-def vocabulary_size(model) -> int:
-    """Return the number of integers that every embedding accepts."""
-    return min(
-        (
-            layer.input_dim
-            for layer in model._flatten_layers()
-            if isinstance(layer, keras.layers.Embedding)
-        ),
-        default=2,
-    )

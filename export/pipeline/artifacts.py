@@ -125,7 +125,7 @@ def verify_written(
         _as_integers(outputs, io),
         probes,
         quantization=artifact.quantization,
-        limits=dict.fromkeys(probes.keras_error, limit),
+        limits=dict.fromkeys(probes.reference[0], limit),
     )
     return replace(
         result,

@@ -14,10 +14,12 @@ from keras_inception_export.diagnosis.diagnose import record_artifact
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.formats.registry import DEFAULT_FORMATS
 from keras_inception_export.logs import logger, progress_to
+from keras_inception_export.model.channel_search import measure_coverage
 from keras_inception_export.model.inference_model import (
     InferenceModel,
     to_inference_model,
 )
+from keras_inception_export.model.input_ranges import input_domains
 from keras_inception_export.model.loading import functional, load_model
 from keras_inception_export.options import CALIBRATION_SAMPLES, ExportOptions
 from keras_inception_export.pipeline.artifacts import (
@@ -33,7 +35,6 @@ from keras_inception_export.pipeline.subprocess_export import (
 from keras_inception_export.pipeline.versions import versions
 from keras_inception_export.quantization.evaluation import Evaluation
 from keras_inception_export.quantization.split import split
-from keras_inception_export.verification.parity import degenerate_outputs
 from keras_inception_export.verification.probes import Probes
 from keras_inception_export.verification.verify import (
     VerificationResult,
@@ -160,6 +161,8 @@ def run_export(
         )
         written += quantized
         probes.save(folder / bundle.PROBES)
+        coverage = measure_coverage(model, probes.feeds)
+        logger.info("Coverage  %s", coverage.summary())
         references = capture_layer_references(
             model, probes.together(), equalized
         )
@@ -183,7 +186,11 @@ def run_export(
         report = {
             "model": facts,
             "versions": made_with,
-            "probes": bundle.entry(folder, bundle.PROBES),
+            "probes": {
+                **bundle.entry(folder, bundle.PROBES),
+                **probes.as_json(),
+            },
+            "coverage": coverage.as_json(),
             "layer_references": bundle.entry(folder, bundle.LAYER_REFERENCES),
             "evaluation": evaluation and evaluation.as_json(),
             "artifacts": [
@@ -230,10 +237,12 @@ def _prepare(
             for warning in evaluation.warnings:
                 logger.info("Warning  %s", warning)
     logger.info("Reference  the model in float64")
-    probes = make_probes(original, model, samples.inputs if samples else None)
-    findings = degenerate_outputs(probes)
-    if findings:
-        raise ArtifactError("; ".join(findings))
+    probes = make_probes(
+        original,
+        model,
+        input_domains(original),
+        samples.inputs if samples else None,
+    )
     return facts, model, probes, evaluation
 
 

@@ -1,50 +1,193 @@
-"""Make the probes of a model: inputs, reference outputs, error of float32."""
+"""Make the probes of a model, and check the model itself on them.
 
-from collections.abc import Mapping
+The reference is what the user's own model computes in float64. The inference
+model, rebuilt from its config, must compute the same before it is converted.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import keras
 import numpy as np
 
+from keras_inception_export.data.domain import Domain
+from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.logs import logger
+from keras_inception_export.model.channel_search import search_inputs
+from keras_inception_export.model.divergence import diverging_layer
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.reference import (
     float32_outputs,
     float64_outputs,
-    input_range,
-    vocabulary_size,
 )
-from keras_inception_export.verification.parity import max_error
-from keras_inception_export.verification.probes import (
-    Probes,
-    random_feeds,
-    sample_feeds,
-)
+from keras_inception_export.verification import parity
+from keras_inception_export.verification.probes import USUAL, Feed, Probes
+from keras_inception_export.verification.regimes import regimes
+
+SEARCHED = "searched"
+"""The regime of inputs that move channels which the others do not."""
 
 
 def make_probes(
     model: keras.Model,
     inference_model: InferenceModel,
-    samples: Mapping[str, np.ndarray] | None = None,
+    domains: Mapping[str, Domain],
+    samples: Feed | None = None,
 ) -> Probes:
-    """Return probes with the reference outputs of the original model.
+    """Return probes with the outputs of the user's own model.
 
-    Without samples, inputs are random in the range that the model expects.
+    Args:
+        model: the user's model.
+        inference_model: the model that artifacts are written from.
+        domains: the values that each input takes, by name.
+        samples: the user's samples; `None` if there are none.
 
     Raises:
-        RequestError: if the model cannot run on the probes.
+        RequestError: if the model cannot run on usual inputs, is random, or
+            computes something else when it is rebuilt from its config.
+        ArtifactError: if an output is not finite, or no probe changes it.
     """
-    specs = inference_model.inputs
-    if samples is None:
-        limits, vocabulary = input_range(model), vocabulary_size(model)
-        feeds = random_feeds(specs, limits, vocabulary)
-    else:
-        feeds = sample_feeds(specs, samples)
-    single = float32_outputs(inference_model, feeds)
-    reference = float64_outputs(model, feeds)
-    errors = {
-        spec.name: max_error(
-            [batch[spec.name] for batch in single],
-            [batch[spec.name] for batch in reference],
+    live = replace(inference_model, model=model)
+    if samples is not None:
+        domains = {
+            name: domain.like(samples[name]) for name, domain in domains.items()
+        }
+    batches, unused = [], {}
+    for regime, alternatives in regimes(live.inputs, domains, samples):
+        found, problem = _first_that_runs(live, alternatives)
+        if found and (regime in USUAL or not problem):
+            batches += [(regime, *pair) for pair in found]
+        elif regime in USUAL:
+            raise RequestError(problem)
+        else:
+            unused[regime] = problem
+    searched = search_inputs(
+        inference_model, [feed for _, feed, _ in batches], domains
+    )
+    found, problem = _first_that_runs(live, [searched])
+    if not problem:
+        batches[:0] = [(SEARCHED, *pair) for pair in found]
+    names, feeds, outputs = zip(*batches, strict=True)
+    _check_repeatable(live, feeds[-1], outputs[-1])
+    exact = float64_outputs(model, feeds)
+    as_given = Probes(feeds, exact.outputs, outputs, names)
+    rebuilt = _with_keras(as_given, inference_model)
+    # The error of either, if it computes something else, must not become the
+    # tolerance.
+    probes = _chosen(np.argmin, as_given, rebuilt)
+    if exact.float32_layers:
+        probes = _chosen(np.argmax, probes, _jittered(as_given, live))
+        logger.info(
+            "Warning  computed in float32 in the reference: %s",
+            ", ".join(exact.float32_layers),
         )
-        for spec in inference_model.outputs
-    }
-    return Probes(tuple(feeds), tuple(reference), errors)
+    for regime in set(names) - set(USUAL):
+        output = parity.inexact(probes.only({regime}))
+        if output:
+            unused[regime] = f'Keras is inexact in float32 in "{output}"'
+    kept = set(names) - set(unused)
+    probes = replace(probes.only(kept), unused=unused)
+    findings = parity.degenerate_outputs(probes, live.outputs)
+    if findings:
+        raise ArtifactError("; ".join(findings))
+    _check_rebuilt(live, rebuilt.only(kept), probes)
+    return probes
+
+
+def _first_that_runs(
+    live: InferenceModel, alternatives: Sequence[Sequence[Feed]]
+) -> tuple[list[tuple[Feed, Feed]], str]:
+    """Return the first alternative that the live model can compute.
+
+    It is a list of batches with outputs. If there is none, also return why.
+    """
+    found: list[tuple[Feed, Feed]] = []
+    problem = ""
+    for feeds in alternatives:
+        try:
+            outputs = float32_outputs(live, feeds)
+        except RequestError as error:
+            problem = problem or str(error)
+            continue
+        found = list(zip(feeds, outputs, strict=True))
+        arrays = [array for batch in outputs for array in batch.values()]
+        if all(np.isfinite(array.astype("float64")).all() for array in arrays):
+            return found, ""
+        problem = "the outputs of the model itself are not finite"
+    return found, problem
+
+
+def _with_keras(probes: Probes, model: InferenceModel) -> Probes:
+    """Return probes with the float32 outputs of another model."""
+    return replace(probes, keras=tuple(float32_outputs(model, probes.feeds)))
+
+
+def _jittered(probes: Probes, live: InferenceModel) -> Probes:
+    """Return probes with outputs for inputs that are off by a rounding step.
+
+    A layer that is computed in float32 in the reference too has no error of
+    its own there. What rounding costs shows in how the outputs change.
+    """
+    generator = np.random.default_rng(0)
+
+    def off(array):
+        if array.dtype.kind != "f":
+            return array
+        step = generator.choice([-1, 1], array.shape) * parity.EPSILON
+        return (array * (1 + step)).astype(array.dtype)
+
+    feeds = tuple(
+        {name: off(array) for name, array in feed.items()}
+        for feed in probes.feeds
+    )
+    changed = _with_keras(replace(probes, feeds=feeds), live)
+    return replace(changed, feeds=probes.feeds)
+
+
+def _chosen(choose: Callable, *candidates: Probes) -> Probes:
+    """Return probes with the float32 outputs whose error is the chosen one."""
+    keras_outputs = [dict(batch) for batch in candidates[0].keras]
+    for regime, indices in candidates[0].by_regime().items():
+        parts = [candidate.only({regime}) for candidate in candidates]
+        for name in candidates[0].reference[0]:
+            errors = [parity.keras_error(part, name) for part in parts]
+            best = candidates[int(choose(errors))]
+            for index in indices:
+                keras_outputs[index][name] = best.keras[index][name]
+    return replace(candidates[0], keras=tuple(keras_outputs))
+
+
+def _check_repeatable(live: InferenceModel, feed: Feed, outputs: Feed) -> None:
+    """Raise RequestError if a second run gives something else."""
+    (again,) = float32_outputs(live, [feed])
+    for name, first in outputs.items():
+        if parity.max_error([again[name]], [first]) > parity.FLOOR:
+            layer = diverging_layer(live, live, [feed])
+            raise RequestError(
+                f'the output "{name}" is random, or depends on earlier calls '
+                f"(layer {layer or 'unknown'}): the same inputs gave other "
+                "values the second time; expected a model that computes the "
+                "same at inference; use the `training` argument in the layer"
+            )
+
+
+def _check_rebuilt(
+    live: InferenceModel, rebuilt: Probes, probes: Probes
+) -> None:
+    """Raise RequestError if the inference model computes something else."""
+    outputs = [
+        {
+            spec.name: batch[spec.name].astype(spec.dtype)
+            for spec in live.outputs
+        }
+        for batch in rebuilt.keras
+    ]
+    _, findings = parity.compare(outputs, live.outputs, probes)
+    if findings:
+        layer = diverging_layer(live, live.copy(), probes.feeds)
+        raise RequestError(
+            "the model that Keras rebuilds from the config computes something "
+            f"else than the given model: {findings[0]}; the first layer that "
+            f"differs is {layer or 'unknown'}; expected equal outputs; let "
+            "`get_config` return every argument, and keep all state in weights"
+        )

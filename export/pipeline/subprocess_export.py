@@ -15,18 +15,26 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_inception_export.bundle import bundle
 from keras_inception_export.child_process import run_in_child
 from keras_inception_export.data.samples import load_samples
+from keras_inception_export.errors import RequestError
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.loading import (
     functional,
     import_modules,
     load_model,
 )
+from keras_inception_export.model.reference import float32_outputs
 from keras_inception_export.options import ExportOptions
+from keras_inception_export.verification.parity import FACTOR, compare
+from keras_inception_export.verification.probes import Probes
 
 ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "0"}
 """As in `cli/main.py`, which says why; the user's own value has priority."""
+
+BACKENDS_DIFFER = 8 * FACTOR
+"""How many times the error of TensorFlow that of another backend may be."""
 
 
 def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
@@ -38,15 +46,20 @@ def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
     """
     if not isinstance(source, (str, Path, keras.Model)):
         source = source()
-    with tempfile.TemporaryDirectory() as folder:
+    bundle.check_output(options.output_dir, overwrite=options.overwrite)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        bundle.staging(options.output_dir) as staged,
+    ):
         arguments = {x.name: getattr(options, x.name) for x in fields(options)}
+        arguments["output_dir"] = staged / "bundle"
         arguments["samples"] = _samples_file(source, options, Path(folder))
         path, modules = source, []
         if isinstance(source, keras.Model):
             path = Path(folder) / f"{source.name}.keras"
             source.save(path)
             modules = _modules(source)
-        return run_in_child(
+        report = run_in_child(
             __name__,
             "export_file",
             {**ENVIRONMENT, **os.environ, "KERAS_BACKEND": "tensorflow"},
@@ -54,6 +67,34 @@ def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
             temporary=path is not source,
             modules=modules,
             options=arguments,
+        )
+        if isinstance(source, keras.Model):
+            _check_live(source, staged / "bundle", report)
+        bundle.publish(staged / "bundle", options.output_dir)
+        return report
+
+
+def _check_live(model: keras.Model, folder: Path, report: Mapping) -> None:
+    """Raise RequestError if the model itself does not compute the reference.
+
+    The child process had a copy, loaded from a file, under another backend.
+    """
+    probes = Probes.load(bundle.published(folder, report, "probes"))
+    live = InferenceModel.of(functional(model))
+    outputs = [
+        {
+            spec.name: batch[spec.name].astype(spec.dtype)
+            for spec in live.outputs
+        }
+        for batch in float32_outputs(live, probes.feeds)
+    ]
+    _, findings = compare(outputs, live.outputs, probes, factor=BACKENDS_DIFFER)
+    if findings:
+        raise RequestError(
+            "the model that Keras loads from a .keras file computes something "
+            f"else than the given model: {findings[0]}; expected equal "
+            "outputs; let `get_config` return every argument, and keep all "
+            "state in weights"
         )
 
 

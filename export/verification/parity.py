@@ -1,24 +1,43 @@
-"""Compare the outputs of an artifact with the float64 reference.
+"""Compare the outputs of an artifact with the float64 reference, per column.
 
-The error of an output is `max|y - y64| / max|y64|`. It may be up to eight
-times the error of Keras itself in float32 on the same inputs, since runtimes
-sum in different orders; 16 units of float32 rounding are always allowed.
+A column is one index of the last axis of an output. Its error, in one regime
+of probes, is judged against its own range, so that a large column hides
+nothing in a small one. The error may be up to eight times that of Keras itself
+in float32, since runtimes sum in different orders; the error of Keras is the
+largest of all columns of similar range, since that of a single column may be
+small by chance. 16 units of float32 rounding are always allowed.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.verification.probes import Probes
+from keras_inception_export.verification.probes import USUAL, Probes
 
+EPSILON = float(np.finfo("float32").eps)
 FACTOR = 8.0
-FLOOR = 16 * float(np.finfo("float32").eps)
+FLOOR = 16 * EPSILON
+SIMILAR = 6
+"""Columns whose ranges differ by less than 2**6 share the error of Keras."""
+
+MIN_ROWS = 4
+"""With fewer values of the size of its range, a column's range may be small by
+chance, as that of a rectified channel that is hardly ever positive. Its share
+of the output's range is then that of all regimes."""
+
+NOISE = 0.1
+"""A column in which Keras differs by more than this part of the range holds
+rounding noise. It is compared with the noise, and loosens no other column."""
+
+MAX_KERAS_ERROR = 1e-2
+"""Probes on which Keras itself differs by more, in float32, are not used."""
+
 MIN_MOVEMENT = 30.0
-"""The least difference between the samples of an output, in tolerances, for
+"""The least difference between the samples of some column, in tolerances, for
 which a comparison of that output verifies anything."""
 
 
@@ -26,7 +45,9 @@ which a comparison of that output verifies anything."""
 class OutputParity:
     """The comparison of one output of an artifact with the reference.
 
-    All figures are relative to the largest absolute reference value.
+    The figures are those of the column and regime that come nearest to the
+    tolerance, or exceed it most. They are relative to the column's range; for
+    a quantized artifact, to the range of the whole output.
     """
 
     output: str
@@ -35,6 +56,8 @@ class OutputParity:
     keras_max_error: float
     tolerance: float
     passed: bool
+    regime: str = ""
+    column: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as in `report.json`; null for infinity."""
@@ -44,6 +67,32 @@ class OutputParity:
         }
 
 
+@dataclass(frozen=True)
+class Columns:
+    """The columns of one output in one regime, one value per column.
+
+    Args:
+        scale: the range that errors are relative to.
+        keras_error: the error of Keras in float32, absolute.
+        allowed: the tolerance, absolute.
+        noise: whether the column holds nothing but rounding noise.
+    """
+
+    scale: np.ndarray
+    keras_error: np.ndarray
+    allowed: np.ndarray
+    noise: np.ndarray
+
+    def worst(self, error: np.ndarray) -> tuple[float, int]:
+        """Return the largest error in tolerances, and its column."""
+        infinite = np.where(error > 0, np.inf, 0.0)
+        positive = self.allowed > 0
+        ratio = np.divide(error, self.allowed, out=infinite, where=positive)
+        shown = np.where(self.noise & (ratio <= 1), 0.0, ratio)
+        column = int(shown.argmax())
+        return float(ratio[column]), column
+
+
 def max_error(
     outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]
 ) -> float:
@@ -51,35 +100,13 @@ def max_error(
 
     It is relative to the largest absolute value of the float64 reference.
     """
-    return _error(outputs, reference, lambda difference: difference.max())
+    scale = _largest(reference).max(initial=0.0) or 1.0
+    return float(_column_errors(outputs, reference).max(initial=0.0) / scale)
 
 
 def tolerance(keras_error: float) -> float:
-    """Return the allowed error, given the error of Keras in float32."""
+    """Return the allowed error of values that are judged together."""
     return max(FLOOR, FACTOR * keras_error)
-
-
-def degenerate_outputs(probes: Probes) -> list[str]:
-    """Return a finding per output that is not finite or hardly changes."""
-    findings = []
-    for name, keras_error in probes.keras_error.items():
-        batches = [batch[name] for batch in probes.reference]
-        scale = _scale(batches)
-        movement = _movement(batches)
-        if not np.isfinite(scale):
-            findings.append(
-                f'reference: output "{name}" of the model itself is NaN or '
-                "infinite, expected finite values; check the model's weights"
-            )
-        elif movement <= MIN_MOVEMENT * tolerance(keras_error) * scale:
-            relative = movement / scale if scale else 0
-            findings.append(
-                f'reference: output "{name}" hardly depends on the input '
-                f"(it changes by {relative:.1e} of its largest value), so a "
-                "comparison verifies nothing; train the model, or give it "
-                "other samples"
-            )
-    return findings
 
 
 def compare(
@@ -87,26 +114,193 @@ def compare(
     specs: Sequence[TensorSpec],
     probes: Probes,
     limits: Mapping[str, float] | None = None,
+    factor: float = FACTOR,
 ) -> tuple[list[OutputParity], list[str]]:
-    """Compare an artifact's outputs with the reference."""
+    """Compare an artifact's outputs with the reference.
+
+    Args:
+        results: for each batch of the probes, the outputs by name.
+        specs: the expected outputs.
+        probes: the inputs, and the expected values.
+        limits: for each output, an error that is allowed in every column,
+            relative to the largest value. Defaults to `None`: the tolerance
+            of each column.
+        factor: how many times the error of Keras, or the floor, is allowed,
+            in units of the usual eight and sixteen. Defaults to 8.
+    """
     records, findings = [], []
     for spec in specs:
-        reference = [batch[spec.name] for batch in probes.reference]
         outputs: list[Any] = [batch.get(spec.name) for batch in results]
-        problem = _problem(outputs, reference, spec)
-        keras_error = probes.keras_error[spec.name]
-        allowed = limits[spec.name] if limits else tolerance(keras_error)
-        largest = rms = float("inf")
-        if not problem:
-            largest = max_error(outputs, reference)
-            rms = _error(outputs, reference, lambda d: np.sqrt(np.mean(d * d)))
-            if not largest <= allowed:
-                problem = f"differs by {largest:.1e}, allowed is {allowed:.1e}"
-        figures = largest, rms, keras_error, allowed
-        records.append(OutputParity(spec.name, *figures, not problem))
+        problem = _problem(outputs, probes.reference_of(spec.name), spec)
+        if problem:
+            infinite = (float("inf"),) * 4
+            record = OutputParity(spec.name, *infinite, False)
+        else:
+            limit = limits[spec.name] if limits else None
+            record = _compare_columns(outputs, spec, probes, limit, factor)
+            problem = "" if record.passed else _difference(record)
+        records.append(record)
         if problem:
             findings.append(f'output "{spec.name}" {problem}')
     return records, findings
+
+
+def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
+    """Return the record of the worst column in the worst regime."""
+    worst, squares, count = None, 0.0, 0
+    all_columns = columns_of(probes, spec, factor)
+    for regime, batches in probes.by_regime().items():
+        got = [outputs[index] for index in batches]
+        reference = [probes.reference[index][spec.name] for index in batches]
+        error = _column_errors(got, reference)
+        if not error.size:
+            continue
+        columns = all_columns[regime]
+        if limit is not None:
+            scale = np.full_like(error, columns.scale.max() or 1.0)
+            none = np.zeros(len(error), bool)
+            columns = Columns(scale, columns.keras_error, scale, none)
+        ratio, column = columns.worst(error)
+        unit = columns.scale[column] or 1.0
+        relative = _rms(got, reference) / np.where(
+            columns.noise, np.inf, np.maximum(columns.scale, EPSILON**4)
+        )
+        squares += float(np.square(relative).sum())
+        count += len(error)
+        figures = (
+            float(error[column] / unit),
+            float(columns.keras_error[column] / unit),
+            float(columns.allowed[column] / unit) if limit is None else limit,
+        )
+        if worst is None or ratio > worst[0]:
+            worst = ratio, regime, column, figures
+    if worst is None:
+        return OutputParity(spec.name, 0.0, 0.0, 0.0, FLOOR, True)
+    _, regime, column, (largest, keras_error, allowed) = worst
+    return OutputParity(
+        spec.name,
+        *(largest, (squares / count) ** 0.5, keras_error, allowed),
+        bool(largest <= allowed),
+        regime,
+        column,
+    )
+
+
+def _difference(record: OutputParity) -> str:
+    return (
+        f"differs by {record.max_error:.1e}, allowed is "
+        f"{record.tolerance:.1e} (column {record.column}, {record.regime} "
+        "inputs)"
+    )
+
+
+def columns_of(
+    probes: Probes, spec: TensorSpec, factor: float = FACTOR
+) -> dict[str, Columns]:
+    """Return the columns of one output, for each regime of the probes."""
+    scales, errors, rows = {}, {}, {}
+    for regime, batches in probes.by_regime().items():
+        reference = [probes.reference[index][spec.name] for index in batches]
+        keras = [probes.keras[index][spec.name] for index in batches]
+        scales[regime] = _largest(reference)
+        errors[regime] = _column_errors(keras, reference)
+        rows[regime] = _large_rows(reference, scales[regime])
+    shares = _shares(list(scales.values()), list(rows.values()))
+    floor = FLOOR if spec.dtype.startswith(("float", "bfloat")) else 0.0
+    floor *= factor / FACTOR
+    found = {}
+    for regime, scale in scales.items():
+        whole = scale.max(initial=0.0)
+        if shares is not None:
+            common = np.maximum(scale, shares * whole)
+            scale = np.where(rows[regime] < MIN_ROWS, common, scale)
+        error = errors[regime]
+        noise = (error > NOISE * scale) | (scale == 0)
+        pooled = _pooled(scale, np.where(noise, 0.0, error))
+        allowed = np.where(
+            noise,
+            np.maximum(factor * error, floor / 16 * whole),
+            np.maximum(factor * pooled, floor * scale),
+        )
+        if floor:  # runtimes may round the smallest numbers to zero
+            allowed += 16 * np.finfo("float32").tiny
+        error = np.where(noise, error, pooled)
+        found[regime] = Columns(scale, error, allowed, noise)
+    usual = [found[name].allowed for name in USUAL if name in found]
+    for columns in found.values():
+        if columns.allowed.shape == usual[-1].shape:
+            # What is zero here, as after a normalization of constant values,
+            # may be as inexact as on usual inputs.
+            least = np.where(columns.noise, usual[-1], 0.0)
+            np.maximum(columns.allowed, least, out=columns.allowed)
+    return found
+
+
+def _shares(scales, rows) -> np.ndarray | None:
+    """Return each column's largest share of the output's range.
+
+    It is 1 for a column that has too few values in all regimes together.
+    """
+    if len({len(scale) for scale in scales}) != 1:
+        return None
+    wholes = [scale.max(initial=0.0) or 1.0 for scale in scales]
+    parts = [s / whole for s, whole in zip(scales, wholes, strict=True)]
+    return np.where(np.sum(rows, axis=0) < MIN_ROWS, 1.0, np.max(parts, axis=0))
+
+
+def _pooled(scale: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return the largest error of the columns of similar range."""
+    exponent = np.frexp(scale)[1]
+    found, positions = np.unique(exponent, return_inverse=True)
+    largest = np.zeros(len(found))
+    np.maximum.at(largest, positions, error)
+    near = np.abs(found[:, None] - found) < SIMILAR
+    return np.max(np.where(near, largest, 0.0), axis=1, initial=0.0)[positions]
+
+
+def keras_error(probes: Probes, output: str) -> float:
+    """Return the largest error of Keras itself; infinity for NaN."""
+    keras = [batch[output] for batch in probes.keras]
+    error = max_error(keras, probes.reference_of(output))
+    return float("inf") if np.isnan(error) else error
+
+
+def inexact(probes: Probes) -> str:
+    """Return the output in which Keras is too inexact in float32, or ""."""
+    for name in probes.reference[0]:
+        if keras_error(probes, name) > MAX_KERAS_ERROR:
+            return name
+    return ""
+
+
+def degenerate_outputs(
+    probes: Probes, specs: Sequence[TensorSpec]
+) -> list[str]:
+    """Return a finding per output that is not finite or hardly changes."""
+    findings = []
+    for spec in specs:
+        batches = probes.reference_of(spec.name)
+        scale = _largest(batches).max(initial=0.0)
+        if not np.isfinite(scale):
+            findings.append(
+                f'reference: output "{spec.name}" of the model itself is NaN '
+                "or infinite, expected finite values; check the model's "
+                "weights"
+            )
+            continue
+        columns = columns_of(probes, spec).values()
+        allowed = _joined([column.allowed for column in columns])
+        movement = _movement(batches)
+        if not (movement > MIN_MOVEMENT * allowed).any():
+            movement = movement.max(initial=0.0)
+            relative = movement / scale if scale else 0
+            findings.append(
+                f'reference: output "{spec.name}" hardly depends on the input '
+                f"(it changes by {relative:.1e} of its largest value), so a "
+                "comparison verifies nothing; train the model, or give it "
+                "other samples"
+            )
+    return findings
 
 
 def _problem(outputs, reference, spec: TensorSpec) -> str:
@@ -123,30 +317,67 @@ def _problem(outputs, reference, spec: TensorSpec) -> str:
     return ""
 
 
-def _error(outputs, reference, norm: Callable) -> float:
-    """Return a norm of the difference, relative to the largest reference."""
-    difference = np.concatenate(
+def as_rows(batch: np.ndarray) -> np.ndarray:
+    """Return a batch as rows of columns; a vector is a single column."""
+    return batch.reshape(-1, batch.shape[-1] if batch.ndim > 1 else 1)
+
+
+def _largest(batches: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the largest absolute value per column; NaN if one holds NaN."""
+    return _joined(
         [
-            np.abs(output.astype("float64") - expected).ravel()
+            np.abs(as_rows(batch.astype("float64"))).max(axis=0, initial=0.0)
+            for batch in batches
+        ]
+    )
+
+
+def _large_rows(batches, scale: np.ndarray) -> np.ndarray:
+    """Return, per column, how many values are as large as its range / 16."""
+    counts = np.zeros(len(scale), int)
+    for rows in map(as_rows, batches):
+        width = rows.shape[1]
+        large = np.abs(rows) * 16 >= scale[:width]
+        counts[:width] += large.sum(axis=0)
+    return counts
+
+
+def _column_errors(outputs, reference) -> np.ndarray:
+    """Return the largest difference per column, absolute."""
+    return _largest(
+        [
+            output.astype("float64") - expected
             for output, expected in zip(outputs, reference, strict=True)
         ]
     )
-    scale = _scale(reference) or 1.0
-    return float(norm(difference) / scale) if difference.size else 0.0
 
 
-def _scale(batches) -> float:
-    """Return the largest absolute value; NaN if a batch holds NaN."""
-    return np.max([np.abs(batch).max(initial=0.0) for batch in batches])
+def _rms(outputs, reference) -> np.ndarray:
+    """Return the root mean square of the difference per column."""
+    parts = [
+        np.sqrt(np.square(as_rows(output - expected)).mean(axis=0))
+        for output, expected in zip(outputs, reference, strict=True)
+        if output.size
+    ]
+    return _joined(parts)
 
 
-def _movement(batches) -> float:
-    """Return the largest range of any one value over all samples."""
-    by_size = defaultdict(list)
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the maximum over batches; the last axis may differ in size."""
+    width = max((len(part) for part in parts), default=0)
+    padded = [np.pad(part, (0, width - len(part))) for part in parts]
+    return np.max(padded, axis=0) if padded else np.zeros(0)
+
+
+def _movement(batches) -> np.ndarray:
+    """Return the largest range over all samples of a value, per column."""
+    by_shape = defaultdict(list)
     for batch in batches:
-        rows = batch.reshape(len(batch) if batch.ndim else 1, -1)
-        by_size[rows.shape[1]].append(rows)
-    return max(
-        np.ptp(np.concatenate(rows), axis=0).max(initial=0.0)
-        for rows in by_size.values()
+        batch = batch if batch.ndim else batch[None]
+        by_shape[batch.shape[1:]].append(batch)
+    return _joined(
+        [
+            as_rows(np.ptp(np.concatenate(samples), axis=0)[None]).max(axis=0)
+            for samples in by_shape.values()
+        ]
     )

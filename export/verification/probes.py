@@ -1,27 +1,25 @@
 """The inputs on which an artifact is verified, and the expected outputs.
 
-`random_feeds` and `sample_feeds` make the inputs. `Probes` holds them with the
-reference, and saves both to a file. This module needs numpy only.
+`Probes` holds both, and saves them to a file. It needs numpy only.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_inception_export.data.npz import UNREADABLE, read_arrays
-from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ArtifactError, writing
 
-BATCH_SIZES = (1, 3, 7)
-"""Samples per batch of probes, where the batch size is not fixed."""
+Feed = Mapping[str, np.ndarray]
+"""One array per name of an input or output."""
 
-IMAGE_SIZES = (64, 96, 96)
-OTHER_SIZES = (8, 12, 12)
-"""The size of an unknown axis in each batch, for images and for other inputs.
-The last two are equal, so that the samples of both can be compared."""
+EXPECTED, SAMPLES = USUAL = "expected", "samples"
+"""The regimes of inputs as the model gets them in use."""
+
+_PARTS = ("feeds", "reference", "keras")
 
 LAYER_REFERENCE_INPUTS = 2**16
 """The approximate number of input values for the layer references: one image
@@ -30,20 +28,63 @@ of 224 x 224, or all probes of 32 x 32, whose last layers have few positions."""
 
 @dataclass(frozen=True)
 class Probes:
-    """Inputs, the float64 reference outputs, and the error of float32.
+    """Inputs in several regimes, and the outputs of Keras on them.
 
     Args:
         feeds: a few batches, each with one array per input name.
         reference: for each batch, one float64 array per output name.
-        keras_error: for each output name, the largest error of Keras in
-            float32, relative to the largest reference value.
+        keras: the same as Keras computes it in float32.
+        regimes: for each batch, why it was chosen: `expected`, `samples`, or
+            the name of an unusual range or size.
+        unused: for each regime with inputs that could not be used, why.
     """
 
-    feeds: tuple[Mapping[str, np.ndarray], ...]
-    reference: tuple[Mapping[str, np.ndarray], ...]
-    keras_error: Mapping[str, float]
+    feeds: tuple[Feed, ...]
+    reference: tuple[Feed, ...]
+    keras: tuple[Feed, ...]
+    regimes: tuple[str, ...]
+    unused: Mapping[str, str] = field(default_factory=dict)
 
-    def singles(self) -> list[Mapping[str, np.ndarray]]:
+    def by_regime(self) -> dict[str, list[int]]:
+        """Return the indices of each regime's batches."""
+        found: dict[str, list[int]] = {}
+        for index, regime in enumerate(self.regimes):
+            found.setdefault(regime, []).append(index)
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """Return how many samples each regime has, and what was not used."""
+        return {
+            "regimes": {
+                regime: sum(count(self.feeds[index]) for index in indices)
+                for regime, indices in self.by_regime().items()
+            },
+            "unused": dict(self.unused),
+        }
+
+    def reference_of(self, output: str) -> list[np.ndarray]:
+        """Return the reference of one output, for each batch."""
+        return [batch[output] for batch in self.reference]
+
+    def only(self, regimes: Collection[str] = ()) -> "Probes":
+        """Return the batches of some regimes.
+
+        By default, they are the samples, else the expected inputs. Quantized
+        artifacts are compared on these alone, since their ranges were
+        calibrated on the samples.
+        """
+        usual = SAMPLES if SAMPLES in self.regimes else EXPECTED
+        regimes = regimes or {usual}
+        kept = [i for i, name in enumerate(self.regimes) if name in regimes]
+        return Probes(
+            tuple(self.feeds[index] for index in kept),
+            tuple(self.reference[index] for index in kept),
+            tuple(self.keras[index] for index in kept),
+            tuple(self.regimes[index] for index in kept),
+            self.unused,
+        )
+
+    def singles(self) -> list[Feed]:
         """Return the inputs of the layer references, one sample per batch.
 
         Where the batch size is fixed, they are whole batches. All have the
@@ -53,21 +94,20 @@ class Probes:
         def shapes(feed):
             return [array.shape[1:] for array in feed.values()]
 
-        feeds: list[Mapping[str, np.ndarray]] = [
-            feed
-            for feed in self.feeds
-            if shapes(feed) == shapes(self.feeds[-1])
+        usual = self.only().feeds
+        feeds: list[Feed] = [
+            feed for feed in usual if shapes(feed) == shapes(usual[-1])
         ]
         if not self.fixed_batch:
             feeds = [
                 {name: array[row : row + 1] for name, array in feed.items()}
                 for feed in feeds
-                for row in range(_count(feed))
+                for row in range(count(feed))
             ]
         size = sum(array.size for array in feeds[-1].values())
         return feeds[-max(1, LAYER_REFERENCE_INPUTS // size) :]
 
-    def together(self) -> list[Mapping[str, np.ndarray]]:
+    def together(self) -> list[Feed]:
         """Return the inputs of `singles`, in one batch if it is not fixed."""
         feeds = self.singles()
         if self.fixed_batch:
@@ -78,20 +118,19 @@ class Probes:
     @property
     def fixed_batch(self) -> int | None:
         """The number of samples per batch; None if the batches differ."""
-        counts = {_count(feed) for feed in self.feeds}
+        counts = {count(feed) for feed in self.only().feeds}
         return counts.pop() if len(counts) == 1 else None
 
     def save(self, path: str | Path) -> None:
         """Write everything into one `.npz` file."""
-        parts = (("input", self.feeds), ("reference", self.reference))
         arrays: dict[str, Any] = {
-            f"{kind}/{index}/{name}": array
-            for kind, batches in parts
-            for index, batch in enumerate(batches)
+            f"{part}/{index}/{name}": array
+            for part in _PARTS
+            for index, batch in enumerate(getattr(self, part))
             for name, array in batch.items()
         }
-        for name, error in self.keras_error.items():
-            arrays[f"keras_error/{name}"] = np.float64(error)
+        arrays["regimes"] = np.array(self.regimes, dtype=str)
+        arrays["unused"] = np.array(list(self.unused.items()), dtype=str)
         with writing(path):
             np.savez_compressed(path, **arrays)
 
@@ -100,77 +139,26 @@ class Probes:
         """Read what `save` wrote; ArtifactError if the file is damaged."""
         try:
             arrays = read_arrays(path)
-            batches: dict[str, list[dict]] = {"input": [], "reference": []}
-            errors = {}
+            regimes = tuple(arrays.pop("regimes").tolist())
+            unused = dict(arrays.pop("unused").reshape(-1, 2).tolist())
+            parts: dict[str, list[dict]] = {
+                part: [{} for _ in regimes] for part in _PARTS
+            }
             for key, array in arrays.items():
-                kind, _, rest = key.partition("/")
-                if kind == "keras_error":
-                    errors[rest] = float(array)
-                    continue
-                index, _, name = rest.partition("/")
-                if int(index) == len(batches[kind]):
-                    batches[kind].append({})
-                batches[kind][int(index)][name] = array
+                part, index, name = key.split("/", 2)
+                parts[part][int(index)][name] = array
         except (*UNREADABLE, KeyError, IndexError) as error:
             raise ArtifactError(
                 f"{Path(path).name} is damaged ({error}), so nothing can be "
                 "verified; export the model again"
             ) from error
-        return cls(tuple(batches["input"]), tuple(batches["reference"]), errors)
+        return cls(
+            **{part: tuple(batches) for part, batches in parts.items()},
+            regimes=regimes,
+            unused=unused,
+        )
 
 
-def _count(feed) -> int:
+def count(feed: Feed) -> int:
     """Return the number of samples in a batch."""
     return len(next(iter(feed.values())))
-
-
-def random_feeds(
-    specs: Sequence[TensorSpec], limits: tuple[float, float], vocabulary: int
-) -> list[dict[str, np.ndarray]]:
-    """Return random batches for a model's inputs, the same each time."""
-    generator = np.random.default_rng(0)
-    low, high = limits
-
-    def random(spec, shape):
-        if spec.dtype == "bool":
-            return generator.random(shape) < 0.5
-        if not spec.dtype.startswith("float"):
-            limit = 256 if spec.dtype == "uint8" else vocabulary
-            return generator.integers(0, limit, shape).astype(spec.dtype)
-        # Each sample has its own brightness and contrast. The mean of plain
-        # noise is the same in all samples, so pooled outputs hardly change.
-        ends = generator.random((2, shape[0], *(1,) * (len(shape) - 1)))
-        values = ends[0] + (ends[1] - ends[0]) * generator.random(shape)
-        return (low + (high - low) * values).astype(spec.dtype)
-
-    feeds = []
-    for index, size in enumerate(_batch_sizes(specs)):
-        feed = {}
-        for spec in specs:
-            sizes = IMAGE_SIZES if len(spec.shape) == 4 else OTHER_SIZES
-            shape = (size, *(n or sizes[index] for n in spec.shape[1:]))
-            feed[spec.name] = random(spec, shape)
-        feeds.append(feed)
-    return feeds
-
-
-def sample_feeds(
-    specs: Sequence[TensorSpec], samples: Mapping[str, np.ndarray]
-) -> list[dict[str, np.ndarray]]:
-    """Return batches of samples, repeating the samples where necessary."""
-    number = _count(samples)
-    sizes = _batch_sizes(specs)
-    ends = np.cumsum(sizes)
-    return [
-        {
-            name: array[np.arange(end - size, end) % number]
-            for name, array in samples.items()
-        }
-        for size, end in zip(sizes, ends, strict=True)
-    ]
-
-
-def _batch_sizes(specs: Sequence[TensorSpec]) -> tuple[int, ...]:
-    """Return the number of samples of each batch of probes."""
-    fixed = specs[0].shape[0]
-    return BATCH_SIZES if fixed is None else (fixed,) * len(BATCH_SIZES)

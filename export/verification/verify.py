@@ -79,6 +79,8 @@ def verify_artifact(
 ) -> VerificationResult:
     """Run one artifact on the probes and compare its outputs."""
     result = VerificationResult(format_of(path).name, quantization)
+    if quantization:
+        probes = probes.only()
     try:
         runner = FORMATS[result.format].open_runner(path)
         results = [_run(runner, feed) for feed in probes.feeds]
@@ -202,7 +204,7 @@ def _verify_artifact(
         tuple(map(TensorSpec.from_json, artifact[role]))
         for role in ("inputs", "outputs")
     )
-    if {spec.name for spec in outputs} != set(probes.keras_error):
+    if {spec.name for spec in outputs} != set(probes.reference[0]):
         raise errors.ArtifactError(
             f"{folder / bundle.REPORT} and {bundle.PROBES} name different "
             "outputs; export the model again"

@@ -60,8 +60,10 @@ def test_the_command_exports_files_of_every_backend(writer, folder, tmp_path):
 EXPORT = """
 import sys
 import keras
-from keras_inception_export import export_model
+import pytest
+from keras_inception_export import RequestError, export_model
 from keras_inception_layers import ConvBN, InceptionV1Block
+from tests.helpers.faulty_layers import Forgetful
 from tests.helpers.numeric import randomize
 
 model = keras.Sequential(
@@ -79,6 +81,11 @@ report = export_model(
 assert report["passed"] and report["model"]["backend"] == "tensorflow"
 assert report["model"]["keras_path"] is None
 assert steps[-1] == "Verify  onnx"
+
+
+model = keras.Sequential([keras.Input((8,)), Forgetful(3.0)])
+with pytest.raises(RequestError, match="else than the given model"):
+    export_model(model, sys.argv[1] + "2", formats=["onnx"])
 """
 
 

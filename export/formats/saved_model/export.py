@@ -13,9 +13,14 @@ import keras
 import tensorflow as tf
 
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import ConversionError, reason_of
+from keras_inception_export.errors import (
+    ConversionError,
+    ExportError,
+    reason_of,
+)
 from keras_inception_export.formats.saved_model import runtime
 from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.size_dependent import any_size
 
 
 def write(inference_model: InferenceModel, path: Path, *, opset: int) -> None:
@@ -53,7 +58,10 @@ def save_function(
     }
     traced = tf.function(function, autograph=False)
     try:
-        concrete = traced.get_concrete_function(**specs)
+        with any_size(model):
+            concrete = traced.get_concrete_function(**specs)
+    except ExportError:
+        raise
     except Exception as error:
         raise ConversionError(
             f"TensorFlow cannot trace the model: {reason_of(error)}"

@@ -25,6 +25,7 @@ from keras_inception_export import (
 from keras_inception_export.bundle.bundle import REPORT
 from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
 from keras_inception_export.pipeline import artifacts
+from keras_inception_export.verification.probes import Probes
 from tests.helpers.format_cases import (
     CASES,
     inference_model_of,
@@ -198,10 +199,11 @@ def test_one_format_with_the_users_samples_as_probes(saved, tmp_path):
     assert [a["format"] for a in report["artifacts"]] == ["onnx"]
     assert json.loads((out / REPORT).read_text()) == report
     assert not (out / "saved_model").exists()
-    with np.load(out / "probes.npz") as probes:
-        np.testing.assert_array_equal(probes["input/0/image"], images[:1])
-        np.testing.assert_array_equal(probes["input/1/image"], images[1:4])
-        assert len(probes["input/2/image"]) == 7
+    probes = Probes.load(out / "probes.npz").only({"samples"})
+    feeds = [feed["image"] for feed in probes.feeds]
+    np.testing.assert_array_equal(feeds[0], images[:1])
+    np.testing.assert_array_equal(feeds[1], images[1:4])
+    assert len(feeds[2]) == 7
 
 
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")

@@ -83,7 +83,7 @@ def test_full_disk_leaves_nothing(saved, tmp_path, monkeypatch):
 
 
 FILES = {
-    "probes.npz": Probes((), (), {}).save,
+    "probes.npz": Probes((), (), (), ()).save,
     "layer_references.npz": LayerReferences(()).save,
     "outputs.npz": lambda path: save_outputs(path, {"x": np.ones(3)}),
     "report.json": lambda path: bundles.write_report(path.parent, {}),

@@ -52,9 +52,8 @@ class Job:
         parts = split(samples, options.get("calibration_samples", 100))
         evaluation = Evaluation.of(original, parts, requested)
         feed = {"image": samples.inputs["image"][:3]}
-        probes = Probes(
-            (feed,), ({"digit": np.zeros((3, 10))},), {"digit": 0.0}
-        )
+        zeros = ({"digit": np.zeros((3, 10))},)
+        probes = Probes((feed,), zeros, zeros, ("samples",))
         workdir = folder / "work"
         workdir.mkdir()
         self.artifact_writer = ArtifactWriter(

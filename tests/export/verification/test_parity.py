@@ -6,31 +6,48 @@ import pytest
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.verification.parity import (
     FLOOR,
+    columns_of,
     compare,
     degenerate_outputs,
+    inexact,
+    keras_error,
     max_error,
     tolerance,
 )
 from keras_inception_export.verification.probes import Probes
 
 SPEC = TensorSpec("y", (None, 4), "float32")
-REFERENCE = np.random.default_rng(0).normal(size=(3, 4))
+GENERATOR = np.random.default_rng(0)
+REFERENCE = GENERATOR.normal(size=(30, 4))
 
 
-def probes(reference=REFERENCE, keras_error=1e-7):
-    return Probes(({},), ({"y": reference},), {"y": keras_error})
+def probes(reference=REFERENCE, error=1e-7, regime="expected", keras=None):
+    """Return probes of one batch, on which Keras has a relative error."""
+    if keras is None:
+        keras = reference * (1 + error)
+    return Probes(({},), ({"y": reference},), ({"y": keras},), (regime,))
+
+
+def joined(*parts):
+    names = ("feeds", "reference", "keras", "regimes")
+    return Probes(*(sum((getattr(p, n) for p in parts), ()) for n in names))
+
+
+def compared(outputs, expected, spec=SPEC):
+    """Compare one output per batch; return its record and finding."""
+    results = [{"y": output.astype(spec.dtype)} for output in outputs]
+    (record,), findings = compare(results, [spec], expected)
+    assert record.passed is not findings
+    return record, (findings or [""])[0]
 
 
 def test_errors_are_relative_to_the_largest_value():
     outputs = [np.float32([1.0, 2.0]), np.float32([[4.0]])]
     reference = [np.array([1.0, 2.5]), np.array([[5.0]])]
     assert max_error(outputs, reference) == 1 / 5
-    records, _ = compare(
-        [{"y": o} for o in outputs],
-        [SPEC],
-        Probes(({}, {}), tuple({"y": r} for r in reference), {"y": 0.0}),
-    )
-    assert records[0].rms_error == pytest.approx(np.sqrt(1.25 / 3) / 5)
+    record, _ = compared(outputs, joined(*map(probes, reference)))
+    assert record.max_error == 1 / 5 and record.column == 0
+    assert record.rms_error == pytest.approx(1 / 5)
 
 
 def test_tolerance_follows_keras_down_to_a_floor():
@@ -39,9 +56,8 @@ def test_tolerance_follows_keras_down_to_a_floor():
 
 
 def test_equal_outputs_pass():
-    equal = {"y": REFERENCE.astype("float32")}
-    records, findings = compare([equal], [SPEC], probes())
-    assert not findings and records[0].passed
+    record, finding = compared([REFERENCE], probes())
+    assert record.passed and not finding
 
 
 def test_limits_replace_the_tolerance():
@@ -72,8 +88,95 @@ def test_every_difference_is_found(change, words):
         assert record.as_json()["max_error"] is None
 
 
+@pytest.mark.parametrize("large", (1e2, 1e6, 1e30))
+@pytest.mark.parametrize("column", range(4))
+def test_a_large_column_hides_nothing_in_a_small_one(large, column):
+    reference = REFERENCE.copy()
+    reference[:, (column + 1) % 4] *= large
+    output = reference.copy()
+    output[3, column] += 1e-4
+    record, finding = compared([output], probes(reference))
+    assert (record.column, record.regime) == (column, "expected")
+    assert f"column {column}, expected inputs" in finding
+
+
+def test_regimes_are_judged_apart():
+    expected = joined(probes(), probes(1e6 * REFERENCE, regime="large"))
+    small = [REFERENCE + 1e-4, 1e6 * REFERENCE]
+    large = [REFERENCE, 1e6 * REFERENCE + 1e-4]
+    assert compared(small, expected)[0].regime == "expected"
+    assert compared(large, expected)[0].passed
+
+
+def test_an_error_that_is_small_by_chance_is_that_of_similar_columns():
+    keras = REFERENCE.copy()
+    keras[:, 0] += 1e-5
+    record, _ = compared([REFERENCE + 5e-5], probes(keras=keras))
+    assert record.passed
+    far = REFERENCE * [1, 1, 1, 100]
+    keras = far.copy()
+    keras[:, 3] += 1e-3
+    record, _ = compared([far + 5e-5], probes(far, keras=keras))
+    assert not record.passed and record.column != 3
+
+
+def test_rounding_noise_neither_fails_nor_loosens_other_columns():
+    reference, keras = REFERENCE.copy(), REFERENCE.copy()
+    reference[:, 0] = 1e-17 * GENERATOR.normal(size=30)
+    keras[:, 0] = 1e-8 * GENERATOR.normal(size=30)
+    output = REFERENCE.copy()
+    output[:, 0] = 3e-8 * GENERATOR.normal(size=30)
+    expected = probes(reference, keras=keras)
+    assert compared([output], expected)[0].passed
+    output[0, 0] = 1e-5
+    assert compared([output], expected)[0].column == 0
+    output[0, :2] = 0, REFERENCE[0, 1] + 1e-5
+    assert compared([output], expected)[0].column == 1
+
+
+def test_zeros_may_be_as_inexact_as_usual_values():
+    constant = probes(np.zeros((3, 4)), regime="constant")
+    expected = joined(probes(error=1e-5), constant)
+    for error, passed in ((1e-5, True), (1e-2, False)):
+        outputs = [REFERENCE, np.full((3, 4), error)]
+        assert compared(outputs, expected)[0].passed is passed
+
+
+def test_few_values_take_their_range_from_other_regimes():
+    near_zero = REFERENCE[:1] * [1, 1, 1, 1e-6]
+    expected = joined(probes(), probes(near_zero, regime="large"))
+    assert compared([REFERENCE, near_zero + 1e-6], expected)[0].passed
+    assert not compared([REFERENCE, near_zero + 1e-4], expected)[0].passed
+
+
+def test_integers_are_equal_unless_keras_differs():
+    spec = TensorSpec("y", (None, 4), "int32")
+    values = np.arange(4e6, 4e6 + 12).reshape(3, 4)
+    assert compared([values], probes(values, 0.0), spec)[0].passed
+    other = values + [0, 0, 1, 0]
+    assert not compared([other], probes(values, 0.0), spec)[0].passed
+    assert compared([other], probes(values, keras=other), spec)[0].passed
+
+
+def test_columns_of_a_batch_of_maps():
+    reference = GENERATOR.normal(size=(2, 5, 5, 4)) * [1, 10, 100, 0]
+    columns = columns_of(probes(reference), SPEC)["expected"]
+    np.testing.assert_allclose(
+        columns.scale, np.abs(reference).max(axis=(0, 1, 2))
+    )
+    assert columns.noise.tolist() == [False, False, False, True]
+
+
+def test_probes_on_which_keras_is_inexact():
+    assert not inexact(probes(error=1e-3))
+    assert inexact(probes(error=0.1)) == "y"
+    assert keras_error(probes(keras=np.nan * REFERENCE), "y") == np.inf
+
+
 def test_a_reference_that_depends_on_the_input():
-    assert not degenerate_outputs(probes())
+    assert not degenerate_outputs(probes(), [SPEC])
+    one_column = np.where(np.arange(4) == 2, REFERENCE, 1e6)
+    assert not degenerate_outputs(probes(one_column), [SPEC])
 
 
 @pytest.mark.parametrize(
@@ -86,11 +189,10 @@ def test_a_reference_that_depends_on_the_input():
     ),
 )
 def test_degenerate_reference(reference, words):
-    (finding,) = degenerate_outputs(probes(reference))
+    (finding,) = degenerate_outputs(probes(reference), [SPEC])
     assert words in finding and '"y"' in finding
 
 
 def test_only_samples_of_the_same_size_are_compared():
     batches = [REFERENCE[:1], np.ones((2, 6)), np.ones((2, 6))]
-    outputs = tuple({"y": batch} for batch in batches)
-    assert degenerate_outputs(Probes(({},) * 3, outputs, {"y": 1e-7}))
+    assert degenerate_outputs(joined(*map(probes, batches)), [SPEC])

@@ -5,19 +5,17 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ArtifactError
 from keras_inception_export.verification.probes import (
-    BATCH_SIZES,
     LAYER_REFERENCE_INPUTS,
     Probes,
-    random_feeds,
-    sample_feeds,
 )
 
 
-def probes_of(*arrays):
-    return Probes(tuple({"x": array} for array in arrays), (), {})
+def probes_of(*arrays, regimes=None):
+    feeds = tuple({"x": array} for array in arrays)
+    regimes = regimes or ("expected",) * len(feeds)
+    return Probes(feeds, feeds, feeds, regimes)
 
 
 def test_file(tmp_path):
@@ -25,7 +23,9 @@ def test_file(tmp_path):
     written = Probes(
         ({"a/b": np.float32([[1]])}, {"a/b": np.float32([[2], [3]])}),
         ({"y": np.array([1.5])}, {"y": np.array([2.5, 3.5])}),
-        {"y": 1.25e-7},
+        ({"y": np.float32([1.5])}, {"y": np.float32([2.5, 3.5])}),
+        ("large", "expected"),
+        {"small size": "it does not fit"},
     )
     written.save(path)
     read = Probes.load(path)
@@ -57,34 +57,15 @@ def test_large_inputs_give_few_layer_references():
     assert len(probes_of(np.ones((5, size)), np.ones((1, size))).singles()) == 2
 
 
-@pytest.mark.parametrize(
-    ("dtype", "low", "high"),
-    (
-        ("float32", -2.0, 3.0),
-        ("int32", 0, 9),
-        ("uint8", 0, 255),
-        ("bool", 0, 1),
-    ),
-)
-def test_random_feeds(dtype, low, high):
-    spec = TensorSpec("x", (None, None, 5), dtype)
-    feeds = random_feeds([spec], (-2.0, 3.0), 10)
-    again = random_feeds([spec], (-2.0, 3.0), 10)
-    np.testing.assert_equal(feeds, again)
-    arrays = [feed["x"] for feed in feeds]
-    assert tuple(map(len, arrays)) == BATCH_SIZES
-    assert arrays[0].shape[1] != arrays[1].shape[1] == arrays[2].shape[1]
-    for array in arrays:
-        assert array.dtype == dtype and array.shape[2] == 5
-        assert array.min() >= low and array.max() <= high
-    assert len(np.unique(arrays[2])) > 1
-
-
-@pytest.mark.parametrize("fixed", (None, 2))
-def test_sample_feeds_repeat_the_samples(fixed):
-    spec = TensorSpec("x", (fixed, 1), "float32")
-    feeds = sample_feeds([spec], {"x": np.arange(4.0)[:, None]})
-    found = np.concatenate([feed["x"] for feed in feeds]).ravel()
-    np.testing.assert_array_equal(found, np.arange(len(found)) % 4)
-    sizes = tuple(len(feed["x"]) for feed in feeds)
-    assert sizes == ((2, 2, 2) if fixed else BATCH_SIZES)
+def test_unusual_inputs_are_left_out():
+    probes = probes_of(
+        *(np.full((1, 4), i) for i in range(3)),
+        regimes=("large", "expected", "samples"),
+    )
+    assert [feed["x"][0, 0] for feed in probes.only().feeds] == [2]
+    assert [feed["x"][0, 0] for feed in probes.singles()] == [2]
+    without = probes.only({"large", "expected"})
+    assert without.only().regimes == ("expected",)
+    assert probes.only({"large"}).regimes == ("large",)
+    assert probes.by_regime() == {"large": [0], "expected": [1], "samples": [2]}
+    assert [y[0, 0] for y in probes.reference_of("x")] == [0, 1, 2]

@@ -1,0 +1,1 @@
+"""The corpus of Keras models that `keras_corpus.py` exports and judges."""

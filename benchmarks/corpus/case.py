@@ -1,0 +1,59 @@
+"""One model of the corpus."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One model that is exported.
+
+    Args:
+        name: the key of its results, such as `Conv2D.3`.
+        row: its row in the table: a layer class, a network, a model.
+        text: its configuration in one line.
+        build: builds it, with weights as they are initialized.
+        shapes: for each input name a shape that the model accepts, which
+            gives the sizes where the model has an unknown one.
+        data: for each input name, values that it was tested with elsewhere.
+    """
+
+    name: str
+    row: str
+    text: str
+    build: Callable[[], keras.Model]
+    shapes: Mapping[str, tuple] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def randomize(model: keras.Model) -> keras.Model:
+    """Move all weights off their initial values, variances upwards of 0.5.
+
+    Biases of 0 and a moving variance of 1 hide what an export forgets.
+    `Normalization` computes its weights in `adapt`; scales of quantized
+    kernels belong to the kernels.
+    """
+    generator = np.random.default_rng(0)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            continue
+        for variable in (
+            *layer._trainable_variables,
+            *layer._non_trainable_variables,
+        ):
+            if variable.dtype not in ("float32", "float16", "bfloat16"):
+                continue
+            if variable.name.endswith(("_scale", "_zero", "_history")):
+                continue
+            if "variance" in variable.name:
+                value = generator.uniform(0.5, 1.5, variable.shape)
+            else:
+                value = keras.ops.convert_to_numpy(
+                    keras.ops.cast(variable, "float32")
+                ) + generator.normal(0, 0.2, variable.shape)
+            variable.assign(value.astype("float32"))
+    return model

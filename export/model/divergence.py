@@ -1,0 +1,106 @@
+"""Find the first layer at which two runs of a model differ."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_inception_export.model.call_hooks import observed, operations_in
+from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.precision import describe
+from keras_inception_export.model.reference import compute
+
+TOLERANCE = 1e-4
+"""Of the largest value. Two runs of the same layer in float32 differ by 1e-6
+or less; what a config forgets usually changes far more than this."""
+
+
+class _Call(NamedTuple):
+    """One call of a layer; an operation's class stands for its identity."""
+
+    layer: Any
+    inputs: list[np.ndarray]
+    outputs: list[np.ndarray]
+
+
+def diverging_layer(
+    live: InferenceModel,
+    copy: InferenceModel,
+    feeds: Sequence[Mapping[str, np.ndarray]],
+) -> str | None:
+    """Return the first layer of `live` that computes something else in `copy`.
+
+    Its inputs are equal in both and its outputs are not. If `copy` is `live`
+    itself, that layer is random or keeps a state between calls.
+
+    Args:
+        live: the user's model.
+        copy: a copy with the same layers, such as `live.copy()`. Folded layers
+            compute something else, so it should not be a folded one.
+        feeds: one dictionary per batch, with an array per input name.
+
+    Returns:
+        The path and the class of the layer, such as `"block/scale" (Scale)`;
+        None if no layer differs.
+    """
+    for feed in feeds:
+        calls = zip_longest(_calls(live, feed), _calls(copy, feed))
+        for one, other in calls:
+            if not (one and other) or type(one.layer) is not type(other.layer):
+                break  # the two no longer run the same code
+            if _agree(one.inputs, other.inputs) and not _agree(
+                one.outputs, other.outputs
+            ):
+                return describe(one.layer)
+    return None
+
+
+def _calls(
+    inference_model: InferenceModel, feed: Mapping[str, np.ndarray]
+) -> Iterator[_Call]:
+    """Return the calls that one run makes, in the order in which they end."""
+    calls = []
+
+    def wrap(layer, call):
+        def recorded(*args, **kwargs):
+            inputs = _arrays((args, kwargs))
+            outputs = call(*args, **kwargs)
+            calls.append(_Call(layer, inputs, _arrays(outputs)))
+            return outputs
+
+        return recorded
+
+    with observed(operations_in(inference_model.model), wrap):
+        compute(inference_model.call, inference_model.inputs, feed)
+    return iter(calls)
+
+
+def _arrays(structure: Any) -> list[np.ndarray]:
+    return [
+        keras.ops.convert_to_numpy(value)
+        for value in keras.tree.flatten(structure)
+        if keras.ops.is_tensor(value)
+    ]
+
+
+def _agree(arrays: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
+    """Return whether two lists of arrays are equal but for rounding."""
+    return len(arrays) == len(others) and all(
+        array.shape == other.shape
+        and np.allclose(
+            array.astype("float64"),
+            other.astype("float64"),
+            rtol=0,
+            atol=TOLERANCE * _largest(array),
+            equal_nan=True,
+        )
+        for array, other in zip(arrays, others, strict=True)
+    )
+
+
+def _largest(array: np.ndarray) -> float:
+    """Return the largest finite magnitude."""
+    finite = np.abs(array[np.isfinite(array)].astype("float64"))
+    return float(finite.max(initial=0))

@@ -1,0 +1,157 @@
+"""Convolution and pooling that TensorFlow computes on every processor.
+
+On a CPU, TensorFlow has kernels of channels_first convolutions for some dtypes
+and processors only, and none of three-dimensional pooling in float64. Keras
+compiles each grouped convolution with XLA, which in float64 takes minutes.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import keras
+from keras.src.backend import nn as keras_nn
+from keras.src.backend import numpy as keras_numpy
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+
+@contextmanager
+def portable_kernels() -> Iterator[None]:
+    """Replace what Keras calls for convolution, bias and pooling in a block.
+
+    The results are the same but for rounding. Where TensorFlow has a kernel,
+    it is still used. Other backends have all kernels.
+    """
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    with ExitStack() as stack:
+        for (module, name), replace in _REPLACEMENTS.items():
+            original = getattr(module, name)
+            stack.callback(setattr, module, name, original)
+            setattr(module, name, replace(original))
+        yield
+
+
+def _channels_last(function: Callable) -> Callable:
+    """Let a function compute channels_first inputs in channels_last."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def transposed(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        data_format = bound.arguments.get("data_format")
+        default = keras.config.image_data_format()
+        if (data_format or default) == "channels_last":
+            return function(*args, **kwargs)
+        inputs = bound.arguments["inputs"]
+        axes = list(range(len(inputs.shape)))
+        bound.arguments["data_format"] = "channels_last"
+        bound.arguments["inputs"] = tf.transpose(inputs, [0, *axes[2:], 1])
+        outputs = function(*bound.args, **bound.kwargs)
+        return tf.transpose(outputs, [0, axes[-1], *axes[1:-1]])
+
+    return transposed
+
+
+def _convolution(original: Callable) -> Callable:
+    """Return a convolution that compiles no groups with XLA to compute them.
+
+    A traced one is left as it is, since artifacts are written from it.
+    """
+
+    def conv(
+        inputs,
+        kernel,
+        strides=1,
+        padding="valid",
+        data_format=None,
+        dilation_rate=1,
+    ):
+        groups = inputs.shape[-1] // kernel.shape[-2]
+        if groups == 1 or not tf.executing_eagerly():
+            return original(
+                inputs, kernel, strides, padding, data_format, dilation_rate
+            )
+        convolve = functools.partial(
+            tf.nn.convolution,
+            strides=strides,
+            padding=padding.upper(),
+            dilations=dilation_rate,
+        )
+        if len(inputs.shape) < 5:
+            return convolve(inputs, kernel)
+        parts = zip(
+            tf.split(inputs, groups, -1),
+            tf.split(kernel, groups, -1),
+            strict=True,
+        )
+        return tf.concat([convolve(*part) for part in parts], -1)
+
+    return _channels_last(conv)
+
+
+def _pooling(original: Callable) -> Callable:
+    """Return a pooling that pools three dimensions as two and one in float64.
+
+    Both the maximum and the mean of the elements within the borders are those
+    of the maxima and the means of the planes.
+    """
+
+    def pool(
+        inputs, pool_size, strides=None, padding="valid", data_format=None
+    ):
+        if inputs.dtype != "float64" or len(inputs.shape) < 5:
+            return original(inputs, pool_size, strides, padding, data_format)
+        size = _triple(pool_size)
+        strides = _triple(strides or pool_size)
+        _, depth, *plane, channels = inputs.shape
+        x = tf.reshape(inputs, (-1, *plane, channels))
+        x = original(x, size[1:], strides[1:], padding, data_format)
+        plane = x.shape[1:3]
+        x = tf.reshape(x, (-1, depth, plane[0] * plane[1], channels))
+        size, strides = (size[0], 1), (strides[0], 1)
+        x = original(x, size, strides, padding, data_format)
+        return tf.reshape(x, (-1, x.shape[1], *plane, channels))
+
+    return _channels_last(pool)
+
+
+def _triple(value: Any) -> tuple[int, ...]:
+    return (value,) * 3 if isinstance(value, int) else tuple(value)
+
+
+def _addition(original: Callable) -> Callable:
+    """Return an addition that adds a channels_first bias as any other tensor.
+
+    Keras calls `tf.nn.bias_add`, which neither TFLite nor tf2onnx has for
+    channels that are not the last axis.
+    """
+
+    def add(x1, x2):
+        shapes = [tuple(getattr(x, "shape", ())) for x in (x1, x2)]
+        if (
+            len(shapes[0]) == len(shapes[1]) > 2
+            and shapes[1][-1] == 1
+            and shapes[1][1] not in (1, shapes[0][-1])
+            and getattr(x1, "dtype", 1) == getattr(x2, "dtype", 2)
+        ):
+            return tf.add(x1, x2)
+        return original(x1, x2)
+
+    return add
+
+
+_REPLACEMENTS: dict[tuple[Any, str], Callable] = {
+    (keras_nn, "conv"): _convolution,
+    (keras_nn, "conv_transpose"): _channels_last,
+    (keras_nn, "depthwise_conv"): _channels_last,
+    (keras_nn, "separable_conv"): _channels_last,
+    (keras_nn, "max_pool"): _pooling,
+    (keras_nn, "average_pool"): _pooling,
+    (keras_numpy, "add"): _addition,
+}

@@ -1,0 +1,129 @@
+"""Layers whose Python code depends on the size of an image.
+
+A conversion traces a layer once, for every size. Where a size is unknown, the
+layers in `EXACT` compute what their own code computes for each size, and those
+in `REFUSED` cannot be traced.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from keras_inception_export.errors import ConversionError
+from keras_inception_export.model.call_hooks import observed
+
+
+def any_size(model: keras.Model) -> AbstractContextManager[None]:
+    """Let the layers of a model be traced with unknown sizes, in a block.
+
+    Calls with known sizes are not changed.
+
+    Raises:
+        ConversionError: in the block, where a layer needs a known size.
+    """
+    affected = [
+        layer
+        for layer in model._flatten_layers(include_self=False)
+        if isinstance(layer, (*EXACT, *REFUSED))
+        and getattr(layer, "interpolation", None) != "nearest"
+    ]
+    return observed(affected, _traceable)
+
+
+def _traceable(layer: Any, call: Callable) -> Callable:
+    """Return a `call` of the layer that does not need to know sizes."""
+    exact = next(
+        (EXACT[kind] for kind in EXACT if isinstance(layer, kind)), None
+    )
+
+    def traceable(inputs, *args, **kwargs):
+        images = inputs["images"] if isinstance(inputs, dict) else inputs
+        sizes = images.shape[1:] if len(images.shape) > 3 else images.shape
+        if None not in sizes:
+            return call(inputs, *args, **kwargs)
+        if exact is not None and images is inputs:
+            return exact(layer, inputs)
+        raise ConversionError(
+            f"layer {layer.path or layer.name!r} ({type(layer).__name__}) "
+            "cannot be traced for images of unknown size; give the model's "
+            "input a fixed height and width"
+        )
+
+    return traceable
+
+
+def _center_crop(layer: layers.CenterCrop, images: Any) -> Any:
+    """Crop the centre; where the image is smaller, the largest part that fits.
+
+    `CenterCrop` resizes that part. Resizing to the same size changes nothing.
+    """
+    rows, columns = _spatial_axes(layer, images)
+    shape = ops.shape(images)
+    height, width = shape[rows], shape[columns]
+    fits = ops.logical_and(height >= layer.height, width >= layer.width)
+
+    def window(axis, wanted, largest):
+        size = ops.where(fits, wanted, ops.clip(largest, 1, shape[axis]))
+        start = (shape[axis] - size) // 2
+        return slice(start, start + size)
+
+    index = [slice(None)] * len(images.shape)
+    index[rows] = window(
+        rows, layer.height, width * layer.height // layer.width
+    )
+    index[columns] = window(
+        columns, layer.width, height * layer.width // layer.height
+    )
+    resized = ops.image.resize(
+        ops.cast(images, layer.compute_dtype)[tuple(index)],
+        (layer.height, layer.width),
+        data_format=layer.data_format,
+    )
+    return ops.cast(resized, layer.compute_dtype)
+
+
+def _up_sampling(layer: layers.UpSampling2D, images: Any) -> Any:
+    """Resize to a multiple of the size, which may be known or a tensor."""
+    import tensorflow as tf
+
+    first = layer.data_format == "channels_first"
+    if first:
+        images = ops.moveaxis(images, 1, -1)
+    size = tf.shape(images)[1:3] * tf.constant(layer.size)
+    resized = tf.image.resize(images, size, layer.interpolation)
+    sizes = zip(images.shape[1:3], layer.size, strict=True)
+    known = [length and length * factor for length, factor in sizes]
+    resized.set_shape((images.shape[0], *known, images.shape[3]))
+    return ops.moveaxis(resized, -1, 1) if first else resized
+
+
+def _unchanged(layer: layers.Layer, images: Any) -> Any:
+    """Return the images, which `RandomCrop` crops in training only."""
+    return images
+
+
+def _spatial_axes(layer: Any, images: Any) -> tuple[int, int]:
+    """Return the axes of height and width."""
+    last = len(images.shape) - 1
+    if layer.data_format == "channels_first":
+        return last - 1, last
+    return last - 2, last - 1
+
+
+EXACT: dict[type[layers.Layer], Callable[[Any, Any], Any]] = {
+    layers.CenterCrop: _center_crop,
+    layers.RandomCrop: _unchanged,
+    layers.UpSampling2D: _up_sampling,
+}
+"""How to compute a layer for images of any size."""
+
+REFUSED = tuple(
+    getattr(layers, f"Adaptive{kind}Pooling{rank}D")
+    for kind in ("Average", "Max")
+    for rank in (1, 2, 3)
+    if hasattr(layers, f"Adaptive{kind}Pooling{rank}D")
+)
+"""Layers whose windows depend on the size."""

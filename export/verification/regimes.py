@@ -1,0 +1,148 @@
+"""Choose the inputs of probes, in regimes that expose errors.
+
+A model gets inputs as it does in use, but also mixed signs, large and constant
+values, and, where it takes any size, small, odd and unequal ones.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from keras_inception_export.data.domain import Domain
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.verification.probes import (
+    EXPECTED,
+    SAMPLES,
+    Feed,
+    count,
+)
+
+BATCH_SIZES = (1, 3, 7)
+"""Samples per batch of usual inputs, where the batch size is not fixed."""
+
+UNUSUAL_BATCH = 4
+"""Samples of each unusual regime."""
+
+FULL_SIZE = 2**15
+"""A sample with more values, such as an image of 105 x 105, costs so much that
+usual inputs are in two batches, of 1 and 2, and unusual ones single."""
+
+IMAGE_SIZES = (64, 96, 96)
+OTHER_SIZES = (8, 12, 12)
+"""The size of an unknown axis in each usual batch, for images and for other
+inputs. The last two are equal, so that samples of both can be compared."""
+
+MAGNITUDES = (1e3, 1e2, 1e1)
+"""How much larger than usual `large` inputs are: the first that the model can
+compute. Beyond 88, exp is infinite in float32."""
+
+SIZES = {
+    "small size": ((1, 2), (3, 5), (7, 10), (17, 24), (33, 47), (75, 98)),
+    "odd size": ((47, 33), (131, 97), (301, 221)),
+    "unequal size": ((17, 95), (35, 130), (75, 260)),
+}
+"""The sizes of unknown axes, in turn: the first that the model can compute."""
+
+
+def regimes(
+    specs: Sequence[TensorSpec],
+    domains: Mapping[str, Domain],
+    samples: Feed | None = None,
+) -> Iterator[tuple[str, list[list[Feed]]]]:
+    """Yield each regime with its alternatives, the most exposing one first.
+
+    An alternative is a list of batches. All are the same each time.
+
+    Args:
+        specs: the inputs of the model.
+        domains: the values that each input takes in use, by name.
+        samples: the user's samples; `None` if there are none.
+    """
+    generator = np.random.default_rng(0)
+    usual: tuple[int, ...] = BATCH_SIZES
+    unusual = UNUSUAL_BATCH
+    if sum(np.prod(_shape(spec, 1, 0)) for spec in specs) > FULL_SIZE:
+        usual, unusual = (1, 2), 1
+    fixed = specs[0].shape[0]
+    if fixed is not None:
+        usual, unusual = (fixed,) * len(usual), fixed
+
+    def feed(fill: Callable, number: int, sizes=None, index: int = -1) -> Feed:
+        return {
+            spec.name: fill(
+                generator,
+                domains[spec.name],
+                _shape(spec, number, index, sizes),
+            ).astype(spec.dtype)
+            for spec in specs
+        }
+
+    if not all(np.all(domain.bounded) for domain in domains.values()):
+        yield "mixed signs", [[feed(_mixed, unusual)]]
+        yield (
+            "large",
+            [[feed(_times(_mixed, size), unusual)] for size in MAGNITUDES],
+        )
+    yield "constant", [[feed(_constant, unusual)]]
+    if any(None in spec.shape[1:] for spec in specs):
+        for regime, sizes in SIZES.items():
+            pairs = [feed(_usual, fixed or 2, pair) for pair in sizes]
+            yield regime, [[pair] for pair in pairs]
+    batches = [
+        feed(_usual, number, index=index) for index, number in enumerate(usual)
+    ]
+    yield EXPECTED, [batches]
+    if samples is not None:
+        yield SAMPLES, [list(_repeated(samples, usual))]
+
+
+def _shape(spec, number, index, sizes=None) -> tuple[int, ...]:
+    """Return the shape of a batch; unknown axes take the sizes in turn."""
+    if sizes is None:
+        default = IMAGE_SIZES if len(spec.shape) == 4 else OTHER_SIZES
+        sizes = (default[index],)
+    unknown = 0
+    shape = [number]
+    for size in spec.shape[1:]:
+        if size is None:
+            size = sizes[unknown % len(sizes)]
+            unknown += 1
+        shape.append(size)
+    return tuple(shape)
+
+
+def _usual(generator, domain: Domain, shape) -> np.ndarray:
+    return domain.draw(generator, shape)
+
+
+def _mixed(generator, domain: Domain, shape) -> np.ndarray:
+    """Return normal values as large as usual ones, of both signs."""
+    return domain.fit(generator, domain.reach * generator.normal(size=shape))
+
+
+def _times(fill: Callable, magnitude: float) -> Callable:
+    """Return a function that fills with larger values."""
+
+    def larger(generator, domain: Domain, shape):
+        values = fill(generator, domain, shape)
+        return np.where(domain.bounded, values, magnitude * values)
+
+    return larger
+
+
+def _constant(generator, domain: Domain, shape) -> np.ndarray:
+    """Return samples of one value each: zero, or one that is never exact."""
+    low, high = domain.low, domain.high
+    values = [0 * high, 0.731 * high, 0.293 * (low + high), low - 0.391]
+    if np.any(domain.integers):
+        values = [np.where(domain.integers, high, values[1]), low]
+    rows = [values[index % len(values)] for index in range(shape[0])]
+    return np.stack([np.broadcast_to(row, shape[1:]) for row in rows])
+
+
+def _repeated(samples: Feed, sizes: Sequence[int]) -> Iterator[Feed]:
+    """Yield batches of samples, repeating the samples where necessary."""
+    number = count(samples)
+    for size, end in zip(sizes, np.cumsum(sizes), strict=True):
+        rows = np.arange(end - size, end) % number
+        yield {name: array[rows] for name, array in samples.items()}

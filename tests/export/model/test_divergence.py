@@ -1,0 +1,118 @@
+"""The layer that computes something else in a copy, or each time, is named."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from keras_inception_export.model.call_hooks import observed
+from keras_inception_export.model.divergence import diverging_layer
+from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.loading import functional
+from tests.helpers.format_cases import feeds_of, small_model
+from tests.helpers.structures import sequential
+
+
+class Scale(layers.Layer):
+    def __init__(self, factor=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+    def get_config(self):
+        return super().get_config()  # forgets `factor`
+
+
+class Counter(layers.Layer):
+    calls = 0
+
+    def call(self, inputs):
+        self.calls = self.calls + 1
+        return inputs * self.calls
+
+
+class Noise(layers.Layer):
+    def call(self, inputs):
+        return inputs + keras.random.normal(ops.shape(inputs))
+
+
+class Subclassed(keras.Model):
+    factor = 1.0
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.last = layers.Dense(3), layers.Dense(2)
+
+    def call(self, inputs):
+        return self.last(self.factor * self.first(inputs))
+
+
+def between(layer):
+    return sequential((4,), layers.Dense(3), layer, layers.Dense(2))
+
+
+def not_finalized():
+    layer = layers.Normalization()
+    model = sequential((4,), layer, layers.Dense(3))
+    mean, variance, count, *others = model.get_weights()
+    model.set_weights([mean + 1, variance * 4, count, *others])
+    return model
+
+
+def attribute():
+    model = Subclassed()
+    model(np.zeros((1, 4), "float32"))
+    model.factor = 3.0
+    return model
+
+
+# The model, the class that differs in a copy, and the one that differs from
+# call to call.
+CASES = {
+    "faithful": (small_model, None, None),
+    "argument": (lambda: between(Scale(5.0)), Scale, None),
+    "nested": (
+        lambda: between(sequential((3,), Scale(5.0))),
+        Scale,
+        None,
+    ),
+    "statistics": (not_finalized, layers.Normalization, None),
+    "attribute": (attribute, Subclassed, None),
+    "random": (lambda: between(Noise()), Noise, Noise),
+    "state": (lambda: between(Counter()), Counter, Counter),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_diverging_layer(name):
+    make, in_copy, in_time = CASES[name]
+    live = InferenceModel.of(functional(make()))
+    feeds = [feeds_of(live, 2)]
+    for other, expected in ((live, in_time), (live.copy(), in_copy)):
+        found = diverging_layer(live, other, feeds)
+        assert (found and found.split()[-1]) == (
+            expected and f"({expected.__name__})"
+        )
+
+
+def test_hooks_may_be_nested_and_a_layer_listed_twice():
+    layer, calls = Scale(2.0), []
+
+    def wrap(name):
+        def hook(layer, call):
+            def wrapped(*args, **kwargs):
+                calls.append(name)
+                return call(*args, **kwargs)
+
+            return wrapped
+
+        return hook
+
+    with observed([layer, layer], wrap("outer")):
+        with observed([layer], wrap("inner")):
+            layer(np.ones(1))
+        layer(np.ones(1))
+    layer(np.ones(1))
+    assert calls == ["inner", "outer", "outer"]
