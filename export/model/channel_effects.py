@@ -42,6 +42,9 @@ LARGE = 0.25
 """The nominal seconds per sample from which a model is not traced. A trace
 takes seconds; without one a call takes about twice as long."""
 
+SMALLEST = 1e-6
+"""The smallest column that counts, relative to the largest of its output."""
+
 LEAK = 0.1
 """The gradient that every activation passes on while inputs are searched."""
 
@@ -248,7 +251,9 @@ def _projection(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
             signs = tf.cast(2 * signs - 1, "float32")
             axes = list(range(max(1, output.shape.rank - 1)))
             number = tf.cast(tf.size(output[:1]), "float32")
-            scale = _largest(output, axes) * tf.sqrt(number)
+            scale = _largest(output, axes)
+            scale = tf.maximum(scale, SMALLEST * _largest(output, None))
+            scale *= tf.sqrt(number)
             total += tf.reduce_sum(output * signs / tf.stop_gradient(scale))
     return total
 

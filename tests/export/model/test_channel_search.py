@@ -3,7 +3,6 @@
 The truth is taken from models in which one channel is zero.
 """
 
-
 import keras
 import numpy as np
 import pytest
