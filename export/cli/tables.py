@@ -89,6 +89,11 @@ def _evaluation(report):
             )
             lines.append(_MEASURED.format(*cells))
             name = ""
+            # Reports of earlier versions have no columns.
+            if record.get("column") is not None:
+                column = f"column {record['column']}"
+                worst = f"{record['column_snr_db']:.1f} dB"
+                lines.append(_MEASURED.format("", column, worst, *[""] * 3))
         lines += _float_layers(artifact)
     return lines + [f"Warning: {text}" for text in evaluation["warnings"]]
 

@@ -163,7 +163,8 @@ class ObservedModel:
         gradients = tape.gradient(total, values)
         self.layers = [(x, _flat(x, value).shape[-1]) for x, value in seen]
         self.multiplications = sum(_multiplications(*pair) for pair in seen)
-        found = []
+        none = tf.zeros((tf.shape(inputs[0])[0], 0))
+        found = [[none] * 3]
         for (layer, value), gradient in zip(seen, gradients, strict=True):
             value = _flat(layer, value)
             if gradient is None:
@@ -227,10 +228,10 @@ class ObservedModel:
             for layer in filter(_ends_in_activation, layers):
                 stack.enter_context(_activation(layer, leaking, before))
             outputs = self.inference_model.call(*inputs)
-        tops = [
-            tf.reduce_max(_flat(layer, before.get(id(layer), value)), axis=1)
-            for layer, value in seen
-        ]
+        tops = [tf.zeros((tf.shape(inputs[0])[0], 0))]
+        for layer, value in seen:
+            top = before.get(id(layer), value)
+            tops.append(tf.reduce_max(_flat(layer, top), axis=1))
         return seen, tf.concat(tops, axis=-1), outputs
 
 

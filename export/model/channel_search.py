@@ -93,7 +93,7 @@ def search_inputs(
             nothing is searched. Defaults to 3.
     """
     model, chosen = _observed(inference_model, feeds, seconds)
-    if model.is_large:
+    if model.is_large or not model.layers:
         return []
     search = _Search(model, chosen, domains, seconds)
     search.run()

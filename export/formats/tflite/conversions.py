@@ -19,7 +19,6 @@ CONVERSIONS: dict[str, Rewrite] = {
     # Overflow, or lose the digits of small numbers.
     "Expm1": float_rewrites.expm1,
     "Log1p": float_rewrites.log1p,
-    "Selu": float_rewrites.selu,
     "Softplus": float_rewrites.softplus,
     # Wrong for zero or infinity.
     "Equal": float_rewrites.equal,
@@ -42,7 +41,6 @@ CONVERSIONS: dict[str, Rewrite] = {
     "Pow": integer_rewrites.power,
     "Sign": integer_rewrites.sign,
     # No kernel for narrow integers, or one that aborts the process.
-    "Add": in_int32(tf.add),
     "AddV2": in_int32(tf.add),
     "Cumsum": integer_rewrites.cumsum,
     "FloorDiv": in_int32(tf.math.floordiv),
