@@ -8,11 +8,8 @@ dataset-fashion-mnist: 20,000 images to train, 1,000 test images as samples,
 trained first (and saved there).
 """
 
-import argparse
 import gzip
 import os
-import tempfile
-import time
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")

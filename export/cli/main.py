@@ -89,13 +89,15 @@ def _export(arguments):
 
 
 def _verify(arguments):
+    from keras_inception_export.bundle.bundle import read_report
     from keras_inception_export.verification.verify import verify
 
     results = verify(arguments.bundle)
+    report = read_report(arguments.bundle)
     _print(
         arguments,
         tables.results_as_json(results),
-        lambda: tables.verification(results, arguments.bundle),
+        lambda: tables.verification(results, arguments.bundle, report),
     )
     if any(result.findings for result in results):
         return 1

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from keras_inception_export.bundle.bundle import REPORT
+from keras_inception_export.data.coverage import Coverage
 from keras_inception_export.formats.registry import display_name
 
 _COLUMNS = "{:1}  {:<14} {:>9}  {:<20} {:>9}  {:>9}"
@@ -35,11 +36,24 @@ def export_summary(report, output):
         *_artifacts(artifacts),
         *_evaluation(report),
         "",
+        *_checked(report),
         f"{checks} and published in {output}",
         "Next: keras-inception predict "
         f"{Path(output) / artifacts[-1]['path']} INPUT",
     ]
     return "\n".join(lines)
+
+
+def _checked(report):
+    """Return the lines on the inputs of the verification."""
+    probes, coverage = report.get("probes", {}), report.get("coverage")
+    if "regimes" not in probes:
+        return []
+    regimes = probes["regimes"]
+    line = f"Probes: {sum(regimes.values())} inputs ({', '.join(regimes)})"
+    if probes["unused"]:
+        line += f"; not used: {', '.join(probes['unused'])}"
+    return [line, f"Coverage: {Coverage.from_json(coverage).summary()}"]
 
 
 def name_of(artifact):
@@ -75,6 +89,11 @@ def _evaluation(report):
             )
             lines.append(_MEASURED.format(*cells))
             name = ""
+            # Reports of earlier versions have no columns.
+            if record.get("column") is not None:
+                column = f"column {record['column']}"
+                worst = f"{record['column_snr_db']:.1f} dB"
+                lines.append(_MEASURED.format("", column, worst, *[""] * 3))
         lines += _float_layers(artifact)
     return lines + [f"Warning: {text}" for text in evaluation["warnings"]]
 
@@ -119,7 +138,7 @@ def results_as_json(results):
     }
 
 
-def verification(results, folder):
+def verification(results, folder, report):
     """Return the table and the verdict of `verify`."""
     lines = [_head("")]
     for result in results:
@@ -130,10 +149,11 @@ def verification(results, folder):
         lines += [f"✗  {result.name:<14} {f}" for f in result.findings]
     failed = [result.name for result in results if result.findings]
     passed = [result.name for result in results if result.passed]
+    lines += ["", *_checked(report)]
     if failed:
-        lines += ["", f"{folder}: failed {', '.join(failed)}"]
+        lines += [f"{folder}: failed {', '.join(failed)}"]
     elif passed:
-        lines += ["", f"{folder}: verified {', '.join(passed)}"]
+        lines += [f"{folder}: verified {', '.join(passed)}"]
     return "\n".join(lines)
 
 

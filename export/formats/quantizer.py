@@ -1,6 +1,7 @@
-"""What the quantizers of all formats share: checks and rounded kernels."""
+"""What the quantizers of all formats share: checks, joins, rounded kernels."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,51 @@ LARGEST = 127
 DRIFT = 8
 """The largest distance between a weight and its rounded value, in steps. A
 larger one shows that the integers belong to another kernel."""
+
+
+MAX_RATIO = 16
+"""How much larger the range of a scale may be than that of a tensor that has
+it. At this ratio, half of the eight bits are left."""
+
+_Join = TypeVar("_Join", bound=Hashable)
+_Value = TypeVar("_Value", bound=Hashable)
+
+
+def uneven_joins(
+    joins: Iterable[tuple[_Join, Iterable[_Value], Iterable[_Value]]],
+    ranges: Mapping[_Value, Sequence[float]],
+) -> tuple[set[_Join], set[_Value]]:
+    """Return the operators that would give one scale to uneven ranges.
+
+    Args:
+        joins: the operators whose inputs and outputs get one scale, in
+            execution order: what identifies each, its inputs and its outputs.
+            What earlier operators joined has one scale already.
+        ranges: the smallest and the largest value of each float value. One
+            that is always zero joins any other.
+
+    Returns:
+        These operators, and the values that need more than one scale: the
+        results of those that join several values, and what is joined with
+        them.
+    """
+    groups: dict[_Value, frozenset[_Value]] = {}
+    uneven: set[_Join] = set()
+    mixed: set[_Value] = set()
+    for join, inputs, outputs in joins:
+        reads = [value for value in inputs if value in ranges]
+        own = (groups.get(x, frozenset([x])) for x in (*reads, *outputs))
+        group = frozenset().union(*own)
+        limits = [ranges[value] for value in group if value in ranges]
+        widths = [max(high, 0) - min(low, 0) for low, high in limits]
+        widths = [width for width in widths if width > 0] or [0]
+        if max(widths) <= MAX_RATIO * min(widths) and mixed.isdisjoint(reads):
+            groups.update(dict.fromkeys(group, group))
+            continue
+        uneven.add(join)
+        if len(reads) > 1 or not mixed.isdisjoint(reads):
+            mixed.update(outputs)
+    return uneven, mixed
 
 
 def check_layers(float_layers: Collection[str], layers: Sequence[str]) -> None:

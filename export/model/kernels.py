@@ -2,17 +2,18 @@
 
 On a CPU, TensorFlow has kernels of channels_first convolutions for some dtypes
 and processors only, and none of three-dimensional pooling in float64. Keras
-compiles grouped convolutions with XLA, which in float64 takes minutes.
+compiles each grouped convolution with XLA, which in float64 takes minutes.
 """
 
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
 from keras.src.backend import nn as keras_nn
+from keras.src.backend import numpy as keras_numpy
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -20,7 +21,7 @@ if keras.backend.backend() == "tensorflow":
 
 @contextmanager
 def portable_kernels() -> Iterator[None]:
-    """Replace what Keras calls for convolution and pooling in a block.
+    """Replace what Keras calls for convolution, bias and pooling in a block.
 
     The results are the same but for rounding. Where TensorFlow has a kernel,
     it is still used. Other backends have all kernels.
@@ -28,14 +29,12 @@ def portable_kernels() -> Iterator[None]:
     if keras.backend.backend() != "tensorflow":
         yield
         return
-    originals = {name: getattr(keras_nn, name) for name in _REPLACEMENTS}
-    for name, replace in _REPLACEMENTS.items():
-        setattr(keras_nn, name, _channels_last(replace(originals[name])))
-    try:
+    with ExitStack() as stack:
+        for (module, name), replace in _REPLACEMENTS.items():
+            original = getattr(module, name)
+            stack.callback(setattr, module, name, original)
+            setattr(module, name, replace(original))
         yield
-    finally:
-        for name, original in originals.items():
-            setattr(keras_nn, name, original)
 
 
 def _channels_last(function: Callable) -> Callable:
@@ -60,7 +59,10 @@ def _channels_last(function: Callable) -> Callable:
 
 
 def _convolution(original: Callable) -> Callable:
-    """Return a convolution that needs no XLA for groups in float64."""
+    """Return a convolution that compiles no groups with XLA to compute them.
+
+    A traced one is left as it is, since artifacts are written from it.
+    """
 
     def conv(
         inputs,
@@ -71,7 +73,7 @@ def _convolution(original: Callable) -> Callable:
         dilation_rate=1,
     ):
         groups = inputs.shape[-1] // kernel.shape[-2]
-        if inputs.dtype != "float64" or groups == 1:
+        if groups == 1 or not tf.executing_eagerly():
             return original(
                 inputs, kernel, strides, padding, data_format, dilation_rate
             )
@@ -90,7 +92,7 @@ def _convolution(original: Callable) -> Callable:
         )
         return tf.concat([convolve(*part) for part in parts], -1)
 
-    return conv
+    return _channels_last(conv)
 
 
 def _pooling(original: Callable) -> Callable:
@@ -116,22 +118,40 @@ def _pooling(original: Callable) -> Callable:
         x = original(x, size, strides, padding, data_format)
         return tf.reshape(x, (-1, x.shape[1], *plane, channels))
 
-    return pool
+    return _channels_last(pool)
 
 
 def _triple(value: Any) -> tuple[int, ...]:
     return (value,) * 3 if isinstance(value, int) else tuple(value)
 
 
-def _unchanged(original: Callable) -> Callable:
-    return original
+def _addition(original: Callable) -> Callable:
+    """Return an addition that adds a channels_first bias as any other tensor.
+
+    Keras calls `tf.nn.bias_add`, which neither TFLite nor tf2onnx has for
+    channels that are not the last axis.
+    """
+
+    def add(x1, x2):
+        shapes = [tuple(getattr(x, "shape", ())) for x in (x1, x2)]
+        if (
+            len(shapes[0]) == len(shapes[1]) > 2
+            and shapes[1][-1] == 1
+            and shapes[1][1] not in (1, shapes[0][-1])
+            and getattr(x1, "dtype", 1) == getattr(x2, "dtype", 2)
+        ):
+            return tf.add(x1, x2)
+        return original(x1, x2)
+
+    return add
 
 
-_REPLACEMENTS = {
-    "conv": _convolution,
-    "conv_transpose": _unchanged,
-    "depthwise_conv": _unchanged,
-    "separable_conv": _unchanged,
-    "max_pool": _pooling,
-    "average_pool": _pooling,
+_REPLACEMENTS: dict[tuple[Any, str], Callable] = {
+    (keras_nn, "conv"): _convolution,
+    (keras_nn, "conv_transpose"): _channels_last,
+    (keras_nn, "depthwise_conv"): _channels_last,
+    (keras_nn, "separable_conv"): _channels_last,
+    (keras_nn, "max_pool"): _pooling,
+    (keras_nn, "average_pool"): _pooling,
+    (keras_numpy, "add"): _addition,
 }

@@ -125,11 +125,6 @@ def _check_layer(layer):
             "TensorFlow: expected letters, digits and any of _.>-, "
             "starting with a letter, a digit or a dot; rename the layer"
         )
-    if isinstance(layer, keras.layers.Lambda):
-        raise RequestError(
-            f'the layer "{layer.name}" is a Lambda, whose code a .keras '
-            "file cannot store safely; replace it by a registered layer"
-        )
     if getattr(layer, "stateful", False):
         raise RequestError(
             f"the layer {describe(layer)} is stateful: it keeps its state "

@@ -3,11 +3,12 @@
 The layers keep their weights: Keras casts each one when it is read.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.backend import AutocastScope, get_keras_mask, set_keras_mask
 
 from keras_inception_export.model.call_hooks import observed, operations_in
@@ -28,7 +29,8 @@ def computing_in(
         model: the model; it computes in its own dtype after the block.
         dtype: "float32" or "float64".
         float32_layers: gets the path of each layer whose output has the
-            precision of float32, though `dtype` is float64.
+            precision of float32, though `dtype` is float64; also of those that
+            round it by themselves.
     """
 
     def wrap(layer, call):
@@ -54,9 +56,13 @@ def computing_in(
                 with _in_dtype(layers, "float32"):
                     args, kwargs = _cast((args, kwargs), "float32")
                     outputs = wrapped(*args, **kwargs)
-            if any(_is_float(x, "float32") for x in _flat(outputs)):
+            if any(
+                _is_float(x, "float32") for x in keras.tree.flatten(outputs)
+            ):
                 float32_layers[describe(layer)] = None
                 outputs = _cast(outputs, "float64")
+            elif _rounds((args, kwargs), outputs):
+                float32_layers[describe(layer)] = None
             return outputs
 
         return wrapped
@@ -119,7 +125,34 @@ def _cast(structure: Any, dtype: str) -> Any:
     return keras.tree.map_structure(cast, structure)
 
 
-_flat: Callable[[Any], list] = keras.tree.flatten
+def _rounds(inputs: Any, outputs: Any) -> bool:
+    """Return whether a layer has rounded float64 numbers to float32.
+
+    Numbers of few digits are not meant, such as those of `round` or `relu6`.
+    """
+    return (
+        not _fits(inputs, "float32")
+        and _fits(outputs, "float32")
+        and not _fits(outputs, "float16")
+    )
+
+
+def _fits(structure: Any, dtype: str) -> bool:
+    """Return whether all float64 numbers in a structure are also of `dtype`.
+
+    Most often, the first numbers tell the answer.
+    """
+    arrays = [
+        np.ravel(keras.ops.convert_to_numpy(value))
+        for value in keras.tree.flatten(structure)
+        if _is_float(value, "float64")
+    ]
+    with np.errstate(over="ignore"):
+        return all(
+            np.array_equal(part, part.astype(dtype), equal_nan=True)
+            for array in arrays
+            for part in (array[:64], array)
+        )
 
 
 def _is_float(value: Any, *dtypes: str) -> bool:

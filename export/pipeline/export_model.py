@@ -14,6 +14,7 @@ from keras_inception_export.diagnosis.diagnose import record_artifact
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.formats.registry import DEFAULT_FORMATS
 from keras_inception_export.logs import logger, progress_to
+from keras_inception_export.model.channel_search import measure_coverage
 from keras_inception_export.model.inference_model import (
     InferenceModel,
     to_inference_model,
@@ -160,6 +161,8 @@ def run_export(
         )
         written += quantized
         probes.save(folder / bundle.PROBES)
+        coverage = measure_coverage(model, probes.feeds)
+        logger.info("Coverage  %s", coverage.summary())
         references = capture_layer_references(
             model, probes.together(), equalized
         )
@@ -183,7 +186,11 @@ def run_export(
         report = {
             "model": facts,
             "versions": made_with,
-            "probes": bundle.entry(folder, bundle.PROBES),
+            "probes": {
+                **bundle.entry(folder, bundle.PROBES),
+                **probes.as_json(),
+            },
+            "coverage": coverage.as_json(),
             "layer_references": bundle.entry(folder, bundle.LAYER_REFERENCES),
             "evaluation": evaluation and evaluation.as_json(),
             "artifacts": [

@@ -13,6 +13,7 @@ import numpy as np
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.logs import logger
+from keras_inception_export.model.channel_search import search_inputs
 from keras_inception_export.model.divergence import diverging_layer
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.reference import (
@@ -22,6 +23,9 @@ from keras_inception_export.model.reference import (
 from keras_inception_export.verification import parity
 from keras_inception_export.verification.probes import USUAL, Feed, Probes
 from keras_inception_export.verification.regimes import regimes
+
+SEARCHED = "searched"
+"""The regime of inputs that move channels which the others do not."""
 
 
 def make_probes(
@@ -57,6 +61,12 @@ def make_probes(
             raise RequestError(problem)
         else:
             unused[regime] = problem
+    searched = search_inputs(
+        inference_model, [feed for _, feed, _ in batches], domains
+    )
+    found, problem = _first_that_runs(live, [searched])
+    if not problem:
+        batches[:0] = [(SEARCHED, *pair) for pair in found]
     names, feeds, outputs = zip(*batches, strict=True)
     _check_repeatable(live, feeds[-1], outputs[-1])
     exact = float64_outputs(model, feeds)

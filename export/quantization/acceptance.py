@@ -10,8 +10,8 @@ from keras_inception_export.options import MAX_ACCURACY_DROP, MIN_AGREEMENT
 from keras_inception_export.quantization import metrics
 
 MIN_SNR_DB = 10.0
-"""The least signal to noise of any output. Below it, the noise exceeds a third
-of the signal."""
+"""The least signal to noise of any output, and of each of its columns. Below
+it, the noise exceeds a third of the signal."""
 _ROUNDING = 1e-9  # of the difference of two fractions
 
 
@@ -66,6 +66,12 @@ class AcceptanceCriteria:
             if not record.snr_db >= MIN_SNR_DB:
                 findings.append(
                     f"{name} has {record.snr_db:.1f} dB of signal to noise, "
+                    f"expected at least {MIN_SNR_DB:.0f} dB"
+                )
+            elif record.worst_db < MIN_SNR_DB:
+                findings.append(
+                    f"column {record.column} of {name} has "
+                    f"{record.column_snr_db:.1f} dB of signal to noise, "
                     f"expected at least {MIN_SNR_DB:.0f} dB"
                 )
             if record.output not in self.classifiers:

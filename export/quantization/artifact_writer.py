@@ -206,6 +206,10 @@ class ArtifactWriter:
 def _summary(measured: Sequence[Measurement]) -> str:
     """Return the worst value of each measure, as text."""
     parts = [f"{min(record.snr_db for record in measured):.1f} dB"]
+    columns = [record.column_snr_db for record in measured]
+    known = [value for value in columns if value is not None]
+    if known:
+        parts.append(f"worst column {min(known):.1f} dB")
     for measure in ("agreement", "accuracy"):
         values = [getattr(record, measure) for record in measured]
         known = [value for value in values if value is not None]

@@ -17,7 +17,6 @@ from keras_inception_export.formats.onnx.graph import Graph, attribute_of
 from keras_inception_export.formats.onnx.intermediates import OnnxIntermediates
 from keras_inception_export.formats.onnx.serialize import write_file
 
-PEAK_SAMPLES = 50
 ROWS = 4096
 """Rows that are drawn at random from all samples together."""
 _CHUNK = 1024  # rows per product; smaller products take longer in all
@@ -44,9 +43,8 @@ def channel_peaks(
     graph: Graph, names: Sequence[str], calibration: Arrays, workdir: Path
 ) -> dict[str, np.ndarray]:
     """Return the largest magnitude of each channel of the named values."""
-    samples = {key: array[:PEAK_SAMPLES] for key, array in calibration.items()}
     peaks: dict[str, np.ndarray] = {}
-    for values in _watch(graph, names, samples, workdir) if names else ():
+    for values in _watch(graph, names, calibration, workdir) if names else ():
         for name in names:
             magnitudes = np.abs(values[name])
             axes = (0, *range(2, magnitudes.ndim))
@@ -57,21 +55,22 @@ def channel_peaks(
 def second_moments(
     graph: Graph,
     nodes: Mapping[str, Sequence[onnx.NodeProto]],
-    group: int,
+    part: int,
     samples: Arrays,
     workdir: Path,
 ) -> dict[str, list[np.ndarray]]:
     """Return the sums of products of each kernel's inputs.
 
     A kernel is multiplied by rows of inputs: the vectors of a matrix product,
-    the patches of a convolution (channels first). There is one square matrix
-    per `group` of inputs, which are multiplied with each other.
+    the patches of a convolution (channels first). There is one array per part
+    of at most `part` inputs, which are multiplied with each other; it holds a
+    square matrix for each of the groups of a convolution.
     """
     random = np.random.default_rng(0)
     number = -(-ROWS // len(next(iter(samples.values()))))
     read = (node.input[0] for users in nodes.values() for node in users)
     names = list(dict.fromkeys(read))
-    sums = {path: _Sums(group) for path in nodes}
+    sums = {path: _Sums(part) for path in nodes}
     for values in _watch(graph, names, samples, workdir):
         for path, users in nodes.items():
             for node in users:
@@ -80,15 +79,17 @@ def second_moments(
                 if node.op_type == "Conv":
                     kernel = graph.constants[node.input[1]].shape
                     inputs = _patches(node, inputs, kernel[2:])
-                sums[path].add(_random_rows(inputs, rank, number, random))
+                rows = _random_rows(inputs, rank, number, random)
+                groups = attribute_of(node, "group", 1)
+                sums[path].add(rows.reshape(len(rows), groups, -1))
     return {path: total.moments() for path, total in sums.items()}
 
 
 class _Sums:
     """Sums of products over rows that are added a few at a time."""
 
-    def __init__(self, group: int) -> None:
-        self._group = group
+    def __init__(self, part: int) -> None:
+        self._part = part
         self._moments: list[np.ndarray] = []
         self._pending: list[np.ndarray] = []
 
@@ -102,16 +103,17 @@ class _Sums:
         """Return the sums, with those of the rows that are pending."""
         if not self._pending:
             return self._moments
-        rows = np.concatenate(self._pending)
+        rows = np.concatenate(self._pending).swapaxes(0, 1)
         self._pending.clear()
-        starts = range(0, rows.shape[1], self._group)
-        parts = [rows[:, start : start + self._group] for start in starts]
-        if not self._moments:
-            widths = [part.shape[1] for part in parts]
-            self._moments = [np.zeros((n, n), "float32") for n in widths]
+        starts = range(0, rows.shape[2], self._part)
+        parts = [rows[..., start : start + self._part] for start in starts]
         with np.errstate(invalid="ignore", over="ignore"):
-            for moment, part in zip(self._moments, parts, strict=True):
-                moment += part.T @ part
+            moments = [part.swapaxes(1, 2) @ part for part in parts]
+            if self._moments:
+                for total, moment in zip(self._moments, moments, strict=True):
+                    total += moment
+            else:
+                self._moments = moments
         return self._moments
 
 

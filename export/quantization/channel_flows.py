@@ -29,18 +29,23 @@ class Flow:
     """The output channels of a kernel, and the kernels that read them.
 
     Args:
-        kernel: the path of the variable; its last axis is the channels.
+        kernel: the path of the variable.
         bias: the path of the bias; `None` if there is none.
         value: the name in the graph of the value that is quantized: after
             the bias and the activation.
         readers: for each kernel that reads the channels, along its second to
             last axis, the path and the index of the first channel there.
+        axis: the axis of the kernel that is the channels: the last one, or
+            that before it in a depthwise kernel.
+        bound: the largest magnitude that the activation lets pass.
     """
 
     kernel: str
     bias: str | None
     value: str
     readers: tuple[tuple[str, int], ...]
+    axis: int = -1
+    bound: float = np.inf
 
 
 class _Blocked(Exception):
@@ -76,18 +81,35 @@ class _FlowFinder:
         """Yield the flows, in the order of the graph."""
         for node in self._graph.nodes:
             kernel = self._kernel(node)
-            if not kernel or attribute_of(node, "group", 1) > 1:
+            if not kernel:
+                continue
+            axis = -1 if attribute_of(node, "group", 1) == 1 else -2
+            if axis == -2 and not self._is_depthwise(node, kernel):
                 continue
             try:
                 bias, value = self._add_bias(node)
-                reader = self._only_reader(value)
-                if reader is not None and reader.op_type == "Relu":
-                    value = reader.output[0]
+                reader, bound = self._only_reader(value), np.inf
+                if reader is not None and reader.op_type in ("Relu", "Clip"):
+                    value, bound = reader.output[0], self._bound(reader)
                 readers = tuple(self._follow(value, 0))
             except _Blocked:
                 continue
-            if readers:
-                yield Flow(kernel, bias, value, readers)
+            if readers and bound > 0:
+                yield Flow(kernel, bias, value, readers, axis, bound)
+
+    def _bound(self, node: onnx.NodeProto) -> float:
+        """Return the magnitude up to which an activation is homogeneous."""
+        if node.op_type == "Relu":
+            return np.inf
+        low, high = map(self._graph.value, (*node.input[1:], "", "")[:2])
+        limits = [abs(x.item()) for x in (low, high) if x is not None and x]
+        return min(limits, default=np.inf)
+
+    def _is_depthwise(self, node: onnx.NodeProto, kernel: str) -> bool:
+        """Return whether a kernel has one filter for each of its channels."""
+        *_, channels, multiplier = self._variables[kernel].shape
+        groups = attribute_of(node, "group", 1)
+        return groups == channels and multiplier == 1
 
     def _follow(self, value: str, first: int) -> Iterator[tuple[str, int]]:
         """Yield each kernel that reads a value, and its first channel there."""
@@ -134,6 +156,8 @@ class _FlowFinder:
         if node.op_type in _HOMOGENEOUS:
             return True
         shape, after = self._shapes[value], self._shapes[node.output[0]]
+        if node.op_type == "Pad":  # with zeros
+            return len(node.input) == 2 and after[1] == shape[1]
         if len(shape) < 2 or len(after) < 2 or after[1] != shape[1]:
             return False
         if node.op_type in _RESHAPES:

@@ -42,70 +42,89 @@ def round_kernels(
     """Return the integers of each kernel, keyed by the path of the variable.
 
     Their unit is 1/127 of the largest weight of the filter; the order of axes
-    is that of Keras. Kernels of grouped and transposed convolutions are left
-    out, and those with inputs that are not finite.
+    is that of Keras. Kernels of transposed convolutions are left out, and
+    those with inputs that are not finite.
 
     Raises:
         ConversionError: if ONNX cannot express the model.
     """
     graph = float_graph(inference_model, opset)
-    paths = {variable.path for variable in inference_model.model.variables}
+    variables = {v.path: v for v in inference_model.model.variables}
     nodes = defaultdict(list)  # that read each kernel
     for node in layer_nodes(graph):
         path = graph.constants[node.input[1]].weight or ""
-        if path in paths and attribute_of(node, "group", 1) == 1:
+        if path in variables:
             nodes[path].append(node)
     moments = second_moments(graph, nodes, GROUP, calibration, workdir)
     return {
-        path: _rounded(_in_steps(graph, users[0]), moments[path])
+        path: _rounded(graph, users[0], moments[path]).reshape(
+            variables[path].shape
+        )
         for path, users in nodes.items()
         if all(np.isfinite(moment).all() for moment in moments[path])
     }
 
 
-def _in_steps(graph: Graph, node: onnx.NodeProto) -> np.ndarray:
-    """Return a kernel in units of its int8 steps, in Keras's order of axes."""
+def _rounded(
+    graph: Graph, node: onnx.NodeProto, moments: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Return the integers of a kernel, one part of its inputs at a time.
+
+    Their axes are in Keras's order, but for depthwise kernels, whose channels
+    and multiples are one axis.
+    """
     kernel = graph.constants[node.input[1]].load()
-    if node.op_type == "Conv":
-        kernel = np.moveaxis(kernel, (0, 1), (-1, -2))
-    return kernel / quantizer.kernel_scale(kernel, axis=-1)
-
-
-def _rounded(steps: np.ndarray, moments: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the integers of a kernel, one group of inputs at a time."""
-    # Input channels first, as in the moments.
-    channels_first = np.moveaxis(steps, -2, 0)
-    rows = channels_first.reshape(-1, steps.shape[-1])
-    integers = np.empty(rows.shape, np.int8)
+    is_convolution = node.op_type == "Conv"
+    filters = kernel if is_convolution else kernel.T  # one per row
+    groups = attribute_of(node, "group", 1)
+    steps = filters / quantizer.kernel_scale(filters, axis=0)
+    # (groups, inputs, filters), input channels first, as in the moments.
+    columns = steps.reshape(groups, len(filters) // groups, -1).swapaxes(1, 2)
+    integers = np.empty(columns.shape, np.int8)
     start = 0
     for moment in moments:
-        group = slice(start, start := start + len(moment))
-        integers[group] = _rounded_together(rows[group], moment)
-    return np.moveaxis(integers.reshape(channels_first.shape), 0, -2)
+        part = slice(start, start := start + moment.shape[-1])
+        integers[:, part] = _rounded_together(columns[:, part], moment)
+    integers = integers.swapaxes(1, 2).reshape(filters.shape)
+    if is_convolution:
+        return np.moveaxis(integers, (0, 1), (-1, -2))
+    return integers.T
 
 
-def _rounded_together(steps: np.ndarray, moment: np.ndarray) -> np.ndarray:
-    """Round the rows of a matrix, those with the largest inputs first."""
-    order = np.argsort(-np.diag(moment), kind="stable")
-    moment = moment[np.ix_(order, order)].astype("float64")
-    mean = np.diag(moment).mean()
-    moment[np.diag_indices_from(moment)] += DAMPING * mean or 1.0
+def _rounded_together(steps: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """Round the rows of matrices, those with the largest inputs first.
+
+    The first axis is that of the matrices: a depthwise kernel has one of nine
+    rows per channel, and all of them are rounded at once.
+    """
+    sizes = moments.diagonal(axis1=1, axis2=2)
+    order = np.argsort(-sizes, axis=1, kind="stable")[..., None]
+    moments = np.take_along_axis(moments, order, 1)
+    moments = np.take_along_axis(moments, order.swapaxes(1, 2), 2)
+    moments = moments.astype("float64")
+    damping = DAMPING * sizes.mean(axis=1, dtype="float64", keepdims=True)
+    diagonal = np.arange(moments.shape[1])
+    moments[:, diagonal, diagonal] += np.where(damping > 0, damping, 1.0)
     # Each row holds how the later rows compensate the error of this one.
-    shares = np.linalg.cholesky(np.linalg.inv(moment)).T.astype("float32")
-    shares /= np.diag(shares)[:, None]
-    original = steps[order]
+    shares = np.linalg.cholesky(np.linalg.inv(moments)).swapaxes(1, 2)
+    shares = shares.astype("float32")
+    shares /= shares.diagonal(axis1=1, axis2=2)[..., None].copy()
+    original = np.take_along_axis(steps, order, 1)
     targets = original.copy()
     integers = np.empty_like(targets)
-    for start in range(0, len(targets), _BLOCK):
-        stop = min(start + _BLOCK, len(targets))
+    for start in range(0, targets.shape[1], _BLOCK):
+        stop = min(start + _BLOCK, targets.shape[1])
         for row in range(start, stop):
-            integers[row] = _nearest(targets[row], original[row])
-            targets[row] -= integers[row]  # from here on, the error
+            integers[:, row] = _nearest(targets[:, row], original[:, row])
+            targets[:, row] -= integers[:, row]  # from here on, the error
             later = slice(row + 1, stop)
-            targets[later] -= np.outer(shares[row, later], targets[row])
-        targets[stop:] -= shares[start:stop, stop:].T @ targets[start:stop]
+            targets[:, later] -= (
+                shares[:, row, later, None] * targets[:, row, None]
+            )
+        passed_on = shares[:, start:stop, stop:].swapaxes(1, 2)
+        targets[:, stop:] -= passed_on @ targets[:, start:stop]
     result = np.empty_like(integers)
-    result[order] = integers
+    np.put_along_axis(result, order, integers, 1)
     return result
 
 

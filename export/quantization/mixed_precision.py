@@ -1,12 +1,13 @@
 """Keep as few layers in float as the acceptance criteria require.
 
 `MixedPrecisionSearch.improve` takes an int8 artifact that fails the criteria.
-It ranks the layers by the error that each causes alone, and searches for the
-smallest number of them, worst first, that must stay in float.
+It ranks the layers by the error that each causes alone, keeps as many in float
+as it needs to pass, worst first, and then returns those to int8 that turn out
+not to be needed.
 """
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from keras_inception_export.quantization.metrics import Outputs, measure
 
 RANKING_SAMPLES = 16
 """Calibration samples that the error of each layer is measured on."""
+MAX_REDUCTIONS = 32
+"""Attempts to return layers to int8."""
 
 
 class MixedPrecisionSearch:
@@ -43,41 +46,50 @@ class MixedPrecisionSearch:
         self._snr: dict[str, float] = {}
 
     def improve(self, artifact: WrittenArtifact) -> WrittenArtifact:
-        """Return an artifact with the fewest float layers that passes.
+        """Return an artifact that passes with few layers in float.
 
-        The number of layers is doubled until the artifact passes, then
-        bisected. If none passes, the last attempt is returned, with its
-        findings.
+        The number of layers doubles until the artifact passes. Whether it does
+        is no monotonous function of their number, so the set is not bisected:
+        halves, quarters and at last single layers are taken out of it, the
+        least sensitive first, wherever the artifact passes without them. If
+        none passes, the last attempt is returned, with its findings.
         """
         if not artifact.findings:
             return artifact
         plain_name = FORMATS[artifact.format].artifact_name("plain")
         plain = self._writer.workdir / plain_name
         plain.write_bytes(artifact.path.read_bytes())
-        ranked = self._ranked(artifact.format)
+        latest: WrittenArtifact = artifact
+        tried: dict[frozenset[str], bool] = {}
 
-        def attempt(number: int) -> WrittenArtifact:
-            return self._writer.write(
-                artifact.format, PREPARED_SCHEME, ranked[:number]
-            )
+        def passes(layers: Sequence[str]) -> bool:
+            nonlocal latest
+            key = frozenset(layers)
+            if key not in tried:
+                latest = self._writer.write(
+                    artifact.format, PREPARED_SCHEME, layers
+                )
+                tried[key] = not latest.findings
+            return tried[key]
 
-        low, high = 0, 1
-        best = latest = attempt(high)
-        while best.findings and high < len(ranked):
-            low, high = high, min(2 * high, len(ranked))
-            best = latest = attempt(high)
-        if best.findings:
-            return best
-        while high - low > 1:
-            middle = (low + high) // 2
-            latest = attempt(middle)
-            if latest.findings:
-                low = middle
-            else:
-                best, high = latest, middle
-        if latest is not best:
-            best = attempt(high)
-        return replace(best, float_cost=self._cost(best.path, plain))
+        kept = _first_that_passes(self._orders(artifact.format), passes)
+        if kept is None:
+            return latest
+        kept = _reduced(kept, passes)
+        if set(latest.float_layers) != set(kept) or latest.findings:
+            latest = self._writer.write(artifact.format, PREPARED_SCHEME, kept)
+        return replace(latest, float_cost=self._cost(latest.path, plain))
+
+    def _orders(self, name: str) -> tuple[list[str], list[str]]:
+        """Return a format's layers in two orders of how they are kept in float.
+
+        The first is by error. The second is from the last layer to the first:
+        an output of which only one column fails needs the layer before it in
+        float, which another format may not show.
+        """
+        return self._ranked(name), [
+            *reversed(self._writer.quantizer(name).layers)
+        ]
 
     def _ranked(self, name: str) -> list[str]:
         """Return a format's layers, those with the largest error first.
@@ -121,13 +133,38 @@ class MixedPrecisionSearch:
         }
 
 
+def _first_that_passes(
+    orders: Sequence[Sequence[str]], passes: Callable[[Sequence[str]], bool]
+) -> list[str] | None:
+    """Return the shortest start of an order that passes, of 1, 2, 4, ... ."""
+    number = len(orders[0])
+    sizes = [min(2**power, number) for power in range(number.bit_length() + 1)]
+    starts = (order[:size] for size in sizes for order in orders)
+    return next((list(start) for start in starts if passes(start)), None)
+
+
+def _reduced(
+    kept: list[str], passes: Callable[[Sequence[str]], bool]
+) -> list[str]:
+    """Return the layers without those that are not needed to pass."""
+    attempts, size = 0, len(kept) // 2
+    while size and attempts < MAX_REDUCTIONS:
+        for start in reversed(range(0, len(kept), size)):
+            fewer = kept[:start] + kept[start + size :]
+            if fewer and attempts < MAX_REDUCTIONS:
+                attempts += 1
+                kept = fewer if passes(fewer) else kept
+        size //= 2
+    return kept
+
+
 def layer_snr(
     quantizer: Quantizer, path: Path, samples: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
     """Return the signal to noise in dB with one layer in int8, per layer.
 
     The outputs are compared with those of the artifact that has all layers in
-    float; the value is that of the worst output.
+    float; the value is that of the worst output or column.
     """
     layers = quantizer.layers
 
@@ -139,7 +176,7 @@ def layer_snr(
     snr = {}
     for number, layer in enumerate(layers, start=1):
         records = measure(outputs(set(layers) - {layer}), reference, None)
-        snr[layer] = min(record.snr_db for record in records)
+        snr[layer] = min(record.worst_db for record in records)
         shown = number, len(layers), layer, snr[layer]
         logger.info("Rank  %d of %d: %s alone in int8 gives %.1f dB", *shown)
     return snr

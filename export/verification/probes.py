@@ -52,6 +52,16 @@ class Probes:
             found.setdefault(regime, []).append(index)
         return found
 
+    def as_json(self) -> dict[str, Any]:
+        """Return how many samples each regime has, and what was not used."""
+        return {
+            "regimes": {
+                regime: sum(count(self.feeds[index]) for index in indices)
+                for regime, indices in self.by_regime().items()
+            },
+            "unused": dict(self.unused),
+        }
+
     def reference_of(self, output: str) -> list[np.ndarray]:
         """Return the reference of one output, for each batch."""
         return [batch[output] for batch in self.reference]

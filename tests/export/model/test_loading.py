@@ -20,11 +20,6 @@ from tests.helpers.structures import Subclassed
 VECTOR = np.zeros((1, 4), "float32")
 
 
-def contains_lambda():
-    image = keras.Input((4,))
-    return keras.Model(image, layers.Lambda(lambda x: x * 2, name="hm")(image))
-
-
 def unbuilt():
     return keras.Sequential([layers.Dense(3)], name="young")
 
@@ -66,7 +61,6 @@ def called(model, *inputs):
 @pytest.mark.parametrize(
     ("make", "message"),
     (
-        (contains_lambda, '"hm" is a Lambda'),
         (unbuilt, '"young" is not built'),
         (layer_name, 'layer name "two words" cannot be a name scope'),
         (stateful, r'"memory" \(Bidirectional\) is stateful'),

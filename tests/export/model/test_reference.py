@@ -25,6 +25,19 @@ from tests.helpers.structures import (
 FIRST = {"data_format": "channels_first"}
 
 
+class RoundsInside(layers.Layer):
+    """It returns float64 numbers of float32, as RMS normalization may."""
+
+    def call(self, inputs):
+        x = ops.cast(inputs, "float32")
+        return ops.cast(x / 3, self.compute_dtype)
+
+
+class RoundsToIntegers(layers.Layer):
+    def call(self, inputs):
+        return ops.round(inputs)
+
+
 def mixed():
     vector = keras.Input((4,))
     dense = layers.Dense(4, dtype="mixed_float16")
@@ -53,6 +66,16 @@ CASES = {
     "inner layer of fixed dtype": (
         lambda: sequential((3,), Around()),
         [FixedDtype],
+    ),
+    "rounds inside": (
+        lambda: sequential(
+            (4,), layers.Dense(3), RoundsInside(), layers.Dense(2)
+        ),
+        [RoundsInside],
+    ),
+    "rounds to integers": (
+        lambda: sequential((4,), layers.Dense(3), RoundsToIntegers()),
+        [],
     ),
     "spectrogram": (
         lambda: sequential(
@@ -129,7 +152,13 @@ def test_reference(name):
     assert settings(model) == before
 
 
-ROUNDED = ("fixed dtype", "cast constant", "max pooling", "spectrogram")
+ROUNDED = {
+    "fixed dtype",
+    "cast constant",
+    "max pooling",
+    "rounds to integers",
+    "spectrogram",
+}
 """The last layer rounds, or it is a maximum of the inputs."""
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_inception_export import RequestError
+from keras_inception_export import RequestError, export_model
 from keras_inception_export.model.inference_model import (
     InferenceModel,
     to_inference_model,
@@ -41,3 +41,17 @@ def test_an_integer_layer_keeps_its_dtype():
     feed = np.arange(12).reshape(3, 4)
     np.testing.assert_array_equal(copy(feed), model(feed))
     assert np.any(copy(feed + 1) != model(feed))
+
+
+def test_channels_first_is_exported(tmp_path):
+    """On processors without NCHW kernels too; a bias becomes no `BiasAdd`."""
+    first = {"data_format": "channels_first"}
+    model = sequential(
+        (3, 12, 14),
+        layers.Conv2D(4, 3, strides=2, **first),
+        layers.BatchNormalization(axis=1),
+        layers.DepthwiseConv2D(2, activation="relu", **first),
+        layers.Conv2DTranspose(2, 3, **first),
+    )
+    report = export_model(randomize(model), tmp_path / "out", formats=["onnx"])
+    assert report["passed"]

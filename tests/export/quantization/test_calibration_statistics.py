@@ -68,7 +68,7 @@ def test_moments_give_the_energy_of_each_filter(name, network):
     """The sum of squares of a filter's output is a product with them."""
     made, arrays, moments = network
     layer = made[name]
-    (moment,) = moments[f"{name}_layer/kernel"]
+    ((moment,),) = moments[f"{name}_layer/kernel"]
     kernel = np.moveaxis(to_array(layer.kernel), -2, 0).reshape(-1, 4)
     outputs = to_array(layer(arrays[name])).reshape(-1, 4)
     expected = np.square(outputs).sum(axis=0)

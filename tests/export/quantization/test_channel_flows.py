@@ -29,7 +29,7 @@ READERS = {
         False,
     ),
     "swish": (lambda x: layers.Conv2D(2, 1)(keras.ops.silu(x)), False),
-    "clipped": (lambda x: layers.Conv2D(2, 1)(keras.ops.relu6(x)), False),
+    "clipped": (lambda x: layers.Conv2D(2, 1)(keras.ops.relu6(x)), True),
     "flattened": (lambda x: layers.Dense(2)(layers.Flatten()(x)), False),
     "grouped": (lambda x: layers.Conv2D(4, 1, groups=2)(x), False),
     "shared": (_shared, False),

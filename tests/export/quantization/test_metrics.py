@@ -43,3 +43,40 @@ def test_feature_maps_have_no_classes():
     maps = np.ones((2, 3, 3, 4), "float32")
     record = measured(maps, np.array([0, 1]), maps)
     assert record.agreement is None and record.accuracy is None
+
+
+UNEVEN = np.float32([640, 640, 1]) * np.random.default_rng(0).random(
+    (40, 3), "float32"
+)
+CLASSES = np.eye(1000, dtype="float32")[np.arange(40) % 20]
+ROUNDED = np.rint(256 * (0.999 * CLASSES + 1e-6)) / 256
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "column", "decibel"),
+    {
+        "a lost column": (UNEVEN * [1, 1, 0], UNEVEN, 2, -5.8),
+        "the same noise in all": (UNEVEN + 0.1, UNEVEN, 2, 9.3),
+        "constants": (UNEVEN, UNEVEN * 0 + 7, None, 0),
+        "not finite": (UNEVEN * [1, np.nan, 1], UNEVEN, 1, -200),
+        "maps": (UNEVEN.reshape(2, 4, 5, 3) * [1, 1, 0.9], None, 2, 14.2),
+        "one value": (UNEVEN[:, 0] * 1.1, UNEVEN[:, 0], 0, 13.6),
+        "rare classes": (ROUNDED, 0.999 * CLASSES + 1e-6, 0, 59.8),
+    }.values(),
+)
+def test_the_worst_column(output, reference, column, decibel):
+    if reference is None:
+        reference = UNEVEN.reshape(output.shape)
+    record = measured(np.float32(output), reference=np.float32(reference))
+    assert record.column == column
+    if column is not None:
+        assert record.column_snr_db == pytest.approx(decibel, abs=1)
+        assert not record.worst_db > record.column_snr_db
+
+
+def test_columns_that_are_not_judged_are_left_out():
+    judged = {"y": np.array([True, True, False])}
+    (record,) = measure(
+        {"y": UNEVEN * [1.1, 1.2, 0]}, {"y": UNEVEN}, None, judged
+    )
+    assert record.column == 1

@@ -35,3 +35,43 @@ def test_the_split_is_shuffled_and_repeatable():
 def test_too_few_samples_are_refused():
     with pytest.raises(RequestError, match="at least 20.*got 19"):
         split(numbered(19))
+
+
+def windows(number, steps=20, shuffled=False):
+    series = np.random.default_rng(0).normal(size=(number + steps, 2)).cumsum(0)
+    rows = np.arange(number)
+    if shuffled:
+        rows = np.random.default_rng(1).permutation(number)
+    array = np.stack([series[row : row + steps] for row in rows])
+    return Samples({"series": array.astype("float32")}, rows)
+
+
+def test_windows_of_one_series_do_not_evaluate_next_to_the_calibration():
+    parts = split(windows(400), 200)
+    first, second = parts.calibration.labels, parts.evaluation.labels
+    np.testing.assert_array_equal(first, np.arange(200))
+    # Eleven steps of twenty in common are a half.
+    np.testing.assert_array_equal(second, np.arange(210, 400))
+    assert not parts.overlapping
+
+
+def test_samples_that_all_overlap_are_told():
+    assert split(windows(400, shuffled=True)).overlapping
+    assert not split(numbered(400)).overlapping
+
+
+@pytest.mark.parametrize("shape", [(6,), (8, 2), (4, 4, 1)])
+def test_copies_do_not_evaluate_what_they_calibrate(shape):
+    arrays = np.random.default_rng(0).random((100, *shape))
+    repeated = np.concatenate([arrays, arrays[:40]])
+    parts = split(Samples({"x": repeated}, np.arange(140) % 100), 70)
+    first, second = parts.calibration.labels, parts.evaluation.labels
+    assert not set(first) & set(second)
+    assert len(second) > 35
+
+
+def test_padding_is_no_common_part():
+    arrays = np.random.default_rng(0).random((100, 12, 1))
+    arrays[:, 4:] = 0
+    parts = split(Samples({"x": arrays}), 40)
+    assert len(parts.evaluation) == 60

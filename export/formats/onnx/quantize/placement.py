@@ -52,7 +52,25 @@ def layer_name(node: onnx.NodeProto) -> str:
     return node.name.rpartition("/")[0]
 
 
-def integer_nodes(graph: Graph, float_layers: Collection[str]) -> set[str]:
+def reading_layers(graph: Graph, values: Collection[str]) -> set[str]:
+    """Return the layers that read values, perhaps through other nodes."""
+    layers = {node.name: layer_name(node) for node in layer_nodes(graph)}
+    reached, found = set(values), set()
+    for node in graph.nodes:
+        if reached.isdisjoint(node.input):
+            continue
+        if node.name in layers:
+            found.add(layers[node.name])
+        else:
+            reached.update(node.output)
+    return found
+
+
+def integer_nodes(
+    graph: Graph,
+    float_layers: Collection[str],
+    float_nodes: Collection[str] = (),
+) -> set[str]:
     """Return the names of the nodes that compute on integers.
 
     These are the layers other than `float_layers`, arithmetic between such
@@ -61,8 +79,9 @@ def integer_nodes(graph: Graph, float_layers: Collection[str]) -> set[str]:
     Args:
         graph: a graph in topological order.
         float_layers: the layers that compute in float.
+        float_nodes: the names of other nodes that do.
     """
-    layers = {
+    layers = dict.fromkeys(float_nodes, FLOAT) | {
         node.name: FLOAT if layer_name(node) in float_layers else INTEGER
         for node in layer_nodes(graph)
     }

@@ -210,6 +210,8 @@ def _rounded(
     kernel: Constant, integers: np.ndarray, operator: str
 ) -> np.ndarray:
     if operator == "Conv":
+        filters, channels, *sizes = kernel.shape
+        integers = integers.reshape(*sizes, channels, filters)
         integers = np.moveaxis(integers, (-1, -2), (0, 1))
     return rounded_kernel(kernel.load(), integers, int(operator != "Conv"))
 

@@ -16,16 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from keras_inception_export.errors import ConversionError
-from keras_inception_export.formats.quantizer import rounded_kernel
+from keras_inception_export.formats.quantizer import (
+    rounded_kernel,
+    uneven_joins,
+)
 from keras_inception_export.formats.tflite.flatbuffer import Operator, Structure
 from keras_inception_export.formats.tflite.naming import layers_with_kernel
 
-_INTEGER_OPERATORS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
-"""Operators with a kernel that can be kept in float. TRANSPOSE_CONV is not one:
-the converter always turns its kernel into int8."""
-
-_FILTERS_FIRST = {"CONV_2D", "FULLY_CONNECTED"}
-"""Operators whose kernel has one filter per index of its first axis."""
+_FILTER_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": -1, "FULLY_CONNECTED": 0}
+"""Operators with a kernel that can be kept in float, and the axis of the kernel
+that has one filter per index. TRANSPOSE_CONV is missing: the converter always
+turns its kernel into int8."""
 
 _WRONG_IN_INTEGERS = {"REVERSE_V2"}
 """The converter gives its result another scale than the input it copies."""
@@ -33,6 +34,13 @@ _WRONG_IN_INTEGERS = {"REVERSE_V2"}
 _PROBABILITIES = {"LOGISTIC", "SOFTMAX"}
 """Operators whose result would have steps of 1/256 in integers, too coarse to
 distinguish classes."""
+
+_ONE_SCALE = frozenset(
+    "CONCATENATION EXPAND_DIMS GATHER MAXIMUM MAX_POOL_2D MINIMUM PACK PAD "
+    "PADV2 RESHAPE REVERSE_V2 SELECT SELECT_V2 SLICE SPLIT SPLIT_V SQUEEZE "
+    "STRIDED_SLICE TILE TRANSPOSE UNPACK".split()
+)
+"""Operators whose inputs and outputs have one scale in integers."""
 
 _NUMBERED = re.compile(r"tensor_(\d+)\.(\d*)")
 
@@ -61,7 +69,7 @@ class CalibratedModel:
         self._layers = {
             operator.outputs[0]: tuple(layers_with_kernel(self._names[kernel]))
             for operator, kernel in structure.kernels()
-            if operator.name in _INTEGER_OPERATORS
+            if operator.name in _FILTER_AXIS
         }
         self.layers = tuple(
             dict.fromkeys(x for layers in self._layers.values() for x in layers)
@@ -111,8 +119,17 @@ class CalibratedModel:
             although they may have a range.
         """
         graph = self._structure.graph
+        uneven, mixed = uneven_joins(
+            (
+                (operator, operator.inputs, operator.outputs)
+                for operator in self._operators
+                if operator.name in _ONE_SCALE
+            ),
+            self._ranges,
+        )
+        in_float = self._layers_in_float(float_layers, uneven, mixed)
         float_operators = self._float_operators(
-            float_layers, () if integer_io else graph.outputs
+            in_float, () if integer_io else graph.outputs
         )
         needed = {
             tensor
@@ -127,7 +144,7 @@ class CalibratedModel:
         # all of them, or none.
         for operator in [*self._operators, *reversed(self._operators)]:
             tensors = {*operator.inputs, *operator.outputs}
-            if operator.outputs[0] not in self._layers and tensors & needed:
+            if operator.outputs[0] not in in_float and tensors & needed:
                 needed |= tensors
         for index, values in self._ranges.items():
             self._structure.set_range(index, values if index in needed else ())
@@ -150,16 +167,52 @@ class CalibratedModel:
             if (
                 integers is None
                 or operator in float_operators
-                or operator.name not in _FILTERS_FIRST
+                or operator.name not in _FILTER_AXIS
             ):
                 continue
             weights = self._structure.weights(kernel)
-            blocks = _blocks(weights, np.moveaxis(integers, -1, 0))
+            axis = _FILTER_AXIS[operator.name]
+            blocks = _blocks(weights, integers, axis)
             buffer = self._structure.tensors[kernel].buffer
             yield buffer, (weights.nbytes, blocks)
 
+    def _layers_in_float(
+        self,
+        float_layers: Collection[str],
+        uneven: Collection[Operator],
+        mixed: Collection[int],
+    ) -> dict[int, bool]:
+        """Return whether each layer computes in float, keyed by its result.
+
+        Operators that must, because they read or compute values that have no
+        scale in common, count as layers in float.
+        """
+        in_float = {
+            tensor: not set(float_layers).isdisjoint(layers)
+            for tensor, layers in self._layers.items()
+        }
+        mixed = set(mixed)
+        # Even before a join in float, the converter gives its inputs one scale
+        # if they have ranges. So what computes them is in float, too.
+        parts = {tensor for join in uneven for tensor in join.inputs}
+        for operator in reversed(self._operators):
+            if operator.name in _ONE_SCALE and parts & set(operator.outputs):
+                parts.update(operator.inputs)
+        for operator in self._operators:
+            first = operator.outputs[0]
+            is_mixed = not mixed.isdisjoint(operator.inputs)
+            if is_mixed and first not in self._layers:
+                mixed.update(operator.outputs)
+            if (
+                is_mixed
+                or operator in uneven
+                or not parts.isdisjoint(operator.outputs)
+            ):
+                in_float[first] = True
+        return in_float
+
     def _float_operators(
-        self, float_layers: Collection[str], float_outputs: Collection[int]
+        self, in_float: Mapping[int, bool], float_outputs: Collection[int]
     ) -> set[Operator]:
         """Return the operators that compute in float.
 
@@ -168,10 +221,6 @@ class CalibratedModel:
         branch does not keep its whole block in float, and one integer layer
         does not make what follows it compute in integers.
         """
-        in_float = {
-            tensor: not set(float_layers).isdisjoint(layers)
-            for tensor, layers in self._layers.items()
-        }
         forward = [(x.outputs[0], x.inputs, x.outputs) for x in self._operators]
         backward = [(x, far, near) for x, near, far in reversed(forward)]
         before = _only_float_kernels(forward, in_float)
@@ -213,10 +262,13 @@ class CalibratedModel:
         ]
 
 
-def _blocks(weights: np.ndarray, integers: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield a rounded kernel, filters first; computed when it is written."""
-    shaped = integers.reshape(weights.shape)
-    yield np.ascontiguousarray(rounded_kernel(weights, shaped, axis=0))
+def _blocks(
+    weights: np.ndarray, integers: np.ndarray, axis: int
+) -> Iterator[np.ndarray]:
+    """Yield a rounded kernel; computed when it is written."""
+    shaped = np.moveaxis(integers, -1, 0) if axis == 0 else integers
+    shaped = shaped.reshape(weights.shape)
+    yield np.ascontiguousarray(rounded_kernel(weights, shaped, axis))
 
 
 def _numbered_name(index: int) -> str:

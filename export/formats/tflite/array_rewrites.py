@@ -1,0 +1,145 @@
+"""Rewrites of operations on images, volumes and arrays."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_inception_export.formats.tflite.rewriting import (
+    Rewrite,
+    op_type_of,
+)
+
+
+def roll(x: tf.Tensor, shift: tf.Tensor, axis: tf.Tensor) -> tf.Tensor | None:
+    """Join the two parts along each axis: TFLite has no such operator."""
+    shifts, axes = tf.get_static_value(shift), tf.get_static_value(axis)
+    if shifts is None or axes is None:
+        return None
+    result = x
+    pairs = zip(np.atleast_1d(shifts), np.atleast_1d(axes), strict=True)
+    for count, number in pairs:
+        length = x.shape[number]
+        if length is None:
+            length = tf.shape(x)[number]
+        start = (length - count) % length
+        parts = tf.split(result, [start, length - start], axis=number)
+        result = tf.concat(parts[::-1], axis=number)
+    result.set_shape(x.shape)
+    return result
+
+
+def bincount(
+    x: tf.Tensor,
+    size: tf.Tensor,
+    weights: tf.Tensor,
+    *,
+    binary_output: bool = False,
+) -> tf.Tensor | None:
+    """Add one-hot vectors: TFLite has no such operator."""
+    count = _static_size(size)
+    if count is None:
+        return None
+    vectors = tf.one_hot(x, count, dtype=weights.dtype)
+    if weights.shape.num_elements() != 0:
+        vectors *= weights[..., tf.newaxis]
+    combine = tf.reduce_max if binary_output else tf.reduce_sum
+    return combine(vectors, axis=-2)
+
+
+def _static_size(size: tf.Tensor) -> Any:
+    """Return a constant, also if it is written as min(c, max(c, x))."""
+    inner = size
+    bounds = []
+    for op_type in ("Minimum", "Maximum"):
+        if op_type_of(inner) != op_type:
+            break
+        bound, inner = inner.op.inputs
+        bounds.append(tf.get_static_value(bound))
+    if len(bounds) == 2 and bounds[0] == bounds[1]:
+        return bounds[0]
+    return tf.get_static_value(size)
+
+
+def conv_3d(
+    x: tf.Tensor,
+    kernel: tf.Tensor,
+    *,
+    strides: Sequence[int] = (),
+    padding: str = "",
+    data_format: str = "",
+    dilations: Sequence[int] = (),
+) -> tf.Tensor | None:
+    """Join one convolution per group: the runtime's kernel has no groups."""
+    axis = data_format.index("C")
+    channels = x.shape[axis]
+    groups = 1 if channels is None else channels // kernel.shape[3]
+    if groups == 1:
+        return None
+    pairs = zip(
+        tf.split(x, groups, axis), tf.split(kernel, groups, 4), strict=True
+    )
+    parts = [
+        tf.nn.conv3d(part, k, strides, padding, data_format, dilations)
+        for part, k in pairs
+    ]
+    return tf.concat(parts, axis)
+
+
+def conv_2d_transpose(
+    shape: tf.Tensor,
+    kernel: tf.Tensor,
+    x: tf.Tensor,
+    *,
+    strides: Sequence[int] = (),
+    padding: str = "",
+    data_format: str = "",
+    dilations: Sequence[int] = (),
+) -> tf.Tensor | None:
+    """Put zeros between the taps of a kernel: TFLite's has no dilation."""
+    if set(dilations) == {1} or data_format != "NHWC":
+        return None
+    for axis, rate in enumerate(dilations[1:3]):
+        size = (kernel.shape[axis] - 1) * rate + 1
+        sizes = [*kernel.shape]
+        sizes[axis] *= rate
+        widened = tf.expand_dims(kernel, axis + 1)
+        pads = [[0, rate - 1 if i == axis + 1 else 0] for i in range(5)]
+        kernel = tf.reshape(tf.pad(widened, pads), sizes)
+        kernel = tf.split(kernel, [size, sizes[axis] - size], axis)[0]
+    return tf.nn.conv2d_transpose(x, kernel, shape, strides, padding)
+
+
+def pool_3d(pool_2d: Callable[..., Any]) -> Rewrite:
+    """Pool over height and width, then over depth: TFLite has no third axis.
+
+    A maximum, and a mean that leaves the padding out, may be taken so.
+    """
+
+    def rewrite(
+        x: tf.Tensor,
+        *,
+        ksize: Sequence[int] = (),
+        strides: Sequence[int] = (),
+        padding: str = "",
+        data_format: str = "",
+    ) -> tf.Tensor | None:
+        if data_format != "NDHWC" or x.shape[4] is None:
+            return None
+        _, depth, height, width, channels = _shape(x)
+        plane = tf.reshape(x, [-1, height, width, channels])
+        plane = pool_2d(plane, ksize[2:4], strides[2:4], padding)
+        _, height, width, _ = _shape(plane)
+        column = tf.reshape(plane, [-1, depth, height * width, channels])
+        column = pool_2d(column, [ksize[1], 1], [strides[1], 1], padding)
+        result = [-1, _shape(column)[1], height, width, channels]
+        return tf.reshape(column, result)
+
+    return rewrite
+
+
+def _shape(x: tf.Tensor) -> list[Any]:
+    """Return the sizes of a tensor, numbers where they are known."""
+    known, sizes = x.shape.as_list(), tf.shape(x)
+    return [sizes[i] if n is None else n for i, n in enumerate(known)]

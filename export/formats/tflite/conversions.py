@@ -1,0 +1,68 @@
+"""The table of what TFLite's converter or runtime gets wrong or lacks.
+
+For a type of TensorFlow operation, `CONVERSIONS` has the function that computes
+the same with operators that TFLite gets right. The model is traced with these
+functions for TFLite only. Each function says what is wrong without it.
+"""
+
+import tensorflow as tf
+
+from keras_inception_export.formats.tflite import (
+    array_rewrites,
+    float_rewrites,
+    integer_rewrites,
+)
+from keras_inception_export.formats.tflite.integer_rewrites import in_int32
+from keras_inception_export.formats.tflite.rewriting import Rewrite
+
+CONVERSIONS: dict[str, Rewrite] = {
+    # Overflow, or lose the digits of small numbers.
+    "Expm1": float_rewrites.expm1,
+    "Log1p": float_rewrites.log1p,
+    "Softplus": float_rewrites.softplus,
+    # Wrong for zero or infinity.
+    "Equal": float_rewrites.equal,
+    "IsInf": float_rewrites.is_inf,
+    "NotEqual": float_rewrites.not_equal,
+    "Rsqrt": float_rewrites.rsqrt,
+    # No kernel, or none for groups, dilation or the third dimension.
+    "AvgPool3D": array_rewrites.pool_3d(tf.nn.avg_pool2d),
+    "Conv2DBackpropInput": array_rewrites.conv_2d_transpose,
+    "Conv3D": array_rewrites.conv_3d,
+    "DenseBincount": array_rewrites.bincount,
+    "MaxPool3D": array_rewrites.pool_3d(tf.nn.max_pool2d),
+    "Roll": array_rewrites.roll,
+    # No kernel, or none for some integers.
+    "Abs": integer_rewrites.absolute,
+    "BitwiseAnd": integer_rewrites.bitwise_and,
+    "BitwiseOr": integer_rewrites.bitwise_or,
+    "Invert": integer_rewrites.invert,
+    "LeftShift": integer_rewrites.left_shift,
+    "Pow": integer_rewrites.power,
+    "Sign": integer_rewrites.sign,
+    # No kernel for narrow integers, or one that aborts the process.
+    "AddV2": in_int32(tf.add),
+    "Cumsum": integer_rewrites.cumsum,
+    "FloorDiv": in_int32(tf.math.floordiv),
+    "FloorMod": in_int32(tf.math.floormod),
+    "Greater": in_int32(tf.greater),
+    "GreaterEqual": in_int32(tf.greater_equal),
+    "Less": in_int32(tf.less),
+    "LessEqual": in_int32(tf.less_equal),
+    "Max": integer_rewrites.reduce_max,
+    "Maximum": in_int32(tf.maximum),
+    "Min": integer_rewrites.reduce_min,
+    "Minimum": in_int32(tf.minimum),
+    "Mul": in_int32(tf.multiply),
+    "Neg": in_int32(tf.negative),
+    "Pad": in_int32(tf.pad),
+    "PadV2": in_int32(integer_rewrites.pad),
+    "Relu": in_int32(tf.nn.relu),
+    "ReverseV2": in_int32(tf.reverse),
+    "SelectV2": in_int32(tf.where),
+    "Square": in_int32(tf.square),
+    "Sub": in_int32(tf.subtract),
+    "Sum": integer_rewrites.reduce_sum,
+    "Tile": in_int32(tf.tile),
+}
+"""By type of TensorFlow operation, what replaces it."""

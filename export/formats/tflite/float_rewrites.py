@@ -1,0 +1,88 @@
+"""Rewrites of functions of floating-point numbers."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_inception_export.formats.tflite.integer_rewrites import in_int32
+from keras_inception_export.formats.tflite.rewriting import op_type_of
+
+_LARGEST = np.finfo("float32").max
+
+
+def softplus(x: tf.Tensor) -> tf.Tensor:
+    """Keep log(1 + exp(x)), which is written for it, from overflowing."""
+    return tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x)))
+
+
+def log1p(x: tf.Tensor) -> tf.Tensor:
+    """Keep the digits of a small x, which log(1 + x) loses.
+
+    log(1 + x) = 2 artanh(s) with s = x / (2 + x); the first term that is left
+    out of the series is less than 1e-10 of the sum.
+    """
+    s = x / (2 + x)
+    series = 2 * s * _polynomial(s * s, [1 / n for n in range(1, 13, 2)])
+    return tf.where(tf.abs(x) < 0.3, series, tf.math.log(1 + x))
+
+
+def expm1(x: tf.Tensor) -> tf.Tensor:
+    """Keep the digits of a small x, which exp(x) - 1 loses."""
+    t = tf.tanh(x / 2)
+    return tf.where(tf.abs(x) < 0.5, 2 * t / (1 - t), tf.exp(x) - 1)
+
+
+def rsqrt(x: tf.Tensor) -> tf.Tensor | None:
+    """Return infinity for zero, not NaN, so that a zero vector normalizes to 0.
+
+    1 / sqrt(x) would become the same operator. What has a positive constant
+    added, as in every kind of normalization layer, is not zero.
+    """
+    if op_type_of(x) in ("Add", "AddV2", "Maximum"):
+        constants = map(tf.get_static_value, x.op.inputs)
+        if any(c is not None and np.all(c > 0) for c in constants):
+            return None
+    return tf.where(tf.equal(x, 0), 1 / x, tf.math.rsqrt(x))
+
+
+def is_inf(x: tf.Tensor) -> tf.Tensor:
+    """Compare with a number: the converter makes infinite constants finite."""
+    return tf.abs(x) > _LARGEST
+
+
+def equal(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
+    """Find infinities although the converter makes the constant finite."""
+    for one, other in ((x, y), (y, x)):
+        if sign_of_infinity := _sign_of_infinity(other):
+            return sign_of_infinity * one > _LARGEST
+    return in_int32(tf.equal)(x, y)
+
+
+def not_equal(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
+    """Find infinities although the converter makes the constant finite."""
+    for one, other in ((x, y), (y, x)):
+        if sign_of_infinity := _sign_of_infinity(other):
+            is_nan = tf.not_equal(one, one)
+            return (sign_of_infinity * one <= _LARGEST) | is_nan
+    return in_int32(tf.not_equal)(x, y)
+
+
+def _sign_of_infinity(x: tf.Tensor) -> int:
+    """Return 1 or -1 for a constant that is infinite, else 0."""
+    if not x.dtype.is_floating:
+        return 0
+    if op_type_of(x) == "Neg":
+        return -_sign_of_infinity(x.op.inputs[0])
+    value = tf.get_static_value(x)
+    if value is None or np.size(value) != 1 or not np.isinf(value).all():
+        return 0
+    return int(np.sign(value).item())
+
+
+def _polynomial(x: tf.Tensor, coefficients: list[float]) -> Any:
+    """Evaluate a polynomial, given from its constant term on."""
+    result: Any = coefficients[-1]
+    for coefficient in coefficients[-2::-1]:
+        result = coefficient + x * result
+    return result

@@ -1,0 +1,143 @@
+"""Rewrites of functions of integers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_inception_export.formats.tflite.rewriting import Rewrite
+
+_NARROW = (tf.int8, tf.uint8, tf.int16, tf.uint16)
+"""Integers for which most operators have no kernel, or only one that expects a
+quantized tensor (and aborts the process without)."""
+
+
+def in_int32(function: Callable[..., Any]) -> Rewrite:
+    """Return a rewrite that computes narrow integers in int32.
+
+    The lower bits of the result are those of the narrow computation.
+    """
+
+    def rewrite(*inputs: Any) -> tf.Tensor | None:
+        dtypes = [getattr(x, "dtype", None) for x in inputs]
+        narrow = [dtype for dtype in dtypes if dtype in _NARROW]
+        if not narrow:
+            return None
+        result = function(
+            *(
+                tf.cast(x, tf.int32) if dtype in _NARROW else x
+                for x, dtype in zip(inputs, dtypes, strict=True)
+            )
+        )
+        return (
+            tf.cast(result, narrow[0]) if result.dtype == tf.int32 else result
+        )
+
+    return rewrite
+
+
+def bitwise_and(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
+    """Use x + y = (x ^ y) + 2 (x & y), on halves whose sum does not overflow.
+
+    TFLite has of the three only the exclusive or.
+    """
+    if x.dtype in _NARROW:
+        return in_int32(bitwise_and)(x, y)
+    if x.dtype != tf.int32:
+        return None
+    high = [tf.bitwise.right_shift(z, 16) for z in (x, y)]
+    low = [z - 65536 * h for z, h in zip((x, y), high, strict=True)]
+    both = [
+        tf.bitwise.right_shift(a + b - tf.bitwise.bitwise_xor(a, b), 1)
+        for a, b in (high, low)
+    ]
+    return 65536 * both[0] + both[1]
+
+
+def bitwise_or(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
+    """Join the bits that differ and those that are set in both."""
+    if x.dtype not in (*_NARROW, tf.int32):
+        return None
+    both = tf.bitwise.bitwise_and(x, y)
+    return tf.bitwise.bitwise_xor(x, y) + both
+
+
+def invert(x: tf.Tensor) -> tf.Tensor | None:
+    """Use -1 - x, which inverts every bit."""
+    if x.dtype in _NARROW:
+        return in_int32(invert)(x)
+    return None if x.dtype.is_unsigned else -1 - x
+
+
+def left_shift(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
+    """Multiply by a power of two, looked up in a table."""
+    if x.dtype in _NARROW:
+        return in_int32(left_shift)(x, y)
+    if x.dtype != tf.int32:
+        return None
+    powers = (2 ** np.arange(32, dtype="int64")).astype("int32")
+    return x * tf.gather(powers, tf.clip_by_value(y, 0, 31))
+
+
+def power(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
+    """Multiply integers, which keeps every bit, as the kernel does not."""
+    exponent = tf.get_static_value(y)
+    if x.dtype.is_floating or exponent is None or np.size(exponent) != 1:
+        return in_int32(tf.pow)(x, y)
+    count = int(np.squeeze(exponent))
+    if not 0 <= count <= 16:
+        return None
+    product = tf.ones_like(x + y)
+    for _ in range(count):
+        product *= x
+    return product
+
+
+def absolute(x: tf.Tensor) -> tf.Tensor | None:
+    """Compute what has no kernel for integers other than int32."""
+    return tf.maximum(x, -x) if x.dtype == tf.int64 else in_int32(tf.abs)(x)
+
+
+def sign(x: tf.Tensor) -> tf.Tensor | None:
+    """Compute what has no kernel for integers other than int32."""
+    if x.dtype == tf.int64:
+        return tf.cast(x > 0, x.dtype) - tf.cast(x < 0, x.dtype)
+    return in_int32(tf.sign)(x)
+
+
+def reduce_max(
+    x: tf.Tensor, axis: tf.Tensor, *, keep_dims: bool = False
+) -> tf.Tensor | None:
+    """Compute narrow integers in int32."""
+    return in_int32(tf.reduce_max)(x, axis, keep_dims)
+
+
+def reduce_min(
+    x: tf.Tensor, axis: tf.Tensor, *, keep_dims: bool = False
+) -> tf.Tensor | None:
+    """Compute narrow integers in int32."""
+    return in_int32(tf.reduce_min)(x, axis, keep_dims)
+
+
+def reduce_sum(
+    x: tf.Tensor, axis: tf.Tensor, *, keep_dims: bool = False
+) -> tf.Tensor | None:
+    """Compute narrow integers in int32."""
+    return in_int32(tf.reduce_sum)(x, axis, keep_dims)
+
+
+def cumsum(
+    x: tf.Tensor,
+    axis: tf.Tensor,
+    *,
+    exclusive: bool = False,
+    reverse: bool = False,
+) -> tf.Tensor | None:
+    """Compute narrow integers in int32."""
+    return in_int32(tf.cumsum)(x, axis, exclusive, reverse)
+
+
+def pad(x: tf.Tensor, paddings: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """Pad with a value."""
+    return tf.pad(x, paddings, constant_values=value)

@@ -1,0 +1,323 @@
+"""What each channel of each layer contributes to the outputs of a model.
+
+A channel is verified if an artifact that computes it wrongly differs in some
+output, on some probe, by more than the tolerance. The extreme cases are an
+artifact in which it is zero, and one in which it is constant. How much either
+would change the outputs is estimated to first order: the sum over all
+positions of `(value - replacement) * gradient`, where the gradient is that of a
+random projection of the outputs. Each value of an output is projected with a
+random sign, relative to the largest value in its column, and divided by the
+root of their number: the projection is as large as the change of a typical
+value, and seldom larger than the largest change, which is what verification
+compares.
+
+In networks of rectified units the estimate is zero exactly where the true
+effect is: for units that are not active, or that nothing active reads. Where
+an output has no gradient, as an index, a channel counts if it varies.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_inception_export.model.call_hooks import observed
+from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_layers import ConvBN
+
+Feed = Mapping[str, np.ndarray]
+
+SPEED = 2e10
+"""Multiplications per second of a nominal processor core. Work is limited by
+this figure rather than the clock, so that an export is reproducible."""
+
+CALL_SECONDS = 0.01
+"""The least time of a call."""
+
+LEAK = 0.1
+"""The gradient that every activation passes on while inputs are searched."""
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What the channels contribute to the outputs, per sample and channel.
+
+    Args:
+        mean: the mean value of the channel.
+        weighted: the sum of all values, each times its gradient.
+        gradient: the sum of the gradients.
+    """
+
+    mean: np.ndarray
+    weighted: np.ndarray
+    gradient: np.ndarray
+
+    def estimate(self) -> np.ndarray:
+        """Return the smaller effect of zeroing and of a constant channel."""
+        constant = self.weighted - self.mean.mean(axis=0) * self.gradient
+        effects = np.minimum(np.abs(self.weighted), np.abs(constant))
+        return np.nan_to_num(effects, nan=0.0, posinf=0.0)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Effects"]) -> "Effects":
+        """Return the effects of several batches."""
+        names = ("mean", "weighted", "gradient")
+        return cls(
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in names
+            )
+        )
+
+
+class TracedModel:
+    """A model traced once, with the channels of its layers.
+
+    Args:
+        inference_model: the model.
+        feed: a batch with the shapes of all others.
+    """
+
+    def __init__(self, inference_model: InferenceModel, feed: Feed):
+        self.inference_model = inference_model
+        self.specs = inference_model.inputs
+        self.layers: list[tuple[keras.Layer, int]] = []
+        self.multiplications = 0.0  # per sample
+        self._known: dict[str, Effects] = {}
+        signature = [
+            tf.TensorSpec(
+                (spec.shape[0], *feed[spec.name].shape[1:]), spec.dtype
+            )
+            for spec in self.specs
+        ]
+        targets = tf.TensorSpec((None,), "int32")
+        leak = tf.TensorSpec((), "float32")
+        traced = tf.compat.v1.wrap_function(
+            self._trace, [*signature, targets, leak]
+        )
+        found = traced.structured_outputs
+        *inputs, targets, leak = traced.inputs[: len(signature) + 2]
+        self._effects = traced.prune([*inputs, leak], found["effects"])
+        self._tops = traced.prune([*inputs, leak], found["tops"])
+        self._ascent = traced.prune(
+            [*inputs, targets, leak], [found["tops"], *found["ascent"]]
+        )
+
+    def seconds(self, samples: int) -> float:
+        """Return the nominal time of one call with gradients."""
+        return CALL_SECONDS + 3 * samples * self.multiplications / SPEED
+
+    def effects(self, feed: Feed) -> Effects:
+        """Return the effects of all channels on a batch."""
+        digest = hashlib.sha256()
+        for spec in self.specs:
+            digest.update(np.ascontiguousarray(feed[spec.name]).data)
+        key = digest.hexdigest()
+        if key not in self._known:
+            arrays = self._effects(*self._tensors(feed), tf.constant(0.0))
+            self._known[key] = Effects(*(array.numpy() for array in arrays))
+        return self._known[key]
+
+    def tops(self, feed: Feed) -> np.ndarray:
+        """Return the largest value of each channel before its activation."""
+        return self._tops(*self._tensors(feed), tf.constant(0.0)).numpy()
+
+    def ascent(self, feed: Feed, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """Return, for each float input, the gradient of one channel per sample.
+
+        It is that of the channel's largest value before its activation.
+        """
+        _, *found = self._ascent(
+            *self._tensors(feed),
+            tf.constant(targets, "int32"),
+            tf.constant(LEAK),
+        )
+        names = [spec.name for spec in self.specs if _is_float(spec)]
+        return {
+            name: np.nan_to_num(array.numpy(), posinf=0, neginf=0)
+            for name, array in zip(names, found, strict=True)
+        }
+
+    def _tensors(self, feed: Feed) -> list[tf.Tensor]:
+        return [tf.constant(feed[spec.name], spec.dtype) for spec in self.specs]
+
+    def _trace(self, *arguments):
+        *inputs, targets, leak = arguments
+        seen: list[tuple[keras.Layer, tf.Tensor]] = []
+        before: dict[int, tf.Tensor] = {}  # values before an activation
+        graph = tf.compat.v1.get_default_graph()
+
+        def leaking(value, result):
+            return result + leak * (value - tf.stop_gradient(value))
+
+        def observing(layer, call):
+            def observed_call(*args, **kwargs):
+                result = call(*args, **kwargs)
+                value = keras.tree.flatten(result)[0]
+                if getattr(value, "graph", None) is graph and _has_channels(
+                    value
+                ):
+                    seen.append((layer, value))
+                return result
+
+            return observed_call
+
+        def activating(layer, call):
+            return lambda x, *args, **kwargs: leaking(
+                x, call(x, *args, **kwargs)
+            )
+
+        model = self.inference_model.model
+        layers = list(_weighted_layers(model))
+        with ExitStack() as stack:
+            stack.enter_context(observed(layers, observing))
+            activations = [x for x in model._flatten_layers() if _activates(x)]
+            stack.enter_context(observed(activations, activating))
+            for layer in model._flatten_layers():
+                if _ends_in_activation(layer):
+                    stack.enter_context(_activation(layer, leaking, before))
+            outputs = self.inference_model.call(*inputs)
+        self.layers = [
+            (layer, _channels_last(layer, x).shape[-1]) for layer, x in seen
+        ]
+        values = [value for _, value in seen]
+        gradients = tf.gradients(_projection(outputs), values)
+        none = tf.zeros((tf.shape(inputs[0])[0], 0))
+        tops, effects = [none], [[none] * 3]
+        for (layer, value), gradient in zip(seen, gradients, strict=True):
+            self.multiplications += _multiplications(layer, value)
+            value = _channels_last(layer, value)
+            if gradient is None:
+                gradient = tf.ones_like(value) / _largest(value, axis=None)
+            else:
+                gradient = _channels_last(layer, gradient)
+            top = _channels_last(layer, before.get(id(layer), value))
+            tops.append(tf.reduce_max(top, axis=1))
+            effects.append(
+                [
+                    tf.reduce_mean(value, axis=1),
+                    tf.reduce_sum(value * gradient, axis=1),
+                    tf.reduce_sum(gradient, axis=1),
+                ]
+            )
+        tops = tf.concat(tops, axis=-1)
+        reached = tf.reduce_sum(tf.gather(tops, targets, batch_dims=1))
+        floats = [x for x in inputs if x.dtype.is_floating]
+        ascent = tf.gradients(reached, floats, unconnected_gradients="zero")
+        return {
+            "tops": tops,
+            "effects": [tf.concat(x, -1) for x in zip(*effects, strict=True)],
+            "ascent": ascent,
+        }
+
+
+def _projection(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return the sum of random projections of all floating-point outputs."""
+    total = tf.constant(0.0)
+    for index, output in enumerate(outputs):
+        if output.dtype.is_floating:
+            shape = tf.shape(output)
+            signs = tf.random.stateless_uniform(
+                shape, (0, index), 0, 2, "int32"
+            )
+            signs = tf.cast(2 * signs - 1, "float32")
+            axes = list(range(max(1, output.shape.rank - 1)))
+            number = tf.cast(tf.size(output[:1]), "float32")
+            scale = _largest(output, axes) * tf.sqrt(number)
+            total += tf.reduce_sum(output * signs / tf.stop_gradient(scale))
+    return total
+
+
+def _largest(tensor: tf.Tensor, axis) -> tf.Tensor:
+    largest = tf.reduce_max(tf.abs(tensor), axis, keepdims=True)
+    return tf.maximum(largest, np.finfo("float32").tiny)
+
+
+def _weighted_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
+    """Yield the layers with weights whose outputs are observed.
+
+    Those of Keras are not entered, since a recurrent layer calls its cell, and
+    an attention layer its projections, in ways of their own.
+    """
+    for child in layer._flatten_layers(recursive=False, include_self=False):
+        own = child._trainable_variables or child._non_trainable_variables
+        enters = isinstance(child, keras.Model) or not _is_builtin(child)
+        if enters:
+            yield from _weighted_layers(child)
+        if own if enters else child.weights:
+            yield child
+
+
+def _is_builtin(layer: keras.Layer) -> bool:
+    return type(layer).__module__.startswith("keras.")
+
+
+def _is_float(spec) -> bool:
+    return spec.dtype.startswith("float")
+
+
+def _has_channels(tensor: tf.Tensor) -> bool:
+    """Return whether a tensor has samples and a known number of channels."""
+    return tensor.dtype.is_floating and tensor.shape.rank >= 2
+
+
+def _channels_last(layer: keras.Layer, tensor: tf.Tensor) -> tf.Tensor:
+    """Return a tensor as (samples, positions, channels)."""
+    if getattr(layer, "data_format", None) == "channels_first":
+        rank = tensor.shape.rank
+        tensor = tf.transpose(tensor, [0, *range(2, rank), 1])
+    return tf.reshape(tensor, (tf.shape(tensor)[0], -1, tensor.shape[-1]))
+
+
+def _multiplications(layer: keras.Layer, value: tf.Tensor) -> float:
+    """Return the approximate number of multiplications per sample.
+
+    Each weight of the largest kind is used once per position.
+    """
+    used = max(np.prod(weight.shape) for weight in layer.weights)
+    sizes = [size or 1 for size in value.shape[1:]]
+    channels_first = getattr(layer, "data_format", None) == "channels_first"
+    return float(used * np.prod(sizes[1:] if channels_first else sizes[:-1]))
+
+
+def _activates(layer: keras.Layer) -> bool:
+    """Return whether a layer is an activation."""
+    return type(layer).__module__.startswith("keras.src.layers.activations.")
+
+
+_ACTIVATED = (
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Conv2D.__mro__[1],
+    keras.layers.DepthwiseConv2D.__mro__[1],
+    keras.layers.SeparableConv2D.__mro__[1],
+    keras.layers.Conv2DTranspose.__mro__[1],
+    ConvBN,
+)
+
+
+def _ends_in_activation(layer: keras.Layer) -> bool:
+    """Return whether the activation of a layer is its last step."""
+    return isinstance(layer, _ACTIVATED) and not isinstance(
+        layer.activation, (keras.Layer, type(None))
+    )
+
+
+@contextmanager
+def _activation(layer, leaking: Callable, before: dict) -> Iterator[None]:
+    """Let the activation of a layer pass on gradients in a block."""
+    original = layer.activation
+
+    def activation(value):
+        before[id(layer)] = value
+        return leaking(value, original(value))
+
+    object.__setattr__(layer, "activation", activation)
+    try:
+        yield
+    finally:
+        object.__setattr__(layer, "activation", original)

@@ -1,0 +1,281 @@
+"""Measure which channels probes move, and search inputs that move more.
+
+Inputs are searched by gradient ascent (DeepXplore, arXiv:1705.06640; NNSmith,
+arXiv:2207.13066): each sample of a batch ascends on one channel that no probe
+moves. See `channel_effects` for when a channel counts as moved.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+
+from keras_inception_export.data.coverage import Coverage, LayerCoverage
+from keras_inception_export.data.domain import Domain
+from keras_inception_export.model.channel_effects import (
+    Effects,
+    Feed,
+    TracedModel,
+)
+from keras_inception_export.model.inference_model import InferenceModel
+
+SEEN = 1e-5
+"""The least effect that counts, relative to the largest value of a column. It
+is five times the smallest tolerance."""
+
+SECONDS = 3.0
+"""How long inputs are searched on a nominal processor."""
+
+BATCH = 32
+"""Samples that ascend together."""
+
+STEPS = 12
+"""Steps of an ascent, each of `STEP` times the range of the input."""
+
+STEP = 0.15
+WIDER = 3.0
+"""How much wider than the domain the inputs of a second attempt may be."""
+
+MAX_SAMPLES, MAX_VALUES = 16, 2**19
+"""The most samples that a search returns, and the most values in them."""
+
+
+def measure_coverage(
+    inference_model: InferenceModel,
+    feeds: Sequence[Feed],
+    seconds: float = SECONDS,
+) -> Coverage:
+    """Return which channels a model's inputs move.
+
+    Only feeds of the most frequent shape are measured, the last ones first, and
+    as many as take about `seconds` on a nominal processor, but at least one
+    sample.
+    """
+    traced, chosen = _traced(inference_model, feeds, seconds)
+    if not traced.layers:
+        return Coverage(())
+    effects = _best(traced, chosen)
+    return _coverage(traced, effects > SEEN)
+
+
+def search_inputs(
+    inference_model: InferenceModel,
+    feeds: Sequence[Feed],
+    domains: Mapping[str, Domain],
+    seconds: float = SECONDS,
+) -> list[Feed]:
+    """Return a few more inputs that move channels which the feeds do not.
+
+    Args:
+        inference_model: the model.
+        feeds: the inputs so far.
+        domains: the values that each input takes in use. Only inputs that are
+            neither whole numbers nor bounded ascend; others are drawn.
+        seconds: how long to search on a nominal processor, once the feeds are
+            measured. If a single step takes longer, nothing is searched.
+    """
+    traced, chosen = _traced(inference_model, feeds, seconds)
+    if not traced.layers:
+        return []
+    search = _Search(traced, chosen, domains, seconds)
+    search.run()
+    return search.kept()
+
+
+def _traced(inference_model, feeds, seconds):
+    """Return the traced model, and the feeds to measure it on."""
+
+    def shape_of(feed):
+        return tuple(
+            feed[spec.name].shape[1:] for spec in inference_model.inputs
+        )
+
+    shapes = [shape_of(feed) for feed in feeds]
+    shape = max(reversed(shapes), key=shapes.count)
+    same = [feed for feed in reversed(feeds) if shape_of(feed) == shape]
+    traced = inference_model.converted(
+        ("channels", shape), lambda: TracedModel(inference_model, same[0])
+    )
+    chosen: list[Feed] = []
+    for feed in same:
+        cost = traced.seconds(_count(feed))
+        if chosen and cost > seconds:
+            break
+        if cost > seconds and inference_model.inputs[0].shape[0] is None:
+            feed = {name: array[:1] for name, array in feed.items()}
+        chosen.append(feed)
+        seconds -= cost
+    return traced, chosen
+
+
+def _count(feed: Feed) -> int:
+    return len(next(iter(feed.values())))
+
+
+def _best(traced: TracedModel, feeds: Sequence[Feed]) -> np.ndarray:
+    """Return the largest effect of each channel on any sample."""
+    effects = Effects.joined([traced.effects(feed) for feed in feeds])
+    return effects.estimate().max(axis=0)
+
+
+def _coverage(traced: TracedModel, moved: np.ndarray) -> Coverage:
+    """Return the coverage per layer; a shared layer is one layer."""
+    layers: dict[int, tuple[str, np.ndarray, np.ndarray]] = {}
+    start = 0
+    for layer, channels in traced.layers:
+        columns = slice(start, start + channels)
+        start += channels
+        path, found = layer.path or layer.name, moved[columns]
+        if id(layer) in layers:
+            found = found | layers[id(layer)][1]
+        layers[id(layer)] = path, found, dead_channels(layer, channels)
+    return Coverage(
+        tuple(
+            LayerCoverage(path, len(found), int(found.sum()), int(dead.sum()))
+            for path, found, dead in layers.values()
+        )
+    )
+
+
+def dead_channels(layer: keras.Layer, channels: int) -> np.ndarray:
+    """Return which channels have no weights but zeros.
+
+    It is known for weights whose last axis is that of the channels.
+    """
+    dead = np.ones(channels, bool)
+    for weight in layer.weights:
+        array = keras.ops.convert_to_numpy(weight)
+        if array.shape[-1:] != (channels,):
+            return np.zeros(channels, bool)
+        dead &= ~array.reshape(-1, channels).any(axis=0)
+    return dead
+
+
+class _Search:
+    """A search for samples that move more channels."""
+
+    def __init__(self, traced, feeds, domains, seconds):
+        self.traced, self.domains, self.seconds = traced, domains, seconds
+        self.generator = np.random.default_rng(0)
+        self.fixed = traced.specs[0].shape[0]
+        self.shapes = {name: x.shape[1:] for name, x in feeds[0].items()}
+        self.moved = _best(traced, feeds) > SEEN
+        self.before = self.moved.copy()
+        self.dead = np.concatenate(
+            [dead_channels(*pair) for pair in traced.layers]
+        )
+        self.samples: dict[str, np.ndarray] = {}
+        self.tops = np.zeros((0, len(self.moved)), "float32")
+        self.effects = self.tops
+        self.start = feeds
+
+    def run(self) -> None:
+        """Search until all channels are moved, or the time is spent."""
+        batch = self.fixed or self.batch()
+        step = self.traced.seconds(batch)
+        if step * (STEPS + 1) > self.seconds or self.moved.all():
+            return
+        for feed in self.start:
+            self.add(feed)
+        for coarse in (False, True):
+            self.add(self.drawn(batch, coarse))
+        if not any(map(self.ascends, self.traced.specs)):
+            while self.seconds > step and self.targets().size:
+                self.add(self.drawn(batch))
+            return
+        for attempt in range(3):
+            targets = self.targets()
+            for first in range(0, len(targets), batch):
+                if self.seconds < step * (STEPS + 1):
+                    return
+                chosen = targets[first : first + batch]
+                chosen = chosen[~self.moved[chosen]]
+                if chosen.size:
+                    chosen = np.resize(chosen, self.fixed or len(chosen))
+                    self.ascend(chosen, attempt)
+
+    def batch(self) -> int:
+        """Return the number of samples for which all steps take the time."""
+        for number in (BATCH, BATCH // 2, BATCH // 4, BATCH // 8, 1):
+            if 4 * (STEPS + 1) * self.traced.seconds(number) <= self.seconds:
+                return number
+        return 1
+
+    def targets(self) -> np.ndarray:
+        """Return the channels that nothing moves so far."""
+        return np.flatnonzero(~self.moved & ~self.dead)
+
+    def ascends(self, spec) -> bool:
+        """Return whether some values of an input can be changed a little."""
+        domain = self.domains[spec.name]
+        whole = np.logical_or(domain.integers, domain.bounded)
+        return spec.dtype.startswith("float") and not np.all(whole)
+
+    def drawn(self, number: int, coarse: bool = False) -> Feed:
+        """Return random samples; coarse ones are equal in blocks of 3."""
+        feed = {}
+        for spec in self.traced.specs:
+            shape = (number, *self.shapes[spec.name])
+            array = self.domains[spec.name].draw(self.generator, shape)
+            for axis in range(1, len(shape) - 1 if coarse else 0):
+                array = np.take(array, np.arange(shape[axis]) // 3 * 3, axis)
+            feed[spec.name] = array.astype(spec.dtype)
+        return feed
+
+    def add(self, feed: Feed) -> None:
+        """Measure samples, and keep them as candidates."""
+        effects = self.traced.effects(feed).estimate()
+        tops = self.traced.tops(feed)
+        self.seconds -= 1.5 * self.traced.seconds(_count(feed))
+        self.effects = np.concatenate([self.effects, effects])
+        self.tops = np.concatenate([self.tops, tops])
+        for name, array in feed.items():
+            known = [self.samples[name]] if name in self.samples else []
+            self.samples[name] = np.concatenate([*known, array])
+        self.moved |= (effects > SEEN).any(axis=0)
+
+    def ascend(self, targets: np.ndarray, attempt: int) -> None:
+        """Let one sample per target ascend on it."""
+        finite = np.nan_to_num(self.tops[:, targets], nan=-np.inf)
+        order = finite.argsort(axis=0)
+        rows = order[-1 - attempt % len(order), np.arange(len(targets))]
+        feed = {name: array[rows] for name, array in self.samples.items()}
+        wider = WIDER if attempt else 1.0
+        for step in range(STEPS):
+            gradients = self.traced.ascent(feed, targets)
+            self.seconds -= self.traced.seconds(len(targets))
+            rate = STEP * wider * (1 - step / STEPS)
+            for spec in self.traced.specs:
+                if self.ascends(spec):
+                    feed[spec.name] = self.stepped(
+                        spec, feed[spec.name], gradients[spec.name], rate, wider
+                    )
+        self.add(feed)
+
+    def stepped(self, spec, values, gradient, rate, wider):
+        """Return the values after one step, within the allowed range."""
+        domain = self.domains[spec.name]
+        middle = (domain.low + domain.high) / 2
+        reach = wider * (domain.high - domain.low) / 2
+        axes = tuple(range(1, values.ndim))
+        size = np.sqrt(np.mean(gradient**2, axis=axes, keepdims=True))
+        gradient = gradient / np.maximum(size, np.finfo("float32").tiny)
+        moved = values + rate * reach * np.clip(gradient, -3, 3)
+        moved = np.clip(moved, middle - reach, middle + reach)
+        whole = np.logical_or(domain.integers, domain.bounded)
+        return np.where(whole, values, moved).astype(spec.dtype)
+
+    def kept(self) -> list[Feed]:
+        """Return the fewest samples that move as many channels."""
+        missing = self.moved & ~self.before
+        if not missing.any():
+            return []
+        moves = self.effects > SEEN
+        size = sum(np.prod(shape) for shape in self.shapes.values())
+        most = self.fixed or min(MAX_SAMPLES, max(1, int(MAX_VALUES // size)))
+        rows: list[int] = []
+        while missing.any() and len(rows) < most:
+            rows.append(int((moves & missing).sum(axis=1).argmax()))
+            missing = missing & ~moves[rows[-1]]
+        rows = list(np.resize(rows, self.fixed or len(rows)))
+        return [{name: array[rows] for name, array in self.samples.items()}]

@@ -1,0 +1,133 @@
+"""Which channels inputs move, and inputs that move more of them.
+
+The truth is taken from models in which one channel is zero.
+"""
+
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_inception_export.data.domain import Domain
+from keras_inception_export.model.channel_search import (
+    measure_coverage,
+    search_inputs,
+)
+from keras_inception_export.model.inference_model import (
+    InferenceModel,
+)
+
+SEED = 1
+
+
+def dense(kernel, bias=0.0, activation="relu"):
+    """Return a model of one layer with a kernel, and a sum of its outputs."""
+    kernel = np.array(kernel, "float32")
+    image = keras.Input((len(kernel),), name="x")
+    layer = layers.Dense(kernel.shape[1], activation, name="hidden")
+    total = layers.Dense(1, use_bias=False, name="total")
+    model = keras.Model(image, total(layer(image)))
+    layer.set_weights([kernel, np.full(kernel.shape[1], bias, "float32")])
+    total.set_weights([np.ones((kernel.shape[1], 1))])
+    return model
+
+
+def moved(model, *rows, **facts):
+    """Return the coverage of the layers by inputs, as a dict."""
+    feed = {"x": np.array(rows, "float32")}
+    coverage = measure_coverage(InferenceModel.of(model), [feed])
+    return {layer.layer: layer for layer in coverage.layers}
+
+
+@pytest.mark.parametrize(
+    ("kernel", "bias", "rows", "number"),
+    (
+        ([[1, -1]], 0, [[1.0], [2.0]], 1),
+        ([[1, -1]], 0, [[1.0], [-1.0]], 2),
+        ([[1, 1e-9]], 0, [[1.0], [2.0]], 1),  # too small for any output
+        ([[1, 1]], 0, [[1.0], [1.0]], 0),  # constant
+        ([[0, 1]], 1, [[1.0], [2.0]], 1),  # constant, one of them
+        ([[1, -1]], 0, [[np.nan], [1.0]], 0),
+    ),
+)
+def test_moved_channels(kernel, bias, rows, number):
+    assert moved(dense(kernel, bias), *rows)["hidden"].moved == number
+
+
+def test_a_channel_that_nothing_active_reads_is_not_moved():
+    model = dense([[1, 1]])
+    model.get_layer("total").set_weights([np.array([[1.0], [0.0]])])
+    found = moved(model, [1.0], [2.0])
+    assert found["hidden"].moved == 1 and found["total"].moved == 1
+
+
+def test_channels_without_weights_are_dead():
+    found = moved(dense([[1, 0, -1]]), [1.0], [2.0])["hidden"]
+    assert (found.channels, found.moved, found.dead) == (3, 1, 1)
+
+
+def test_a_shared_layer_is_counted_once_and_within_layers():
+    first, second = (keras.Input((1,), name=name) for name in "xy")
+    shared = layers.Dense(2, "relu", name="shared")
+    inner = keras.Sequential([keras.Input((1,)), shared], name="inner")
+    total = layers.Dense(1, name="total")
+    model = keras.Model(
+        [first, second], total(layers.Add()([inner(first), inner(second)]))
+    )
+    shared.set_weights([np.array([[1.0, -1.0]]), np.zeros(2)])
+    total.set_weights([np.ones((2, 1)), np.zeros(1)])
+    ups = np.array([[1.0], [2.0]], "float32")
+    feeds = [{"x": ups, "y": -ups}]
+    coverage = measure_coverage(InferenceModel.of(model), feeds)
+    assert [(x.channels, x.moved) for x in coverage.layers] == [(2, 2), (1, 1)]
+
+
+@keras.saving.register_keras_serializable("tests")
+class Class(layers.Layer):
+    """The index of the largest value, which has no gradient."""
+
+    def call(self, x):
+        return keras.ops.argmax(x, axis=-1)
+
+
+@pytest.mark.parametrize(
+    "chained",
+    (
+        (layers.Dense(3, "relu"), Class()),
+        (layers.Reshape((4, 2)), layers.LSTM(3)),
+        (layers.Reshape((4, 2)), layers.MultiHeadAttention(2, 2)),
+        (layers.Reshape((2, 2, 2)), layers.Conv2D(3, 1, groups=1)),
+        (layers.Reshape((4, 2)), layers.TimeDistributed(layers.Dense(3))),
+    ),
+)
+def test_kinds_of_layers(chained):
+    image = keras.Input((8,), name="x")
+    tensor = image
+    for layer in chained:
+        attends = isinstance(layer, layers.MultiHeadAttention)
+        tensor = layer(tensor, tensor) if attends else layer(tensor)
+    rows = np.random.default_rng(0).normal(size=(30, 8))
+    (layer,) = moved(keras.Model(image, tensor), *rows).values()
+    assert layer.moved == layer.channels
+
+
+def test_inputs_are_found_and_stay_in_range():
+    # Each unit is active in one corner of the inputs only.
+    corners = 2.0 * np.array(np.meshgrid(*[[0, 1]] * 4)).reshape(4, -1) - 1
+    model = dense(corners, -(corners > 0).sum(axis=0).max() + 0.5)
+    hidden = model.get_layer("hidden")
+    kernel, bias = hidden.get_weights()
+    hidden.set_weights([kernel, bias - (kernel > 0).sum(axis=0) + 4])
+    feed = {"x": np.full((2, 4), 0.5, "float32")}
+    inference_model = InferenceModel.of(model)
+    before = measure_coverage(inference_model, [feed])
+    found = search_inputs(inference_model, [feed], {"x": Domain()})
+    after = measure_coverage(inference_model, [feed, *found])
+    assert before.layers[0].moved == 0 and after.layers[0].moved == 16
+    (samples,) = (batch["x"] for batch in found)
+    assert len(samples) <= 16 and samples.dtype == "float32"
+    assert -1 <= samples.min() and samples.max() <= 2
+    again = search_inputs(InferenceModel.of(model), [feed], {"x": Domain()})
+    np.testing.assert_array_equal(again[0]["x"], samples)
+    assert not search_inputs(inference_model, [feed], {"x": Domain()}, 0)

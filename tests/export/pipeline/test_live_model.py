@@ -1,0 +1,124 @@
+"""What is published computes what the model in memory computes."""
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from keras import layers, ops
+from onnx import numpy_helper
+
+from keras_inception_export import (
+    RequestError,
+    export_model,
+    load_artifact,
+    verify,
+)
+from tests.helpers.bundles import renew_hash
+from tests.helpers.faulty_layers import Counting, Forgetful, Noisy
+
+FORMATS = ("saved_model", "tflite", "onnx")
+GENERATOR = np.random.default_rng(0)
+
+
+def sequential(*steps, shape=(8,), dtype="float32"):
+    return keras.Sequential([keras.Input(shape, dtype=dtype), *steps])
+
+
+def without_its_state():
+    """Return a model whose constants are not those of its weights."""
+    norm = layers.Normalization()
+    norm.adapt(GENERATOR.normal(size=(10, 8)))
+    model = sequential(norm)
+    zero, one = np.zeros(8), np.ones(8)
+    norm.set_weights([5 * one, 4 * one, zero[0]][: len(norm.weights)])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    (
+        (
+            lambda: sequential(layers.Dense(4), Forgetful(5.0, name="lost")),
+            r'the first layer that differs is "\w+/lost" \(Forgetful\)',
+        ),
+        (without_its_state, r"differs is .*\(Normalization\)"),
+        (lambda: sequential(Noisy(name="noise")), r"noise. \(Noisy\)"),
+        (lambda: sequential(Counting(name="count")), r"count. \(Counting\)"),
+    ),
+    ids=("forgotten argument", "lost state", "random", "counting"),
+)
+def test_a_model_that_a_copy_does_not_equal_is_refused(make, message, tmp_path):
+    with pytest.raises(RequestError, match=message):
+        export_model(make(), tmp_path / "out", formats="onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def quotients():
+    x = keras.Input((6,), dtype="int32", name="x")
+    outputs = {"floor": x // 60, "rest": x % 60, "cast": ops.cast(x, "float32")}
+    outputs["cast"] = outputs["cast"] // 60
+    return keras.Model(x, outputs)
+
+
+def cropped():
+    return sequential(
+        layers.CenterCrop(32, 32, name="crop"),
+        layers.Conv2D(3, 3),
+        shape=(None, None, 2),
+    )
+
+
+def overflowing():
+    x = keras.Input((8,), name="x")
+    outputs = {
+        "plus": ops.softplus(x),
+        "log": ops.log_sigmoid(x),
+        "unit": layers.UnitNormalization()(x),
+    }
+    return keras.Model(x, outputs)
+
+
+INPUTS = {
+    quotients: GENERATOR.integers(-1000, 1000, (5, 6)).astype("int32"),
+    cropped: GENERATOR.random((2, 24, 24, 2), "float32"),
+    overflowing: np.float32(
+        [[0] * 8, [100] * 8, [-100, 1e4, -1e4, 88, 89, 0, 1, -1]]
+    ),
+}
+
+
+@pytest.mark.parametrize("make", INPUTS, ids=lambda make: make.__name__)
+def test_inputs_that_expose_errors(make, tmp_path):
+    """On inputs that the export did not choose, run by the bare runtimes."""
+    model, inputs = make(), INPUTS[make]
+    export_model(model, tmp_path / "out", formats=FORMATS)
+    expected = model(inputs, training=False)
+    if not isinstance(expected, dict):
+        expected = {"output": expected}
+    for file in ("saved_model", "model.tflite", "model.onnx"):
+        found = load_artifact(tmp_path / "out" / file)(inputs)
+        for name, values in expected.items():
+            values = np.array(values)
+            np.testing.assert_allclose(
+                found[name], values, rtol=1e-5, atol=1e-5 * np.abs(values).max()
+            )
+
+
+def test_an_error_in_a_small_column_beside_a_large_one(tmp_path):
+    """An error of 1 in a column of -2 to 14, beside a column of 1e6."""
+    model = sequential(layers.Dense(2, name="dense"))
+    kernel = np.ones((8, 2), "float32") * [1, 1e5]
+    model.layers[0].set_weights([kernel, np.zeros(2)])
+    out = tmp_path / "out"
+    export_model(model, out, formats="onnx")
+    path = out / "model.onnx"
+    artifact = onnx.load(path)
+    (bias,) = [x for x in artifact.graph.initializer if list(x.dims) == [2]]
+    for shift, passed in ((1e-9, True), (1.0, False)):
+        array = np.float32([shift, 0])
+        bias.CopyFrom(numpy_helper.from_array(array, bias.name))
+        onnx.save(artifact, path)
+        renew_hash(out, "model.onnx")
+        (result,) = verify(out)
+        assert result.passed is passed
+    assert "column 0" in result.findings[0]
