@@ -56,7 +56,12 @@ def save_function(
         concrete = traced.get_concrete_function(**specs)
     module = tf.Module()
     module.weights = list(concrete.variables)
-    module.tables = _lookup_tables(model)
+    captured = {id(tensor) for tensor, _ in concrete.graph.captures}
+    module.tables = [
+        table
+        for table in _lookup_tables(model)
+        if id(table.resource_handle) in captured
+    ]
     signatures = {runtime.SIGNATURE: concrete}
     tf.saved_model.save(module, str(path), signatures=signatures)
 
@@ -65,7 +70,7 @@ def _lookup_tables(model: keras.Model) -> list:
     """Return the hash tables of preprocessing layers, which Keras never lists.
 
     `tf.saved_model.save` refuses a function that uses a table unless the saved
-    object contains the table.
+    object contains the table. One that it does not use would be saved too.
     """
     return [
         value

@@ -111,6 +111,14 @@ def test_kinds_of_layers(chained):
     assert layer.moved == layer.channels
 
 
+def test_a_model_without_weights_has_no_channels():
+    image = keras.Input((3,), name="x")
+    inference_model = InferenceModel.of(keras.Model(image, image * 2.0))
+    feeds = [{"x": np.ones((2, 3), "float32")}]
+    assert measure_coverage(inference_model, feeds).layers == ()
+    assert search_inputs(inference_model, feeds, {"x": Domain()}) == []
+
+
 def test_inputs_are_found_and_stay_in_range():
     # Each unit is active in one corner of the inputs only.
     corners = 2.0 * np.array(np.meshgrid(*[[0, 1]] * 4)).reshape(4, -1) - 1
