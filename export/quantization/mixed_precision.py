@@ -1,13 +1,13 @@
 """Keep as few layers in float as the acceptance criteria require.
 
 `MixedPrecisionSearch.improve` takes an int8 artifact that fails the criteria.
-It ranks the layers by the error that each causes alone, keeps as many in float
-as it needs to pass, worst first, and then returns those to int8 that turn out
-not to be needed.
+It ranks the layers by the error that each causes alone. Then it looks for up to
+`GREEDY_LAYERS` of the worst that suffice, one after the other; else it keeps
+more in float, worst first, and returns to int8 what is not needed.
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,11 @@ from keras_inception_export.quantization.metrics import Outputs, measure
 
 RANKING_SAMPLES = 16
 """Calibration samples that the error of each layer is measured on."""
+CANDIDATES, LAST_CANDIDATES = 8, 2
+"""The most sensitive layers and the last ones, of which some suffice as a rule.
+An output with one uneven column needs the layer before it in float, and not
+every format shows this."""
+GREEDY_LAYERS = 3
 MAX_REDUCTIONS = 32
 """Attempts to return layers to int8."""
 
@@ -48,48 +53,28 @@ class MixedPrecisionSearch:
     def improve(self, artifact: WrittenArtifact) -> WrittenArtifact:
         """Return an artifact that passes with few layers in float.
 
-        The number of layers doubles until the artifact passes. Whether it does
-        is no monotonous function of their number, so the set is not bisected:
-        halves, quarters and at last single layers are taken out of it, the
-        least sensitive first, wherever the artifact passes without them. If
-        none passes, the last attempt is returned, with its findings.
+        Whether an artifact passes is no monotonous function of the layers in
+        float, so each set is measured. If none passes, the last attempt is
+        returned, with its findings.
         """
         if not artifact.findings:
             return artifact
-        plain_name = FORMATS[artifact.format].artifact_name("plain")
-        plain = self._writer.workdir / plain_name
+        name = artifact.format
+        plain = self._writer.workdir / FORMATS[name].artifact_name("plain")
         plain.write_bytes(artifact.path.read_bytes())
-        latest: WrittenArtifact = artifact
-        tried: dict[frozenset[str], bool] = {}
-
-        def passes(layers: Sequence[str]) -> bool:
-            nonlocal latest
-            key = frozenset(layers)
-            if key not in tried:
-                latest = self._writer.write(
-                    artifact.format, PREPARED_SCHEME, layers
-                )
-                tried[key] = not latest.findings
-            return tried[key]
-
-        kept = _first_that_passes(self._orders(artifact.format), passes)
-        if kept is None:
-            return latest
-        kept = _reduced(kept, passes)
-        if set(latest.float_layers) != set(kept) or latest.findings:
-            latest = self._writer.write(artifact.format, PREPARED_SCHEME, kept)
-        return replace(latest, float_cost=self._cost(latest.path, plain))
-
-    def _orders(self, name: str) -> tuple[list[str], list[str]]:
-        """Return a format's layers in two orders of how they are kept in float.
-
-        The first is by error. The second is from the last layer to the first:
-        an output of which only one column fails needs the layer before it in
-        float, which another format may not show.
-        """
-        return self._ranked(name), [
-            *reversed(self._writer.quantizer(name).layers)
-        ]
+        attempts = _Attempts(
+            lambda layers: self._writer.write(name, PREPARED_SCHEME, layers)
+        )
+        ranked = self._ranked(name)
+        last = self._writer.quantizer(name).layers[-LAST_CANDIDATES:]
+        candidates = dict.fromkeys([*ranked[:CANDIDATES], *reversed(last)])
+        kept = attempts.greedy(list(candidates)) or attempts.reduced(
+            attempts.doubled(ranked)
+        )
+        best = attempts.result(kept)
+        if best.findings:
+            return best
+        return replace(best, float_cost=self._cost(best.path, plain))
 
     def _ranked(self, name: str) -> list[str]:
         """Return a format's layers, those with the largest error first.
@@ -133,29 +118,75 @@ class MixedPrecisionSearch:
         }
 
 
-def _first_that_passes(
-    orders: Sequence[Sequence[str]], passes: Callable[[Sequence[str]], bool]
-) -> list[str] | None:
-    """Return the shortest start of an order that passes, of 1, 2, 4, ... ."""
-    number = len(orders[0])
-    sizes = [min(2**power, number) for power in range(number.bit_length() + 1)]
-    starts = (order[:size] for size in sizes for order in orders)
-    return next((list(start) for start in starts if passes(start)), None)
+class _Attempts:
+    """Artifacts with different layers in float, each written once.
+
+    Args:
+        write: writes and measures one; each replaces the last in the same file.
+    """
+
+    def __init__(self, write: Callable[[list[str]], WrittenArtifact]) -> None:
+        self._write = write
+        self._found: dict[frozenset[str], WrittenArtifact] = {}
+        self._in_file: frozenset[str] = frozenset()
+
+    def result(self, layers: list[str]) -> WrittenArtifact:
+        """Return the artifact, which is then the one in the file."""
+        key = frozenset(layers)
+        if self._in_file != key or key not in self._found:
+            self._found[key], self._in_file = self._write(layers), key
+        return self._found[key]
+
+    def passes(self, layers: list[str]) -> bool:
+        """Return whether an artifact meets the criteria."""
+        key = frozenset(layers)
+        return not (self._found.get(key) or self.result(layers)).findings
+
+    def greedy(self, candidates: list[str]) -> list[str] | None:
+        """Return up to `GREEDY_LAYERS` layers that suffice, if it finds any.
+
+        In each round every candidate is tried, with the best of the rounds
+        before.
+        """
+        kept: list[str] = []
+        for _ in range(min(GREEDY_LAYERS, len(candidates))):
+            sets = [[*kept, x] for x in candidates if x not in kept]
+            for layers in sets:
+                if self.passes(layers):
+                    return layers
+            kept = max(sets, key=lambda x: _quality(self._found[frozenset(x)]))
+        return None
+
+    def doubled(self, ranked: list[str]) -> list[str]:
+        """Return the first 1, 2, 4, ... layers that pass, else all of them."""
+        size = 1
+        while not self.passes(ranked[:size]) and size < len(ranked):
+            size = min(2 * size, len(ranked))
+        return ranked[:size]
+
+    def reduced(self, kept: list[str]) -> list[str]:
+        """Return layers that pass without those that are not needed.
+
+        Halves, quarters and at last single layers are left out, the least
+        sensitive first.
+        """
+        if not self.passes(kept):
+            return kept
+        left, size = MAX_REDUCTIONS, len(kept) // 2
+        while size and left:
+            for start in reversed(range(0, len(kept), size)):
+                fewer = kept[:start] + kept[start + size :]
+                if fewer and left:
+                    left -= 1
+                    kept = fewer if self.passes(fewer) else kept
+            size //= 2
+        return kept
 
 
-def _reduced(
-    kept: list[str], passes: Callable[[Sequence[str]], bool]
-) -> list[str]:
-    """Return the layers without those that are not needed to pass."""
-    attempts, size = 0, len(kept) // 2
-    while size and attempts < MAX_REDUCTIONS:
-        for start in reversed(range(0, len(kept), size)):
-            fewer = kept[:start] + kept[start + size :]
-            if fewer and attempts < MAX_REDUCTIONS:
-                attempts += 1
-                kept = fewer if passes(fewer) else kept
-        size //= 2
-    return kept
+def _quality(artifact: WrittenArtifact) -> tuple[int, float]:
+    """Return how few criteria an artifact fails, and its signal to noise."""
+    levels = [record.worst_db for record in artifact.measured]
+    return -len(artifact.findings), min(levels, default=0.0)
 
 
 def layer_snr(

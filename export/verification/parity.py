@@ -288,19 +288,29 @@ def degenerate_outputs(
                 "weights"
             )
             continue
-        columns = columns_of(probes, spec).values()
-        allowed = _joined([column.allowed for column in columns])
-        movement = _movement(batches)
-        if not (movement > MIN_MOVEMENT * allowed).any():
-            movement = movement.max(initial=0.0)
-            relative = movement / scale if scale else 0
-            findings.append(
-                f'reference: output "{spec.name}" hardly depends on the input '
-                f"(it changes by {relative:.1e} of its largest value), so a "
-                "comparison verifies nothing; train the model, or give it "
-                "other samples"
-            )
+        by_regime = columns_of(probes, spec)
+        allowed = _joined([x.allowed for x in by_regime.values()])
+        if (_movement(batches) > MIN_MOVEMENT * allowed).any() or any(
+            _moves(probes.only({regime}), spec, columns)
+            for regime, columns in by_regime.items()
+        ):
+            continue
+        movement = _movement(batches).max(initial=0.0)
+        relative = movement / scale if scale else 0
+        findings.append(
+            f'reference: output "{spec.name}" hardly depends on the input (it '
+            f"changes by {relative:.1e} of its largest value), so a comparison "
+            "verifies nothing; expected a model whose signals reach its "
+            "outputs: train it, or call it on data with training=True so that "
+            "batch normalization has statistics, or give other samples"
+        )
     return findings
+
+
+def _moves(probes: Probes, spec: TensorSpec, columns: Columns) -> bool:
+    """Return whether the inputs of one regime change an output."""
+    movement = _movement(probes.reference_of(spec.name))
+    return bool((movement > MIN_MOVEMENT * columns.allowed).any())
 
 
 def _problem(outputs, reference, spec: TensorSpec) -> str:

@@ -18,7 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from keras_inception_export.errors import ConversionError, reason_of
 from keras_inception_export.formats.onnx.graph import Graph
 
-WIDER = {
+WIDER: Mapping[int, tuple[int, ...]] = {
     TensorProto.BOOL: (TensorProto.INT32,),
     TensorProto.INT8: (TensorProto.INT32, TensorProto.INT64),
     TensorProto.INT16: (TensorProto.INT32, TensorProto.INT64),
@@ -46,11 +46,15 @@ def widen_integers(graph: Graph) -> None:
     """
     types = {
         name: kind.elem_type for name, kind in graph.inferred_types().items()
+    } | {
+        name: onnx.helper.np_dtype_to_tensor_dtype(constant.dtype)
+        for name, constant in graph.constants.items()
     }
-    nodes = []
+    nodes: list[onnx.NodeProto] = []
     for node in graph.nodes:
         wider = _missing(node, graph.opset, types)
-        before, after = [], []
+        before: list[onnx.NodeProto] = []
+        after: list[onnx.NodeProto] = []
         for values, variables, casts in (
             (node.input, _variables(node, graph.opset, "inputs"), before),
             (node.output, _variables(node, graph.opset, "outputs"), after),
@@ -99,7 +103,7 @@ def _missing(
         for kernel in _kernels()[node.op_type]
         if kernel.first <= _version(node.op_type, opset) <= kernel.last
     ]
-    given = {}
+    given: dict[str, int] = {}
     for side, names in (("inputs", node.input), ("outputs", node.output)):
         for name, variable in zip(
             names, _variables(node, opset, side), strict=False
@@ -119,10 +123,18 @@ def _missing(
 
     if not kernels or runs(given):
         return {}
-    for variable, kind in given.items():
-        for wider in WIDER.get(kind, ()):
-            if runs({**given, variable: wider}):
-                return {variable: wider}
+    single: list[dict[str, int]] = [
+        {variable: wider}
+        for variable, kind in given.items()
+        for wider in WIDER.get(kind, ())
+    ]
+    together: list[dict[str, int]] = [
+        {name: wider for name in given if wider in WIDER.get(given[name], ())}
+        for wider in (TensorProto.INT32, TensorProto.INT64)
+    ]
+    for choice in (*single, *together):
+        if runs({**given, **choice}):
+            return choice
     return {}
 
 

@@ -60,12 +60,12 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     scopes: dict[str, str] = {}
     function, signature = _traceable(inference_model, list(weights.values()))
     with (
-        any_size(inference_model.model),
         recorded(inference_model.model, scopes),
         _weights_without_memory(weights),
         _silent(),
     ):
-        concrete = function.get_concrete_function(*signature)
+        with any_size(inference_model.model):
+            concrete = function.get_concrete_function(*signature)
         _check_dtypes(inference_model, concrete)
         source = _run_tf2onnx(concrete, opset, scopes).graph
     constants = {

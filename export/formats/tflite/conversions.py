@@ -25,11 +25,12 @@ CONVERSIONS: dict[str, Rewrite] = {
     "IsInf": float_rewrites.is_inf,
     "NotEqual": float_rewrites.not_equal,
     "Rsqrt": float_rewrites.rsqrt,
-    # No kernel, or none for groups, dilation or the third dimension.
+    # No kernel, or none for groups, dilation, a third dimension or integers.
     "AvgPool3D": array_rewrites.pool_3d(tf.nn.avg_pool2d),
     "Conv2DBackpropInput": array_rewrites.conv_2d_transpose,
     "Conv3D": array_rewrites.conv_3d,
     "DenseBincount": array_rewrites.bincount,
+    "LookupTableFindV2": array_rewrites.look_up,
     "MaxPool3D": array_rewrites.pool_3d(tf.nn.max_pool2d),
     "Roll": array_rewrites.roll,
     # No kernel, or none for some integers.

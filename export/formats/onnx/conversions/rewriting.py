@@ -5,8 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 from tf2onnx import utils
 from tf2onnx.handler import tf_op
+
+FLOATS = (TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE)
 
 Conversion = Callable[[Any, Any], None]
 """Converts a node in place: `conversion(graph, node)`, tf2onnx's classes."""
@@ -44,6 +47,12 @@ class Formula:
 
     def __call__(self, operator: str, *operands: Any, **attributes: Any) -> str:
         """Add a node; return the name of its output."""
+        return self.several(operator, 1, *operands, **attributes)[0]
+
+    def several(
+        self, operator: str, count: int, *operands: Any, **attributes: Any
+    ) -> list[str]:
+        """Add a node with several outputs; return their names."""
         dtype = next(
             (self._graph.get_dtype(x) for x in operands if isinstance(x, str)),
             self.dtype,
@@ -56,8 +65,9 @@ class Formula:
             operator,
             names,
             attr=attributes,
+            output_count=count,
             op_name_scope=self._node.name,
-        ).output[0]
+        ).output
 
     def constant(self, value: Any, dtype: int | None = None) -> str:
         """Add a constant of an ONNX type, by default that of the node."""
@@ -71,16 +81,23 @@ class Formula:
         """Add a conversion to an ONNX type."""
         return self("Cast", value, to=dtype)
 
-    def replace_with(self, value: str) -> None:
-        """Let the readers of the node's only output read `value`."""
+    def replace_with(self, *values: str) -> None:
+        """Let the readers of the node's outputs read these values."""
         node, graph = self._node, self._graph
-        shapes, dtypes = node.output_shapes, node.output_dtypes
-        graph.remove_node(node.name)
-        graph.make_node(
-            "Identity",
-            [value],
-            outputs=node.output,
-            name=node.name,
-            shapes=shapes,
-            dtypes=dtypes,
+        outputs = zip(
+            values,
+            node.output,
+            node.output_shapes,
+            node.output_dtypes,
+            strict=True,
         )
+        graph.remove_node(node.name)
+        for value, output, shape, dtype in outputs:
+            graph.make_node(
+                "Identity",
+                [value],
+                outputs=[output],
+                op_name_scope=node.name,
+                shapes=[shape],
+                dtypes=[dtype],
+            )

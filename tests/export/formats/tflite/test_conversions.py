@@ -44,6 +44,12 @@ def infinity_is(value):
     return lambda x: ops.where(ops.isinf(x), ops.zeros_like(x) + value, x)
 
 
+def looked_up(mode):
+    return lambda x: layers.IntegerLookup(
+        vocabulary=[60, -7, 7], output_mode=mode
+    )(x)
+
+
 def counts(mode):
     return lambda x: layers.CategoryEncoding(5, output_mode=mode)(
         ops.cast(ops.abs(x[:, :, 0]), "int32")
@@ -149,6 +155,9 @@ for dtype, values in INTEGERS.items():
     wide = dtype == "int64"  # no kernels of FloorDiv and bitwise operations
     functions = ARITHMETIC[1:] if wide else ARITHMETIC + BITS
     REPLACED[dtype] = (functions, np.array(values, dtype))
+
+
+REPLACED["int64"][0].extend([looked_up("int"), looked_up("multi_hot")])
 
 
 def outputs_of(functions, values, path, unknown=False):

@@ -1,17 +1,17 @@
-"""Conversions of elementwise operations and reductions."""
+"""Conversions of operations on integers."""
 
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from keras_inception_export.formats.onnx.conversions.rewriting import (
+    FLOATS,
     Conversion,
     Formula,
     convert_by_default,
 )
 
-FLOATS = (TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE)
 UNSIGNED = (
     TensorProto.UINT8,
     TensorProto.UINT16,
@@ -19,7 +19,7 @@ UNSIGNED = (
     TensorProto.UINT64,
 )
 SIZES = (
-    *("Add", "Cast", "Concat", "Gather", "Mul", "ReduceProd", "Reshape"),
+    *("Add", "Cast", "Concat", "Div", "Gather", "Mul", "ReduceProd", "Reshape"),
     *("Shape", "Slice", "Squeeze", "Unsqueeze"),
 )
 """Operators that compute sizes from sizes."""
@@ -28,7 +28,7 @@ SIZES = (
 def _floor_div(graph: Any, node: Any) -> None:
     """Round the quotient of integers down; tf2onnx rounds towards zero."""
     new = Formula(graph, node)
-    if new.dtype in (*FLOATS, *UNSIGNED) or all(map(_is_size, node.inputs)):
+    if new.dtype in (*FLOATS, *UNSIGNED) or all(map(is_size, node.inputs)):
         convert_by_default(graph, node)
         return
     x, y = new.inputs
@@ -47,7 +47,7 @@ def _floor_mod(graph: Any, node: Any) -> None:
     """
     new = Formula(graph, node)
     x, y = new.inputs
-    if all(map(_is_size, node.inputs)):
+    if all(map(is_size, node.inputs)):
         convert_by_default(graph, node)
     elif new.dtype not in FLOATS:
         new.replace_with(new("Mod", x, y))
@@ -64,73 +64,32 @@ def _floor_mod(graph: Any, node: Any) -> None:
         )
 
 
-def _is_size(node: Any) -> bool:
+def is_size(node: Any) -> bool:
     """Return whether the values of a node are sizes, so not negative."""
     if node.is_const():
         return bool(np.all(node.get_tensor_value(as_list=False) >= 0))
     return node.type == "Shape" or (
         node.type in SIZES
-        and all(_is_size(x) for x in node.inputs if x is not None)
+        and all(is_size(x) for x in node.inputs if x is not None)
     )
 
 
-def _select(graph: Any, node: Any) -> None:
-    """Choose with Where; tf2onnx multiplies by 0, and inf * 0 is NaN."""
-    if graph.get_dtype(node.output[0]) in FLOATS:
-        node.set_attr("handles_nan", 1)
-    convert_by_default(graph, node)
-
-
-def _erfc(graph: Any, node: Any) -> None:
-    """Compute Erfc, which ONNX lacks, as 1 - Erf(x)."""
-    new = Formula(graph, node)
-    one = new.constant(1)
-    new.replace_with(new("Sub", one, new("Erf", *new.inputs)))
-
-
-def _expm1(graph: Any, node: Any) -> None:
-    """Compute exp(x) - 1 without cancellation near 0.
-
-    `(u - 1) * x / log(u)` of the rounded `u = exp(x)` is accurate (Kahan).
-    """
-    new = Formula(graph, node)
-    (x,) = new.inputs
-    u = new("Exp", x)
-    plain = new("Sub", u, 1)
-    accurate = new("Mul", plain, new("Div", x, new("Log", u)))
-    near = new("Less", new("Abs", x), 1)
-    changed = new("Not", new("Equal", plain, 0))
-    # Where u is 1, exp(x) - 1 is x to the last digit.
-    near_zero = new("Where", changed, accurate, x)
-    new.replace_with(new("Where", near, near_zero, plain))
-
-
-def _log1p(graph: Any, node: Any) -> None:
-    """Compute log(1 + x) without cancellation near 0.
-
-    `log(u) * x / (u - 1)` of the rounded `u = 1 + x` is accurate (Kahan).
-    """
-    new = Formula(graph, node)
-    (x,) = new.inputs
-    u = new("Add", x, 1)
-    plain = new("Sub", u, 1)
-    accurate = new("Mul", new("Log", u), new("Div", x, plain))
-    near = new("Less", new("Abs", x), 1)
-    changed = new("Not", new("Equal", plain, 0))
-    near_zero = new("Where", changed, accurate, x)
-    new.replace_with(new("Where", near, near_zero, new("Log", u)))
-
-
 def _shift(graph: Any, node: Any) -> None:
-    """Shift the bits of signed integers; ONNX shifts unsigned ones."""
+    """Shift the bits of signed integers; ONNX shifts unsigned ones.
+
+    TensorFlow limits the shift to the number of bits less one.
+    """
     new = Formula(graph, node)
     x, y = new.inputs
     direction = node.type.removesuffix("Shift").upper()
+    bits = np.iinfo(helper.tensor_dtype_to_np_dtype(new.dtype)).bits
+    wide = new.cast(y, TensorProto.INT64)
+    places = new("Min", new("Max", wide, 0), bits - 1)
 
     def shifted(value: str) -> str:
-        bits = new.cast(value, TensorProto.UINT64)
-        by = new.cast(y, TensorProto.UINT64)
-        result = new("BitShift", bits, by, direction=direction)
+        pattern = new.cast(value, TensorProto.UINT64)
+        by = new.cast(places, TensorProto.UINT64)
+        result = new("BitShift", pattern, by, direction=direction)
         return new.cast(result, new.dtype)
 
     if direction == "LEFT" or new.dtype in UNSIGNED:
@@ -147,26 +106,9 @@ def _shift(graph: Any, node: Any) -> None:
     )
 
 
-def _bitcast(graph: Any, node: Any) -> None:
-    """Read the bits of floats, where only the sign bit is used.
-
-    ONNX cannot read bits. `argmax` and `signbit` of Keras read the sign of
-    zeros.
-    """
-    new = Formula(graph, node)
-    readers = graph.find_output_consumers(node.output[0])
-    if new.dtype not in FLOATS or not all(map(_sign_bit_of, readers)):
-        return  # reported as not converted
-    (x,) = new.inputs
-    below_zero = new("Less", new("Div", new.constant(1), x), 0)
-    sign = new("Or", new("Less", x, 0), below_zero)
-    to = graph.get_dtype(node.output[0])
-    new.replace_with(new("Neg", new.cast(sign, to)))
-
-
 def _bitwise_and(graph: Any, node: Any) -> None:
     """Compute `x & sign bit` without BitwiseAnd, which opset 18 introduced."""
-    x = _sign_bit_of(node)
+    x = sign_bit_of(node)
     if x is None:
         convert_by_default(graph, node)
         return
@@ -175,7 +117,7 @@ def _bitwise_and(graph: Any, node: Any) -> None:
     new.replace_with(new("Where", new("Less", x, 0), lowest, new.constant(0)))
 
 
-def _sign_bit_of(node: Any) -> str | None:
+def sign_bit_of(node: Any) -> str | None:
     """Return the x of a node that computes `x & int32.min`, else `None`."""
     if node.type != "BitwiseAnd":
         return None
@@ -205,17 +147,38 @@ def _sum(graph: Any, node: Any) -> None:
     graph.copy_shape(node.output[0], cast.output[0])
 
 
-ARITHMETIC: dict[str, Conversion] = {
+def _cumulative_product(graph: Any, node: Any) -> None:
+    """Count a negative axis from the start, which tf2onnx does not."""
+    axis = node.inputs[1].get_tensor_value()
+    if axis < 0:
+        new = Formula(graph, node)
+        rank = len(graph.get_shape(node.input[0]))
+        positive = new.constant(axis + rank, graph.get_dtype(node.input[1]))
+        graph.replace_input(node, node.input[1], positive, 1)
+    convert_by_default(graph, node)
+
+
+def _top_k(graph: Any, node: Any) -> None:
+    """Compare integers as such; tf2onnx compares them as float32."""
+    new = Formula(graph, node)
+    if new.dtype in FLOATS:
+        convert_by_default(graph, node)
+        return
+    x, k = new.inputs
+    one = new.constant([1], TensorProto.INT64)
+    k = new("Reshape", new.cast(k, TensorProto.INT64), one)
+    dtypes = node.output_dtypes
+    values, indices = new.several("TopK", 2, x, k)
+    new.replace_with(values, new.cast(indices, dtypes[1]))
+
+
+INTEGERS: dict[str, Conversion] = {
     "BitwiseAnd": _bitwise_and,
-    "Bitcast": _bitcast,
-    "Erfc": _erfc,
-    "Expm1": _expm1,
+    "Cumprod": _cumulative_product,
     "FloorDiv": _floor_div,
     "FloorMod": _floor_mod,
     "LeftShift": _shift,
-    "Log1p": _log1p,
     "RightShift": _shift,
-    "Select": _select,
-    "SelectV2": _select,
     "Sum": _sum,
+    "TopKV2": _top_k,
 }
