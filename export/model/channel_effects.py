@@ -64,7 +64,12 @@ class Effects:
     gradient: np.ndarray
 
     def estimate(self) -> np.ndarray:
-        """Return the smaller effect of zeroing and of a constant channel."""
+        """Return the smaller effect of zeroing and of a constant channel.
+
+        In a single sample it cannot be told which channels are constant.
+        """
+        if len(self.mean) == 1:
+            return np.nan_to_num(np.abs(self.weighted), nan=0.0, posinf=0.0)
         constant = self.weighted - self.mean.mean(axis=0) * self.gradient
         effects = np.minimum(np.abs(self.weighted), np.abs(constant))
         return np.nan_to_num(effects, nan=0.0, posinf=0.0)
@@ -312,22 +317,14 @@ def _activates(layer: keras.Layer) -> bool:
     return type(layer).__module__.startswith("keras.src.layers.activations.")
 
 
-_ACTIVATED = (
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
-    keras.layers.Conv2D.__mro__[1],
-    keras.layers.DepthwiseConv2D.__mro__[1],
-    keras.layers.SeparableConv2D.__mro__[1],
-    keras.layers.Conv2DTranspose.__mro__[1],
-    ConvBN,
-)
-
-
 def _ends_in_activation(layer: keras.Layer) -> bool:
-    """Return whether the activation of a layer is its last step."""
-    return isinstance(layer, _ACTIVATED) and not isinstance(
-        layer.activation, (keras.Layer, type(None))
+    """Return whether the last step of a layer is its activation, a function."""
+    known = isinstance(layer, ConvBN) or type(layer).__module__.startswith(
+        ("keras.src.layers.convolutional.", "keras.src.layers.core.")
     )
+    activation = getattr(layer, "activation", None) if known else None
+    is_layer = isinstance(activation, keras.Layer)
+    return activation is not None and not is_layer
 
 
 @contextmanager

@@ -20,12 +20,15 @@ from keras_inception_export.model.channel_effects import (
 )
 from keras_inception_export.model.inference_model import InferenceModel
 
-SEEN = 1e-5
-"""The least effect that counts, relative to the largest value of a column. It
-is five times the smallest tolerance."""
+TOLERANCE = 2e-6
+"""The least effect that counts, relative to the largest value of a column: the
+smallest tolerance of verification."""
 
 SECONDS = 3.0
 """How long inputs are searched on a nominal processor."""
+
+MEASURE_SECONDS = 3.5
+"""How long inputs are measured: two images of a network of VGG16's size."""
 
 BATCH = 32
 """Samples that ascend together."""
@@ -49,16 +52,18 @@ MAX_SAMPLES, MAX_VALUES = 16, 2**19
 def measure_coverage(
     inference_model: InferenceModel,
     feeds: Sequence[Feed],
-    seconds: float = SECONDS,
+    seconds: float = MEASURE_SECONDS,
+    tolerance: float = TOLERANCE,
 ) -> Coverage:
     """Return which channels a model's inputs move.
 
     Only feeds of the most frequent shape are measured, the last ones first, and
     as many as take about `seconds` on a nominal processor, but at least one
-    sample; of a large model, one sample per feed.
+    sample; of a large model, one sample per feed. An effect that is not larger
+    than the tolerance does not count.
     """
     model, chosen = _observed(inference_model, feeds, seconds)
-    moved = _best_effects(model, chosen) > SEEN
+    moved = _best_effects(model, chosen) > tolerance
     layers: dict[int, tuple[str, np.ndarray, np.ndarray]] = {}
     start = 0
     for layer, channels in model.layers:
@@ -92,7 +97,7 @@ def search_inputs(
             measured and the model is traced. If one ascent takes longer,
             nothing is searched. Defaults to 3.
     """
-    model, chosen = _observed(inference_model, feeds, seconds)
+    model, chosen = _observed(inference_model, feeds, MEASURE_SECONDS)
     if model.is_large or not model.layers:
         return []
     search = _Search(model, chosen, domains, seconds)
@@ -157,7 +162,7 @@ class _Search:
         self.generator = np.random.default_rng(0)
         self.fixed = model.fixed_batch
         self.shapes = {name: x.shape[1:] for name, x in feeds[0].items()}
-        self.moved = _best_effects(model, feeds) > SEEN
+        self.moved = _best_effects(model, feeds) > TOLERANCE
         self.before = self.moved.copy()
         self.dead = np.concatenate(
             [_dead_channels(*pair) for pair in model.layers]
@@ -232,7 +237,7 @@ class _Search:
         for name, array in feed.items():
             known = [self.samples[name]] if name in self.samples else []
             self.samples[name] = np.concatenate([*known, array])
-        self.moved |= (effects > SEEN).any(axis=0)
+        self.moved |= (effects > TOLERANCE).any(axis=0)
 
     def ascend(self, targets: np.ndarray, attempt: int) -> None:
         """Let one sample per target ascend on it."""
@@ -270,7 +275,7 @@ class _Search:
         missing = self.moved & ~self.before
         if not missing.any():
             return []
-        moves = self.effects > SEEN
+        moves = self.effects > TOLERANCE
         size = sum(np.prod(shape) for shape in self.shapes.values())
         most = self.fixed or min(MAX_SAMPLES, max(1, int(MAX_VALUES // size)))
         rows: list[int] = []

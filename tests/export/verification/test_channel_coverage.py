@@ -22,7 +22,7 @@ from keras_inception_export.model.input_ranges import input_domains
 from keras_inception_export.verification.regimes import regimes
 from tests.helpers.hard_models import digits
 
-NOTICED = 1e-5  # a small network's tolerance is 2e-6; the rest is headroom
+NOTICED = 2e-6  # the tolerance of a small network
 
 
 def network():
