@@ -11,9 +11,6 @@ from benchmarks.corpus.case import Case
 
 REFUSED = {
     "HashedCrossing": "SparseCross",
-    "Lambda": "Lambda",
-    "Masking": "Any",
-    "MelSpectrogram": "RFFT",
     "ReversibleEmbedding": "",
 }
 """For each layer that is not exported to ONNX, a part of the message."""

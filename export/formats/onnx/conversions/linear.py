@@ -96,7 +96,10 @@ def _part(graph: Any, node: Any) -> None:
         return
     matrix = PARTS[node.type](np.fft.rfft(np.eye(given, length)))
     new = Formula(graph, node)
-    new.replace_with(new("MatMul", x, new.constant(matrix, TensorProto.FLOAT)))
+    # Quiet frequencies are lost in the rounding of loud ones in float32.
+    wide = new.cast(x, TensorProto.DOUBLE)
+    result = new("MatMul", wide, new.constant(matrix, TensorProto.DOUBLE))
+    new.replace_with(new.cast(result, TensorProto.FLOAT))
 
 
 PARTS: dict[str, Callable] = {"Imag": np.imag, "Real": np.real}
