@@ -68,17 +68,12 @@ def widen_integers(graph: Graph) -> None:
                     source, target, to = name, values[index], wider[variable]
                 else:
                     source, target, to = values[index], name, types[name]
-                casts.append(
-                    onnx.helper.make_node(
-                        "Cast",
-                        [source],
-                        [target],
-                        f"{node.name}/Cast_{len(nodes)}_{index}",
-                        to=to,
-                    )
+                cast = onnx.helper.make_node(
+                    "Cast", [source], [target], f"{target}/Cast", to=to
                 )
+                casts.append(cast)
                 if node.name in graph.layers:
-                    graph.layers[casts[-1].name] = graph.layers[node.name]
+                    graph.layers[cast.name] = graph.layers[node.name]
         nodes += [*before, node, *after]
     graph.nodes = nodes
 
@@ -182,9 +177,24 @@ def check_runnable(graph: Graph) -> None:
         reason = reason_of(error)
         named = re.search(r"node (?:with name '([^']*)'|\((.*?)\))", reason)
         node = next(filter(None, named.groups()), "") if named else ""
-        layer = node.rpartition("/")[0]
-        source = f"layer {layer!r}" if layer else f"node {node!r}"
         raise ConversionError(
-            f"{source if node else 'the model'} cannot be run by ONNX Runtime: "
-            f"{reason}; use float32 or int32 there, or export another format"
+            f"{_source(graph, node)} cannot be run by ONNX Runtime: {reason}; "
+            "use float32 or int32 there, or export another format"
         ) from error
+
+
+def _source(graph: Graph, node: str) -> str:
+    """Return the layer of a named node, else the node, for a message."""
+    layers = {
+        *graph.layers.values(),
+        *(
+            x.weight.rpartition("/")[0]
+            for x in graph.constants.values()
+            if x.weight
+        ),
+    }
+    scope = node
+    while scope := scope.rpartition("/")[0]:
+        if scope in layers:
+            return f"layer {scope!r}"
+    return f"node {node!r}" if node else "the model"

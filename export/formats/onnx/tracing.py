@@ -23,7 +23,10 @@ from tf2onnx.graph import Node
 
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ConversionError
-from keras_inception_export.formats.onnx.conversions import CONVERSIONS
+from keras_inception_export.formats.onnx.conversions import (
+    CONDITIONS,
+    CONVERSIONS,
+)
 from keras_inception_export.formats.onnx.conversions.rewriting import as_handler
 from keras_inception_export.formats.onnx.graph import Constant, Graph
 from keras_inception_export.model.inference_model import InferenceModel
@@ -162,9 +165,11 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
         if not _is_converted(node):
             layer = layer_in_scope(node.name, scopes)
             source = f"layer {layer!r}" if layer else f"node {node.name!r}"
+            condition = CONDITIONS.get(node.type, "")
             raise ConversionError(
-                f"{source} computes {node.type}, which ONNX cannot express; "
-                "use layers that ONNX supports, or export another format"
+                f"{source} computes {node.type}{condition}, which ONNX cannot "
+                "express; use layers that ONNX supports, or export another "
+                "format"
             )
     optimized = optimizer.optimize_graph(converted, optimizers=optimizers)
     return optimized.make_model("")

@@ -13,7 +13,10 @@ from keras_inception_export.formats.onnx.conversions.convolutions import (
     CONVOLUTIONS,
 )
 from keras_inception_export.formats.onnx.conversions.integers import INTEGERS
-from keras_inception_export.formats.onnx.conversions.linear import LINEAR
+from keras_inception_export.formats.onnx.conversions.linear import (
+    LINEAR,
+    RESIZES,
+)
 from keras_inception_export.formats.onnx.conversions.reals import REALS
 from keras_inception_export.formats.onnx.conversions.rewriting import Conversion
 
@@ -24,3 +27,6 @@ CONVERSIONS: dict[str, Conversion] = {
     **LINEAR,
     **REALS,
 }
+
+CONDITIONS = dict.fromkeys(RESIZES, " of unknown size")
+"""When an operation of the tables cannot be converted, for messages."""

@@ -101,10 +101,10 @@ def _part(graph: Any, node: Any) -> None:
 
 PARTS: dict[str, Callable] = {"Imag": np.imag, "Real": np.real}
 
+RESIZES = ("ResizeArea", "ResizeBicubic", "ScaleAndTranslate")
+
 LINEAR: dict[str, Conversion] = {
     "Imag": _part,
     "Real": _part,
-    "ResizeArea": _resize,
-    "ResizeBicubic": _resize,
-    "ScaleAndTranslate": _resize,
+    **dict.fromkeys(RESIZES, _resize),
 }

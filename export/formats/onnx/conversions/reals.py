@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from onnx import TensorProto
+
 from keras_inception_export.formats.onnx.conversions.integers import (
     sign_bit_of,
 )
@@ -18,6 +20,28 @@ def _select(graph: Any, node: Any) -> None:
     if graph.get_dtype(node.output[0]) in FLOATS:
         node.set_attr("handles_nan", 1)
     convert_by_default(graph, node)
+
+
+def _band_part(graph: Any, node: Any) -> None:
+    """Choose the band of a matrix; tf2onnx multiplies the rest by 0."""
+    new = Formula(graph, node)
+    x, lower, upper = new.inputs
+    integer = TensorProto.INT64
+
+    def positions(axis: int) -> str:
+        length = new("Gather", new("Shape", x), new.constant(axis, integer))
+        return new("Range", new.constant(0, integer), length, 1)
+
+    last = new.constant([-1], integer)
+    below = new("Sub", new("Unsqueeze", positions(-2), last), positions(-1))
+
+    def within(distance: str, limit: str) -> str:
+        limit = new.cast(limit, integer)
+        near = new("Not", new("Greater", distance, limit))
+        return new("Or", new("Less", limit, 0), near)
+
+    band = new("And", within(below, lower), within(new("Neg", below), upper))
+    new.replace_with(new("Where", band, x, new.constant(0)))
 
 
 def _erfc(graph: Any, node: Any) -> None:
@@ -82,6 +106,7 @@ REALS: dict[str, Conversion] = {
     "Erfc": _erfc,
     "Expm1": _expm1,
     "Log1p": _log1p,
+    "MatrixBandPart": _band_part,
     "Select": _select,
     "SelectV2": _select,
 }

@@ -61,6 +61,7 @@ ELEMENTWISE = {
     "Imag": SPECTROGRAM,
     "LeftShift": (integer(), lambda x: ops.left_shift(x, 35), INTEGERS),
     "Log1p": (real(), lambda x: ops.log1p(ops.abs(x)), REALS),
+    "MatrixBandPart": (real(3, 4), ops.tril, INFINITE),
     "OneHot": (
         integer(),
         lambda x: ops.one_hot(x, 8, axis=1, dtype="int32"),
@@ -267,7 +268,7 @@ class Determinant(layers.Layer):
         (
             layers.Resizing(3, 4, "lanczos3", name="bad"),
             (None, None, 3),
-            "Scale",
+            "Translate of unknown size, which",
         ),
         (Determinant(name="bad"), (3, 3), "LogMatrixDeterminant"),
         (layers.AdaptiveMaxPooling1D(2, name="bad"), (None, 2), "unknown"),
