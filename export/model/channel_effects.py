@@ -70,7 +70,8 @@ class Effects:
         """
         if len(self.mean) == 1:
             return np.nan_to_num(np.abs(self.weighted), nan=0.0, posinf=0.0)
-        constant = self.weighted - self.mean.mean(axis=0) * self.gradient
+        mean = np.where(np.isfinite(self.mean), self.mean, 0.0).mean(axis=0)
+        constant = self.weighted - mean * self.gradient
         effects = np.minimum(np.abs(self.weighted), np.abs(constant))
         return np.nan_to_num(effects, nan=0.0, posinf=0.0)
 

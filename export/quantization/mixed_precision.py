@@ -7,7 +7,8 @@ more in float, worst first, and returns to int8 what is not needed.
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ CANDIDATES, LAST_CANDIDATES = 8, 2
 """The most sensitive layers and the last ones, of which some suffice as a rule.
 An output with one uneven column needs the layer before it in float, and not
 every format shows this."""
-GREEDY_LAYERS = 3
+GREEDY_LAYERS, BEAM = 3, 2
 MAX_REDUCTIONS = 32
 """Attempts to return layers to int8."""
 
@@ -66,11 +67,9 @@ class MixedPrecisionSearch:
             lambda layers: self._writer.write(name, PREPARED_SCHEME, layers)
         )
         ranked = self._ranked(name)
-        last = self._writer.quantizer(name).layers[-LAST_CANDIDATES:]
-        candidates = dict.fromkeys([*ranked[:CANDIDATES], *reversed(last)])
-        kept = attempts.greedy(list(candidates)) or attempts.reduced(
-            attempts.doubled(ranked)
-        )
+        layers = self._writer.quantizer(name).layers
+        few = attempts.greedy(_units(ranked, layers))
+        kept = attempts.reduced(few or attempts.doubled(ranked))
         best = attempts.result(kept)
         if best.findings:
             return best
@@ -142,19 +141,24 @@ class _Attempts:
         key = frozenset(layers)
         return not (self._found.get(key) or self.result(layers)).findings
 
-    def greedy(self, candidates: list[str]) -> list[str] | None:
+    def greedy(self, units: list[list[str]]) -> list[str] | None:
         """Return up to `GREEDY_LAYERS` layers that suffice, if it finds any.
 
-        In each round every candidate is tried, with the best of the rounds
-        before.
+        In each round every unit is tried together with each of the `BEAM` best
+        sets of the round before.
         """
-        kept: list[str] = []
-        for _ in range(min(GREEDY_LAYERS, len(candidates))):
-            sets = [[*kept, x] for x in candidates if x not in kept]
-            for layers in sets:
+        beam: list[list[str]] = [[]]
+        while beam:
+            sets = {}
+            for kept, unit in itertools.product(beam, units):
+                layers = list(dict.fromkeys([*kept, *unit]))
+                if len(kept) < len(layers) <= GREEDY_LAYERS:
+                    sets[frozenset(layers)] = layers
+            for layers in sets.values():
                 if self.passes(layers):
                     return layers
-            kept = max(sets, key=lambda x: _quality(self._found[frozenset(x)]))
+            best = sorted(sets, key=lambda x: _quality(self._found[x]))
+            beam = [sets[key] for key in best[-BEAM:]]
         return None
 
     def doubled(self, ranked: list[str]) -> list[str]:
@@ -181,6 +185,24 @@ class _Attempts:
                     kept = fewer if self.passes(fewer) else kept
             size //= 2
         return kept
+
+
+def _units(ranked: list[str], layers: Sequence[str]) -> list[list[str]]:
+    """Return the layers, and pairs of neighbours, to try in float first.
+
+    The value between two layers keeps its precision only if both are in float.
+
+    Args:
+        ranked: the layers by sensitivity.
+        layers: the same in execution order.
+    """
+    last = [*reversed(layers[-LAST_CANDIDATES:])]
+    units = [[layer] for layer in dict.fromkeys(ranked[:CANDIDATES] + last)]
+    for layer in ranked[:CANDIDATES]:
+        index = layers.index(layer)
+        pairs = layers[max(index - 1, 0) : index + 1], layers[index : index + 2]
+        units += [list(pair) for pair in pairs if len(pair) == 2]
+    return units
 
 
 def _quality(artifact: WrittenArtifact) -> tuple[int, float]:

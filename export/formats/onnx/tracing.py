@@ -143,6 +143,8 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
         renamed[tensor.name] = name
     optimizers = dict(optimizer._get_optimizers())
     optimizers["merge_duplication"] = _MergeFirst
+    # It tries the orders of all letters: no end for an attention over two axes.
+    del optimizers["einsum_optimizer"]
     utils.INTERNAL_NAME = 1
     with tf.device("/cpu:0"), tf.Graph().as_default() as graph:
         frozen = tf_loader.from_function(concrete, inputs, outputs)

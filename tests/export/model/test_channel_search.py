@@ -47,7 +47,7 @@ def moved(model, *rows, **facts):
         ([[1, 1e-9]], 0, [[1.0], [2.0]], 1),  # too small for any output
         ([[1, 1]], 0, [[1.0], [1.0]], 0),  # constant
         ([[0, 1]], 1, [[1.0], [2.0]], 1),  # constant, one of them
-        ([[1, -1]], 0, [[np.nan], [1.0]], 0),
+        ([[1, -1]], 0, [[np.nan], [1.0], [2.0]], 0),
     ),
 )
 def test_moved_channels(kernel, bias, rows, number):
