@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import tensorflow as tf
 from tensorflow.python.grappler import tf_optimizer
-from tf2onnx import optimizer, tf_loader, tfonnx, utils
+from tf2onnx import optimizer, tf_loader, tf_utils, tfonnx, utils
 from tf2onnx.graph import Node
 
 from keras_inception_export.data.tensor_spec import TensorSpec
@@ -69,7 +69,7 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     ):
         with any_size(inference_model.model):
             concrete = function.get_concrete_function(*signature)
-        _check_dtypes(inference_model, concrete)
+        _check_dtypes(inference_model, concrete, scopes)
         source = _run_tf2onnx(concrete, opset, scopes).graph
     constants = {
         tensor.name: Constant.of(partial(onnx.numpy_helper.to_array, tensor))
@@ -96,8 +96,22 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     )
 
 
-def _check_dtypes(inference_model: InferenceModel, concrete: Any) -> None:
-    """Raise `ConversionError` for an output of another dtype than declared."""
+def _check_dtypes(
+    inference_model: InferenceModel, concrete: Any, scopes: dict[str, str]
+) -> None:
+    """Raise `ConversionError` for a dtype that cannot be written.
+
+    ONNX lacks some dtypes, and Keras declares some outputs with another one
+    than TensorFlow computes.
+    """
+    for operation in concrete.graph.get_operations():
+        for tensor in operation.outputs:
+            if tensor.dtype.base_dtype not in tf_utils.TF_TO_ONNX_DTYPE:
+                raise ConversionError(
+                    f"{_source(operation.name, scopes)} computes in "
+                    f"{tensor.dtype.name}, which cannot be written to ONNX; "
+                    "use float32 there"
+                )
     for index, spec in enumerate(inference_model.outputs):
         dtype = concrete.structured_outputs[f"out{index}"].dtype.name
         if dtype != spec.dtype:
@@ -105,6 +119,12 @@ def _check_dtypes(inference_model: InferenceModel, concrete: Any) -> None:
                 f'output "{spec.name}" is {dtype}, but Keras declares it as '
                 f"{spec.dtype}; convert it in the model, with keras.ops.cast"
             )
+
+
+def _source(node: str, scopes: dict[str, str]) -> str:
+    """Return the layer that made a node, else the node, for a message."""
+    layer = layer_in_scope(node, scopes)
+    return f"layer {layer!r}" if layer else f"node {node!r}"
 
 
 def _memory(variable: keras.Variable) -> np.ndarray:
@@ -165,13 +185,11 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
     converted.delete_unused_nodes(converted.outputs)
     for node in _all_nodes(converted):
         if not _is_converted(node):
-            layer = layer_in_scope(node.name, scopes)
-            source = f"layer {layer!r}" if layer else f"node {node.name!r}"
             condition = CONDITIONS.get(node.type, "")
             raise ConversionError(
-                f"{source} computes {node.type}{condition}, which ONNX cannot "
-                "express; use layers that ONNX supports, or export another "
-                "format"
+                f"{_source(node.name, scopes)} computes {node.type}{condition},"
+                " which ONNX cannot express; use layers that ONNX supports, or "
+                "export another format"
             )
     optimized = optimizer.optimize_graph(converted, optimizers=optimizers)
     return optimized.make_model("")

@@ -262,6 +262,12 @@ class Determinant(layers.Layer):
         return keras.ops.slogdet(inputs)[1]
 
 
+@keras.saving.register_keras_serializable("test_conversions")
+class Float8(layers.Layer):
+    def call(self, inputs):
+        return ops.cast(ops.cast(inputs, "float8_e4m3fn"), "float32")
+
+
 @pytest.mark.parametrize(
     "layer, shape, reason",
     [
@@ -270,6 +276,7 @@ class Determinant(layers.Layer):
             (None, None, 3),
             "Translate of unknown size, which",
         ),
+        (Float8(name="bad"), (3,), "computes in float8_e4m3fn"),
         (Determinant(name="bad"), (3, 3), "LogMatrixDeterminant"),
         (layers.AdaptiveMaxPooling1D(2, name="bad"), (None, 2), "unknown"),
     ],
