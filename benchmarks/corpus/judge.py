@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_inception_export.errors import ExportError, reason_of
 
-from . import exports
+from . import exports, inputs
 from .case import Case, randomize
 from .inputs import Reference, references
 
@@ -135,7 +135,7 @@ def compare(got, expected, tolerance) -> dict:
     )
     scale = np.broadcast_to(largest, expected.shape)[used]
     beyond = difference > tolerance[used]
-    relative = difference / np.maximum(scale, 1e-30)
+    relative = difference / np.maximum(scale, inputs.SMALLEST)
     if beyond.any():
         index = np.argmax(np.where(beyond, difference, -1))
         return {
@@ -145,5 +145,5 @@ def compare(got, expected, tolerance) -> dict:
         }
     return {
         "status": "right",
-        "error": float(relative[scale > 0].max(initial=0)),
+        "error": float(relative.max(initial=0)),
     }

@@ -208,7 +208,11 @@ def _model(layer_class, init_kwargs, inputs, call_kwargs, batch, kept=None):
         outputs = layer(**arguments, **call_kwargs)
     else:
         outputs = layer(arguments, **call_kwargs)
-    return keras.Model(symbols, keras.tree.flatten(outputs))
+    flat = keras.tree.flatten(outputs)
+    return keras.Model(
+        symbols if len(symbols) > 1 else symbols[0],
+        flat if len(flat) > 1 else flat[0],
+    )
 
 
 def _adapt(layer, inputs):

@@ -51,8 +51,14 @@ def read(path: Path) -> dict:
 
 
 def render(results: dict) -> str:
-    """Return the page. What was not run, or cannot be built, is left out."""
-    records = [x for x in results.values() if x["status"] in STATUSES]
+    """Return the page, of what can be built and was run by both exporters."""
+    run = Counter((x["part"], x["name"], x["format"]) for x in results.values())
+    records = [
+        x
+        for x in results.values()
+        if x["status"] in STATUSES
+        and run[x["part"], x["name"], x["format"]] == 2
+    ]
     formats = [x for x in TITLES if any(r["format"] == x for r in records)]
     parts = {
         part: [x for x in records if x["part"] == part]

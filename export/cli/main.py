@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
 from keras_inception_export.cli import tables
@@ -93,7 +94,7 @@ def _verify(arguments):
     from keras_inception_export.verification.verify import verify
 
     results = verify(arguments.bundle)
-    report = read_report(arguments.bundle)
+    report = read_report(Path(arguments.bundle))
     _print(
         arguments,
         tables.results_as_json(results),

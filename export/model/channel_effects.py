@@ -38,6 +38,13 @@ this figure rather than the clock, so that an export is reproducible."""
 CALL_SECONDS = 0.01
 """The least time of a call."""
 
+LARGE = 0.25
+"""The nominal seconds per sample from which a model is not traced. A trace
+takes seconds; without one a call takes about twice as long."""
+
+SMALLEST = 1e-6
+"""The smallest column that counts, relative to the largest of its output."""
+
 LEAK = 0.1
 """The gradient that every activation passes on while inputs are searched."""
 
@@ -57,8 +64,14 @@ class Effects:
     gradient: np.ndarray
 
     def estimate(self) -> np.ndarray:
-        """Return the smaller effect of zeroing and of a constant channel."""
-        constant = self.weighted - self.mean.mean(axis=0) * self.gradient
+        """Return the smaller effect of zeroing and of a constant channel.
+
+        In a single sample it cannot be told which channels are constant.
+        """
+        if len(self.mean) == 1:
+            return np.nan_to_num(np.abs(self.weighted), nan=0.0, posinf=0.0)
+        mean = np.where(np.isfinite(self.mean), self.mean, 0.0).mean(axis=0)
+        constant = self.weighted - mean * self.gradient
         effects = np.minimum(np.abs(self.weighted), np.abs(constant))
         return np.nan_to_num(effects, nan=0.0, posinf=0.0)
 
@@ -74,8 +87,8 @@ class Effects:
         )
 
 
-class TracedModel:
-    """A model traced once, with the channels of its layers.
+class ObservedModel:
+    """A model whose layers are observed while it runs.
 
     Args:
         inference_model: the model.
@@ -85,58 +98,60 @@ class TracedModel:
     def __init__(self, inference_model: InferenceModel, feed: Feed):
         self.inference_model = inference_model
         self.specs = inference_model.inputs
+        self.fixed_batch = self.specs[0].shape[0]
         self.layers: list[tuple[keras.Layer, int]] = []
         self.multiplications = 0.0  # per sample
-        self._known: dict[str, Effects] = {}
+        self._known: dict[str, tuple[Effects, np.ndarray]] = {}
         signature = [
-            tf.TensorSpec(
-                (spec.shape[0], *feed[spec.name].shape[1:]), spec.dtype
-            )
-            for spec in self.specs
+            tf.TensorSpec((self.fixed_batch, *feed[x.name].shape[1:]), x.dtype)
+            for x in self.specs
         ]
         targets = tf.TensorSpec((None,), "int32")
-        leak = tf.TensorSpec((), "float32")
-        traced = tf.compat.v1.wrap_function(
-            self._trace, [*signature, targets, leak]
+        self._traced = tf.function(
+            self._effects, input_signature=signature, autograph=False
         )
-        found = traced.structured_outputs
-        *inputs, targets, leak = traced.inputs[: len(signature) + 2]
-        self._effects = traced.prune([*inputs, leak], found["effects"])
-        self._tops = traced.prune([*inputs, leak], found["tops"])
-        self._ascent = traced.prune(
-            [*inputs, targets, leak], [found["tops"], *found["ascent"]]
+        self._ascent = tf.function(
+            self._gradient,
+            input_signature=[targets, *signature],
+            autograph=False,
         )
+        self.measure(feed if self.fixed_batch else first_sample(feed))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a few calls take so long that tracing does not pay."""
+        return self.seconds(self.fixed_batch or 1) > LARGE
 
     def seconds(self, samples: int) -> float:
         """Return the nominal time of one call with gradients."""
         return CALL_SECONDS + 3 * samples * self.multiplications / SPEED
 
-    def effects(self, feed: Feed) -> Effects:
-        """Return the effects of all channels on a batch."""
+    def measure(self, feed: Feed) -> tuple[Effects, np.ndarray]:
+        """Return the effects of all channels, and their largest values.
+
+        Those values are before the activation, per sample and channel.
+        """
         digest = hashlib.sha256()
         for spec in self.specs:
             digest.update(np.ascontiguousarray(feed[spec.name]).data)
         key = digest.hexdigest()
         if key not in self._known:
-            arrays = self._effects(*self._tensors(feed), tf.constant(0.0))
-            self._known[key] = Effects(*(array.numpy() for array in arrays))
+            run = self._traced
+            if not self.layers or self.is_large:
+                run = self._effects
+            *effects, tops = (x.numpy() for x in run(*self._tensors(feed)))
+            self._known[key] = Effects(*effects), tops
         return self._known[key]
-
-    def tops(self, feed: Feed) -> np.ndarray:
-        """Return the largest value of each channel before its activation."""
-        return self._tops(*self._tensors(feed), tf.constant(0.0)).numpy()
 
     def ascent(self, feed: Feed, targets: np.ndarray) -> dict[str, np.ndarray]:
         """Return, for each float input, the gradient of one channel per sample.
 
         It is that of the channel's largest value before its activation.
         """
-        _, *found = self._ascent(
-            *self._tensors(feed),
-            tf.constant(targets, "int32"),
-            tf.constant(LEAK),
+        found = self._ascent(
+            tf.constant(targets, "int32"), *self._tensors(feed)
         )
-        names = [spec.name for spec in self.specs if _is_float(spec)]
+        names = [spec.name for spec in self.specs if spec.takes_reals]
         return {
             name: np.nan_to_num(array.numpy(), posinf=0, neginf=0)
             for name, array in zip(names, found, strict=True)
@@ -145,74 +160,90 @@ class TracedModel:
     def _tensors(self, feed: Feed) -> list[tf.Tensor]:
         return [tf.constant(feed[spec.name], spec.dtype) for spec in self.specs]
 
-    def _trace(self, *arguments):
-        *inputs, targets, leak = arguments
-        seen: list[tuple[keras.Layer, tf.Tensor]] = []
-        before: dict[int, tf.Tensor] = {}  # values before an activation
-        graph = tf.compat.v1.get_default_graph()
-
-        def leaking(value, result):
-            return result + leak * (value - tf.stop_gradient(value))
-
-        def observing(layer, call):
-            def observed_call(*args, **kwargs):
-                result = call(*args, **kwargs)
-                value = keras.tree.flatten(result)[0]
-                if getattr(value, "graph", None) is graph and _has_channels(
-                    value
-                ):
-                    seen.append((layer, value))
-                return result
-
-            return observed_call
-
-        def activating(layer, call):
-            return lambda x, *args, **kwargs: leaking(
-                x, call(x, *args, **kwargs)
-            )
-
-        model = self.inference_model.model
-        layers = list(_weighted_layers(model))
-        with ExitStack() as stack:
-            stack.enter_context(observed(layers, observing))
-            activations = [x for x in model._flatten_layers() if _activates(x)]
-            stack.enter_context(observed(activations, activating))
-            for layer in model._flatten_layers():
-                if _ends_in_activation(layer):
-                    stack.enter_context(_activation(layer, leaking, before))
-            outputs = self.inference_model.call(*inputs)
-        self.layers = [
-            (layer, _channels_last(layer, x).shape[-1]) for layer, x in seen
-        ]
+    def _effects(self, *inputs):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([x for x in inputs if x.dtype.is_floating])
+            seen, tops, outputs = self._run(inputs, watch=tape.watch)
+            total = _projection(outputs)
         values = [value for _, value in seen]
-        gradients = tf.gradients(_projection(outputs), values)
+        gradients = tape.gradient(total, values)
+        self.layers = [(x, _flat(x, value).shape[-1]) for x, value in seen]
+        self.multiplications = sum(_multiplications(*pair) for pair in seen)
         none = tf.zeros((tf.shape(inputs[0])[0], 0))
-        tops, effects = [none], [[none] * 3]
+        found = [[none] * 3]
         for (layer, value), gradient in zip(seen, gradients, strict=True):
-            self.multiplications += _multiplications(layer, value)
-            value = _channels_last(layer, value)
+            value = _flat(layer, value)
             if gradient is None:
                 gradient = tf.ones_like(value) / _largest(value, axis=None)
-            else:
-                gradient = _channels_last(layer, gradient)
-            top = _channels_last(layer, before.get(id(layer), value))
-            tops.append(tf.reduce_max(top, axis=1))
-            effects.append(
+            gradient = _flat(layer, gradient)
+            found.append(
                 [
                     tf.reduce_mean(value, axis=1),
                     tf.reduce_sum(value * gradient, axis=1),
                     tf.reduce_sum(gradient, axis=1),
                 ]
             )
-        tops = tf.concat(tops, axis=-1)
-        reached = tf.reduce_sum(tf.gather(tops, targets, batch_dims=1))
+        parts = zip(*found, strict=True)
+        return [*(tf.concat(part, axis=-1) for part in parts), tops]
+
+    def _gradient(self, targets, *inputs):
         floats = [x for x in inputs if x.dtype.is_floating]
-        ascent = tf.gradients(reached, floats, unconnected_gradients="zero")
-        return {
-            "tops": tops,
-            "effects": [tf.concat(x, -1) for x in zip(*effects, strict=True)],
-            "ascent": ascent,
-        }
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(floats)
+            _, tops, _ = self._run(inputs, LEAK)
+            reached = tf.reduce_sum(tf.gather(tops, targets, batch_dims=1))
+        return tape.gradient(reached, floats, unconnected_gradients="zero")
+
+    def _run(self, inputs, leak: float = 0.0, watch: Callable | None = None):
+        """Return layers with their outputs, their tops, and the outputs."""
+        seen: list[tuple[keras.Layer, tf.Tensor]] = []
+        before: dict[int, tf.Tensor] = {}  # values before an activation
+        graph = getattr(inputs[0], "graph", None)
+
+        def leaking(value, result):
+            if not leak:
+                return result
+            return result + leak * (value - tf.stop_gradient(value))
+
+        def observing(layer, call):
+            def observed_call(*args, **kwargs):
+                result = call(*args, **kwargs)
+                value = keras.tree.flatten(result)[0]
+                # A tensor within a loop cannot be read outside it.
+                same_graph = getattr(value, "graph", None) is graph
+                if same_graph and _has_channels(value):
+                    seen.append((layer, value))
+                    if watch:
+                        watch(value)
+                return result
+
+            return observed_call
+
+        def activating(layer, call):
+            def activating_call(x, *args, **kwargs):
+                return leaking(x, call(x, *args, **kwargs))
+
+            return activating_call
+
+        model = self.inference_model.model
+        layers = list(model._flatten_layers())
+        with ExitStack() as stack:
+            stack.enter_context(observed(_weighted_layers(model), observing))
+            activations = filter(_activates, layers)
+            stack.enter_context(observed(activations, activating))
+            for layer in filter(_ends_in_activation, layers):
+                stack.enter_context(_activation(layer, leaking, before))
+            outputs = self.inference_model.call(*inputs)
+        tops = [tf.zeros((tf.shape(inputs[0])[0], 0))]
+        for layer, value in seen:
+            top = before.get(id(layer), value)
+            tops.append(tf.reduce_max(_flat(layer, top), axis=1))
+        return seen, tf.concat(tops, axis=-1), outputs
+
+
+def first_sample(feed: Feed) -> Feed:
+    """Return a batch of one sample."""
+    return {name: array[:1] for name, array in feed.items()}
 
 
 def _projection(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -227,7 +258,9 @@ def _projection(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
             signs = tf.cast(2 * signs - 1, "float32")
             axes = list(range(max(1, output.shape.rank - 1)))
             number = tf.cast(tf.size(output[:1]), "float32")
-            scale = _largest(output, axes) * tf.sqrt(number)
+            scale = _largest(output, axes)
+            scale = tf.maximum(scale, SMALLEST * _largest(output, None))
+            scale *= tf.sqrt(number)
             total += tf.reduce_sum(output * signs / tf.stop_gradient(scale))
     return total
 
@@ -256,16 +289,12 @@ def _is_builtin(layer: keras.Layer) -> bool:
     return type(layer).__module__.startswith("keras.")
 
 
-def _is_float(spec) -> bool:
-    return spec.dtype.startswith("float")
-
-
 def _has_channels(tensor: tf.Tensor) -> bool:
     """Return whether a tensor has samples and a known number of channels."""
     return tensor.dtype.is_floating and tensor.shape.rank >= 2
 
 
-def _channels_last(layer: keras.Layer, tensor: tf.Tensor) -> tf.Tensor:
+def _flat(layer: keras.Layer, tensor: tf.Tensor) -> tf.Tensor:
     """Return a tensor as (samples, positions, channels)."""
     if getattr(layer, "data_format", None) == "channels_first":
         rank = tensor.shape.rank
@@ -289,22 +318,14 @@ def _activates(layer: keras.Layer) -> bool:
     return type(layer).__module__.startswith("keras.src.layers.activations.")
 
 
-_ACTIVATED = (
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
-    keras.layers.Conv2D.__mro__[1],
-    keras.layers.DepthwiseConv2D.__mro__[1],
-    keras.layers.SeparableConv2D.__mro__[1],
-    keras.layers.Conv2DTranspose.__mro__[1],
-    ConvBN,
-)
-
-
 def _ends_in_activation(layer: keras.Layer) -> bool:
-    """Return whether the activation of a layer is its last step."""
-    return isinstance(layer, _ACTIVATED) and not isinstance(
-        layer.activation, (keras.Layer, type(None))
+    """Return whether the last step of a layer is its activation, a function."""
+    known = isinstance(layer, ConvBN) or type(layer).__module__.startswith(
+        ("keras.src.layers.convolutional.", "keras.src.layers.core.")
     )
+    activation = getattr(layer, "activation", None) if known else None
+    is_layer = isinstance(activation, keras.Layer)
+    return activation is not None and not is_layer
 
 
 @contextmanager

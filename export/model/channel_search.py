@@ -15,16 +15,20 @@ from keras_inception_export.data.domain import Domain
 from keras_inception_export.model.channel_effects import (
     Effects,
     Feed,
-    TracedModel,
+    ObservedModel,
+    first_sample,
 )
 from keras_inception_export.model.inference_model import InferenceModel
 
-SEEN = 1e-5
-"""The least effect that counts, relative to the largest value of a column. It
-is five times the smallest tolerance."""
+TOLERANCE = 2e-6
+"""The least effect that counts, relative to the largest value of a column: the
+smallest tolerance of verification."""
 
 SECONDS = 3.0
 """How long inputs are searched on a nominal processor."""
+
+MEASURE_SECONDS = 3.5
+"""How long inputs are measured: two images of a network of VGG16's size."""
 
 BATCH = 32
 """Samples that ascend together."""
@@ -33,8 +37,13 @@ STEPS = 12
 """Steps of an ascent, each of `STEP` times the range of the input."""
 
 STEP = 0.15
+
+ATTEMPTS = 3
+"""Ascents per channel, each from another start; the later ones may leave the
+domain. The last is left out if the one before it moves no more channels."""
+
 WIDER = 3.0
-"""How much wider than the domain the inputs of a second attempt may be."""
+"""How much wider than the domain the inputs of later attempts may be."""
 
 MAX_SAMPLES, MAX_VALUES = 16, 2**19
 """The most samples that a search returns, and the most values in them."""
@@ -43,17 +52,32 @@ MAX_SAMPLES, MAX_VALUES = 16, 2**19
 def measure_coverage(
     inference_model: InferenceModel,
     feeds: Sequence[Feed],
-    seconds: float = SECONDS,
+    seconds: float = MEASURE_SECONDS,
+    tolerance: float = TOLERANCE,
 ) -> Coverage:
     """Return which channels a model's inputs move.
 
     Only feeds of the most frequent shape are measured, the last ones first, and
     as many as take about `seconds` on a nominal processor, but at least one
-    sample.
+    sample; of a large model, one sample per feed. An effect that is not larger
+    than the tolerance does not count.
     """
-    traced, chosen = _traced(inference_model, feeds, seconds)
-    effects = _best(traced, chosen)
-    return _coverage(traced, effects > SEEN)
+    model, chosen = _observed(inference_model, feeds, seconds)
+    moved = _best_effects(model, chosen) > tolerance
+    layers: dict[int, tuple[str, np.ndarray, np.ndarray]] = {}
+    start = 0
+    for layer, channels in model.layers:
+        path, found = layer.path or layer.name, moved[start : start + channels]
+        start += channels
+        if id(layer) in layers:  # a layer that is called twice
+            found = found | layers[id(layer)][1]
+        layers[id(layer)] = path, found, _dead_channels(layer, channels)
+    return Coverage(
+        tuple(
+            LayerCoverage(path, len(found), int(found.sum()), int(dead.sum()))
+            for path, found, dead in layers.values()
+        )
+    )
 
 
 def search_inputs(
@@ -70,70 +94,53 @@ def search_inputs(
         domains: the values that each input takes in use. Only inputs that are
             neither whole numbers nor bounded ascend; others are drawn.
         seconds: how long to search on a nominal processor, once the feeds are
-            measured. If a single step takes longer, nothing is searched.
+            measured and the model is traced. If one ascent takes longer,
+            nothing is searched. Defaults to 3.
     """
-    traced, chosen = _traced(inference_model, feeds, seconds)
-    search = _Search(traced, chosen, domains, seconds)
+    model, chosen = _observed(inference_model, feeds, MEASURE_SECONDS)
+    if model.is_large or not model.layers:
+        return []
+    search = _Search(model, chosen, domains, seconds)
     search.run()
     return search.kept()
 
 
-def _traced(inference_model, feeds, seconds):
-    """Return the traced model, and the feeds to measure it on."""
+def _observed(
+    inference_model: InferenceModel, feeds: Sequence[Feed], seconds: float
+) -> tuple[ObservedModel, list[Feed]]:
+    """Return the observed model, and the feeds to measure it on."""
 
     def shape_of(feed):
-        return tuple(
-            feed[spec.name].shape[1:] for spec in inference_model.inputs
-        )
+        return tuple(array.shape[1:] for array in feed.values())
 
     shapes = [shape_of(feed) for feed in feeds]
     shape = max(reversed(shapes), key=shapes.count)
     same = [feed for feed in reversed(feeds) if shape_of(feed) == shape]
-    traced = inference_model.converted(
-        ("channels", shape), lambda: TracedModel(inference_model, same[0])
+    model = inference_model.converted(
+        ("observed", shape), lambda: ObservedModel(inference_model, same[0])
     )
     chosen: list[Feed] = []
     for feed in same:
-        cost = traced.seconds(_count(feed))
-        if chosen and cost > seconds:
+        if model.is_large and not model.fixed_batch:
+            feed = first_sample(feed)
+        seconds -= model.seconds(_count(feed))
+        if chosen and seconds < 0:
             break
-        if cost > seconds and inference_model.inputs[0].shape[0] is None:
-            feed = {name: array[:1] for name, array in feed.items()}
         chosen.append(feed)
-        seconds -= cost
-    return traced, chosen
+    return model, chosen
 
 
 def _count(feed: Feed) -> int:
     return len(next(iter(feed.values())))
 
 
-def _best(traced: TracedModel, feeds: Sequence[Feed]) -> np.ndarray:
+def _best_effects(model: ObservedModel, feeds: Sequence[Feed]) -> np.ndarray:
     """Return the largest effect of each channel on any sample."""
-    effects = Effects.joined([traced.effects(feed) for feed in feeds])
-    return effects.estimate().max(axis=0)
+    found = Effects.joined([model.measure(feed)[0] for feed in feeds])
+    return found.estimate().max(axis=0)
 
 
-def _coverage(traced: TracedModel, moved: np.ndarray) -> Coverage:
-    """Return the coverage per layer; a shared layer is one layer."""
-    layers: dict[int, tuple[str, np.ndarray, np.ndarray]] = {}
-    start = 0
-    for layer, channels in traced.layers:
-        columns = slice(start, start + channels)
-        start += channels
-        path, found = layer.path or layer.name, moved[columns]
-        if id(layer) in layers:
-            found = found | layers[id(layer)][1]
-        layers[id(layer)] = path, found, dead_channels(layer, channels)
-    return Coverage(
-        tuple(
-            LayerCoverage(path, len(found), int(found.sum()), int(dead.sum()))
-            for path, found, dead in layers.values()
-        )
-    )
-
-
-def dead_channels(layer: keras.Layer, channels: int) -> np.ndarray:
+def _dead_channels(layer: keras.Layer, channels: int) -> np.ndarray:
     """Return which channels have no weights but zeros.
 
     It is known for weights whose last axis is that of the channels.
@@ -150,15 +157,15 @@ def dead_channels(layer: keras.Layer, channels: int) -> np.ndarray:
 class _Search:
     """A search for samples that move more channels."""
 
-    def __init__(self, traced, feeds, domains, seconds):
-        self.traced, self.domains, self.seconds = traced, domains, seconds
+    def __init__(self, model, feeds, domains, seconds):
+        self.model, self.domains, self.seconds = model, domains, seconds
         self.generator = np.random.default_rng(0)
-        self.fixed = traced.specs[0].shape[0]
+        self.fixed = model.fixed_batch
         self.shapes = {name: x.shape[1:] for name, x in feeds[0].items()}
-        self.moved = _best(traced, feeds) > SEEN
+        self.moved = _best_effects(model, feeds) > TOLERANCE
         self.before = self.moved.copy()
         self.dead = np.concatenate(
-            [dead_channels(*pair) for pair in traced.layers]
+            [_dead_channels(*pair) for pair in model.layers]
         )
         self.samples: dict[str, np.ndarray] = {}
         self.tops = np.zeros((0, len(self.moved)), "float32")
@@ -168,18 +175,18 @@ class _Search:
     def run(self) -> None:
         """Search until all channels are moved, or the time is spent."""
         batch = self.fixed or self.batch()
-        step = self.traced.seconds(batch)
+        step = self.model.seconds(batch)
         if step * (STEPS + 1) > self.seconds or self.moved.all():
             return
         for feed in self.start:
             self.add(feed)
         for coarse in (False, True):
             self.add(self.drawn(batch, coarse))
-        if not any(map(self.ascends, self.traced.specs)):
+        if not any(map(self.ascends, self.model.specs)):
             while self.seconds > step and self.targets().size:
                 self.add(self.drawn(batch))
             return
-        for attempt in range(3):
+        for attempt in range(ATTEMPTS):
             targets = self.targets()
             for first in range(0, len(targets), batch):
                 if self.seconds < step * (STEPS + 1):
@@ -189,11 +196,13 @@ class _Search:
                 if chosen.size:
                     chosen = np.resize(chosen, self.fixed or len(chosen))
                     self.ascend(chosen, attempt)
+            if attempt and self.targets().size == targets.size:
+                return
 
     def batch(self) -> int:
         """Return the number of samples for which all steps take the time."""
         for number in (BATCH, BATCH // 2, BATCH // 4, BATCH // 8, 1):
-            if 4 * (STEPS + 1) * self.traced.seconds(number) <= self.seconds:
+            if 4 * (STEPS + 1) * self.model.seconds(number) <= self.seconds:
                 return number
         return 1
 
@@ -210,7 +219,7 @@ class _Search:
     def drawn(self, number: int, coarse: bool = False) -> Feed:
         """Return random samples; coarse ones are equal in blocks of 3."""
         feed = {}
-        for spec in self.traced.specs:
+        for spec in self.model.specs:
             shape = (number, *self.shapes[spec.name])
             array = self.domains[spec.name].draw(self.generator, shape)
             for axis in range(1, len(shape) - 1 if coarse else 0):
@@ -220,15 +229,15 @@ class _Search:
 
     def add(self, feed: Feed) -> None:
         """Measure samples, and keep them as candidates."""
-        effects = self.traced.effects(feed).estimate()
-        tops = self.traced.tops(feed)
-        self.seconds -= 1.5 * self.traced.seconds(_count(feed))
+        found, tops = self.model.measure(feed)
+        effects = found.estimate()
+        self.seconds -= self.model.seconds(_count(feed))
         self.effects = np.concatenate([self.effects, effects])
         self.tops = np.concatenate([self.tops, tops])
         for name, array in feed.items():
             known = [self.samples[name]] if name in self.samples else []
             self.samples[name] = np.concatenate([*known, array])
-        self.moved |= (effects > SEEN).any(axis=0)
+        self.moved |= (effects > TOLERANCE).any(axis=0)
 
     def ascend(self, targets: np.ndarray, attempt: int) -> None:
         """Let one sample per target ascend on it."""
@@ -238,10 +247,10 @@ class _Search:
         feed = {name: array[rows] for name, array in self.samples.items()}
         wider = WIDER if attempt else 1.0
         for step in range(STEPS):
-            gradients = self.traced.ascent(feed, targets)
-            self.seconds -= self.traced.seconds(len(targets))
+            gradients = self.model.ascent(feed, targets)
+            self.seconds -= self.model.seconds(len(targets))
             rate = STEP * wider * (1 - step / STEPS)
-            for spec in self.traced.specs:
+            for spec in self.model.specs:
                 if self.ascends(spec):
                     feed[spec.name] = self.stepped(
                         spec, feed[spec.name], gradients[spec.name], rate, wider
@@ -266,7 +275,7 @@ class _Search:
         missing = self.moved & ~self.before
         if not missing.any():
             return []
-        moves = self.effects > SEEN
+        moves = self.effects > TOLERANCE
         size = sum(np.prod(shape) for shape in self.shapes.values())
         most = self.fixed or min(MAX_SAMPLES, max(1, int(MAX_VALUES // size)))
         rows: list[int] = []

@@ -226,10 +226,10 @@ def _moved(op, flows, constants):
 
 def _scaled(op, flows, constants):
     """Return the flow of the only output."""
+    if len(flows) == 1:
+        return flows[0].scaled(*SCALES[op.type](1.0, True))
     first = flows[0] is not None
     flow, other = flows[not first], constants[first]
-    if len(flows) == 1:
-        return flow.scaled(*SCALES[op.type](1.0, True))
     if flow is None or other is None:
         raise ValueError("both operands are variable")
     return flow.scaled(*SCALES[op.type](np.asarray(other, "float64"), first))

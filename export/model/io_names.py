@@ -88,6 +88,12 @@ def _specs(structure, tensors, given_name, automatic_name):
                 "TFLite and ONNX models of Keras layers do not accept; leave "
                 "text processing out of the exported model"
             )
+        if 0 in tensor.shape:
+            raise RequestError(
+                f'the {automatic_name} "{name}" has the shape '
+                f"{tuple(tensor.shape)}, so it holds no value; expected axes "
+                "of at least 1"
+            )
         specs[name] = TensorSpec(name, tuple(tensor.shape), tensor.dtype)
         order.append(index)
     return tuple(specs.values()), tuple(order)

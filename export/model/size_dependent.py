@@ -5,24 +5,25 @@ layers in `EXACT` compute what their own code computes for each size, and those
 in `REFUSED` cannot be traced.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 from keras import layers, ops
 
-from keras_inception_export.errors import ConversionError
+from keras_inception_export.errors import ConversionError, reason_of
 from keras_inception_export.model.call_hooks import observed
 
 
-def any_size(model: keras.Model) -> AbstractContextManager[None]:
+@contextmanager
+def any_size(model: keras.Model) -> Iterator[None]:
     """Let the layers of a model be traced with unknown sizes, in a block.
 
     Calls with known sizes are not changed.
 
     Raises:
-        ConversionError: in the block, where a layer needs a known size.
+        ConversionError: in the block, if it fails; the layer is named.
     """
     affected = [
         layer
@@ -30,7 +31,13 @@ def any_size(model: keras.Model) -> AbstractContextManager[None]:
         if isinstance(layer, (*EXACT, *REFUSED))
         and getattr(layer, "interpolation", None) != "nearest"
     ]
-    return observed(affected, _traceable)
+    try:
+        with observed(affected, _traceable):
+            yield
+    except Exception as error:
+        raise ConversionError(
+            f"TensorFlow cannot trace the model: {reason_of(error)}"
+        ) from error
 
 
 def _traceable(layer: Any, call: Callable) -> Callable:
@@ -40,19 +47,23 @@ def _traceable(layer: Any, call: Callable) -> Callable:
     )
 
     def traceable(inputs, *args, **kwargs):
-        images = inputs["images"] if isinstance(inputs, dict) else inputs
-        sizes = images.shape[1:] if len(images.shape) > 3 else images.shape
-        if None not in sizes:
+        if None not in _sizes(layer, inputs):
             return call(inputs, *args, **kwargs)
-        if exact is not None and images is inputs:
+        if exact is not None and not isinstance(inputs, dict):
             return exact(layer, inputs)
-        raise ConversionError(
-            f"layer {layer.path or layer.name!r} ({type(layer).__name__}) "
-            "cannot be traced for images of unknown size; give the model's "
-            "input a fixed height and width"
+        raise ValueError(
+            "the size of its input is unknown when it is traced; give the "
+            "model's input a fixed size"
         )
 
     return traceable
+
+
+def _sizes(layer: Any, inputs: Any) -> Sequence[int | None]:
+    """Return the lengths of an input's axes without the batch."""
+    shape = (inputs["images"] if isinstance(inputs, dict) else inputs).shape
+    single_image = len(shape) == 3 and not isinstance(layer, REFUSED)
+    return shape if single_image else shape[1:]
 
 
 def _center_crop(layer: layers.CenterCrop, images: Any) -> Any:

@@ -83,11 +83,14 @@ class Columns:
     allowed: np.ndarray
     noise: np.ndarray
 
-    def worst(self, error: np.ndarray) -> int:
-        """Return the column whose error comes nearest to its tolerance."""
-        ratio = error / np.maximum(self.allowed, np.finfo("float64").tiny)
+    def worst(self, error: np.ndarray) -> tuple[float, int]:
+        """Return the largest error in tolerances, and its column."""
+        infinite = np.where(error > 0, np.inf, 0.0)
+        positive = self.allowed > 0
+        ratio = np.divide(error, self.allowed, out=infinite, where=positive)
         shown = np.where(self.noise & (ratio <= 1), 0.0, ratio)
-        return int(shown.argmax())
+        column = int(shown.argmax())
+        return float(ratio[column]), column
 
 
 def max_error(
@@ -157,7 +160,7 @@ def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
             scale = np.full_like(error, columns.scale.max() or 1.0)
             none = np.zeros(len(error), bool)
             columns = Columns(scale, columns.keras_error, scale, none)
-        column = columns.worst(error)
+        ratio, column = columns.worst(error)
         unit = columns.scale[column] or 1.0
         relative = _rms(got, reference) / np.where(
             columns.noise, np.inf, np.maximum(columns.scale, EPSILON**4)
@@ -169,7 +172,6 @@ def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
             float(columns.keras_error[column] / unit),
             float(columns.allowed[column] / unit) if limit is None else limit,
         )
-        ratio = error[column] / max(columns.allowed[column], 1e-300)
         if worst is None or ratio > worst[0]:
             worst = ratio, regime, column, figures
     if worst is None:
@@ -286,19 +288,29 @@ def degenerate_outputs(
                 "weights"
             )
             continue
-        columns = columns_of(probes, spec).values()
-        allowed = _joined([column.allowed for column in columns])
-        movement = _movement(batches)
-        if not (movement > MIN_MOVEMENT * allowed).any():
-            movement = movement.max(initial=0.0)
-            relative = movement / scale if scale else 0
-            findings.append(
-                f'reference: output "{spec.name}" hardly depends on the input '
-                f"(it changes by {relative:.1e} of its largest value), so a "
-                "comparison verifies nothing; train the model, or give it "
-                "other samples"
-            )
+        by_regime = columns_of(probes, spec)
+        allowed = _joined([x.allowed for x in by_regime.values()])
+        if (_movement(batches) > MIN_MOVEMENT * allowed).any() or any(
+            _moves(probes.only({regime}), spec, columns)
+            for regime, columns in by_regime.items()
+        ):
+            continue
+        movement = _movement(batches).max(initial=0.0)
+        relative = movement / scale if scale else 0
+        findings.append(
+            f'reference: output "{spec.name}" hardly depends on the input (it '
+            f"changes by {relative:.1e} of its largest value), so a comparison "
+            "verifies nothing; expected a model whose signals reach its "
+            "outputs: train it, or call it on data with training=True so that "
+            "batch normalization has statistics, or give other samples"
+        )
     return findings
+
+
+def _moves(probes: Probes, spec: TensorSpec, columns: Columns) -> bool:
+    """Return whether the inputs of one regime change an output."""
+    movement = _movement(probes.reference_of(spec.name))
+    return bool((movement > MIN_MOVEMENT * columns.allowed).any())
 
 
 def _problem(outputs, reference, spec: TensorSpec) -> str:

@@ -3,9 +3,20 @@
 Frameworks are imported within the fixtures: most tests need none.
 """
 
+import functools
 import shutil
+import sys
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def _short_search(monkeypatch):
+    """Search inputs for a sixth of the time; tests of the search take all."""
+    module = sys.modules.get("keras_inception_export.pipeline.make_probes")
+    if module:
+        short = functools.partial(module.search_inputs, seconds=0.5)
+        monkeypatch.setattr(module, "search_inputs", short)
 
 
 @pytest.fixture(scope="session")

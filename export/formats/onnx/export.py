@@ -3,6 +3,10 @@
 from pathlib import Path
 
 from keras_inception_export.formats.onnx.graph import Graph
+from keras_inception_export.formats.onnx.kernels import (
+    check_runnable,
+    widen_integers,
+)
 from keras_inception_export.formats.onnx.opsets import check_opset
 from keras_inception_export.formats.onnx.passes.naming import assign_names
 from keras_inception_export.formats.onnx.passes.simplify import simplify
@@ -33,9 +37,11 @@ def float_graph(inference_model: InferenceModel, opset: int = 18) -> Graph:
     def build() -> Graph:
         graph = convert(inference_model, opset)
         simplify(graph)
+        widen_integers(graph)
         inputs = [spec.name for spec in inference_model.inputs]
         outputs = [spec.name for spec in inference_model.outputs]
         assign_names(graph, inputs, outputs)
+        check_runnable(graph)
         return graph
 
     return inference_model.converted(("onnx", opset), build).copy()

@@ -23,6 +23,11 @@ from tf2onnx.graph import Node
 
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ConversionError
+from keras_inception_export.formats.onnx.conversions import (
+    CONDITIONS,
+    CONVERSIONS,
+)
+from keras_inception_export.formats.onnx.conversions.rewriting import as_handler
 from keras_inception_export.formats.onnx.graph import Constant, Graph
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.name_scopes import layer_in_scope, recorded
@@ -58,12 +63,13 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     scopes: dict[str, str] = {}
     function, signature = _traceable(inference_model, list(weights.values()))
     with (
-        any_size(inference_model.model),
         recorded(inference_model.model, scopes),
         _weights_without_memory(weights),
         _silent(),
     ):
-        concrete = function.get_concrete_function(*signature)
+        with any_size(inference_model.model):
+            concrete = function.get_concrete_function(*signature)
+        _check_dtypes(inference_model, concrete)
         source = _run_tf2onnx(concrete, opset, scopes).graph
     constants = {
         tensor.name: Constant.of(partial(onnx.numpy_helper.to_array, tensor))
@@ -88,6 +94,17 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
             if (layer := layer_in_scope(node.name, scopes))
         },
     )
+
+
+def _check_dtypes(inference_model: InferenceModel, concrete: Any) -> None:
+    """Raise `ConversionError` for an output of another dtype than declared."""
+    for index, spec in enumerate(inference_model.outputs):
+        dtype = concrete.structured_outputs[f"out{index}"].dtype.name
+        if dtype != spec.dtype:
+            raise ConversionError(
+                f'output "{spec.name}" is {dtype}, but Keras declares it as '
+                f"{spec.dtype}; convert it in the model, with keras.ops.cast"
+            )
 
 
 def _memory(variable: keras.Variable) -> np.ndarray:
@@ -126,6 +143,8 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
         renamed[tensor.name] = name
     optimizers = dict(optimizer._get_optimizers())
     optimizers["merge_duplication"] = _MergeFirst
+    # It tries the orders of all letters: no end for an attention over two axes.
+    del optimizers["einsum_optimizer"]
     utils.INTERNAL_NAME = 1
     with tf.device("/cpu:0"), tf.Graph().as_default() as graph:
         frozen = tf_loader.from_function(concrete, inputs, outputs)
@@ -134,18 +153,25 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
             graph,
             continue_on_error=True,
             opset=opset,
-            custom_op_handlers={"Erfc": (_erfc, [])},
+            custom_op_handlers={
+                name: as_handler(conversion)
+                for name, conversion in CONVERSIONS.items()
+            },
             input_names=inputs,
             output_names=outputs,
             tensors_to_rename=renamed,
         )
+    # What a conversion replaces may still be there, with no reader.
+    converted.delete_unused_nodes(converted.outputs)
     for node in _all_nodes(converted):
         if not _is_converted(node):
             layer = layer_in_scope(node.name, scopes)
             source = f"layer {layer!r}" if layer else f"node {node.name!r}"
+            condition = CONDITIONS.get(node.type, "")
             raise ConversionError(
-                f"{source} computes {node.type}, which ONNX cannot express; "
-                "use layers that ONNX supports, or export another format"
+                f"{source} computes {node.type}{condition}, which ONNX cannot "
+                "express; use layers that ONNX supports, or export another "
+                "format"
             )
     optimized = optimizer.optimize_graph(converted, optimizers=optimizers)
     return optimized.make_model("")
@@ -258,19 +284,3 @@ def _is_converted(node: Node) -> bool:
     if node.is_graph_input() or node.type in ("Const", "If", "Loop", "Scan"):
         return True
     return node.need_skip() and onnx.defs.has(node.type, node.domain)
-
-
-def _erfc(context, node, name, arguments):
-    """Convert TensorFlow's Erfc, which ONNX lacks, to 1 - Erf(x)."""
-    shapes, dtypes = node.output_shapes, node.output_dtypes
-    one = np.ones((), utils.map_onnx_to_numpy_type(dtypes[0]))
-    context.remove_node(name)
-    erf = context.make_node("Erf", node.input, dtypes=dtypes)
-    context.make_node(
-        "Sub",
-        [context.make_const(utils.make_name("one"), one).name, *erf.output],
-        outputs=node.output,
-        name=name,
-        shapes=shapes,
-        dtypes=dtypes,
-    )

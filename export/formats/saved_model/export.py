@@ -13,11 +13,6 @@ import keras
 import tensorflow as tf
 
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import (
-    ConversionError,
-    ExportError,
-    reason_of,
-)
 from keras_inception_export.formats.saved_model import runtime
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.size_dependent import any_size
@@ -57,18 +52,16 @@ def save_function(
         for spec in inputs
     }
     traced = tf.function(function, autograph=False)
-    try:
-        with any_size(model):
-            concrete = traced.get_concrete_function(**specs)
-    except ExportError:
-        raise
-    except Exception as error:
-        raise ConversionError(
-            f"TensorFlow cannot trace the model: {reason_of(error)}"
-        ) from error
+    with any_size(model):
+        concrete = traced.get_concrete_function(**specs)
     module = tf.Module()
     module.weights = list(concrete.variables)
-    module.tables = _lookup_tables(model)
+    captured = {id(tensor) for tensor, _ in concrete.graph.captures}
+    module.tables = [
+        table
+        for table in _lookup_tables(model)
+        if id(table.resource_handle) in captured
+    ]
     signatures = {runtime.SIGNATURE: concrete}
     tf.saved_model.save(module, str(path), signatures=signatures)
 
@@ -77,7 +70,7 @@ def _lookup_tables(model: keras.Model) -> list:
     """Return the hash tables of preprocessing layers, which Keras never lists.
 
     `tf.saved_model.save` refuses a function that uses a table unless the saved
-    object contains the table.
+    object contains the table. One that it does not use would be saved too.
     """
     return [
         value

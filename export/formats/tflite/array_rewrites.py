@@ -48,6 +48,28 @@ def bincount(
     return combine(vectors, axis=-2)
 
 
+def look_up(
+    table: tf.Tensor, keys: tf.Tensor, default: tf.Tensor
+) -> tf.Tensor | None:
+    """Compare with each key of a table: those of TFLite are for text only."""
+    if keys.dtype != tf.int64 or not default.dtype.is_integer:
+        return None
+    captures = table.graph.captures
+    captured = [outer for outer, inner in captures if inner is table]
+    if not captured or not hasattr(captured[0], "numpy"):
+        return None
+    # The saved function must not depend on the table any more.
+    table.graph.function_captures.pop(id(captured[0]), is_by_ref=False)
+    with tf.init_scope():
+        known, values = tf.raw_ops.LookupTableExportV2(
+            table_handle=captured[0], Tkeys=keys.dtype, Tvalues=default.dtype
+        )
+    order = np.argsort(known)  # that of a hash table is arbitrary
+    found = tf.equal(keys[..., tf.newaxis], known.numpy()[order])
+    value = tf.reduce_sum(tf.where(found, values.numpy()[order], 0), -1)
+    return tf.where(tf.reduce_any(found, -1), value, default)
+
+
 def _static_size(size: tf.Tensor) -> Any:
     """Return a constant, also if it is written as min(c, max(c, x))."""
     inner = size

@@ -19,18 +19,18 @@ CONVERSIONS: dict[str, Rewrite] = {
     # Overflow, or lose the digits of small numbers.
     "Expm1": float_rewrites.expm1,
     "Log1p": float_rewrites.log1p,
-    "Selu": float_rewrites.selu,
     "Softplus": float_rewrites.softplus,
     # Wrong for zero or infinity.
     "Equal": float_rewrites.equal,
     "IsInf": float_rewrites.is_inf,
     "NotEqual": float_rewrites.not_equal,
     "Rsqrt": float_rewrites.rsqrt,
-    # No kernel, or none for groups, dilation or the third dimension.
+    # No kernel, or none for groups, dilation, a third dimension or integers.
     "AvgPool3D": array_rewrites.pool_3d(tf.nn.avg_pool2d),
     "Conv2DBackpropInput": array_rewrites.conv_2d_transpose,
     "Conv3D": array_rewrites.conv_3d,
     "DenseBincount": array_rewrites.bincount,
+    "LookupTableFindV2": array_rewrites.look_up,
     "MaxPool3D": array_rewrites.pool_3d(tf.nn.max_pool2d),
     "Roll": array_rewrites.roll,
     # No kernel, or none for some integers.
@@ -42,7 +42,6 @@ CONVERSIONS: dict[str, Rewrite] = {
     "Pow": integer_rewrites.power,
     "Sign": integer_rewrites.sign,
     # No kernel for narrow integers, or one that aborts the process.
-    "Add": in_int32(tf.add),
     "AddV2": in_int32(tf.add),
     "Cumsum": integer_rewrites.cumsum,
     "FloorDiv": in_int32(tf.math.floordiv),

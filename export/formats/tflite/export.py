@@ -26,6 +26,7 @@ from keras_inception_export.formats.tflite.large_weights import (
 )
 from keras_inception_export.formats.tflite.naming import (
     keras_name,
+    layers_of,
     name_kernels,
 )
 from keras_inception_export.formats.tflite.rewriting import rewritten
@@ -33,6 +34,10 @@ from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.name_scopes import recorded
 
 CONVERTER = f"{__package__}.converter_worker"
+TRIAL = f"{__package__}.trial_worker"
+
+_MAX_TRIAL_SIZE = 2**26
+"""Larger files are not tried: to load one takes a second for 0.5 GB."""
 
 
 def write(
@@ -71,6 +76,42 @@ def write(
         [(f"output_{i}", spec.name) for i, spec in enumerate(outputs)],
         named,
     )
+    if path.stat().st_size <= _MAX_TRIAL_SIZE:
+        _try(path, structure, inference_model)
+
+
+def _try(
+    path: Path, structure: Structure, inference_model: InferenceModel
+) -> None:
+    """Run a file in a child process; remove it if LiteRT has not the kernels.
+
+    The shapes that a kernel refuses depend on the inputs if a size is unknown.
+    """
+    reason = None
+    try:
+        refusal = run_in_child(TRIAL, "run_once", path=path)
+    except RuntimeError as error:
+        reason = f"LiteRT cannot run the converted model: {error}"
+        refusal = None
+    known = all(None not in spec.shape[1:] for spec in inference_model.inputs)
+    if refusal and known:
+        operator = list(structure.operators())[refusal["node"]]
+        layers = {
+            layer.path
+            for layer in inference_model.model._flatten_layers(
+                include_self=False
+            )
+        }
+        names = layers_of(structure.name_of(operator.outputs[0]), layers)
+        reason = (
+            f"LiteRT has no kernel for this {operator.name} "
+            f"({_place(next(names, None))}): {refusal['reason']}"
+        )
+    if reason:
+        path.unlink()
+        raise ConversionError(
+            f"{reason}; change the model, or leave the format tflite out"
+        )
 
 
 def _convert(
@@ -123,6 +164,10 @@ def _convert(
     return structure
 
 
+def _place(layer: str | None) -> str:
+    return f"layer '{layer}'" if layer else "outside the layers"
+
+
 def _explain(refusal: Mapping[str, Any], scopes: Mapping[str, str]) -> str:
     """Return one line: why the converter refused, and in which layers."""
     reason = refusal["message"].partition("\n")[0]
@@ -134,7 +179,7 @@ def _explain(refusal: Mapping[str, Any], scopes: Mapping[str, str]) -> str:
         steps = scope.partition("@")[0].split("/")
         within = ["/".join(steps[:end]) for end in range(1, len(steps) + 1)]
         names = [scopes[x].rpartition("/")[2] for x in within if x in scopes]
-        where = f"layer '{'/'.join(names)}'" if names else "outside the layers"
+        where = _place("/".join(names))
         refused.add(f"{operator.removeprefix('tf.')} ({where})")
     remedy = "change the model, or leave the format tflite out"
     if "TensorList" in reason:

@@ -33,12 +33,6 @@ def expm1(x: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.abs(x) < 0.5, 2 * t / (1 - t), tf.exp(x) - 1)
 
 
-def selu(x: tf.Tensor) -> tf.Tensor:
-    """Use ELU: the converter writes exp(x) - 1."""
-    alpha, scale = 1.6732632423543772, 1.0507009873554805
-    return scale * tf.nn.relu(x) + scale * alpha * tf.nn.elu(-tf.nn.relu(-x))
-
-
 def rsqrt(x: tf.Tensor) -> tf.Tensor | None:
     """Return infinity for zero, not NaN, so that a zero vector normalizes to 0.
 

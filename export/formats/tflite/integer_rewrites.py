@@ -66,7 +66,7 @@ def bitwise_or(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
 def invert(x: tf.Tensor) -> tf.Tensor | None:
     """Use -1 - x, which inverts every bit."""
     if x.dtype in _NARROW:
-        return in_int32(tf.bitwise.invert)(x)
+        return in_int32(invert)(x)
     return None if x.dtype.is_unsigned else -1 - x
 
 

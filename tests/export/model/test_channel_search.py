@@ -3,7 +3,6 @@
 The truth is taken from models in which one channel is zero.
 """
 
-
 import keras
 import numpy as np
 import pytest
@@ -48,7 +47,7 @@ def moved(model, *rows, **facts):
         ([[1, 1e-9]], 0, [[1.0], [2.0]], 1),  # too small for any output
         ([[1, 1]], 0, [[1.0], [1.0]], 0),  # constant
         ([[0, 1]], 1, [[1.0], [2.0]], 1),  # constant, one of them
-        ([[1, -1]], 0, [[np.nan], [1.0]], 0),
+        ([[1, -1]], 0, [[np.nan], [1.0], [2.0]], 0),
     ),
 )
 def test_moved_channels(kernel, bias, rows, number):
@@ -110,6 +109,14 @@ def test_kinds_of_layers(chained):
     rows = np.random.default_rng(0).normal(size=(30, 8))
     (layer,) = moved(keras.Model(image, tensor), *rows).values()
     assert layer.moved == layer.channels
+
+
+def test_a_model_without_weights_has_no_channels():
+    image = keras.Input((3,), name="x")
+    inference_model = InferenceModel.of(keras.Model(image, image * 2.0))
+    feeds = [{"x": np.ones((2, 3), "float32")}]
+    assert measure_coverage(inference_model, feeds).layers == ()
+    assert search_inputs(inference_model, feeds, {"x": Domain()}) == []
 
 
 def test_inputs_are_found_and_stay_in_range():

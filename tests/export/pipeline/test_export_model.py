@@ -44,6 +44,7 @@ REPORT_KEYS = [
     "model",
     "versions",
     "probes",
+    "coverage",
     "layer_references",
     "evaluation",
     "artifacts",
@@ -235,6 +236,7 @@ STEPS = [
     "Model  small, 502 parameters",
     "Reference  the model in float64",
     "Write  onnx",
+    "Coverage  25 of 25 channels (100 %) in 7 layers",
     "Verify  onnx",
 ]
 

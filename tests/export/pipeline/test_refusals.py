@@ -35,7 +35,7 @@ def test_an_unsuitable_model_is_refused(tmp_path):
 def test_an_unsupported_layer_is_named(tmp_path):
     volume = keras.Input((4, 4, 4, 2))
     x = layers.Conv3D(2, 1, name="fine")(volume)
-    x = layers.AveragePooling3D(2, name="shrink")(x)
+    x = layers.Conv3D(2, 2, dilation_rate=2, name="shrink")(x)
     model = randomize(keras.Model(volume, layers.Flatten()(x)))
     with pytest.raises(ConversionError, match="'shrink'"):
         export_model(model, tmp_path / "out", formats=["tflite"])

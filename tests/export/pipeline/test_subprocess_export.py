@@ -49,7 +49,7 @@ def test_export(tmp_path):
 
 def unconvertible():
     volume = keras.Input((4, 4, 4, 2))
-    x = layers.AveragePooling3D(2, name="shrink")(volume)
+    x = layers.Conv3D(2, 2, dilation_rate=2, name="shrink")(volume)
     return randomize(keras.Model(volume, layers.Conv3D(2, 1)(x)))
 
 

@@ -1,12 +1,14 @@
 """TFLite artifacts of Keras models."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import keras
 import pytest
+import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
@@ -126,20 +128,53 @@ def test_a_large_weight_that_is_computed_on_is_folded(tmp_path):
 
 
 def test_names_the_layers_without_builtin_operators(tmp_path):
-    volume = layers.Input((4, 4, 4, 2), name="volume")
+    image = layers.Input((4, 4, 2), name="image")
+    cubic = {"interpolation": "bicubic"}
     inner = keras.Sequential(
-        [layers.Conv3D(2, 1, name="fine"), layers.MaxPooling3D(2, name="pool")],
+        [layers.Conv2D(2, 1, name="fine"), layers.Resizing(3, 3, **cubic)],
         name="inner",
     )
-    x = keras.ops.erfinv(inner(volume))
-    model = keras.Model(volume, layers.AveragePooling3D(2, name="pool_1")(x))
+    inner.layers[1].name = "resize"
+    x = keras.ops.erfinv(inner(image))
+    y = layers.UpSampling2D(2, name="resize_1", **cubic)(x)
+    model = keras.Model(image, layers.Lambda(tf.tan, name="tangent")(y))
     with pytest.raises(ConversionError) as caught:
         write(InferenceModel.of(model), tmp_path / "model.tflite")
     assert str(caught.value) == (
-        "TFLite's builtin operators cannot express AvgPool3D (layer 'pool_1'), "
-        "Erfinv (outside the layers), MaxPool3D (layer 'inner/pool'): "
+        "TFLite's builtin operators cannot express "
+        "Erfinv (outside the layers), "
+        "ResizeBicubic (layer 'inner/resize'), "
+        "ResizeBicubic (layer 'resize_1'), Tan (layer 'tangent'): "
         "change the model, or leave the format tflite out"
     )
+    assert os.listdir(tmp_path) == []
+
+
+def test_names_the_layer_whose_kernel_refuses_its_inputs(tmp_path):
+    signal = layers.Input((30,), name="signal")
+    spectrum = layers.Lambda(lambda x: keras.ops.rfft(x)[0], name="spectrum")
+    with pytest.raises(ConversionError) as caught:
+        write(
+            InferenceModel.of(keras.Model(signal, spectrum(signal))),
+            tmp_path / "model.tflite",
+        )
+    assert re.fullmatch(
+        r"LiteRT has no kernel for this RFFT2D \(layer 'spectrum'\): "
+        r".*IsPowerOfTwo.*; change the model, or leave the format tflite out",
+        str(caught.value),
+    )
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_kernel_that_aborts_its_process_is_an_error(tmp_path, monkeypatch):
+    """Without the table, two uint8 tensors are compared as quantized ones."""
+    monkeypatch.setattr(export, "CONVERSIONS", {})
+    monkeypatch.setattr(export, "run_in_child", run_in_child)
+    pixels = layers.Input((4,), dtype="uint8", name="pixels")
+    same = keras.ops.equal(pixels, keras.ops.flip(pixels, axis=1))
+    model = keras.Model(pixels, same)
+    with pytest.raises(ConversionError, match="cannot run the .* status -6"):
+        write(InferenceModel.of(model), tmp_path / "model.tflite")
     assert os.listdir(tmp_path) == []
 
 

@@ -1,0 +1,184 @@
+"""Conversions of operations on integers."""
+
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from keras_inception_export.formats.onnx.conversions.rewriting import (
+    FLOATS,
+    Conversion,
+    Formula,
+    convert_by_default,
+)
+
+UNSIGNED = (
+    TensorProto.UINT8,
+    TensorProto.UINT16,
+    TensorProto.UINT32,
+    TensorProto.UINT64,
+)
+SIZES = (
+    *("Add", "Cast", "Concat", "Div", "Gather", "Mul", "ReduceProd", "Reshape"),
+    *("Shape", "Slice", "Squeeze", "Unsqueeze"),
+)
+"""Operators that compute sizes from sizes."""
+
+
+def _floor_div(graph: Any, node: Any) -> None:
+    """Round the quotient of integers down; tf2onnx rounds towards zero."""
+    new = Formula(graph, node)
+    if new.dtype in (*FLOATS, *UNSIGNED) or all(map(is_size, node.inputs)):
+        convert_by_default(graph, node)
+        return
+    x, y = new.inputs
+    remainder = new("Mod", x, y)
+    negative = new("Xor", new("Less", x, 0), new("Less", y, 0))
+    inexact = new("Not", new("Equal", remainder, 0))
+    rounded_up = new.cast(new("And", negative, inexact), new.dtype)
+    new.replace_with(new("Sub", new("Div", x, y), rounded_up))
+
+
+def _floor_mod(graph: Any, node: Any) -> None:
+    """Compute the remainder that has the sign of the divisor.
+
+    tf2onnx rounds the quotient of integers towards zero, and loses the
+    remainder of large floats.
+    """
+    new = Formula(graph, node)
+    x, y = new.inputs
+    if all(map(is_size, node.inputs)):
+        convert_by_default(graph, node)
+    elif new.dtype not in FLOATS:
+        new.replace_with(new("Mod", x, y))
+    else:
+        remainder = new("Mod", x, y, fmod=1)
+        signs = new("Mul", new("Sign", remainder), new("Sign", y))
+        new.replace_with(
+            new(
+                "Where",
+                new("Less", signs, 0),
+                new("Add", remainder, y),
+                remainder,
+            )
+        )
+
+
+def is_size(node: Any) -> bool:
+    """Return whether the values of a node are sizes, so not negative."""
+    if node.is_const():
+        return bool(np.all(node.get_tensor_value(as_list=False) >= 0))
+    return node.type == "Shape" or (
+        node.type in SIZES
+        and all(is_size(x) for x in node.inputs if x is not None)
+    )
+
+
+def _shift(graph: Any, node: Any) -> None:
+    """Shift the bits of signed integers; ONNX shifts unsigned ones.
+
+    TensorFlow limits the shift to the number of bits less one.
+    """
+    new = Formula(graph, node)
+    x, y = new.inputs
+    direction = node.type.removesuffix("Shift").upper()
+    bits = np.iinfo(helper.tensor_dtype_to_np_dtype(new.dtype)).bits
+    wide = new.cast(y, TensorProto.INT64)
+    places = new("Min", new("Max", wide, 0), bits - 1)
+
+    def shifted(value: str) -> str:
+        pattern = new.cast(value, TensorProto.UINT64)
+        by = new.cast(places, TensorProto.UINT64)
+        result = new("BitShift", pattern, by, direction=direction)
+        return new.cast(result, new.dtype)
+
+    if direction == "LEFT" or new.dtype in UNSIGNED:
+        new.replace_with(shifted(x))
+        return
+    inverted = new("Sub", new.constant(-1), x)
+    new.replace_with(
+        new(
+            "Where",
+            new("Less", x, 0),
+            new("Sub", new.constant(-1), shifted(inverted)),
+            shifted(x),
+        )
+    )
+
+
+def _bitwise_and(graph: Any, node: Any) -> None:
+    """Compute `x & sign bit` without BitwiseAnd, which opset 18 introduced."""
+    x = sign_bit_of(node)
+    if x is None:
+        convert_by_default(graph, node)
+        return
+    new = Formula(graph, node)
+    lowest = new.constant(np.iinfo(np.int32).min)
+    new.replace_with(new("Where", new("Less", x, 0), lowest, new.constant(0)))
+
+
+def sign_bit_of(node: Any) -> str | None:
+    """Return the x of a node that computes `x & int32.min`, else `None`."""
+    if node.type != "BitwiseAnd":
+        return None
+    for mask, x in (node.inputs, node.inputs[::-1]):
+        if mask.is_const():
+            value = mask.get_tensor_value(as_list=False)
+            if value.dtype == np.int32 and np.all(value == -(2**31)):
+                return x.output[0]
+    return None
+
+
+def _sum(graph: Any, node: Any) -> None:
+    """Add int32 as int64: a sum that overflows wraps in TensorFlow."""
+    new = Formula(graph, node)
+    if new.dtype != TensorProto.INT32:
+        convert_by_default(graph, node)
+        return
+    to = new.dtype
+    graph.insert_new_node_on_input(
+        node, "Cast", node.input[0], to=TensorProto.INT64
+    )
+    graph.set_dtype(node.input[0], TensorProto.INT64)
+    graph.set_dtype(node.output[0], TensorProto.INT64)
+    convert_by_default(graph, node)
+    cast = graph.insert_new_node_on_output("Cast", node.output[0], to=to)
+    graph.set_dtype(cast.output[0], to)
+    graph.copy_shape(node.output[0], cast.output[0])
+
+
+def _cumulative_product(graph: Any, node: Any) -> None:
+    """Count a negative axis from the start, which tf2onnx does not."""
+    axis = node.inputs[1].get_tensor_value()
+    if axis < 0:
+        new = Formula(graph, node)
+        rank = len(graph.get_shape(node.input[0]))
+        positive = new.constant(axis + rank, graph.get_dtype(node.input[1]))
+        graph.replace_input(node, node.input[1], positive, 1)
+    convert_by_default(graph, node)
+
+
+def _top_k(graph: Any, node: Any) -> None:
+    """Compare integers as such; tf2onnx compares them as float32."""
+    new = Formula(graph, node)
+    if new.dtype in FLOATS:
+        convert_by_default(graph, node)
+        return
+    x, k = new.inputs
+    one = new.constant([1], TensorProto.INT64)
+    k = new("Reshape", new.cast(k, TensorProto.INT64), one)
+    dtypes = node.output_dtypes
+    values, indices = new.several("TopK", 2, x, k)
+    new.replace_with(values, new.cast(indices, dtypes[1]))
+
+
+INTEGERS: dict[str, Conversion] = {
+    "BitwiseAnd": _bitwise_and,
+    "Cumprod": _cumulative_product,
+    "FloorDiv": _floor_div,
+    "FloorMod": _floor_mod,
+    "LeftShift": _shift,
+    "RightShift": _shift,
+    "Sum": _sum,
+    "TopKV2": _top_k,
+}

@@ -1,0 +1,289 @@
+"""Every conversion computes what Keras computes, and tf2onnx alone does not."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from keras_inception_export.errors import ConversionError, ExportError
+from keras_inception_export.formats.onnx import tracing
+from keras_inception_export.formats.onnx.conversions import CONVERSIONS
+from keras_inception_export.formats.onnx.conversions.convolutions import (
+    CONVOLUTIONS,
+)
+from keras_inception_export.formats.onnx.export import write
+from keras_inception_export.formats.onnx.runtime import open_runner
+from keras_inception_export.model.inference_model import InferenceModel
+
+INTEGERS = [[-210, -61, -60, -1, 0, 1, 7, 59, 60, 2**31 - 1, 2**31 - 2, -9]]
+REALS = [[-1e4, -100.5, -2.5, -1.0, -0.0, 0.0, 0.5, 1e-6, 3, 88.5, 100, 1e4]]
+INFINITE = [[-np.inf, np.inf, 0, -1.5, 2, np.inf, -np.inf, 4, 5, 6, 7, 8]]
+IMAGE = np.random.default_rng(0).normal(size=(1, 7, 9, 3))
+
+
+def integer(*shape, dtype="int32"):
+    return keras.Input(shape or (12,), dtype=dtype, name="x")
+
+
+def real(*shape):
+    return keras.Input(shape or (12,), name="x")
+
+
+def resizing(name, **kwargs):
+    layer = layers.Resizing(5, 12, interpolation=name, **kwargs)
+    return real(7, 9, 3), layer, IMAGE
+
+
+SPECTROGRAM = (
+    real(64),
+    layers.MelSpectrogram(
+        num_mel_bins=4,
+        sampling_rate=1000,
+        sequence_stride=4,
+        fft_length=16,
+    ),
+    np.random.default_rng(0).normal(size=(1, 64)),
+)
+# Per TensorFlow operation: input, function of it, and values of the input.
+ELEMENTWISE = {
+    "Bitcast": (real(), ops.signbit, REALS),
+    "BitwiseAnd": (real(), lambda x: ops.argmin(ops.abs(x), axis=1), REALS),
+    "Bucketize": (
+        real(),
+        layers.Discretization([-1.0, 0.0, 0.5], output_mode="multi_hot"),
+        REALS,
+    ),
+    "Cumprod": (real(2, 6), lambda x: ops.cumprod(x, axis=-1), REALS),
+    "Erfc": (real(), lambda x: ops.gelu(x, approximate=False), REALS),
+    "Expm1": (real(), ops.celu, REALS),
+    "FloorDiv": (integer(), lambda x: x // 60, INTEGERS),
+    "FloorMod": (integer(), lambda x: x % -60, INTEGERS),
+    "Imag": SPECTROGRAM,
+    "LeftShift": (integer(), lambda x: ops.left_shift(x, 35), INTEGERS),
+    "Log1p": (real(), lambda x: ops.log1p(ops.abs(x)), REALS),
+    "MatrixBandPart": (real(3, 4), ops.tril, INFINITE),
+    "OneHot": (
+        integer(),
+        lambda x: ops.one_hot(x, 8, axis=1, dtype="int32"),
+        INTEGERS,
+    ),
+    "Real": SPECTROGRAM,
+    "ResizeArea": resizing("area"),
+    "ResizeBicubic": resizing("bicubic"),
+    "RightShift": (integer(), lambda x: ops.right_shift(x, 35), INTEGERS),
+    "ScaleAndTranslate": resizing("bilinear", antialias=True),
+    "SelectV2": (real(), lambda x: ops.where(x < 3, 0.0, x), INFINITE),
+    "Sum": (integer(), lambda x: ops.sum(3 * x, axis=1), INTEGERS),
+    "TopKV2": (integer(), lambda x: ops.top_k(-x, 12)[1], INTEGERS),
+}
+OTHER = {
+    "Bitcast/argmax": (real(), lambda x: ops.argmax(x % 1, axis=1), REALS),
+    "FloorDiv/cast": (
+        real(),
+        lambda x: ops.cast(ops.cast(x, "int32") // 60, "float32"),
+        REALS,
+    ),
+    "FloorDiv/int8": (
+        integer(dtype="int8"),
+        lambda x: ops.floor_divide(x, ops.cast(7, "int8")),
+        np.clip(INTEGERS, -128, 127),
+    ),
+    "FloorMod/float": (real(), lambda x: x % -3.7, REALS),
+    "FloorMod/int64": (
+        integer(dtype="int64"),
+        lambda x: x % 7,
+        INTEGERS,
+    ),
+    "Round": (real(), ops.round, REALS),
+    "SelectV2/nan_to_num": (real(), ops.nan_to_num, INFINITE),
+    "SelectV2/trunc": (real(), ops.trunc, INFINITE),
+    "any": (real(), lambda x: ops.any(x > 1e3, axis=1), REALS),
+    "all": (real(), lambda x: ops.all(x < 1e3, axis=1), REALS),
+    "normalize": (real(), layers.UnitNormalization(), np.zeros((1, 12))),
+    "softplus": (real(), ops.softplus, REALS),
+    "log_sigmoid": (real(), ops.log_sigmoid, REALS),
+    "masking": (
+        real(4, 3),
+        lambda x: layers.LSTM(2)(layers.Masking()(x)),
+        INFINITE,
+    ),
+    "narrow": (
+        integer(dtype="uint8"),
+        lambda x: ops.sum(x, axis=1),
+        np.clip(INTEGERS, 0, 255),
+    ),
+}
+OTHER["masking"] = (*OTHER["masking"][:2], np.round(np.sin(REALS), 1))
+
+
+def model_of(case):
+    keras.utils.set_random_seed(1)
+    given, function, _ = case
+    return keras.Model(given, function(given), name="m")
+
+
+def error(case, path, opset=18):
+    """Export a case; return its largest error, in units of rounding."""
+    model = model_of(case)
+    write(InferenceModel.of(model), path / "model.onnx", opset=opset)
+    runner = open_runner(path / "model.onnx", threads=1)
+    feed = np.asarray(case[2], model.input.dtype)
+    if None not in model.input.shape[1:]:
+        feed = feed.reshape(-1, *model.input.shape[1:])
+    found = [0.0]
+    for batch in (feed, np.repeat(feed, 3, axis=0)):
+        expected = np.asarray(model(batch, training=False))
+        (actual,) = runner.run({"x": batch}).values()
+        assert actual.dtype == expected.dtype
+        if not np.issubdtype(actual.dtype, np.floating):
+            found.append(np.inf if np.any(actual != expected) else 0.0)
+            continue
+        finite = np.isfinite(expected)
+        if np.any(actual[~finite] != expected[~finite]):
+            return np.inf
+        size = np.abs(expected[finite])
+        size = np.maximum(size, 1e-3 * size.max(initial=1e-30))
+        difference = np.abs(actual[finite] - expected[finite])
+        difference[~np.isfinite(actual[finite])] = np.inf
+        found += list((difference / size / 2**-23).ravel())
+    return max(found)
+
+
+@pytest.mark.parametrize("opset", [13, 18])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, *OTHER])
+def test_a_conversion_computes_what_keras_computes(name, opset, tmp_path):
+    case = {**ELEMENTWISE, **OTHER}[name]
+    # The largest error measured was 60 units.
+    assert error(case, tmp_path, opset) < 500
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_tf2onnx_alone_is_wrong_or_fails(name, tmp_path, monkeypatch):
+    alone = {key: CONVERSIONS[key] for key in CONVERSIONS if key != name}
+    monkeypatch.setattr(tracing, "CONVERSIONS", alone)
+    try:
+        assert error(ELEMENTWISE[name], tmp_path, 17) > 500
+    except ExportError:
+        pass
+
+
+@pytest.mark.parametrize("function", [ops.expm1, ops.log1p])
+def test_small_values_keep_their_digits(function, tmp_path):
+    values = 10.0 ** -np.arange(12) * np.resize([1, -0.5], 12)
+    for value in values:  # one at a time: errors are relative to the largest
+        assert error((real(1), function, [[value]]), tmp_path) < 8
+
+
+def test_every_conversion_is_tested():
+    tested = {*ELEMENTWISE, *CONVOLUTIONS, "Select"}
+    assert tested == set(CONVERSIONS)
+
+
+def convolution(kind, *shape, **options):
+    layer = getattr(layers, kind)(**options, bias_initializer="normal")
+    return real(*shape), layer
+
+
+# A convolution, and the sizes of its input if they are unknown.
+CONVOLUTION_CASES = {
+    "groups": convolution(
+        "Conv3D", 5, 6, 4, 4, filters=6, kernel_size=2, groups=2
+    ),
+    "dilated": convolution(
+        "Conv3D",
+        *(None, None, None, 4),
+        filters=4,
+        kernel_size=2,
+        groups=2,
+        dilation_rate=2,
+        padding="same",
+    ),
+    "first": convolution(
+        "Conv3D",
+        *(4, 5, 6, 7),
+        filters=3,
+        kernel_size=2,
+        data_format="channels_first",
+    ),
+    "depthwise": convolution(
+        "DepthwiseConv1D",
+        *(4, 9),
+        kernel_size=3,
+        depth_multiplier=2,
+        data_format="channels_first",
+    ),
+    **{
+        f"{rank}D, {padding}, stride {stride}, kernel {kernel}, {size}": (
+            convolution(
+                f"Conv{rank}DTranspose",
+                *[size] * rank,
+                3,
+                filters=2,
+                kernel_size=kernel,
+                strides=stride,
+                padding=padding,
+                output_padding=extra,
+            )
+        )
+        for rank, padding, stride, kernel, extra in (
+            (1, "valid", 2, 3, 1),
+            (1, "same", 3, 2, None),
+            (2, "same", 16, 7, None),
+            (2, "valid", 5, 2, None),
+            (2, "valid", 2, 3, 1),
+            (2, "same", 2, 3, 0),
+            (3, "same", 3, 2, None),
+            (3, "valid", 2, 3, None),
+        )
+        for size in (4, None)
+    },
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTION_CASES)
+def test_a_convolution_computes_what_keras_computes(name, tmp_path):
+    given, layer = CONVOLUTION_CASES[name]
+    sizes = [size or 4 + axis for axis, size in enumerate(given.shape[1:])]
+    values = np.random.default_rng(0).normal(size=(1, *sizes))
+    case = (given, layer, values)
+    assert error(case, tmp_path) < 500
+
+
+def test_a_transposed_convolution_needs_its_conversion(tmp_path, monkeypatch):
+    given, layer = CONVOLUTION_CASES["2D, same, stride 16, kernel 7, 4"]
+    monkeypatch.setattr(tracing, "CONVERSIONS", {})
+    with pytest.raises((AssertionError, ExportError)):
+        assert error((given, layer, np.ones((1, 4, 4, 3))), tmp_path) < 500
+
+
+@keras.saving.register_keras_serializable("test_conversions")
+class Determinant(layers.Layer):
+    def call(self, inputs):
+        return keras.ops.slogdet(inputs)[1]
+
+
+@pytest.mark.parametrize(
+    "layer, shape, reason",
+    [
+        (
+            layers.Resizing(3, 4, "lanczos3", name="bad"),
+            (None, None, 3),
+            "Translate of unknown size, which",
+        ),
+        (Determinant(name="bad"), (3, 3), "LogMatrixDeterminant"),
+        (layers.AdaptiveMaxPooling1D(2, name="bad"), (None, 2), "unknown"),
+    ],
+)
+def test_what_cannot_be_expressed_is_refused(layer, shape, reason, tmp_path):
+    model = keras.Model(given := real(*shape), layer(given))
+    with pytest.raises(ConversionError, match=reason) as refused:
+        write(InferenceModel.of(model), tmp_path / "model.onnx")
+    assert "bad" in str(refused.value) and "\n" not in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_of_another_dtype_than_declared_is_refused(tmp_path):
+    given = integer(dtype="int8")
+    model = keras.Model(given, ops.mod(given, 7))
+    with pytest.raises(ConversionError, match="int32, but Keras declares it"):
+        write(InferenceModel.of(model), tmp_path / "model.onnx")
