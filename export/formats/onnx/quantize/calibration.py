@@ -11,11 +11,14 @@ from onnxruntime.quantization import CalibrationMethod
 from onnxruntime.quantization.calibrate import create_calibrator
 
 from keras_inception_export.data.batching import batches
-from keras_inception_export.formats.onnx.graph import Graph
+from keras_inception_export.formats.onnx.graph import Graph, attribute_of
 from keras_inception_export.formats.onnx.serialize import write_file
 
-UNIT_OUTPUT = frozenset({"Sigmoid", "Softmax"})
-"""Operators whose range is 0 to 1 by definition; it is not measured."""
+BOUNDED = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0)}
+"""Functions whose range is known by definition; it is not measured. Beyond the
+measured range of its state, an LSTM on new series lost 20 dB."""
+_KEPT = frozenset("Flatten Reshape Slice Squeeze Transpose Unsqueeze".split())
+"""Operators that return some of the values they read."""
 
 Ranges = dict[str, tuple[float, float]]
 """The smallest and the largest element, by value name."""
@@ -43,7 +46,16 @@ def calibrate(
         name: (float(np.min(data.lowest)), float(np.max(data.highest)))
         for name, data in calibrator.compute_data().items()
     }
+    bounds: Ranges = {}
     for node in graph.nodes:
-        if node.op_type in UNIT_OUTPUT:
-            ranges[node.output[0]] = (0.0, 1.0)
-    return ranges
+        if node.op_type in BOUNDED:
+            bounds[node.output[0]] = BOUNDED[node.op_type]
+        elif node.op_type == "LSTM":
+            # The third function of a direction computes the state that is read.
+            functions = attribute_of(node, "activations", [b"Tanh"] * 3)[2::3]
+            if all(name == b"Tanh" for name in functions):
+                states = filter(None, node.output[:2])
+                bounds |= dict.fromkeys(states, BOUNDED["Tanh"])
+        elif node.op_type in _KEPT and node.input[0] in bounds:
+            bounds[node.output[0]] = bounds[node.input[0]]
+    return ranges | {x: bounds[x] for x in bounds.keys() & ranges.keys()}
