@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import keras
 import pytest
@@ -94,3 +96,17 @@ def test_only_the_standard_library_is_imported_beside_keras():
     )
     imported = set(run.stdout.split()) - sys.stdlib_module_names
     assert imported == {"keras_inception_layers"}
+
+
+def test_every_package_is_installed():
+    root = Path(__file__).parents[1]
+    settings = tomllib.loads((root / "pyproject.toml").read_text())
+    tools = settings["tool"]["setuptools"]
+    folders = {"keras_inception_layers": "keras_inception_layers"}
+    folders |= tools["package-dir"]
+    packages = [
+        ".".join((name, *file.parent.relative_to(root / folder).parts))
+        for name, folder in folders.items()
+        for file in (root / folder).rglob("__init__.py")
+    ]
+    assert sorted(tools["packages"]) == sorted(packages)

@@ -83,7 +83,10 @@ def compare(text, workdir):
 
 
 def without_figures(text):
-    figures = r"[\d.]+e-\d\d|\d+(\.\d+)? [kM]B|[\d.]+( dB|%)"
+    figures = (
+        r"[\d.]+e-\d\d|\d+(\.\d+)? [kM]B|[\d.]+( dB|%)|column \d+"
+        r"|(?<=Coverage).*|(?<=Probes).*"
+    )
     return re.sub(figures, "#", text).split()
 
 

@@ -166,7 +166,10 @@ class ObservedModel:
             seen, tops, outputs = self._run(inputs, watch=tape.watch)
             total = _projection(outputs)
         values = [value for _, value in seen]
-        gradients = tape.gradient(total, values)
+        try:
+            gradients = tape.gradient(total, values)
+        except LookupError:  # TensorFlow has operations without a gradient
+            gradients = [None] * len(values)
         self.layers = [(x, _flat(x, value).shape[-1]) for x, value in seen]
         self.multiplications = sum(_multiplications(*pair) for pair in seen)
         none = tf.zeros((tf.shape(inputs[0])[0], 0))

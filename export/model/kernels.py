@@ -82,6 +82,8 @@ def _convolution(original: Callable) -> Callable:
             strides=strides,
             padding=padding.upper(),
             dilations=dilation_rate,
+            # Else the gradient of a three-dimensional one fails.
+            data_format=f"N{'DHW'[5 - len(inputs.shape) :]}C",
         )
         if len(inputs.shape) < 5:
             return convolve(inputs, kernel)

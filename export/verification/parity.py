@@ -365,8 +365,8 @@ def _column_errors(outputs, reference) -> np.ndarray:
 def _rms(outputs, reference) -> np.ndarray:
     """Return the root mean square of the difference per column."""
     parts = [
-        np.sqrt(np.square(as_rows(output - expected)).mean(axis=0))
-        for output, expected in zip(outputs, reference, strict=True)
+        np.sqrt(np.square(as_rows(output.astype("float64") - y)).mean(axis=0))
+        for output, y in zip(outputs, reference, strict=True)
         if output.size
     ]
     return _joined(parts)
@@ -383,7 +383,7 @@ def _movement(batches) -> np.ndarray:
     """Return the largest range over all samples of a value, per column."""
     by_shape = defaultdict(list)
     for batch in batches:
-        batch = batch if batch.ndim else batch[None]
+        batch = np.atleast_1d(batch).astype("float64")
         by_shape[batch.shape[1:]].append(batch)
     return _joined(
         [
