@@ -182,7 +182,7 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
             tensors_to_rename=renamed,
         )
     # What a conversion replaces may still be there, with no reader.
-    converted.delete_unused_nodes(converted.outputs)
+    _delete_unused(converted)
     for node in _all_nodes(converted):
         if not _is_converted(node):
             condition = CONDITIONS.get(node.type, "")
@@ -193,6 +193,18 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
             )
     optimized = optimizer.optimize_graph(converted, optimizers=optimizers)
     return optimized.make_model("")
+
+
+def _delete_unused(graph) -> None:
+    """Delete the nodes without a reader; tf2onnx would shuffle the others."""
+    used = set(
+        graph.extract_sub_graph_nodes(graph.outputs, remove_unused_inputs=False)
+    )
+    nodes = [node for node in graph.get_nodes() if node in used]
+    for node in nodes:
+        for body in (node.get_body_graphs() or {}).values():
+            _delete_unused(body)
+    graph.reset_nodes(nodes)
 
 
 class _MergeFirst(optimizer.MergeDuplicatedNodesOptimizer):
