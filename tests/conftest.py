@@ -11,7 +11,11 @@ import sys
 import pytest
 
 # Few tests that take minutes: parallel workers start with them.
-LONG_FILES = ("test_readme.py", "test_several_machines.py")
+LONG_FILES = (
+    "test_readme.py",
+    "test_keras_corpus.py",
+    "test_several_machines.py",
+)
 
 
 def pytest_collection_modifyitems(items):

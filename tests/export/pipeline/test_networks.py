@@ -19,9 +19,9 @@ EXPORTED = {
     and ".models." in function.__module__
 }
 QUICK = "GoogLeNet"
-ALL_FORMATS = ("VGG16Inception", "InceptionV3")
-"""The others are exported to ONNX alone: each of their blocks is exported in
-every format by `test_every_registered_layer_is_verified`."""
+VERIFIED = ("VGG16Inception", "GoogLeNet", "InceptionV3")
+"""The blocks of the others are exported in every format by
+`test_every_registered_layer_is_verified`."""
 
 
 def test_the_command_knows_every_network():
@@ -41,17 +41,13 @@ def test_help_names_every_network(capsys):
 @pytest.mark.parametrize(
     ("name", "formats"),
     [
-        pytest.param(
-            name,
-            DEFAULT_FORMATS if name in ALL_FORMATS else "onnx",
-            marks=pytest.mark.slow,
-        )
-        for name in EXPORTED
+        pytest.param(name, DEFAULT_FORMATS, marks=pytest.mark.slow)
+        for name in VERIFIED
     ]
     + [(QUICK, "onnx")],
-    ids=[*EXPORTED, f"{QUICK}-onnx"],
+    ids=[*VERIFIED, f"{QUICK}-onnx"],
 )
-def test_every_network_is_verified(name, formats, tmp_path):
+def test_networks_are_verified(name, formats, tmp_path):
     """On small images, without the top: each layer of it counts."""
     network = EXPORTED[name]
     size = max(32, sys.modules[network.__module__].MIN_SIZE)
