@@ -4,7 +4,7 @@ What no probe moves is not verified. This module needs numpy only.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -82,15 +82,7 @@ class Coverage:
             "channels": self.channels,
             "moved": self.moved,
             "dead": self.dead,
-            "layers": [
-                {
-                    "layer": layer.layer,
-                    "channels": layer.channels,
-                    "moved": layer.moved,
-                    "dead": layer.dead,
-                }
-                for layer in self.layers
-            ],
+            "layers": [asdict(layer) for layer in self.layers],
         }
 
     @classmethod

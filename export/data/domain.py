@@ -63,9 +63,8 @@ class Domain:
         values = np.where(self.integers, whole, values)
         if self.levels is not None:
             rows = generator.integers(len(self.levels), size=shape)
-            columns = np.arange(self.levels[0].size) % self.levels[0].size
             levels = self.levels.reshape(len(self.levels), -1)
-            values = levels[rows, columns if len(columns) > 1 else 0]
+            values = levels[rows, np.arange(levels.shape[1])]
         if self.padding is not None and len(shape) > 1:
             # Only the last steps, so that no sample is nothing but padding.
             kept = generator.uniform(1 - 2 * MASKED, 1, (shape[0], 1))

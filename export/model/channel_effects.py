@@ -17,7 +17,7 @@ an output has no gradient, as an index, a channel counts if it varies.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -25,11 +25,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_inception_export.data.batching import Arrays
 from keras_inception_export.model.call_hooks import observed
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_layers import ConvBN
-
-Feed = Mapping[str, np.ndarray]
 
 SPEED = 2e10
 """Multiplications per second of a nominal processor core. Work is limited by
@@ -95,7 +94,7 @@ class ObservedModel:
         feed: a batch with the shapes of all others.
     """
 
-    def __init__(self, inference_model: InferenceModel, feed: Feed):
+    def __init__(self, inference_model: InferenceModel, feed: Arrays):
         self.inference_model = inference_model
         self.specs = inference_model.inputs
         self.fixed_batch = self.specs[0].shape[0]
@@ -126,7 +125,7 @@ class ObservedModel:
         """Return the nominal time of one call with gradients."""
         return CALL_SECONDS + 3 * samples * self.multiplications / SPEED
 
-    def measure(self, feed: Feed) -> tuple[Effects, np.ndarray]:
+    def measure(self, feed: Arrays) -> tuple[Effects, np.ndarray]:
         """Return the effects of all channels, and their largest values.
 
         Those values are before the activation, per sample and channel.
@@ -143,7 +142,9 @@ class ObservedModel:
             self._known[key] = Effects(*effects), tops
         return self._known[key]
 
-    def ascent(self, feed: Feed, targets: np.ndarray) -> dict[str, np.ndarray]:
+    def ascent(
+        self, feed: Arrays, targets: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """Return, for each float input, the gradient of one channel per sample.
 
         It is that of the channel's largest value before its activation.
@@ -157,7 +158,7 @@ class ObservedModel:
             for name, array in zip(names, found, strict=True)
         }
 
-    def _tensors(self, feed: Feed) -> list[tf.Tensor]:
+    def _tensors(self, feed: Arrays) -> list[tf.Tensor]:
         return [tf.constant(feed[spec.name], spec.dtype) for spec in self.specs]
 
     def _effects(self, *inputs):
@@ -244,7 +245,7 @@ class ObservedModel:
         return seen, tf.concat(tops, axis=-1), outputs
 
 
-def first_sample(feed: Feed) -> Feed:
+def first_sample(feed: Arrays) -> Arrays:
     """Return a batch of one sample."""
     return {name: array[:1] for name, array in feed.items()}
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
+from keras_inception_export.data.batching import Arrays, count
 from keras_inception_export.data.coverage import Coverage, LayerCoverage
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.model.channel_effects import (
     Effects,
-    Feed,
     ObservedModel,
     first_sample,
 )
@@ -51,7 +51,7 @@ MAX_SAMPLES, MAX_VALUES = 16, 2**19
 
 def measure_coverage(
     inference_model: InferenceModel,
-    feeds: Sequence[Feed],
+    feeds: Sequence[Arrays],
     seconds: float = MEASURE_SECONDS,
     tolerance: float = TOLERANCE,
 ) -> Coverage:
@@ -82,10 +82,10 @@ def measure_coverage(
 
 def search_inputs(
     inference_model: InferenceModel,
-    feeds: Sequence[Feed],
+    feeds: Sequence[Arrays],
     domains: Mapping[str, Domain],
     seconds: float = SECONDS,
-) -> list[Feed]:
+) -> list[Arrays]:
     """Return a few more inputs that move channels which the feeds do not.
 
     Args:
@@ -106,8 +106,8 @@ def search_inputs(
 
 
 def _observed(
-    inference_model: InferenceModel, feeds: Sequence[Feed], seconds: float
-) -> tuple[ObservedModel, list[Feed]]:
+    inference_model: InferenceModel, feeds: Sequence[Arrays], seconds: float
+) -> tuple[ObservedModel, list[Arrays]]:
     """Return the observed model, and the feeds to measure it on."""
 
     def shape_of(feed):
@@ -119,22 +119,18 @@ def _observed(
     model = inference_model.converted(
         ("observed", shape), lambda: ObservedModel(inference_model, same[0])
     )
-    chosen: list[Feed] = []
+    chosen: list[Arrays] = []
     for feed in same:
         if model.is_large and not model.fixed_batch:
             feed = first_sample(feed)
-        seconds -= model.seconds(_count(feed))
+        seconds -= model.seconds(count(feed))
         if chosen and seconds < 0:
             break
         chosen.append(feed)
     return model, chosen
 
 
-def _count(feed: Feed) -> int:
-    return len(next(iter(feed.values())))
-
-
-def _best_effects(model: ObservedModel, feeds: Sequence[Feed]) -> np.ndarray:
+def _best_effects(model: ObservedModel, feeds: Sequence[Arrays]) -> np.ndarray:
     """Return the largest effect of each channel on any sample."""
     found = Effects.joined([model.measure(feed)[0] for feed in feeds])
     return found.estimate().max(axis=0)
@@ -216,7 +212,7 @@ class _Search:
         whole = np.logical_or(domain.integers, domain.bounded)
         return spec.dtype.startswith("float") and not np.all(whole)
 
-    def drawn(self, number: int, coarse: bool = False) -> Feed:
+    def drawn(self, number: int, coarse: bool = False) -> Arrays:
         """Return random samples; coarse ones are equal in blocks of 3."""
         feed = {}
         for spec in self.model.specs:
@@ -227,11 +223,11 @@ class _Search:
             feed[spec.name] = array.astype(spec.dtype)
         return feed
 
-    def add(self, feed: Feed) -> None:
+    def add(self, feed: Arrays) -> None:
         """Measure samples, and keep them as candidates."""
         found, tops = self.model.measure(feed)
         effects = found.estimate()
-        self.seconds -= self.model.seconds(_count(feed))
+        self.seconds -= self.model.seconds(count(feed))
         self.effects = np.concatenate([self.effects, effects])
         self.tops = np.concatenate([self.tops, tops])
         for name, array in feed.items():
@@ -270,7 +266,7 @@ class _Search:
         whole = np.logical_or(domain.integers, domain.bounded)
         return np.where(whole, values, moved).astype(spec.dtype)
 
-    def kept(self) -> list[Feed]:
+    def kept(self) -> list[Arrays]:
         """Return the fewest samples that move as many channels."""
         missing = self.moved & ~self.before
         if not missing.any():

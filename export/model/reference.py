@@ -1,17 +1,16 @@
 """The outputs of a model: in float32, and in float64 as the reference."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_inception_export.data.batching import Arrays
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, reason_of
 from keras_inception_export.model.inference_model import InferenceModel
-
-Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)

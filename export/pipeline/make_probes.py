@@ -10,6 +10,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 
+from keras_inception_export.data.batching import Arrays
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.logs import logger
@@ -21,7 +22,7 @@ from keras_inception_export.model.reference import (
     float64_outputs,
 )
 from keras_inception_export.verification import parity
-from keras_inception_export.verification.probes import USUAL, Feed, Probes
+from keras_inception_export.verification.probes import USUAL, Probes
 from keras_inception_export.verification.regimes import regimes
 
 SEARCHED = "searched"
@@ -32,7 +33,7 @@ def make_probes(
     model: keras.Model,
     inference_model: InferenceModel,
     domains: Mapping[str, Domain],
-    samples: Feed | None = None,
+    samples: Arrays | None = None,
 ) -> Probes:
     """Return probes with the outputs of the user's own model.
 
@@ -65,7 +66,9 @@ def make_probes(
         inference_model, [feed for _, feed, _ in batches], domains
     )
     found, problem = _first_that_runs(live, [searched])
-    if not problem:
+    if problem:
+        unused[SEARCHED] = problem
+    else:
         batches[:0] = [(SEARCHED, *pair) for pair in found]
     names, feeds, outputs = zip(*batches, strict=True)
     _check_repeatable(live, feeds[-1], outputs[-1])
@@ -95,13 +98,13 @@ def make_probes(
 
 
 def _first_that_runs(
-    live: InferenceModel, alternatives: Sequence[Sequence[Feed]]
-) -> tuple[list[tuple[Feed, Feed]], str]:
+    live: InferenceModel, alternatives: Sequence[Sequence[Arrays]]
+) -> tuple[list[tuple[Arrays, Arrays]], str]:
     """Return the first alternative that the live model can compute.
 
     It is a list of batches with outputs. If there is none, also return why.
     """
-    found: list[tuple[Feed, Feed]] = []
+    found: list[tuple[Arrays, Arrays]] = []
     problem = ""
     for feeds in alternatives:
         try:
@@ -157,7 +160,9 @@ def _chosen(choose: Callable, *candidates: Probes) -> Probes:
     return replace(candidates[0], keras=tuple(keras_outputs))
 
 
-def _check_repeatable(live: InferenceModel, feed: Feed, outputs: Feed) -> None:
+def _check_repeatable(
+    live: InferenceModel, feed: Arrays, outputs: Arrays
+) -> None:
     """Raise RequestError if a second run gives something else."""
     (again,) = float32_outputs(live, [feed])
     for name, first in outputs.items():

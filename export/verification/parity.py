@@ -162,9 +162,8 @@ def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
             columns = Columns(scale, columns.keras_error, scale, none)
         ratio, column = columns.worst(error)
         unit = columns.scale[column] or 1.0
-        relative = _rms(got, reference) / np.where(
-            columns.noise, np.inf, np.maximum(columns.scale, EPSILON**4)
-        )
+        ranges = np.where(columns.noise, np.inf, columns.scale)
+        relative = _rms(got, reference) / ranges
         squares += float(np.square(relative).sum())
         count += len(error)
         figures = (

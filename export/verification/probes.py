@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_inception_export.data.batching import Arrays, count
 from keras_inception_export.data.npz import UNREADABLE, read_arrays
 from keras_inception_export.errors import ArtifactError, writing
-
-Feed = Mapping[str, np.ndarray]
-"""One array per name of an input or output."""
 
 EXPECTED, SAMPLES = USUAL = "expected", "samples"
 """The regimes of inputs as the model gets them in use."""
@@ -39,9 +37,9 @@ class Probes:
         unused: for each regime with inputs that could not be used, why.
     """
 
-    feeds: tuple[Feed, ...]
-    reference: tuple[Feed, ...]
-    keras: tuple[Feed, ...]
+    feeds: tuple[Arrays, ...]
+    reference: tuple[Arrays, ...]
+    keras: tuple[Arrays, ...]
     regimes: tuple[str, ...]
     unused: Mapping[str, str] = field(default_factory=dict)
 
@@ -84,7 +82,7 @@ class Probes:
             self.unused,
         )
 
-    def singles(self) -> list[Feed]:
+    def singles(self) -> list[Arrays]:
         """Return the inputs of the layer references, one sample per batch.
 
         Where the batch size is fixed, they are whole batches. All have the
@@ -95,7 +93,7 @@ class Probes:
             return [array.shape[1:] for array in feed.values()]
 
         usual = self.only().feeds
-        feeds: list[Feed] = [
+        feeds: list[Arrays] = [
             feed for feed in usual if shapes(feed) == shapes(usual[-1])
         ]
         if not self.fixed_batch:
@@ -107,7 +105,7 @@ class Probes:
         size = sum(array.size for array in feeds[-1].values())
         return feeds[-max(1, LAYER_REFERENCE_INPUTS // size) :]
 
-    def together(self) -> list[Feed]:
+    def together(self) -> list[Arrays]:
         """Return the inputs of `singles`, in one batch if it is not fixed."""
         feeds = self.singles()
         if self.fixed_batch:
@@ -157,8 +155,3 @@ class Probes:
             regimes=regimes,
             unused=unused,
         )
-
-
-def count(feed: Feed) -> int:
-    """Return the number of samples in a batch."""
-    return len(next(iter(feed.values())))

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from keras_inception_export.data.batching import Arrays, count
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.verification.probes import (
     EXPECTED,
     SAMPLES,
-    Feed,
-    count,
 )
 
 BATCH_SIZES = (1, 3, 7)
@@ -47,8 +46,8 @@ SIZES = {
 def regimes(
     specs: Sequence[TensorSpec],
     domains: Mapping[str, Domain],
-    samples: Feed | None = None,
-) -> Iterator[tuple[str, list[list[Feed]]]]:
+    samples: Arrays | None = None,
+) -> Iterator[tuple[str, list[list[Arrays]]]]:
     """Yield each regime with its alternatives, the most exposing one first.
 
     An alternative is a list of batches. All are the same each time.
@@ -67,15 +66,15 @@ def regimes(
     if fixed is not None:
         usual, unusual = (fixed,) * len(usual), fixed
 
-    def feed(fill: Callable, number: int, sizes=None, index: int = -1) -> Feed:
-        return {
-            spec.name: fill(
-                generator,
-                domains[spec.name],
-                _shape(spec, number, index, sizes),
-            ).astype(spec.dtype)
-            for spec in specs
-        }
+    def feed(
+        fill: Callable, number: int, sizes=None, index: int = -1
+    ) -> Arrays:
+        found = {}
+        for spec in specs:
+            shape = _shape(spec, number, index, sizes)
+            values = fill(generator, domains[spec.name], shape)
+            found[spec.name] = _in_dtype(values, spec.dtype)
+        return found
 
     if not all(np.all(domain.bounded) for domain in domains.values()):
         yield "mixed signs", [[feed(_mixed, unusual)]]
@@ -111,6 +110,14 @@ def _shape(spec, number, index, sizes=None) -> tuple[int, ...]:
     return tuple(shape)
 
 
+def _in_dtype(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Return values of a dtype, the nearest that it has."""
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        values = values.clip(limits.min, limits.max)
+    return values.astype(dtype)
+
+
 def _usual(generator, domain: Domain, shape) -> np.ndarray:
     return domain.draw(generator, shape)
 
@@ -140,7 +147,7 @@ def _constant(generator, domain: Domain, shape) -> np.ndarray:
     return np.stack([np.broadcast_to(row, shape[1:]) for row in rows])
 
 
-def _repeated(samples: Feed, sizes: Sequence[int]) -> Iterator[Feed]:
+def _repeated(samples: Arrays, sizes: Sequence[int]) -> Iterator[Arrays]:
     """Yield batches of samples, repeating the samples where necessary."""
     number = count(samples)
     for size, end in zip(sizes, np.cumsum(sizes), strict=True):
