@@ -1,0 +1,182 @@
+"""The subcommands that open a bundle or an artifact, and their exit codes."""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_inception_export.cli import main
+from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
+from tests.helpers.commands import run
+from tests.helpers.numeric import random_images
+
+PATHS = tuple(FORMATS[name].file_name for name in DEFAULT_FORMATS)
+
+
+def test_verify(published, capfd):
+    assert main(["verify", str(published)]) == 0
+    shown = capfd.readouterr()
+    assert shown.err == ""
+    assert shown.out.splitlines()[-1] == (
+        f"{published}: verified {', '.join(DEFAULT_FORMATS)}"
+    )
+    assert main(["verify", str(published), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["passed"] is True
+
+
+def test_a_damaged_artifact_fails_verification(bundle, capfd):
+    with (bundle / "model.tflite").open("ab") as file:
+        file.write(b"more")
+    assert main(["verify", str(bundle)]) == 1
+    shown = capfd.readouterr().out
+    assert shown.splitlines()[-1] == f"{bundle}: failed tflite"
+
+
+@pytest.mark.parametrize("damage", ("{", '{"artifacts": [{}]}', "[]"))
+def test_verify_with_a_damaged_report(bundle, damage, capfd):
+    (bundle / "report.json").write_text(damage)
+    assert main(["verify", str(bundle)]) == 1
+    assert "report.json is damaged" in capfd.readouterr().err
+
+
+def test_verify_a_folder_that_is_not_a_bundle(tmp_path, capfd):
+    assert main(["verify", str(tmp_path)]) == 2
+    assert "is not a bundle" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_predict(published, path, tmp_path, capfd):
+    np.save(tmp_path / "images.npy", random_images((2, 12, 12, 3)))
+    words = [published / path, tmp_path / "images.npy", "--top", 2]
+    words += ["--output", tmp_path / "outputs.npz"]
+    assert main(["predict", *map(str, words)]) == 0
+    with np.load(tmp_path / "outputs.npz") as outputs:
+        scores = outputs["kind"]
+    best = scores[0].argsort()[::-1][:2]
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "images.npy[0]  kind  " + "  ".join(
+        f"class {i} {scores[0][i]:.4f}" for i in best
+    )
+    assert len(lines) == 2 and scores.shape == (2, 4)
+
+
+def test_predict_an_image(published, tmp_path, capfd):
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 50, 3), "uint8")
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    words = [published / "model.onnx", tmp_path / "photo.png"]
+    words += ["--pixel-scale", "1/255"]
+    assert main(["predict", *map(str, words)]) == 0
+    assert capfd.readouterr().out.startswith("photo.png  kind  class ")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    (
+        ("none.npy", "does not exist"),
+        ("notes.txt", "is not a recognised input"),
+        ("wrong.npy", "expected (samples, 12, 12, 3)"),
+        ("nan.npy", "NaN or infinite"),
+        ("broken.npy", "cannot be read"),
+    ),
+)
+def test_predict_wrong_input(published, name, message, tmp_path, capfd):
+    (tmp_path / "notes.txt").write_text("dear diary")
+    (tmp_path / "broken.npy").write_text("dear diary")
+    np.save(tmp_path / "wrong.npy", random_images((2, 10, 12, 3)))
+    np.save(tmp_path / "nan.npy", np.full((2, 12, 12, 3), np.nan))
+    command = ["predict", published / "model.onnx", tmp_path / name]
+    assert main([*map(str, command)]) == 2
+    shown = capfd.readouterr().err
+    assert message in shown and shown.count("\n") == 1
+
+
+def test_info(published, saved, capfd):
+    for path, expected in (
+        (published, "small, 502 parameters"),
+        (
+            published / "model.onnx",
+            "inputs         image: float32 (any, 12, 12, 3)",
+        ),
+        (
+            published / "model.tflite",
+            "outputs        kind: float32 (any, 4)",
+        ),
+        (published / "saved_model", "kind: float32 (any, 4)"),
+        (saved, "keras_version  " + keras.__version__),
+    ):
+        assert main(["info", str(path)]) == 0
+        shown = capfd.readouterr()
+        assert expected in shown.out and shown.err == ""
+        assert main(["info", str(path), "--json"]) == 0
+        assert json.loads(capfd.readouterr().out)["path"] == str(path)
+
+
+def without(*modules):
+    """Return the command in an environment that lacks these modules."""
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({modules!r}))\n"
+        "from keras_inception_export.cli.main import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    return [sys.executable, "-c", code]
+
+
+def test_a_device_with_one_runtime_verifies(published, tmp_path):
+    """Without keras and TensorFlow; of the runtimes, LiteRT is missing."""
+    command = without("keras", "tensorflow", "ai_edge_litert", "onnx")
+    done = run(command, "verify", published)
+    assert done.returncode == 0
+    signs = {line.split()[1]: line[0] for line in done.stdout.splitlines()[1:4]}
+    assert signs == {"saved_model": "-", "tflite": "-", "onnx": "✓"}
+    assert "pip install ai-edge-litert" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"{published}: verified onnx"
+    np.save(tmp_path / "images.npy", random_images((2, 12, 12, 3)))
+    for words in (
+        ("predict", published / "model.onnx", tmp_path / "images.npy"),
+        ("info", published),
+        ("info", published / "model.onnx"),
+    ):
+        assert run(command, *words).returncode == 0
+
+
+RUNTIMES = ("keras", "tensorflow", "ai_edge_litert", "onnxruntime")
+
+
+def test_nothing_is_verified_without_a_runtime(published):
+    done = run(without(*RUNTIMES), "verify", published, "--json")
+    assert (done.returncode, json.loads(done.stdout)["passed"]) == (2, False)
+    for command, message in (
+        ("verify", "no artifact could be run, so nothing is verified"),
+        ("diagnose", "no artifact could be examined"),
+    ):
+        done = run(without(*RUNTIMES), command, published)
+        assert done.returncode == 2 and "pip install" in done.stdout
+        assert done.stderr.startswith(
+            f"keras-inception: {published}: {message}"
+        )
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ("verify", "diagnose", "info", "benchmark"))
+def test_a_bundle_without_artifacts_is_refused(command, bundle, capfd):
+    report = json.loads((bundle / "report.json").read_text())
+    report["artifacts"] = []
+    (bundle / "report.json").write_text(json.dumps(report))
+    assert main([command, str(bundle)]) == 2
+    assert "report.json names no artifact" in capfd.readouterr().err
+
+
+def test_an_internal_error_has_its_own_exit_code(published, capfd, monkeypatch):
+    def broken(folder):
+        raise KeyError("lost")
+
+    monkeypatch.setattr(
+        "keras_inception_export.verification.verify.verify", broken
+    )
+    assert main(["verify", str(published)]) == 70
+    shown = capfd.readouterr().err
+    assert shown.startswith("keras-inception: unexpected KeyError: 'lost'")
