@@ -4,7 +4,7 @@ The reference is what the user's own model computes in float64. The inference
 model, rebuilt from its config, must compute the same before it is converted.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import keras
@@ -75,11 +75,11 @@ def make_probes(
     exact = float64_outputs(model, feeds)
     as_given = Probes(feeds, exact.outputs, outputs, names)
     rebuilt = _with_keras(as_given, inference_model)
-    # The error of either, if it computes something else, must not become the
-    # tolerance.
-    probes = _chosen(np.argmin, as_given, rebuilt)
+    jittered = _jittered(as_given, live)
+    probes = _with_largest_error(
+        as_given, rebuilt, jittered, bounded=not exact.float32_layers
+    )
     if exact.float32_layers:
-        probes = _chosen(np.argmax, probes, _jittered(as_given, live))
         logger.info(
             "Warning  computed in float32 in the reference: %s",
             ", ".join(exact.float32_layers),
@@ -128,8 +128,8 @@ def _with_keras(probes: Probes, model: InferenceModel) -> Probes:
 def _jittered(probes: Probes, live: InferenceModel) -> Probes:
     """Return probes with outputs for inputs that are off by a rounding step.
 
-    A layer that is computed in float32 in the reference too has no error of
-    its own there. What rounding costs shows in how the outputs change.
+    They are as inexact as any other computation in float32. A layer that is
+    computed in float32 in the reference too has no error but this one.
     """
     generator = np.random.default_rng(0)
 
@@ -147,17 +147,38 @@ def _jittered(probes: Probes, live: InferenceModel) -> Probes:
     return replace(changed, feeds=probes.feeds)
 
 
-def _chosen(choose: Callable, *candidates: Probes) -> Probes:
-    """Return probes with the float32 outputs whose error is the chosen one."""
-    keras_outputs = [dict(batch) for batch in candidates[0].keras]
-    for regime, indices in candidates[0].by_regime().items():
+def _with_largest_error(
+    as_given: Probes, rebuilt: Probes, jittered: Probes, *, bounded: bool
+) -> Probes:
+    """Return probes with the float32 outputs that are the least exact.
+
+    One computation in float32 may be exact by chance: for a single image of
+    the 132 M hybrid, the errors of equal models were 0.9e-6 to 7e-6, and which
+    one was small depended on the number of threads. What differs by more than
+    `FACTOR` times the smaller error of the model as given and as rebuilt
+    computes something else, and must not become the tolerance.
+
+    Args:
+        bounded: whether that is true of `jittered` too. It is not if the
+            reference has the same rounding errors as the model as given.
+    """
+    candidates = as_given, rebuilt, jittered
+    outputs = [dict(batch) for batch in as_given.keras]
+    for regime, indices in as_given.by_regime().items():
         parts = [candidate.only({regime}) for candidate in candidates]
-        for name in candidates[0].reference[0]:
+        for name in as_given.reference[0]:
             errors = [parity.keras_error(part, name) for part in parts]
-            best = candidates[int(choose(errors))]
+            limits = [parity.FACTOR * min(errors[:2])] * len(errors)
+            if not bounded:
+                limits[-1] = parity.MAX_KERAS_ERROR
+            allowed = [
+                error if error <= limit else -1.0
+                for error, limit in zip(errors, limits, strict=True)
+            ]
+            largest = candidates[int(np.argmax(allowed))]
             for index in indices:
-                keras_outputs[index][name] = best.keras[index][name]
-    return replace(candidates[0], keras=tuple(keras_outputs))
+                outputs[index][name] = largest.keras[index][name]
+    return replace(as_given, keras=tuple(outputs))
 
 
 def _check_repeatable(
