@@ -118,7 +118,7 @@ def _fold_layer(entry, layer, plan):
     """Remove batch norm from a serialized layer and all layers within it."""
     config = entry["config"]
     if _is_plugin_layer(layer) and config.get("use_batch_norm"):
-        config["use_batch_norm"] = False
+        config.update(use_batch_norm=False, use_bias=None)
         for child in layer._flatten_layers():
             if _is_plugin_layer(child):
                 plan.containers.add(id(child))

@@ -104,6 +104,20 @@ CASES = {
         lambda: sequential((8, 8, 3), plugin.ConvBN(4, 3, scale=True)),
         0,
     ),
+    **{
+        f"use_bias={use_bias}": (
+            lambda use_bias=use_bias: sequential(
+                (8, 8, 3),
+                plugin.ConvBN(3, 3, use_bias=use_bias),
+                plugin.InceptionResNetV2BlockB(
+                    ((2,), (2, 3, 4), (3,)), 0.1, use_bias=use_bias
+                ),
+                plugin.AuxiliaryClassifier(3, use_bias=use_bias),
+            ),
+            0,
+        )
+        for use_bias in (True, False)
+    },
     "blocks": (
         lambda: sequential(
             (8, 8, 3),

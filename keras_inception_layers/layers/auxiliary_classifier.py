@@ -125,8 +125,8 @@ class AuxiliaryClassifier(SideHead):
 
     Args:
         classes: integer, the number of classes.
-        classifier_activation: activation of the last layer; `None` returns
-            logits. Defaults to `"softmax"`.
+        classifier_activation: activation of the last layer; `None` or `False`
+            returns logits. Defaults to `"softmax"`.
         dropout: fraction of the 1024 units dropped in training. Defaults to
             `0.7`.
         seed: integer, seed of the dropout. Defaults to `None`.
@@ -235,8 +235,8 @@ class InceptionV3AuxiliaryClassifier(SideHead):
 
     Args:
         classes: integer, the number of classes.
-        classifier_activation: activation of the last layer; `None` returns
-            logits. Defaults to `"softmax"`.
+        classifier_activation: activation of the last layer; `None` or `False`
+            returns logits. Defaults to `"softmax"`.
         **kwargs: options of the convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`, of which those of the kernel and bias also
             apply to the dense layer; `name`, `dtype` and `trainable` of the

@@ -52,8 +52,7 @@ class ConvBN(Composite):
 
     The unit that every Inception block is made of. With batch normalization
     the convolution has no bias, because the shift (beta) of the normalization
-    takes its place. The `bias_*` arguments apply to beta if there is batch
-    normalization, otherwise to the bias of the convolution.
+    takes its place. The `bias_*` arguments apply to both.
 
     Args:
         filters: integer, the number of output channels.
@@ -75,9 +74,11 @@ class ConvBN(Composite):
             statistics of a batch. It has no effect under JAX, where they are
             always those of the global batch, and under torch, where they are
             those of each process. Defaults to `False`.
-        activation: name, function or layer, or `None` for no activation. A
-            layer is copied from its config, with the dtype policy of this
-            layer. Defaults to `"relu"`.
+        activation: name, function or layer, or `None` or `False` for no
+            activation. A layer is copied from its config, with the dtype
+            policy of this layer. Defaults to `"relu"`.
+        use_bias: whether the convolution has a bias. `None` means if there is
+            no batch normalization. Defaults to `None`.
         kernel_initializer: initializer of the kernel. Defaults to
             `"glorot_uniform"`.
         bias_initializer: initializer of beta or the bias. Defaults to
@@ -129,6 +130,7 @@ class ConvBN(Composite):
         scale=False,
         synchronized=False,
         activation="relu",
+        use_bias=None,
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         kernel_regularizer=None,
@@ -153,6 +155,7 @@ class ConvBN(Composite):
         super().__init__(**kwargs)
         self.use_batch_norm = use_batch_norm
         self.synchronized = bool(synchronized)
+        self.use_bias = None if use_bias is None else bool(use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -173,7 +176,9 @@ class ConvBN(Composite):
             strides=strides,
             padding="valid" if self.pad else padding,
             data_format=data_format,
-            use_bias=not use_batch_norm,
+            use_bias=(
+                not use_batch_norm if use_bias is None else self.use_bias
+            ),
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
             kernel_regularizer=self.kernel_regularizer,

@@ -4,6 +4,7 @@
 their names, with the Keras module that serializes each.
 """
 
+from types import SimpleNamespace
 from typing import Any, TypedDict
 
 import keras
@@ -30,6 +31,7 @@ class ConvOptions(LayerOptions, total=False):
     scale: bool
     synchronized: bool
     activation: Any
+    use_bias: bool | None
     kernel_initializer: Any
     bias_initializer: Any
     kernel_regularizer: Any
@@ -38,16 +40,24 @@ class ConvOptions(LayerOptions, total=False):
     bias_constraint: Any
 
 
+def get_activation(activation):
+    """Return a function or layer; `False` means no activation, as `None`."""
+    return keras.activations.get(None if activation is False else activation)
+
+
 # The `ConvBN` arguments that a block passes on to each of its convolutions, and
 # the Keras module that serializes each of them.
-CONV_OPTIONS = {
+CONV_OPTIONS: dict[str, Any] = {
     "data_format": None,
     "use_batch_norm": None,
     "momentum": None,
     "epsilon": None,
     "scale": None,
     "synchronized": None,
-    "activation": keras.activations,
+    "activation": SimpleNamespace(
+        get=get_activation, serialize=keras.activations.serialize
+    ),
+    "use_bias": None,
     "kernel_initializer": keras.initializers,
     "bias_initializer": keras.initializers,
     "kernel_regularizer": keras.regularizers,
@@ -64,11 +74,11 @@ def copy_activation(activation, dtype, trainable):
     in the dtype of its parent.
 
     Args:
-        activation: name, function, layer or None.
+        activation: name, function, layer, or None or False for none.
         dtype: the parent's dtype policy.
         trainable: whether the parent is trainable.
     """
-    activation = keras.activations.get(activation)
+    activation = get_activation(activation)
     if not isinstance(activation, keras.layers.Layer):
         return activation
     config = activation.get_config()
