@@ -9,7 +9,6 @@ from keras_inception_layers.layers.auxiliary_classifier import (
     AUXILIARY_LOSS_WEIGHT,
     AuxiliaryClassifier,
     InceptionV3AuxiliaryClassifier,
-    drop_auxiliary,
 )
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_block import InceptionBlock
@@ -49,6 +48,7 @@ from keras_inception_layers.models.inception_v3 import InceptionV3
 from keras_inception_layers.models.inception_v4 import InceptionV4
 from keras_inception_layers.models.vgg16 import VGG16
 from keras_inception_layers.models.vgg16_inception import VGG16Inception
+from keras_inception_layers.side_heads import drop_auxiliary
 
 __all__ = [
     "AUXILIARY_LOSS_WEIGHT",

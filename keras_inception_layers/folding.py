@@ -12,6 +12,7 @@ from itertools import pairwise
 import keras
 import numpy as np
 
+from keras_inception_layers.graph import check_model
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_block import InceptionBlock
 from keras_inception_layers.rebuilding import copy_state, rebuild
@@ -69,7 +70,7 @@ def fold_batch_norm(model):
         A new, uncompiled model of the same class and name.
 
     Raises:
-        ValueError: if the model is not built.
+        ValueError: if `model` is not a model, or is not built.
 
     Example:
 
@@ -77,6 +78,7 @@ def fold_batch_norm(model):
     >>> [w.name for w in fold_batch_norm(model).weights]
     ['kernel', 'bias']
     """
+    check_model("model", model)
     return folded(model)
 
 

@@ -1,7 +1,7 @@
 """Side heads: auxiliary classifiers in the middle of a deep network.
 
-They add a loss of their own in training. `drop_auxiliary` removes them from a
-model for inference.
+They add a loss of their own in training. `side_heads.drop_auxiliary` removes
+them from a model for inference.
 """
 
 from functools import partial
@@ -311,38 +311,3 @@ class InceptionV3AuxiliaryClassifier(SideHead):
             self.average,
             self.predictions,
         ]
-
-
-def drop_auxiliary(model):
-    """Return the model without its side heads, for inference.
-
-    Args:
-        model: a Functional model. Its layers and weights are shared with the
-            returned model, not copied.
-
-    Returns:
-        A model with the same inputs and all outputs that are not computed by a
-        side head. If no output or every output is computed by one, `model`
-        itself.
-
-    Example:
-
-    >>> from keras_inception_layers import VGG16Inception, drop_auxiliary
-    >>> model = VGG16Inception(
-    ...     input_shape=(80, 80, 1), classes=10, auxiliary=True
-    ... )
-    >>> list(drop_auxiliary(model).output)
-    ['predictions']
-    """
-
-    def is_side(tensor):
-        return isinstance(tensor._keras_history.operation, SideHead)
-
-    side = [is_side(tensor) for tensor in model.outputs]
-    if all(side) or not any(side):
-        return model
-    if isinstance(model.output, dict):
-        outputs = {k: t for k, t in model.output.items() if not is_side(t)}
-        return keras.Model(model.input, outputs, name=model.name)
-    kept = [t for t in model.outputs if not is_side(t)]
-    return keras.Model(model.input, kept, name=model.name)

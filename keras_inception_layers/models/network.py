@@ -7,11 +7,11 @@ from pathlib import Path
 
 import keras
 
-from keras_inception_layers.layers.auxiliary_classifier import drop_auxiliary
 from keras_inception_layers.layers.conv_bn import check_positive_integer
 from keras_inception_layers.porting.keras_applications import (
     port_keras_applications_weights,
 )
+from keras_inception_layers.side_heads import drop_auxiliary
 
 DEFAULT_SHAPE = (224, 224, 1)
 IMAGENET_SHAPE = (299, 299, 3)

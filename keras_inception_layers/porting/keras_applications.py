@@ -2,7 +2,8 @@
 
 from itertools import zip_longest
 
-from keras_inception_layers.porting.leaves import check_model, leaves, shapes
+from keras_inception_layers.graph import check_model
+from keras_inception_layers.porting.leaves import leaves, shapes
 
 
 def port_keras_applications_weights(source, target):

@@ -2,9 +2,10 @@
 
 import keras
 
+from keras_inception_layers.graph import check_model
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_block import InceptionBlock
-from keras_inception_layers.porting.leaves import check_model, shapes
+from keras_inception_layers.porting.leaves import shapes
 
 
 def port_notebook_weights(source, target):

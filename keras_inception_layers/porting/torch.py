@@ -12,12 +12,12 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_inception_layers.graph import check_model
 from keras_inception_layers.layers.auxiliary_classifier import (
     AuxiliaryClassifier,
 )
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.porting import timm, torchvision
-from keras_inception_layers.porting.leaves import check_model
 
 WEIGHTS = {
     "kernel": "weight",

@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 
+from keras_inception_layers.graph import check_model
 from keras_inception_layers.layers.conv_bn import ConvBN
-from keras_inception_layers.porting.leaves import check_model, shapes
+from keras_inception_layers.porting.leaves import shapes
 
 # The convolutions that both networks have: blocks 1, 2 and 4.
 LAYERS = (
