@@ -12,7 +12,7 @@ from itertools import pairwise
 import keras
 import numpy as np
 
-from keras_inception_layers.graph import check_model
+from keras_inception_layers.graph import KerasModel, check_model
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_block import InceptionBlock
 from keras_inception_layers.rebuilding import copy_state, rebuild
@@ -51,7 +51,7 @@ class _Plan:
     folds: dict[int, keras.layers.Layer] = field(default_factory=dict)
 
 
-def fold_batch_norm(model):
+def fold_batch_norm(model: KerasModel) -> keras.Model:
     """Return a copy of the model without batch normalization.
 
     It is for inference: the copy has the outputs of the model with

@@ -315,3 +315,9 @@ def test_a_model_with_an_unregistered_layer_is_folded():
 def test_an_unbuilt_model_is_rejected():
     with pytest.raises(ValueError, match='"young" is not built'):
         fold_batch_norm(keras.Sequential([norm()], name="young"))
+
+
+@pytest.mark.parametrize("model", ["x", 3, None, layers.Dense(2)], ids=str)
+def test_what_is_no_model_is_rejected(model):
+    with pytest.raises(ValueError, match="`model` must be a Keras model. Rec"):
+        fold_batch_norm(model)

@@ -5,7 +5,7 @@ them from a model for inference.
 """
 
 from functools import partial
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 
@@ -170,13 +170,13 @@ class AuxiliaryClassifier(SideHead):
 
     def __init__(
         self,
-        classes,
-        classifier_activation="softmax",
-        dropout=0.7,
-        seed=None,
-        adaptive_pooling=False,
+        classes: int,
+        classifier_activation: Any = "softmax",
+        dropout: float = 0.7,
+        seed: int | None = None,
+        adaptive_pooling: bool = False,
         **kwargs: Unpack[ConvOptions],
-    ):
+    ) -> None:
         classes = check_positive_integer("classes", classes)
         super().__init__(**kwargs)
         options, shared = self.options, self.shared()
@@ -272,10 +272,10 @@ class InceptionV3AuxiliaryClassifier(SideHead):
 
     def __init__(
         self,
-        classes,
-        classifier_activation="softmax",
+        classes: int,
+        classifier_activation: Any = "softmax",
         **kwargs: Unpack[ConvOptions],
-    ):
+    ) -> None:
         classes = check_positive_integer("classes", classes)
         super().__init__(**kwargs)
         options, shared = self.options, self.shared()

@@ -1,9 +1,10 @@
 """The unit of every Inception block: convolution, batch norm, activation."""
 
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from numbers import Integral
 from types import MappingProxyType, SimpleNamespace
-from typing import Unpack
+from typing import Any, Literal, Unpack
 
 import keras
 
@@ -17,7 +18,7 @@ from keras_inception_layers.layers.conv_options import (
 from keras_inception_layers.registration import register
 
 
-def check_positive_integer(name, value):
+def check_positive_integer(name: str, value: object) -> int:
     """Return `value` as an int.
 
     Raises:
@@ -31,16 +32,16 @@ def check_positive_integer(name, value):
     return int(value)
 
 
-def batch_norm_property(name, writable=False):
+def batch_norm_property(name: str, writable: bool = False) -> property:
     """Return a property that forwards to a layer's batch normalization.
 
     A `ConvBN` without batch normalization keeps the values for its config.
     """
 
-    def read(layer):
+    def read(layer: "ConvBN") -> Any:
         return getattr(layer.batch_norm or layer._unused_settings, name)
 
-    def write(layer, value):
+    def write(layer: "ConvBN", value: Any) -> None:
         setattr(layer.batch_norm or layer._unused_settings, name, value)
 
     return property(read, write if writable else None)
@@ -119,26 +120,26 @@ class ConvBN(Composite):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=1,
-        padding="same",
-        data_format=None,
-        use_batch_norm=True,
-        momentum=0.99,
-        epsilon=1e-3,
-        scale=False,
-        synchronized=False,
-        activation="relu",
-        use_bias=None,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: Literal["same", "valid"] | int = "same",
+        data_format: str | None = None,
+        use_batch_norm: bool = True,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        scale: bool = False,
+        synchronized: bool = False,
+        activation: Any = "relu",
+        use_bias: bool | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Unpack[LayerOptions],
-    ):
+    ) -> None:
         filters = check_positive_integer("filters", filters)
         if padding not in ("same", "valid"):
             padding = _check_padding(padding)
@@ -247,7 +248,7 @@ class ConvBN(Composite):
         }
 
 
-def _check_padding(padding):
+def _check_padding(padding: object) -> int:
     if (
         not isinstance(padding, Integral)
         or isinstance(padding, bool)
@@ -260,7 +261,9 @@ def _check_padding(padding):
     return int(padding)
 
 
-def split_options(arguments):
+def split_options(
+    arguments: Mapping[str, Any],
+) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """Split a block's arguments into `CONV_OPTIONS` and all others.
 
     Returns:

@@ -4,6 +4,7 @@
 their names, with the Keras module that serializes each.
 """
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, TypedDict
 
@@ -40,7 +41,7 @@ class ConvOptions(LayerOptions, total=False):
     bias_constraint: Any
 
 
-def get_activation(activation):
+def get_activation(activation: Any) -> Any:
     """Return a function or layer; `False` means no activation, as `None`."""
     return keras.activations.get(None if activation is False else activation)
 
@@ -67,7 +68,7 @@ CONV_OPTIONS: dict[str, Any] = {
 }
 
 
-def copy_activation(activation, dtype, trainable):
+def copy_activation(activation: Any, dtype: Any, trainable: bool) -> Any:
     """Return an activation function, or a copy of an activation layer.
 
     A layer is copied because it may have weights, and because it must compute
@@ -87,7 +88,7 @@ def copy_activation(activation, dtype, trainable):
     return type(activation).from_config(config)
 
 
-def clone_initializers(options):
+def clone_initializers(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return `options` with cloned initializers, for one child.
 
     An unseeded Keras initializer draws its seed when it is created: two
@@ -104,7 +105,7 @@ def clone_initializers(options):
     return cloned
 
 
-def serialize_options(options):
+def serialize_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return `options` in the form of a config."""
     config = dict(options)
     for name, module in CONV_OPTIONS.items():

@@ -1,10 +1,13 @@
 """Find the layers of a network that own its weights, in graph order."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from keras_inception_layers.graph import functional_graph, ordered_nodes
 from keras_inception_layers.layers.conv_bn import ConvBN
 
 
-def leaves(layer):
+def leaves(layer: Any) -> list[Any]:
     """Return the innermost layers that have weights, in order.
 
     A Functional model is traversed from input to output, one branch after the
@@ -23,12 +26,12 @@ def leaves(layer):
     return [leaf for child in children for leaf in leaves(child)]
 
 
-def shapes(layer):
+def shapes(layer: Any) -> dict[str, tuple[int, ...]]:
     """Return the shape of each weight, by weight name."""
     return {weight.name: tuple(weight.shape) for weight in layer.weights}
 
 
-def convolutions(layer):
+def convolutions(layer: Any) -> Iterator[ConvBN]:
     """Yield each `ConvBN` of a layer, branch by branch."""
     if isinstance(layer, ConvBN):
         yield layer
