@@ -133,16 +133,17 @@ WAYS = {
 
 
 def state(model, folded=False):
-    """Return what Keras serializes of each layer, by path, as text.
+    """Return what Keras serializes of each layer, as text, but for its name.
 
     Folding removes batch normalizations, and adds a bias to the layer before.
     """
-    configs = {x.path: x.get_config() for x in leaves(model)}
-    if folded:
-        for layer in batch_norms(model):
-            del configs[layer.path]
-        for config in configs.values():
-            config.pop("use_bias", None)
+    skipped = {"name", "use_bias"} if folded else {"name"}
+    removed = batch_norms(model) if folded else []
+    configs = [
+        {key: x for key, x in layer.get_config().items() if key not in skipped}
+        for layer in leaves(model)
+        if layer not in removed
+    ]
     return json.dumps(configs, default=keras.saving.serialize_keras_object)
 
 
