@@ -52,7 +52,8 @@ def test_two_processes_have_the_losses_of_one(example, capsys):
 
 def test_the_saved_file_can_be_exported(example, tmp_path):
     path = example[0] / "2_processes" / CHECKPOINT
-    assert main(["export", str(path), "--output", str(tmp_path / "out")]) == 0
+    words = ["export", path, "--output", tmp_path / "out", "--format", "onnx"]
+    assert main([*map(str, words)]) == 0
     assert all(result.passed for result in verify(tmp_path / "out"))
 
 
