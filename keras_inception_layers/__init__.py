@@ -5,6 +5,11 @@ file that contains them loads without `custom_objects`.
 """
 
 from keras_inception_layers.folding import fold_batch_norm
+from keras_inception_layers.freezing import (
+    freeze,
+    freeze_batch_norm,
+    iter_layers,
+)
 from keras_inception_layers.layers.auxiliary_classifier import (
     AUXILIARY_LOSS_WEIGHT,
     AuxiliaryClassifier,
@@ -84,5 +89,8 @@ __all__ = [
     "VGG16Inception",
     "drop_auxiliary",
     "fold_batch_norm",
+    "freeze",
+    "freeze_batch_norm",
+    "iter_layers",
 ]
 __version__ = "0.1.0"

@@ -68,7 +68,7 @@ CONV_OPTIONS: dict[str, Any] = {
 }
 
 
-def copy_activation(activation: Any, dtype: Any, trainable: bool) -> Any:
+def copy_activation(activation: Any, dtype: Any) -> Any:
     """Return an activation function, or a copy of an activation layer.
 
     A layer is copied because it may have weights, and because it must compute
@@ -77,14 +77,12 @@ def copy_activation(activation: Any, dtype: Any, trainable: bool) -> Any:
     Args:
         activation: name, function, layer, or None or False for none.
         dtype: the parent's dtype policy.
-        trainable: whether the parent is trainable.
     """
     activation = get_activation(activation)
     if not isinstance(activation, keras.layers.Layer):
         return activation
     config = activation.get_config()
     config["dtype"] = keras.dtype_policies.serialize(dtype)
-    config["trainable"] = activation.trainable and trainable
     return type(activation).from_config(config)
 
 
