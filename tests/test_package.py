@@ -44,8 +44,10 @@ PUBLIC_NAMES = [
     "InceptionV4Stem",
     "VGG16",
     "VGG16Inception",
+    "decode_predictions",
     "drop_auxiliary",
     "fold_batch_norm",
+    "preprocess_input",
 ]
 LIST_IMPORTS = """
 import sys
