@@ -5,6 +5,8 @@ calls that follow a changed model are made again; all other layers, and all
 weights, are shared with the original.
 """
 
+import operator
+from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
@@ -28,9 +30,10 @@ def drop_auxiliary(model: KerasModel) -> keras.Model:
 
     Returns:
         An uncompiled model with the same inputs, and the outputs that are not
-        computed by side heads alone: a tensor if only one is left, as without
-        side heads, otherwise the same structure. If there is no side head, or
-        every output is computed by one, `model` itself.
+        computed by side heads alone. Where one of several is left, it is not
+        in a dictionary, list or tuple any more, as in a network that is built
+        without side heads. If there is no side head, or every output is
+        computed by one, `model` itself.
 
     Raises:
         ValueError: if `model` is not Functional, or if a nested model that is
@@ -108,19 +111,11 @@ def _with_outputs(model: Any, kept: Collection[int]) -> Any:
     graph = functional_graph(model)
     old = [graph.outputs[n] for n in kept]
     new = _without_unread(old)
-    if len(kept) == len(graph.outputs):
-        if all(a is b for a, b in zip(old, new, strict=True)):
-            return model
-        outputs = keras.tree.pack_sequence_as(graph.output, new)
-    elif len(kept) == 1:
-        [outputs] = new
-    else:
-        by_number = dict(zip(kept, new, strict=True))
-        outputs = _drop_none(
-            keras.tree.pack_sequence_as(
-                graph.output, [*map(by_number.get, range(len(graph.outputs)))]
-            )
-        )
+    if len(old) == len(graph.outputs) and all(map(operator.is_, old, new)):
+        return model
+    by_number = dict(zip(kept, new, strict=True))
+    flat = [by_number.get(n) for n in range(len(graph.outputs))]
+    outputs = _drop_none(keras.tree.pack_sequence_as(graph.output, flat))
     return keras.Model(graph.input, outputs, name=model.name)
 
 
@@ -129,40 +124,42 @@ def _without_unread(outputs: list[Any]) -> list[Any]:
     nodes = ordered_nodes(outputs)
     read = {id(x) for node in nodes for x in node.input_tensors}
     read.update(map(id, outputs))
-    models: dict[int, Any] = {}
-    kept: dict[int, dict[int, None]] = {}
+    kept: defaultdict[Any, set[int]] = defaultdict(set)
     for node in nodes:
         if functional_graph(node.operation) is not None:
-            models[id(node.operation)] = node.operation
-            numbers = kept.setdefault(id(node.operation), {})
-            for number, tensor in enumerate(node.output_tensors):
-                if id(tensor) in read:
-                    numbers[number] = None
-    smaller = {
-        key: _with_outputs(inner, sorted(kept[key]))
-        for key, inner in models.items()
-    }
+            kept[node.operation].update(
+                n for n, x in enumerate(node.output_tensors) if id(x) in read
+            )
+    smaller = {x: _with_outputs(x, sorted(kept[x])) for x in kept}
     new: dict[int, Any] = {}
     for node in nodes:
         operation, tensors = node.operation, node.output_tensors
-        called = smaller.get(id(operation), operation)
+        called = smaller.get(operation, operation)
         inputs = {id(x): new.get(id(x), x) for x in node.input_tensors}
         if called is operation and inputs.keys().isdisjoint(new):
             continue
-        args, kwargs = node.arguments.fill_in(inputs)
         if called is not operation:
-            tensors = [tensors[n] for n in sorted(kept[id(operation)])]
+            tensors = [tensors[n] for n in sorted(kept[operation])]
+        args, kwargs = node.arguments.fill_in(inputs)
         results = keras.tree.flatten(called(*args, **kwargs))
         new.update(zip(map(id, tensors), results, strict=True))
     return [new.get(id(x), x) for x in outputs]
 
 
 def _drop_none(structure: Any) -> Any:
-    """Return a structure of outputs without what is None or then empty."""
+    """Return a structure of outputs without what is None.
+
+    A list, tuple or dictionary that loses all parts but one becomes this part.
+    """
     if isinstance(structure, dict):
         parts = {k: _drop_none(x) for k, x in structure.items()}
-        return {k: x for k, x in parts.items() if x is not None} or None
-    if isinstance(structure, (list, tuple)):
-        left = [x for x in map(_drop_none, structure) if x is not None]
-        return (tuple(left) if isinstance(structure, tuple) else left) or None
-    return structure
+        left: Any = {k: x for k, x in parts.items() if x is not None}
+        values = list(left.values())
+    elif isinstance(structure, (list, tuple)):
+        values = [x for x in map(_drop_none, structure) if x is not None]
+        left = tuple(values) if isinstance(structure, tuple) else values
+    else:
+        return structure
+    if len(values) == len(structure):
+        return left
+    return left if len(values) > 1 else next(iter(values), None)

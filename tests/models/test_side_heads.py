@@ -80,7 +80,12 @@ def twice(net, x):
 
 def in_structures(net, x):
     main, side = net(x)["predictions"], net(x)["auxiliary_1"]
-    return {"a": (main, side), "b": [side], "c": [[main * 2.0], side]}
+    return {
+        "a": {"x": main, "y": side},
+        "b": [side],
+        "c": [[main * 2.0], side],
+        "d": (main, main + 1.0, side),
+    }
 
 
 def judged(net, x):
@@ -115,7 +120,7 @@ CASES = {
     "called twice": (lambda: outer(twice), lambda y: y[1], 0),
     "structures": (
         lambda: outer(in_structures),
-        lambda y: {"a": (y["a"][0],), "c": [[y["c"][0][0]]]},
+        lambda y: {"a": y["a"]["x"], "c": y["c"][0], "d": y["d"][:2]},
         0,
     ),
     "read by a model": (lambda: outer(judged), lambda y: y[0], 0),
