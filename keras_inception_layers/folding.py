@@ -51,7 +51,7 @@ class _Plan:
     folds: dict[int, keras.layers.Layer] = field(default_factory=dict)
 
 
-def fold_batch_norm(model):
+def fold_batch_norm(model: keras.Model) -> keras.Model:
     """Return a copy of the model without batch normalization.
 
     It is for inference: the copy has the outputs of the model with
