@@ -34,7 +34,7 @@ class ResidualBlock(PaperBlock):
     def __init__(
         self,
         branch_filters: BranchFilters,
-        residual_scale: float,
+        residual_scale: float | Real,
         output_activation: str | Callable | None = "relu",
         **kwargs: Unpack[ConvOptions],
     ) -> None:
