@@ -41,6 +41,7 @@ from keras_inception_layers.layers.inception_v4 import (
     InceptionV4ReductionB,
     InceptionV4Stem,
 )
+from keras_inception_layers.models.features import extract_features
 from keras_inception_layers.models.googlenet import GoogLeNet
 from keras_inception_layers.models.inception_resnet_v2 import (
     InceptionResNetV2,
@@ -83,6 +84,7 @@ __all__ = [
     "VGG16",
     "VGG16Inception",
     "drop_auxiliary",
+    "extract_features",
     "fold_batch_norm",
 ]
 __version__ = "0.1.0"
