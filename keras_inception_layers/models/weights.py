@@ -55,6 +55,7 @@ def load_weights(model, weights, images, published):
             f"or `.keras` file. Received: weights={weights!r}, which is not "
             f"a file. {'' if is_path else ORDER}".rstrip()
         )
+    origin = ", here or in `keras.applications`" if published else ""
     reasons = []
     for load in (_load_own, _load_published)[: 2 if published else 1]:
         try:
@@ -65,10 +66,10 @@ def load_weights(model, weights, images, published):
         except Exception as error:  # h5py, zipfile and Keras raise many classes
             reasons.append(error)
     raise ValueError(
-        f'The file weights="{weights}" does not fit "{model.name}" with the '
-        f"input shape {tuple(images.shape[1:])}. Pass a file written by the "
-        "same network, with the same include_top, channels, classes, "
-        f"auxiliary and convention. {_first_sentence(reasons[-1])}"
+        f'weights="{weights}" could not be loaded into "{model.name}", which '
+        f"reads images of {tuple(images.shape[1:])}: "
+        f"{_first_sentence(reasons[-1])} Pass a file that the same network "
+        f"wrote, built with the same arguments{origin}."
     ) from reasons[0]
 
 
@@ -84,7 +85,8 @@ def _load_published(model, path, images, published):
 
 
 def _first_sentence(error):
-    return re.split(r"(?<=\.)\s", str(error).strip(), maxsplit=1)[0]
+    """Return the first sentence of Keras's message, which has many lines."""
+    return re.split(r"\.\s", str(error).strip(), maxsplit=1)[0].strip(".") + "."
 
 
 def check_imagenet(weights, images, conventions=None, convention=None):

@@ -15,12 +15,21 @@ def quick_initial_values():
     """Return a context in which numpy draws the initial values under JAX."""
     if keras.backend.backend() != "jax":
         return contextlib.nullcontext()
-    return mock.patch.object(keras.src.backend.random, "uniform", _uniform)
+    return mock.patch.multiple(
+        keras.src.backend.random, uniform=_uniform, normal=_normal
+    )
 
 
 def _uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
-    seed = keras.src.random.seed_generator.draw_seed(seed)
-    values = np.random.default_rng(np.asarray(seed)).uniform(
-        minval, maxval, shape
-    )
+    values = _generator(seed).uniform(minval, maxval, shape)
     return keras.ops.convert_to_tensor(values, dtype)
+
+
+def _normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+    values = _generator(seed).normal(mean, stddev, shape)
+    return keras.ops.convert_to_tensor(values, dtype)
+
+
+def _generator(seed):
+    seed = keras.src.random.seed_generator.draw_seed(seed)
+    return np.random.default_rng(np.asarray(seed))

@@ -186,7 +186,7 @@ def test_default_shape_follows_the_data_format(network):
 
 
 @every_network
-def test_conventions_set_batch_norm_and_dropout(network):
+def test_conventions_set_batch_norm_kernels_and_dropout(network):
     for name, expected in NETWORKS[network].conventions.items():
         model = network(True, None, None, (75, 75, 3), convention=name)
         norms = [
@@ -194,13 +194,18 @@ def test_conventions_set_batch_norm_and_dropout(network):
             for layer in model._flatten_layers()
             if isinstance(layer, keras.layers.BatchNormalization)
         ]
-        actual = {(norm.scale, norm.epsilon) for norm in norms}
+        names = ("scale", "epsilon", "momentum")
+        actual = {tuple(getattr(norm, x) for x in names) for norm in norms}
         if getattr(expected, "use_batch_norm", True):
-            assert actual == {(expected.scale, expected.epsilon)}
+            assert actual == {tuple(getattr(expected, x) for x in names)}
         else:
             assert not norms
-        dropouts = [x for x in model.layers if x.name == "dropout"]
-        assert bool(dropouts) == bool(expected.dropout)
+        dropouts = [x.rate for x in model.layers if x.name == "dropout"]
+        assert dropouts == [expected.dropout] * bool(expected.dropout)
+        initializer = keras.initializers.get(expected.kernel_initializer)
+        kernel = model.get_layer("predictions").kernel
+        deviation = np.std(to_array(initializer(kernel.shape)))
+        assert np.std(to_array(kernel)) == pytest.approx(deviation, rel=0.02)
 
 
 @every_network
