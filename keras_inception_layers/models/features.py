@@ -56,7 +56,7 @@ def extract_features(
     >>> {name: maps.shape for name, maps in features.items()}
     {'P4': (None, 4, 4, 512), 'P5': (None, 2, 2, 512), 'block1_pool': ...}
     """
-    if not hasattr(model, "operations"):
+    if not hasattr(model, "inputs"):
         raise ValueError(
             "`model` must be a Functional model, such as a network of this "
             f"package returns. Received: model={model!r}"

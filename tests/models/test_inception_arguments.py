@@ -15,6 +15,7 @@ from keras_inception_layers import (
     InceptionResNetV2,
     InceptionV3,
     InceptionV4,
+    VGG16Inception,
 )
 from keras_inception_layers.models import (
     googlenet,
@@ -270,7 +271,12 @@ def test_imagenet_weights_that_cannot_fit_are_not_downloaded(
 
 
 @pytest.mark.parametrize(
-    "network", [GoogLeNet, pytest.param(InceptionV4, marks=pytest.mark.slow)]
+    "network",
+    [
+        GoogLeNet,
+        VGG16Inception,
+        pytest.param(InceptionV4, marks=pytest.mark.slow),
+    ],
 )
 def test_networks_without_published_weights_reject_imagenet(network):
     with pytest.raises(ValueError, match="Received: weights='imagenet'"):

@@ -1,0 +1,156 @@
+"""`weights=`: files of `keras.applications`, and files that do not fit."""
+
+from functools import cache
+
+import h5py
+import keras
+import pytest
+from keras.src.legacy.saving import legacy_h5_format
+
+from keras_inception_layers import (
+    VGG16,
+    InceptionResNetV2,
+    InceptionV3,
+    InceptionV4,
+    VGG16Inception,
+)
+from tests.helpers.numeric import (
+    perturb,
+    random_images,
+    randomize,
+    relative_error,
+)
+
+# Relative to the largest output. Measured: 0.
+TOLERANCE = 1e-5
+# Height and width of the smallest images.
+SIZES = {VGG16: 32, InceptionV3: 75, InceptionResNetV2: 75}
+
+
+def write_published(model, path):
+    """Write the format of the files that `keras.applications` downloads."""
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+
+
+WRITERS = {
+    "kernels_notop.h5": write_published,
+    "model.h5": lambda model, path: model.save(path),
+    "model.keras": lambda model, path: model.save(path),
+    "model.weights.h5": lambda model, path: model.save_weights(path),
+}
+
+
+@cache
+def source(network, **options):
+    """Return the network of Keras for small images; no test changes it."""
+    size = SIZES[network]
+    theirs = getattr(keras.applications, network.__name__)
+    options = {"include_top": False, "input_shape": (size, size, 3), **options}
+    return randomize(theirs(weights=None, **options))
+
+
+def check_equal(ours, theirs):
+    images = random_images((1, *theirs.input_shape[1:]))
+    expected = theirs(images)
+    assert relative_error(ours(images), expected) < TOLERANCE
+    perturb(ours.weights[0])
+    assert relative_error(ours(images), expected) > TOLERANCE
+
+
+QUICK = {(VGG16, "kernels_notop.h5"), (InceptionV3, "kernels_notop.h5")}
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        pytest.param(
+            network,
+            name,
+            marks=[] if (network, name) in QUICK else pytest.mark.slow,
+        )
+        for network in SIZES
+        for name in WRITERS
+    ],
+)
+def test_files_of_keras_applications_are_loaded(network, name, tmp_path):
+    theirs = source(network)
+    WRITERS[name](theirs, tmp_path / name)
+    ours = network(
+        include_top=False,
+        weights=tmp_path / name,
+        input_shape=theirs.input_shape[1:],
+        pooling=None,
+    )
+    check_equal(ours, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"input_shape": (None, None, 3)}])
+def test_a_side_head_keeps_its_weights(options, tmp_path):
+    theirs = source(InceptionV3, include_top=True, classes=4)
+    theirs.save_weights(tmp_path / "model.weights.h5")
+    auxiliary = not options
+    ours = InceptionV3(
+        weights=tmp_path / "model.weights.h5",
+        classes=4,
+        auxiliary=auxiliary,
+        **options,
+    )
+    images = random_images((1, 299, 299, 3))
+    outputs = ours(images)
+    main = outputs["predictions"] if auxiliary else outputs
+    assert relative_error(main, theirs(images[:, :299, :299])) < TOLERANCE
+
+
+def test_vgg16_loads_the_published_weights(monkeypatch, tmp_path):
+    """A file of random weights replaces the one that is downloaded."""
+    requested = []
+
+    def get_file(name, *arguments, **options):
+        requested.append(name)
+        write_published(source(VGG16), tmp_path / name)
+        return tmp_path / name
+
+    monkeypatch.setattr(keras.src.utils.file_utils, "get_file", get_file)
+    ours = VGG16(False, "imagenet", pooling=None)
+    assert ours.input_shape == (None, 224, 224, 3)
+    assert requested == ["vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"]
+    small = VGG16(False, "imagenet", None, (32, 32, 3), None)
+    check_equal(small, source(VGG16))
+    for shape in ((32, 32, 1), (224, 224, 1)):
+        with pytest.raises(ValueError, match="three channels"):
+            VGG16(False, "imagenet", input_shape=tuple(list(shape)))
+    assert len(requested) == 2
+
+
+@pytest.mark.parametrize(
+    ("network", "file", "options", "message"),
+    [
+        (VGG16, "kernels_notop.h5", {}, None),
+        (VGG16, "kernels_notop.h5", {"input_shape": (32, 32, 1)}, "mismatch"),
+        (VGG16, "kernels_notop.h5", {"include_top": True}, "count mismatch"),
+        (VGG16Inception, "kernels_notop.h5", {}, "Weight count mismatch"),
+        (VGG16, "junk.h5", {}, "signature not found.*`keras.applications`"),
+        (VGG16, "junk.keras", {}, "not a zip file"),
+        (VGG16, "junk.pth", {}, "not supported: .*junk.pth"),
+        (InceptionV4, "junk.h5", {"input_shape": (75, 75, 3)}, "signature"),
+    ],
+    ids=str,
+)
+def test_a_file_that_does_not_fit_is_one_line(
+    network, file, options, message, tmp_path
+):
+    path = tmp_path / file
+    if file in WRITERS:
+        WRITERS[file](source(VGG16), path)
+    else:
+        path.write_text("junk")
+    options = {"include_top": False, "input_shape": (32, 32, 3), **options}
+    if message is None:
+        network(weights=path, **options)
+        return
+    with pytest.raises(ValueError, match=message) as error:
+        network(weights=path, classes=3, **options)
+    text = str(error.value)
+    assert text.startswith("weights=") and "\n" not in text and file in text
