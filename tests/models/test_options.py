@@ -47,7 +47,7 @@ def options_of(name):
     plain = {
         "dropout": 0.25,
         # Layers that share an unseeded object would start with equal kernels.
-        "kernel_initializer": keras.initializers.HeNormal(),
+        "kernel_initializer": keras.initializers.RandomNormal(stddev=0.1),
         "bias_initializer": keras.initializers.Constant(0.125),
         "kernel_regularizer": keras.regularizers.L2(1e-3),
         "bias_regularizer": keras.regularizers.L2(1e-4),
@@ -81,7 +81,7 @@ def test_every_layer_has_the_options(name):
     for layer in with_kernel:
         assert layer.kernel_regularizer.l2 == np.float32(1e-3)
         assert layer.kernel_constraint.max_value == 3.0
-        assert isinstance(layer.kernel_initializer, keras.initializers.HeNormal)
+        assert layer.kernel_initializer.stddev == 0.1
         if layer.use_bias:
             assert layer.bias_constraint.max_value == 2.0
             assert np.all(to_array(layer.bias) == 0.125)
