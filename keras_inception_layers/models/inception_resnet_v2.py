@@ -74,7 +74,8 @@ def InceptionResNetV2(
         include_top: whether to add global average pooling and the classifier.
             Defaults to `True`.
         weights: `"imagenet"` for those of `keras.applications`, the path of a
-            `.weights.h5` or `.keras` file, or `None` for random weights.
+            file that this network or that of `keras.applications` was saved to
+            (`.weights.h5`, `.h5` or `.keras`), or `None` for random weights.
             Defaults to `None`.
         input_tensor: a Keras tensor to use as input, instead of `input_shape`.
             Defaults to `None`.

@@ -120,8 +120,9 @@ def InceptionV3(
             Defaults to `True`.
         weights: `"imagenet"` for those of `keras.applications` (images scaled
             to the range -1 to 1, three channels, the convention `"paper"` or
-            `"keras"`; a side head keeps random weights), the path of a
-            `.weights.h5` or `.keras` file, or `None` for random weights.
+            `"keras"`; a side head keeps random weights), the path of a file
+            that this network or that of `keras.applications` was saved to
+            (`.weights.h5`, `.h5` or `.keras`), or `None` for random weights.
             Defaults to `None`.
         input_tensor: a Keras tensor to use as input, instead of `input_shape`.
             Defaults to `None`.

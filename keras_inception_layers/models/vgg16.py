@@ -23,6 +23,7 @@ from keras_inception_layers.models.options import (
 from keras_inception_layers.models.weights import check_imagenet, is_imagenet
 
 MIN_SIZE = 32  # of height and width, in pixels
+IMAGENET_SHAPE = (224, 224, 3)
 # Filters and number of the 3 x 3 convolutions before each max pooling.
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 # The last layer whose feature maps have 1/1, 1/2, ... of the height and width.
@@ -60,8 +61,10 @@ def VGG16(
     Args:
         include_top: whether to add the three dense layers. Defaults to `True`.
         weights: `"imagenet"` for those of `keras.applications` (which need
-            three channels, the default then), the path of a file, or `None` for
-            random weights. Defaults to `None`.
+            three channels, the default then), the path of a file that this
+            network or that of `keras.applications` was saved to (`.weights.h5`,
+            `.h5` or `.keras`), or `None` for random weights. Defaults to
+            `None`.
         input_tensor: a Keras tensor to use as input, instead of `input_shape`.
             Defaults to `None`.
         input_shape: height, width and channels in the order of
@@ -99,17 +102,16 @@ def VGG16(
         Large-Scale Image Recognition", 2014, arXiv:1409.1556.
     """
     settings = make_settings("VGG16", Convention(), options, PlainOptions)
+    default = IMAGENET_SHAPE if is_imagenet(weights) else DEFAULT_SHAPE
     inputs = x = image_input(
         input_tensor,
-        # The images of ImageNet have three channels.
-        (224, 224, 3)
-        if is_imagenet(weights) and input_shape is DEFAULT_SHAPE
-        else input_shape,
+        default if input_shape is DEFAULT_SHAPE else input_shape,
         include_top=include_top,
         minimum=MIN_SIZE,
+        default=default,
         fixed_size=include_top,
     )
-    check_imagenet(weights, inputs)
+    check_imagenet(weights, inputs, size=224 if include_top else None)
     for block, (filters, depth) in enumerate(BLOCKS, start=1):
         for number in range(1, depth + 1):
             x = settings.make(

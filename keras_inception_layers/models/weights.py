@@ -89,8 +89,12 @@ def _first_sentence(error):
     return re.split(r"\.\s", str(error).strip(), maxsplit=1)[0].strip(".") + "."
 
 
-def check_imagenet(weights, images, conventions=None, convention=None):
+def check_imagenet(
+    weights, images, conventions=None, convention=None, size=None
+):
     """Raise ValueError if the published weights do not fit the network.
+
+    It is called before they are downloaded.
 
     Args:
         weights: the user's argument; only `"imagenet"` is checked.
@@ -98,6 +102,7 @@ def check_imagenet(weights, images, conventions=None, convention=None):
         conventions: those of the network, if it has any; the weights belong to
             `"keras"` and those with the same batch normalization.
         convention: name of the requested convention.
+        size: height and width of the images, if dense layers read every pixel.
     """
     if not is_imagenet(weights):
         return
@@ -111,8 +116,11 @@ def check_imagenet(weights, images, conventions=None, convention=None):
                 f"Received: convention={convention!r}"
             )
     first = keras.config.image_data_format() == "channels_first"
-    if images.shape[1 if first else -1] != 3:
+    shape = tuple(images.shape[1:])
+    channels, *sizes = shape if first else (shape[2], *shape[:2])
+    if channels != 3 or (size and sizes != [size, size]):
+        pixels = f" of {size} x {size} pixels" if size else ""
         raise ValueError(
-            '`weights="imagenet"` needs images of three channels. Received '
-            f"the input shape {images.shape[1:]}"
+            f'`weights="imagenet"` needs images{pixels} with three channels. '
+            f"Received the input shape {shape}"
         )

@@ -71,4 +71,5 @@ def _describe(layer):
     if layer is None:
         return "missing"
     kind, weights, arguments = _signature(layer)
-    return f'"{layer.path}", {kind.__name__} with {weights} and {arguments},'
+    described = {**weights, **arguments}
+    return f'"{layer.path}", {kind.__name__} with {described},'

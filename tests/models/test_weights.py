@@ -121,12 +121,20 @@ def test_vgg16_loads_the_published_weights(monkeypatch, tmp_path):
     ours = VGG16(False, "imagenet", pooling=None)
     assert ours.input_shape == (None, 224, 224, 3)
     assert requested == ["vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"]
+    with_unknown_size = VGG16(False, "imagenet", input_shape=None)
+    assert with_unknown_size.input_shape == (None, None, None, 3)
     small = VGG16(False, "imagenet", None, (32, 32, 3), None)
     check_equal(small, source(VGG16))
-    for shape in ((32, 32, 1), (224, 224, 1)):
-        with pytest.raises(ValueError, match="three channels"):
-            VGG16(False, "imagenet", input_shape=shape)
-    assert len(requested) == 2
+    for include_top, shape in (
+        (False, (32, 32, 1)),
+        (False, (224, 224, 1)),
+        (True, (64, 64, 3)),
+    ):
+        with pytest.raises(ValueError, match="images.*with three channels"):
+            VGG16(include_top, "imagenet", input_shape=shape)
+    assert len(requested) == 3
+    keras.config.set_image_data_format("channels_first")
+    assert VGG16(False, "imagenet").input_shape == (None, 3, 224, 224)
 
 
 @pytest.mark.parametrize(
