@@ -5,6 +5,11 @@ file that contains them loads without `custom_objects`.
 """
 
 from keras_inception_layers.folding import fold_batch_norm
+from keras_inception_layers.freezing import (
+    freeze,
+    freeze_batch_norm,
+    iter_layers,
+)
 from keras_inception_layers.layers.auxiliary_classifier import (
     AUXILIARY_LOSS_WEIGHT,
     AuxiliaryClassifier,
@@ -86,5 +91,8 @@ __all__ = [
     "drop_auxiliary",
     "extract_features",
     "fold_batch_norm",
+    "freeze",
+    "freeze_batch_norm",
+    "iter_layers",
 ]
 __version__ = "0.1.0"

@@ -10,16 +10,37 @@ import sys
 
 import pytest
 
-# Few tests that take minutes: parallel workers start with them.
+# Parallel workers start with the files that take the longest, so that none of
+# them waits for another one at the end.
 LONG_FILES = (
     "test_readme.py",
-    "test_keras_corpus.py",
     "test_several_machines.py",
+    "layers/test_options.py",
+    "models/test_inception_arguments.py",
+    "pipeline/test_export_model.py",
+    "test_keras_corpus.py",
+    "test_vgg16_inception.py",
+    "models/test_arguments.py",
+    "test_googlenet.py",
+    "test_conformance.py",
+    "test_inception_v3.py",
+    "test_keras_applications.py",
+    "test_networks.py",
+    "test_timm.py",
+    "test_copies.py",
+    "test_docstrings.py",
+    "test_folding.py",
+    "test_vgg16.py",
+    "test_torch.py",
 )
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.name not in LONG_FILES)
+    def is_none_of(item):
+        path = item.path.as_posix()
+        return [not path.endswith(f"/{name}") for name in LONG_FILES]
+
+    items.sort(key=is_none_of)
 
 
 def pytest_collection_finish():

@@ -45,8 +45,8 @@ def test_every_backend_computes_the_same_outputs(name, writer, reader, folder):
     assert error(outputs(f"{read}_perturbed.npz"), expected) > TOLERANCE
 
 
-@pytest.mark.parametrize("writer", BACKENDS)
-def test_the_command_exports_files_of_every_backend(writer, folder, tmp_path):
+@pytest.mark.parametrize("writer", ("jax", "torch"))
+def test_the_command_exports_files_of_other_backends(writer, folder, tmp_path):
     path = folder / f"hybrid_{writer}.keras"
     arguments = ["export", str(path), "--output", str(tmp_path / "out")]
     assert main([*arguments, "--format", "onnx"]) == 0

@@ -10,6 +10,21 @@ import sys
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shared_converter():
+    """Convert to TFLite in child processes that are started once.
+
+    `tests/test_smoke.py` and the tests of the command start their own.
+    """
+    if "keras" not in sys.modules:
+        yield
+        return
+    from tests.helpers.tflite_converter import shared_converter
+
+    with shared_converter():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _short_search(monkeypatch):
     """Search inputs for a sixth of the time; tests of the search take all."""

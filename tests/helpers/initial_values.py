@@ -16,8 +16,16 @@ def quick_initial_values():
     if keras.backend.backend() != "jax":
         return contextlib.nullcontext()
     return mock.patch.multiple(
-        keras.src.backend.random, uniform=_uniform, normal=_normal
+        keras.src.backend.random,
+        uniform=_uniform,
+        normal=_normal,
+        truncated_normal=_truncated_normal,
     )
+
+
+def _generator(seed):
+    seed = keras.src.random.seed_generator.draw_seed(seed)
+    return np.random.default_rng(np.asarray(seed))
 
 
 def _uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
@@ -30,6 +38,7 @@ def _normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
     return keras.ops.convert_to_tensor(values, dtype)
 
 
-def _generator(seed):
-    seed = keras.src.random.seed_generator.draw_seed(seed)
-    return np.random.default_rng(np.asarray(seed))
+def _truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+    """Keep values within two standard deviations, as Keras does."""
+    values = np.fmod(_generator(seed).standard_normal(shape), 2)
+    return keras.ops.convert_to_tensor(mean + stddev * values, dtype)

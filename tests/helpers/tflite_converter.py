@@ -1,4 +1,4 @@
-"""One process of TFLite's converter for the conversions of several tests."""
+"""One process of TFLite's converter for the conversions of all tests."""
 
 import contextlib
 import functools
@@ -16,7 +16,11 @@ def shared_converter():
     start = functools.cache(ChildProcess)
 
     def call(target, function, **arguments):
-        return start(target).call(function, **arguments)
+        try:
+            return start(target).call(function, **arguments)
+        except RuntimeError:  # the process may have ended
+            start.cache_clear()
+            raise
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export, "run_in_child", call)

@@ -57,7 +57,7 @@ REJECTED_SOURCES = {
         ),
         f'no layer "{BRANCH}_conv".*'
         r"\{'kernel': \(1, 1, 128, 64\)\}.*"
-        "`block_3_1/branch_0/conv_0/conv`",
+        "`block_3_1/branch_0_conv_0/conv`",
     ),
     "a layer with a bias": (
         lambda source: replaced(

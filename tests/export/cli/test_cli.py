@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_inception_export import export_model
 from keras_inception_export.cli import main
 from keras_inception_export.cli.parser import make_parser
 from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
@@ -25,9 +26,26 @@ COMMANDS = (
 )
 
 
-def test_export_prints_only_its_own_lines(saved, tmp_path):
-    done = run(COMMANDS[0], "export", saved, "--output", tmp_path / "out")
+def sha256_of_files(bundle):
+    """Return the hash of each artifact that is a file."""
+    report = json.loads((bundle / "report.json").read_text())
+    hashes = {x["path"]: x["sha256"] for x in report["artifacts"]}
+    return {path: hashes[path] for path in ("model.tflite", "model.onnx")}
+
+
+def test_export_prints_its_lines_and_always_writes_the_same(
+    saved, published, tmp_path
+):
+    """Its files are those of another process, and of a second export there."""
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    words = ["export", saved, "--output", tmp_path / "out"]
+    done = run(COMMANDS[0], *words, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
+    expected = sha256_of_files(published)
+    assert sha256_of_files(tmp_path / "out") == expected
+    formats = ["tflite", "onnx"]
+    export_model(saved, tmp_path / "again", formats=formats)
+    assert sha256_of_files(tmp_path / "again") == expected
     lines = done.stdout.splitlines()
     assert lines[0] == "Model  small, 502 parameters"
     assert [line.split()[:2] for line in lines if line.startswith("✓")] == [

@@ -14,8 +14,6 @@ from keras_inception_export.formats.tflite.rewriting import rewritten
 from keras_inception_export.formats.tflite.runtime import open_runner
 from keras_inception_export.model.inference_model import InferenceModel
 
-pytestmark = pytest.mark.usefixtures("shared_converter")
-
 RNG = np.random.default_rng(0)
 SMALL = np.float32([1e-10, 1e-5, 1e-3, 0.05, 0.29, 0.31, 0.49, 0.51, 1, 3])
 LARGE = np.float32([6, 16, 20, 50, 87, 88, 89, 100, 1e3, 1e4])

@@ -26,8 +26,6 @@ from tests.helpers.format_cases import (
     perturb,
 )
 
-pytestmark = pytest.mark.usefixtures("shared_converter")
-
 # Relative to an output's largest value. The largest error measured was 8e-7.
 TOLERANCE = 4e-6
 
@@ -38,7 +36,7 @@ def write(inference_model, path):
 
 
 @pytest.fixture(scope="module")
-def artifact(shared_converter, tmp_path_factory):
+def artifact(tmp_path_factory):
     """Return a function that writes a case once, in a folder of its own."""
     paths = {}
 

@@ -4,7 +4,7 @@ import pytest
 
 
 @pytest.fixture(scope="package")
-def case(shared_converter, tmp_path_factory):
+def case(tmp_path_factory):
     """The classifier with its quantizer."""
     from tests.helpers.tflite_quantized import (
         Case,

@@ -25,8 +25,6 @@ from tests.helpers.tflite_quantized import (
     interpreter_of,
 )
 
-pytestmark = pytest.mark.usefixtures("shared_converter")
-
 
 def operators(path):
     """Return each operator and the type of its result, as LiteRT loads them."""
@@ -111,7 +109,7 @@ REDUCED = [
 
 
 @pytest.fixture(scope="module")
-def large(shared_converter, hybrid, tmp_path_factory):
+def large(hybrid, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hybrid")
     case = Case(inference_model_of(hybrid), folder, samples=8)
     export.write(case.inference_model, folder / "float.tflite", opset=18)
