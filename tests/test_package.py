@@ -47,6 +47,9 @@ PUBLIC_NAMES = [
     "drop_auxiliary",
     "extract_features",
     "fold_batch_norm",
+    "freeze",
+    "freeze_batch_norm",
+    "iter_layers",
 ]
 LIST_IMPORTS = """
 import sys
