@@ -82,7 +82,7 @@ def picture(image: np.ndarray, heat: np.ndarray | None = None) -> np.ndarray:
 
 def _resized(array):
     picture = Image.fromarray(array.astype("float32"))
-    return np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+    return np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
 
 
 def main():
@@ -99,7 +99,9 @@ def main():
     maps = grad_cam(model, arguments.block, images)
     rows = [[picture(image) for image in images]]
     for branch in maps:
-        rows.append([picture(*pair) for pair in zip(images, branch)])
+        rows.append(
+            [picture(*pair) for pair in zip(images, branch, strict=True)]
+        )
     edge = ((GAP, 0), (GAP, 0), (0, 0))
     grid = [
         np.concatenate([np.pad(x, edge, constant_values=255) for x in row], 1)

@@ -45,6 +45,7 @@ from keras_inception_layers.layers.inception_v4 import (
     InceptionV4ReductionB,
     InceptionV4Stem,
 )
+from keras_inception_layers.models.features import extract_features
 from keras_inception_layers.models.googlenet import GoogLeNet
 from keras_inception_layers.models.inception_resnet_v2 import (
     InceptionResNetV2,
@@ -93,6 +94,7 @@ __all__ = [
     "VGG16Inception",
     "decode_predictions",
     "drop_auxiliary",
+    "extract_features",
     "fold_batch_norm",
     "freeze",
     "freeze_batch_norm",

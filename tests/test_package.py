@@ -46,7 +46,11 @@ PUBLIC_NAMES = [
     "VGG16Inception",
     "decode_predictions",
     "drop_auxiliary",
+    "extract_features",
     "fold_batch_norm",
+    "freeze",
+    "freeze_batch_norm",
+    "iter_layers",
     "preprocess_input",
 ]
 LIST_IMPORTS = """

@@ -8,7 +8,7 @@ thus one row of the table:
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Unpack
 
 import keras
@@ -24,6 +24,9 @@ from keras_inception_layers.layers.conv_options import (
     serialize_options,
 )
 from keras_inception_layers.layers.inception_block import InceptionBlock
+
+BranchFilters = Sequence[Sequence[int]]
+"""The argument `branch_filters`: a row of numbers of filters per branch."""
 
 
 class Cell(NamedTuple):
@@ -131,7 +134,9 @@ class PaperBlock(InceptionBlock):
 
     row_lengths: tuple[int, ...] = ()
 
-    def __init__(self, branch_filters, **kwargs: Unpack[ConvOptions]):
+    def __init__(
+        self, branch_filters: BranchFilters, **kwargs: Unpack[ConvOptions]
+    ) -> None:
         filters = check_branch_filters(branch_filters, self.row_lengths)
         options, layer_options = split_options(kwargs)
         dtype = keras.dtype_policies.get(layer_options.pop("dtype", None))
@@ -172,10 +177,10 @@ class KernelSizesBlock(PaperBlock):
 
     def __init__(
         self,
-        branch_filters,
-        kernel_sizes=(3, 5),
+        branch_filters: BranchFilters,
+        kernel_sizes: Sequence[int] = (3, 5),
         **kwargs: Unpack[ConvOptions],
-    ):
+    ) -> None:
         if not isinstance(kernel_sizes, (list, tuple)) or (
             len(kernel_sizes) != 2
         ):

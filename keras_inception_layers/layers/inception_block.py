@@ -1,5 +1,6 @@
 """`InceptionBlock`: parallel branches, concatenated along the channels."""
 
+from collections.abc import Sequence
 from typing import Unpack
 
 import keras
@@ -63,8 +64,11 @@ class InceptionBlock(Composite):
     """
 
     def __init__(
-        self, branches, data_format=None, **kwargs: Unpack[LayerOptions]
-    ):
+        self,
+        branches: Sequence[Sequence[keras.layers.Layer]],
+        data_format: str | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         _check_branches(branches)
         self.data_format = data_format or keras.config.image_data_format()

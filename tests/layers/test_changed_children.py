@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 from functools import cache
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -128,7 +129,7 @@ WAYS = {
     "from_config": lambda m, _: with_weights_of(m, from_config(m)),
     "deepcopy": lambda model, _: copy.deepcopy(model),
     "pickle": lambda model, _: pickle.loads(pickle.dumps(model)),
-    "fold": lambda model, _: fold_batch_norm(model),
+    "folding": lambda model, _: fold_batch_norm(model),
 }
 
 
@@ -154,7 +155,7 @@ def outcome(make, change, way, path):
         new = WAYS[way](model, path)
     except (ValueError, TypeError):
         return "error"
-    folded = way == "fold"
+    folded = way == "folding"
     same = state(new, folded) == state(model, folded)
     images = random_images((2, *model.input_shape[1:]))
     found, expected = (
@@ -166,14 +167,57 @@ def outcome(make, change, way, path):
     return "kept" if same else "lost"
 
 
-@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
-@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("change", CHANGES)
+every_change = pytest.mark.parametrize("change", CHANGES)
+every_way = pytest.mark.parametrize("way", WAYS)
+
+
+def ignore_warnings(test):
+    for message in (
+        "Layer .* does not have a `quantize`",
+        "You are saving your model as an HDF5",
+    ):
+        test = pytest.mark.filterwarnings(f"ignore:{message}")(test)
+    return test
+
+
+def documented():
+    """Return the words of each cell of the table: of a block, of Keras."""
+    page = Path(__file__).parents[2] / "docs" / "fine_tuning.md"
+    rows = [
+        [cell.strip(" `") for cell in line.strip("|").split("|")]
+        for line in page.read_text(encoding="utf-8").splitlines()
+        if line.startswith("|") and (".weights.h5" in line or " / " in line)
+    ]
+    (_, *ways), *rows = rows
+    assert {row[0] for row in rows} == CHANGES.keys()
+    return {
+        change: {
+            way: cell.split(" / ")
+            for way, cell in zip(ways, cells, strict=True)
+        }
+        for change, *cells in rows
+    }
+
+
+DOCUMENTED = documented()
+
+
+@ignore_warnings
+@every_change
+@every_way
 def test_a_changed_child_is_kept_as_in_a_flat_model(change, way, tmp_path):
-    (tmp_path / "flat").mkdir()
-    expected = outcome(flat_model, change, way, tmp_path / "flat")
-    assert outcome(plugin_model, change, way, tmp_path) == expected
+    for make in (plugin_model, flat_model):
+        folder = tmp_path / make.__name__
+        folder.mkdir()
+        assert outcome(make, change, way, folder) == DOCUMENTED[change][way][0]
+
+
+@ignore_warnings
+@every_change
+@every_way
+def test_what_keras_keeps_of_its_own_is_as_documented(change, way, tmp_path):
+    expected = DOCUMENTED[change][way][1]
+    assert outcome(attention_model, change, way, tmp_path) == expected
 
 
 @every_case

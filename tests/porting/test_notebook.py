@@ -100,7 +100,7 @@ def test_a_source_that_does_not_fit_is_rejected(
 
 REJECTED_TARGETS = {
     "other channels": (
-        lambda: VGG16Inception(False, None, (32, 32, 3)),
+        lambda: VGG16Inception(False, input_shape=(32, 32, 3)),
         '"block1_conv1_conv".*3, 1, 64.*expected.*3, 3, 64.*input_shape',
     ),
     "the plain network": (
