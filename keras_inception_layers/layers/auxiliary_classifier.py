@@ -38,27 +38,27 @@ class SideHead(Composite):
     min_size = 1  # of height and width
     known_size = False  # whether height and width must be known
 
-    def __init__(self, **kwargs: Unpack[ConvOptions]):
+    def __init__(self, **kwargs: Unpack[ConvOptions]) -> None:
         options, layer_options = split_options(kwargs)
         super().__init__(**layer_options)
         self.options = options
 
-    def set_layers(self, *layers):
+    def set_layers(self, *layers: Any) -> None:
         """Set the children, each of which becomes the attribute of its name."""
         for layer in layers:
             setattr(self, layer.name, self.adopt(layer))
         self.order = tuple(layer.name for layer in layers)
 
     @property
-    def layers(self):
+    def layers(self) -> list[Any]:
         """The children, in the order in which they are applied."""
         return [getattr(self, name) for name in self.order]
 
-    def shared(self):
+    def shared(self) -> dict[str, Any]:
         """Return the arguments that all children share."""
         return {"dtype": self.dtype_policy}
 
-    def make_dense(self, units, activation, name):
+    def make_dense(self, units: int, activation: Any, name: str) -> Any:
         """Return a dense layer with the options that apply to it."""
         options = {
             key: value
@@ -74,11 +74,11 @@ class SideHead(Composite):
         )
 
     @property
-    def data_format(self):
+    def data_format(self) -> Any:
         """The order of the axes, `"channels_last"` or `"channels_first"`."""
         return self.pool.data_format
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Build the children, after a check of height and width."""
         format_ = self.data_format
         axes = slice(1, 3) if format_ == "channels_last" else slice(2, 4)
@@ -94,18 +94,18 @@ class SideHead(Composite):
             )
         build_chain(self.layers, input_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply the layers; Keras passes `training` on to each child."""
         x = inputs
         for layer in self.layers:
             x = layer(x)
         return x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         """Return `(batch, classes)`."""
         return (input_shape[0], self.predictions.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {
             **super().get_config(),
@@ -205,7 +205,7 @@ class AuxiliaryClassifier(SideHead):
             self.make_dense(classes, classifier_activation, "predictions"),
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {
             **super().get_config(),

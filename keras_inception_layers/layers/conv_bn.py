@@ -217,16 +217,16 @@ class ConvBN(Composite):
     scale = batch_norm_property("scale")
 
     @property
-    def layers(self):
+    def layers(self) -> list[Any]:
         """The children, in the order in which they are applied."""
         parts = (self.pad, self.conv, self.batch_norm, self.activation)
         return [x for x in parts if isinstance(x, keras.layers.Layer)]
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Build the children."""
         build_chain(self.layers, input_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply convolution, normalization and activation."""
         x = self.pad(inputs) if self.pad else inputs
         x = self.conv(x)
@@ -234,13 +234,13 @@ class ConvBN(Composite):
             x = self.batch_norm(x, training=training)
         return self.activation(x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the convolution's output."""
         if self.pad:
             input_shape = self.pad.compute_output_shape(input_shape)
         return self.conv.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {
             **super().get_config(),
