@@ -14,7 +14,6 @@ from keras_inception_layers.layers.auxiliary_classifier import (
     AUXILIARY_LOSS_WEIGHT,
     AuxiliaryClassifier,
     InceptionV3AuxiliaryClassifier,
-    drop_auxiliary,
 )
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_block import InceptionBlock
@@ -55,6 +54,11 @@ from keras_inception_layers.models.inception_v3 import InceptionV3
 from keras_inception_layers.models.inception_v4 import InceptionV4
 from keras_inception_layers.models.vgg16 import VGG16
 from keras_inception_layers.models.vgg16_inception import VGG16Inception
+from keras_inception_layers.preprocessing import (
+    decode_predictions,
+    preprocess_input,
+)
+from keras_inception_layers.side_heads import drop_auxiliary
 
 __all__ = [
     "AUXILIARY_LOSS_WEIGHT",
@@ -88,11 +92,13 @@ __all__ = [
     "InceptionV4Stem",
     "VGG16",
     "VGG16Inception",
+    "decode_predictions",
     "drop_auxiliary",
     "extract_features",
     "fold_batch_norm",
     "freeze",
     "freeze_batch_norm",
     "iter_layers",
+    "preprocess_input",
 ]
 __version__ = "0.1.0"

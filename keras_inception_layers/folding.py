@@ -12,6 +12,7 @@ from itertools import pairwise
 import keras
 import numpy as np
 
+from keras_inception_layers.graph import KerasModel, check_model
 from keras_inception_layers.layers.composite import serialize_unbuilt
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_block import InceptionBlock
@@ -51,7 +52,7 @@ class _Plan:
     folds: dict[int, keras.layers.Layer] = field(default_factory=dict)
 
 
-def fold_batch_norm(model: keras.Model) -> keras.Model:
+def fold_batch_norm(model: KerasModel) -> keras.Model:
     """Return a copy of the model without batch normalization.
 
     It is for inference: the copy has the outputs of the model with
@@ -70,7 +71,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         A new, uncompiled model of the same class and name.
 
     Raises:
-        ValueError: if the model is not built.
+        ValueError: if `model` is not a model, or is not built.
 
     Example:
 
@@ -78,6 +79,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     >>> [w.name for w in fold_batch_norm(model).weights]
     ['kernel', 'bias']
     """
+    check_model("model", model)
     return folded(model)
 
 
@@ -145,7 +147,7 @@ def _fold_conv_bn(config, layer, plan):
         return
     plan.containers.add(id(layer))
     plan.folds[id(layer.conv)] = layer.batch_norm
-    config["use_batch_norm"] = False
+    config.update(use_batch_norm=False, use_bias=None)
     changed = config.get("changed_children", {})
     changed.pop("batch_norm", None)
     if "conv" in changed:
@@ -159,7 +161,7 @@ def _fold_block(config, layer, plan):
     child and keeps its batch normalization.
     """
     plan.containers.add(id(layer))
-    config["use_batch_norm"] = False
+    config.update(use_batch_norm=False, use_bias=None)
     changed = config.get("changed_children", {})
     for child in layer.layers:
         entry = changed.get(child.name) or serialize_unbuilt(child)

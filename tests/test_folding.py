@@ -104,6 +104,20 @@ CASES = {
         lambda: sequential((8, 8, 3), plugin.ConvBN(4, 3, scale=True)),
         0,
     ),
+    **{
+        f"use_bias={use_bias}": (
+            lambda use_bias=use_bias: sequential(
+                (8, 8, 3),
+                plugin.ConvBN(3, 3, use_bias=use_bias),
+                plugin.InceptionResNetV2BlockB(
+                    ((2,), (2, 3, 4), (3,)), 0.1, use_bias=use_bias
+                ),
+                plugin.AuxiliaryClassifier(3, use_bias=use_bias),
+            ),
+            0,
+        )
+        for use_bias in (True, False)
+    },
     "blocks": (
         lambda: sequential(
             (8, 8, 3),
@@ -301,3 +315,9 @@ def test_a_model_with_an_unregistered_layer_is_folded():
 def test_an_unbuilt_model_is_rejected():
     with pytest.raises(ValueError, match='"young" is not built'):
         fold_batch_norm(keras.Sequential([norm()], name="young"))
+
+
+@pytest.mark.parametrize("model", ["x", 3, None, layers.Dense(2)], ids=str)
+def test_what_is_no_model_is_rejected(model):
+    with pytest.raises(ValueError, match="`model` must be a Keras model. Rec"):
+        fold_batch_norm(model)

@@ -44,12 +44,14 @@ PUBLIC_NAMES = [
     "InceptionV4Stem",
     "VGG16",
     "VGG16Inception",
+    "decode_predictions",
     "drop_auxiliary",
     "extract_features",
     "fold_batch_norm",
     "freeze",
     "freeze_batch_norm",
     "iter_layers",
+    "preprocess_input",
 ]
 LIST_IMPORTS = """
 import sys

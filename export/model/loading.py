@@ -110,10 +110,16 @@ def functional(model):
         )
     for layer in model._flatten_layers():
         _check_layer(layer)
-    if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     if getattr(model, "inputs", None):
-        return drop_auxiliary(model)
+        try:
+            model = drop_auxiliary(model)
+        except ValueError as error:
+            raise RequestError(str(error)) from error
+        if isinstance(model, keras.Sequential):
+            model = keras.Model(
+                model.inputs[0], model.outputs[0], name=model.name
+            )
+        return model
     return _called_on_inputs(model)
 
 

@@ -1,11 +1,11 @@
 """Side heads: auxiliary classifiers in the middle of a deep network.
 
-They add a loss of their own in training. `drop_auxiliary` removes them from a
-model for inference.
+They add a loss of their own in training. `side_heads.drop_auxiliary` removes
+them from a model for inference.
 """
 
 from functools import partial
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 
@@ -129,8 +129,8 @@ class AuxiliaryClassifier(SideHead):
 
     Args:
         classes: integer, the number of classes.
-        classifier_activation: activation of the last layer; `None` returns
-            logits. Defaults to `"softmax"`.
+        classifier_activation: activation of the last layer; `None` or `False`
+            returns logits. Defaults to `"softmax"`.
         dropout: fraction of the 1024 units dropped in training. Defaults to
             `0.7`.
         seed: integer, seed of the dropout. Defaults to `None`.
@@ -174,13 +174,13 @@ class AuxiliaryClassifier(SideHead):
 
     def __init__(
         self,
-        classes,
-        classifier_activation="softmax",
-        dropout=0.7,
-        seed=None,
-        adaptive_pooling=False,
+        classes: int,
+        classifier_activation: Any = "softmax",
+        dropout: float = 0.7,
+        seed: int | None = None,
+        adaptive_pooling: bool = False,
         **kwargs: Unpack[ConvOptions],
-    ):
+    ) -> None:
         classes = check_positive_integer("classes", classes)
         super().__init__(**kwargs)
         options, shared = self.options, self.shared()
@@ -225,8 +225,8 @@ class InceptionV3AuxiliaryClassifier(SideHead):
 
     Args:
         classes: integer, the number of classes.
-        classifier_activation: activation of the last layer; `None` returns
-            logits. Defaults to `"softmax"`.
+        classifier_activation: activation of the last layer; `None` or `False`
+            returns logits. Defaults to `"softmax"`.
         **kwargs: options of the convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`, of which those of the kernel and bias also
             apply to the dense layer; `name`, `dtype` and `trainable` of the
@@ -262,10 +262,10 @@ class InceptionV3AuxiliaryClassifier(SideHead):
 
     def __init__(
         self,
-        classes,
-        classifier_activation="softmax",
+        classes: int,
+        classifier_activation: Any = "softmax",
         **kwargs: Unpack[ConvOptions],
-    ):
+    ) -> None:
         classes = check_positive_integer("classes", classes)
         super().__init__(**kwargs)
         options, shared = self.options, self.shared()
@@ -290,38 +290,3 @@ class InceptionV3AuxiliaryClassifier(SideHead):
             ),
             self.make_dense(classes, classifier_activation, "predictions"),
         )
-
-
-def drop_auxiliary(model):
-    """Return the model without its side heads, for inference.
-
-    Args:
-        model: a Functional model. Its layers and weights are shared with the
-            returned model, not copied.
-
-    Returns:
-        A model with the same inputs and all outputs that are not computed by a
-        side head. If no output or every output is computed by one, `model`
-        itself.
-
-    Example:
-
-    >>> from keras_inception_layers import VGG16Inception, drop_auxiliary
-    >>> model = VGG16Inception(
-    ...     input_shape=(80, 80, 1), classes=10, auxiliary=True
-    ... )
-    >>> list(drop_auxiliary(model).output)
-    ['predictions']
-    """
-
-    def is_side(tensor):
-        return isinstance(tensor._keras_history.operation, SideHead)
-
-    side = [is_side(tensor) for tensor in model.outputs]
-    if all(side) or not any(side):
-        return model
-    if isinstance(model.output, dict):
-        outputs = {k: t for k, t in model.output.items() if not is_side(t)}
-        return keras.Model(model.input, outputs, name=model.name)
-    kept = [t for t in model.outputs if not is_side(t)]
-    return keras.Model(model.input, kept, name=model.name)

@@ -1,9 +1,10 @@
 """The unit of every Inception block: convolution, batch norm, activation."""
 
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from numbers import Integral
 from types import MappingProxyType, SimpleNamespace
-from typing import Unpack
+from typing import Any, Literal, Unpack
 
 import keras
 
@@ -17,7 +18,7 @@ from keras_inception_layers.layers.conv_options import (
 from keras_inception_layers.registration import register
 
 
-def check_positive_integer(name, value):
+def check_positive_integer(name: str, value: object) -> int:
     """Return `value` as an int.
 
     Raises:
@@ -31,16 +32,16 @@ def check_positive_integer(name, value):
     return int(value)
 
 
-def batch_norm_property(name, writable=False):
+def batch_norm_property(name: str, writable: bool = False) -> property:
     """Return a property that forwards to a layer's batch normalization.
 
     A `ConvBN` without batch normalization keeps the values for its config.
     """
 
-    def read(layer):
+    def read(layer: "ConvBN") -> Any:
         return getattr(layer.batch_norm or layer._unused_settings, name)
 
-    def write(layer, value):
+    def write(layer: "ConvBN", value: Any) -> None:
         setattr(layer.batch_norm or layer._unused_settings, name, value)
 
     return property(read, write if writable else None)
@@ -52,8 +53,7 @@ class ConvBN(Composite):
 
     The unit that every Inception block is made of. With batch normalization
     the convolution has no bias, because the shift (beta) of the normalization
-    takes its place. The `bias_*` arguments apply to beta if there is batch
-    normalization, otherwise to the bias of the convolution.
+    takes its place. The `bias_*` arguments apply to both.
 
     Args:
         filters: integer, the number of output channels.
@@ -75,9 +75,11 @@ class ConvBN(Composite):
             statistics of a batch. It has no effect under JAX, where they are
             always those of the global batch, and under torch, where they are
             those of each process. Defaults to `False`.
-        activation: name, function or layer, or `None` for no activation. A
-            layer is copied from its config, with the dtype policy of this
-            layer. Defaults to `"relu"`.
+        activation: name, function or layer, or `None` or `False` for no
+            activation. A layer is copied from its config, with the dtype
+            policy of this layer. Defaults to `"relu"`.
+        use_bias: whether the convolution has a bias. `None` means if there is
+            no batch normalization. Defaults to `None`.
         kernel_initializer: initializer of the kernel. Defaults to
             `"glorot_uniform"`.
         bias_initializer: initializer of beta or the bias. Defaults to
@@ -118,25 +120,26 @@ class ConvBN(Composite):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=1,
-        padding="same",
-        data_format=None,
-        use_batch_norm=True,
-        momentum=0.99,
-        epsilon=1e-3,
-        scale=False,
-        synchronized=False,
-        activation="relu",
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: Literal["same", "valid"] | int = "same",
+        data_format: str | None = None,
+        use_batch_norm: bool = True,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        scale: bool = False,
+        synchronized: bool = False,
+        activation: Any = "relu",
+        use_bias: bool | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Unpack[LayerOptions],
-    ):
+    ) -> None:
         filters = check_positive_integer("filters", filters)
         if padding not in ("same", "valid"):
             padding = _check_padding(padding)
@@ -153,6 +156,7 @@ class ConvBN(Composite):
         super().__init__(**kwargs)
         self.use_batch_norm = use_batch_norm
         self.synchronized = bool(synchronized)
+        self.use_bias = None if use_bias is None else bool(use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -175,7 +179,9 @@ class ConvBN(Composite):
             strides=strides,
             padding="valid" if self.pad else padding,
             data_format=data_format,
-            use_bias=not use_batch_norm,
+            use_bias=(
+                not use_batch_norm if use_bias is None else self.use_bias
+            ),
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
             kernel_regularizer=self.kernel_regularizer,
@@ -246,7 +252,7 @@ class ConvBN(Composite):
         }
 
 
-def _check_padding(padding):
+def _check_padding(padding: object) -> int:
     if (
         not isinstance(padding, Integral)
         or isinstance(padding, bool)
@@ -259,7 +265,9 @@ def _check_padding(padding):
     return int(padding)
 
 
-def split_options(arguments):
+def split_options(
+    arguments: Mapping[str, Any],
+) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """Split a block's arguments into `CONV_OPTIONS` and all others.
 
     Returns:

@@ -4,6 +4,8 @@
 their names, with the Keras module that serializes each.
 """
 
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, TypedDict
 
 import keras
@@ -30,6 +32,7 @@ class ConvOptions(LayerOptions, total=False):
     scale: bool
     synchronized: bool
     activation: Any
+    use_bias: bool | None
     kernel_initializer: Any
     bias_initializer: Any
     kernel_regularizer: Any
@@ -38,16 +41,24 @@ class ConvOptions(LayerOptions, total=False):
     bias_constraint: Any
 
 
+def get_activation(activation: Any) -> Any:
+    """Return a function or layer; `False` means no activation, as `None`."""
+    return keras.activations.get(None if activation is False else activation)
+
+
 # The `ConvBN` arguments that a block passes on to each of its convolutions, and
 # the Keras module that serializes each of them.
-CONV_OPTIONS = {
+CONV_OPTIONS: dict[str, Any] = {
     "data_format": None,
     "use_batch_norm": None,
     "momentum": None,
     "epsilon": None,
     "scale": None,
     "synchronized": None,
-    "activation": keras.activations,
+    "activation": SimpleNamespace(
+        get=get_activation, serialize=keras.activations.serialize
+    ),
+    "use_bias": None,
     "kernel_initializer": keras.initializers,
     "bias_initializer": keras.initializers,
     "kernel_regularizer": keras.regularizers,
@@ -57,17 +68,17 @@ CONV_OPTIONS = {
 }
 
 
-def copy_activation(activation, dtype):
+def copy_activation(activation: Any, dtype: Any) -> Any:
     """Return an activation function, or a copy of an activation layer.
 
     A layer is copied because it may have weights, and because it must compute
     in the dtype of its parent.
 
     Args:
-        activation: name, function, layer or None.
+        activation: name, function, layer, or None or False for none.
         dtype: the parent's dtype policy.
     """
-    activation = keras.activations.get(activation)
+    activation = get_activation(activation)
     if not isinstance(activation, keras.layers.Layer):
         return activation
     config = activation.get_config()
@@ -75,7 +86,7 @@ def copy_activation(activation, dtype):
     return type(activation).from_config(config)
 
 
-def clone_initializers(options):
+def clone_initializers(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return `options` with cloned initializers, for one child.
 
     An unseeded Keras initializer draws its seed when it is created: two
@@ -92,7 +103,7 @@ def clone_initializers(options):
     return cloned
 
 
-def serialize_options(options):
+def serialize_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return `options` in the form of a config."""
     config = dict(options)
     for name, module in CONV_OPTIONS.items():

@@ -30,9 +30,11 @@ class InceptionResNetV2BlockA(ResidualBlock):
         residual_scale: factor of the branches' output before the input is
             added. The published network uses `0.17` here.
         output_activation: name or function that is applied to the sum, or
-            `None` for no activation. Defaults to `"relu"`.
+            `None` or `False` for no activation. Defaults to `"relu"`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+            The projection always has a bias, no batch normalization and no
+            activation.
 
     Call arguments:
         inputs: images or feature maps.
@@ -85,9 +87,11 @@ class InceptionResNetV2BlockB(ResidualBlock):
         residual_scale: factor of the branches' output before the input is
             added. The published network uses `0.1` here.
         output_activation: name or function that is applied to the sum, or
-            `None` for no activation. Defaults to `"relu"`.
+            `None` or `False` for no activation. Defaults to `"relu"`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+            The projection always has a bias, no batch normalization and no
+            activation.
 
     Call arguments:
         inputs: images or feature maps.
@@ -139,9 +143,11 @@ class InceptionResNetV2BlockC(ResidualBlock):
         residual_scale: factor of the branches' output before the input is
             added. The published network uses `0.2` here.
         output_activation: name or function that is applied to the sum, or
-            `None` for no activation. Defaults to `"relu"`.
+            `None` or `False` for no activation. Defaults to `"relu"`.
         **kwargs: options of all convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`; `name`, `dtype` and `trainable` of the block.
+            The projection always has a bias, no batch normalization and no
+            activation.
 
     Call arguments:
         inputs: images or feature maps.

@@ -12,16 +12,21 @@ from keras_inception_layers.layers.branch_table import (
     conv,
     parallel,
 )
-from keras_inception_layers.layers.conv_options import ConvOptions
+from keras_inception_layers.layers.conv_options import (
+    ConvOptions,
+    get_activation,
+)
 
 
 def residual(*rows, filters):
     """Return the table of a residual block: parallel rows and a projection.
 
     The projection is a 1 x 1 convolution with a bias, without batch
-    normalization and activation.
+    normalization and activation, whatever the options of the block.
     """
-    projection = conv(filters, 1, use_batch_norm=False, activation=None)
+    projection = conv(
+        filters, 1, use_batch_norm=False, activation=None, use_bias=True
+    )
     return [[parallel(*rows), projection]]
 
 
@@ -45,12 +50,12 @@ class ResidualBlock(PaperBlock):
             )
         if isinstance(output_activation, keras.layers.Layer):
             raise ValueError(
-                "`output_activation` must be a name, a function or None. "
+                "`output_activation` must be a name or a function, or None. "
                 f"Received the layer {output_activation!r}"
             )
         super().__init__(branch_filters, **kwargs)
         self.residual_scale = float(residual_scale)
-        self.output_activation = keras.activations.get(output_activation)
+        self.output_activation = get_activation(output_activation)
 
     def call(self, inputs, training=None):
         """Add the scaled branches to the input, then apply the activation."""

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import keras
 
-from keras_inception_layers.layers.auxiliary_classifier import drop_auxiliary
 from keras_inception_layers.models.options import ORDER
 from keras_inception_layers.porting.keras_applications import (
     port_keras_applications_weights,
 )
+from keras_inception_layers.side_heads import drop_auxiliary
 
 # Height and width of a network of `keras.applications` from which weights are
 # copied, if those of ours are unknown; all of them support it.

@@ -1,11 +1,17 @@
 """Load the weights of the networks of `keras.applications`."""
 
 from itertools import zip_longest
+from typing import Any
 
-from keras_inception_layers.porting.leaves import check_model, leaves, shapes
+import keras
+
+from keras_inception_layers.graph import KerasModel, check_model
+from keras_inception_layers.porting.leaves import leaves, shapes
 
 
-def port_keras_applications_weights(source, target):
+def port_keras_applications_weights(
+    source: KerasModel, target: KerasModel
+) -> keras.Model:
     """Copy the weights of a network of `keras.applications` into `target`.
 
     It supports the networks that are in both packages: `VGG16`, `InceptionV3`
@@ -55,7 +61,7 @@ def port_keras_applications_weights(source, target):
     return target
 
 
-def _signature(layer):
+def _signature(layer: Any) -> Any:
     """Return what must be equal: class, weights and arguments of a layer."""
     if layer is None:
         return None
@@ -67,7 +73,7 @@ def _signature(layer):
     return type(layer), shapes(layer), arguments
 
 
-def _describe(layer):
+def _describe(layer: Any) -> str:
     if layer is None:
         return "missing"
     kind, weights, arguments = _signature(layer)

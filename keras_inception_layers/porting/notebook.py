@@ -1,13 +1,18 @@
 """Load the weights of the notebook's model into a `VGG16Inception`."""
 
+from typing import Any
+
 import keras
 
+from keras_inception_layers.graph import KerasModel, check_model
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_block import InceptionBlock
-from keras_inception_layers.porting.leaves import check_model, shapes
+from keras_inception_layers.porting.leaves import shapes
 
 
-def port_notebook_weights(source, target):
+def port_notebook_weights(
+    source: KerasModel, target: KerasModel
+) -> keras.Model:
     """Copy the weights of the notebook's model into a `VGG16Inception`.
 
     The notebook's network is one flat Functional model, with layers such as
@@ -51,7 +56,7 @@ def port_notebook_weights(source, target):
     return target
 
 
-def _pairs(target):
+def _pairs(target: Any) -> list[tuple[str, Any]]:
     """Return pairs of a layer name in `source` and the layer of `target`."""
     pairs = []
     for layer in target.layers:
@@ -71,7 +76,7 @@ def _pairs(target):
     return pairs
 
 
-def _block(name, block):
+def _block(name: str, block: InceptionBlock) -> list[tuple[str, Any]]:
     pairs = []
     for number, branch in enumerate(block.branches):
         convs = [layer for layer in branch if isinstance(layer, ConvBN)]
@@ -81,14 +86,14 @@ def _block(name, block):
     return pairs
 
 
-def _conv_bn(name, layer):
+def _conv_bn(name: str, layer: ConvBN) -> list[tuple[str, Any]]:
     pairs = [(f"{name}_conv", layer.conv)]
     if layer.batch_norm is not None:
         pairs.append((f"{name}_bn", layer.batch_norm))
     return pairs
 
 
-def _check_top(sources, pairs):
+def _check_top(sources: dict[str, Any], pairs: list[tuple[str, Any]]) -> None:
     found, expected = "fc1" in sources, "fc1" in dict(pairs)
     if found != expected:
         raise ValueError(
@@ -99,7 +104,7 @@ def _check_top(sources, pairs):
         )
 
 
-def _check_layer(name, found, layer):
+def _check_layer(name: str, found: Any, layer: Any) -> None:
     if found is None:
         raise ValueError(
             f'`source` has no layer "{name}" with weights. Expected the '
@@ -115,7 +120,9 @@ def _check_layer(name, found, layer):
         )
 
 
-def _check_unexpected(sources, pairs):
+def _check_unexpected(
+    sources: dict[str, Any], pairs: list[tuple[str, Any]]
+) -> None:
     expected = dict(pairs)
     for name, layer in sources.items():
         if name not in expected:

@@ -1,5 +1,8 @@
 """The module names of Inception v4 and Inception-ResNet v2 in timm."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 
 from keras_inception_layers.layers.conv_bn import ConvBN
@@ -49,7 +52,7 @@ BLOCK_C = (
 AFTER_STEM = 6
 
 
-def modules(target):
+def modules(target: Any) -> Iterator[tuple[str, Any]] | None:
     """Return pairs of a module name in timm and the layer of `target`.
 
     Return None if `target` is no `InceptionV4` and no `InceptionResNetV2`.
@@ -61,7 +64,7 @@ def modules(target):
     return None
 
 
-def _inception_v4(target):
+def _inception_v4(target: Any) -> Iterator[tuple[str, Any]]:
     blocks = [x for x in target.layers if isinstance(x, InceptionBlock)]
     for number, block in enumerate(blocks, start=AFTER_STEM - 1):
         prefix = f"features.{number}"
@@ -75,7 +78,7 @@ def _inception_v4(target):
     yield from _classifier("last_linear", target)
 
 
-def _inception_resnet_v2(target):
+def _inception_resnet_v2(target: Any) -> Iterator[tuple[str, Any]]:
     for layer in target.layers:
         if isinstance(layer, ConvBN):
             yield layer.name.replace("conv_", "conv2d_"), layer
@@ -89,7 +92,9 @@ def _inception_resnet_v2(target):
     yield from _classifier("classif", target)
 
 
-def _branches(prefix, block):
+def _branches(
+    prefix: str, block: InceptionBlock
+) -> Iterator[tuple[str, ConvBN]]:
     """Yield the names and convolutions of a block.
 
     In timm the convolutions of a branch are numbered if there are several.
@@ -101,7 +106,7 @@ def _branches(prefix, block):
                 yield f"{prefix}.branch{number}{suffix}", layer
 
 
-def _classifier(name, target):
+def _classifier(name: str, target: Any) -> Iterator[tuple[str, Any]]:
     for layer in target.layers:
         if isinstance(layer, keras.layers.Dense):
             yield name, layer

@@ -7,17 +7,17 @@ needed.
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from keras_inception_layers.graph import KerasModel, check_model
 from keras_inception_layers.layers.auxiliary_classifier import (
     AuxiliaryClassifier,
 )
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.porting import timm, torchvision
-from keras_inception_layers.porting.leaves import check_model
 
 WEIGHTS = {
     "kernel": "weight",
@@ -29,6 +29,8 @@ WEIGHTS = {
 }
 # A number of training steps, which does not affect the outputs.
 IGNORED = "num_batches_tracked"
+# How many tensors without a counterpart an error names.
+NAMED = 8
 
 
 class Destination(NamedTuple):
@@ -44,7 +46,9 @@ class Destination(NamedTuple):
     channels: int | None = None
 
 
-def port_torch_weights(state_dict, target):
+def port_torch_weights(
+    state_dict: Mapping[str, Any] | str | PathLike[str], target: KerasModel
+) -> keras.Model:
     """Copy the weights of a network of torchvision or timm into `target`.
 
     It supports torchvision's `googlenet` and `inception_v3`, and timm's
@@ -54,13 +58,13 @@ def port_torch_weights(state_dict, target):
     Args:
         state_dict: a mapping from torch's names to arrays, or the path of a
             `.safetensors` file, which is read with the safetensors library.
-            The counters `num_batches_tracked` are ignored.
+            The counters `num_batches_tracked` are ignored. So are the side
+            heads in torchvision's weights (`aux1` and `aux2`, `AuxLogits`) if
+            `target` has none.
         target: a `GoogLeNet` or `InceptionV3` with
             `convention="torchvision"`, or an `InceptionV4` or
             `InceptionResNetV2` with `convention="timm"`, and with the same
-            channels, `classes`, `include_top` and `auxiliary`. The weights
-            that torchvision publishes include side heads (`aux1` and `aux2`,
-            `AuxLogits`), which `drop_auxiliary` can drop afterwards.
+            channels, `classes` and `include_top`.
 
     Returns:
         `target`.
@@ -79,12 +83,14 @@ def port_torch_weights(state_dict, target):
     Traceback (most recent call last):
     ValueError: `state_dict` lacks "Conv2d_1a_3x3.conv.weight" ...
     """
+    mapping = _mapping(state_dict)
+    destinations = _destinations(target)
+    dropped = torchvision.dropped_modules(target)
     tensors = {
         name: np.asarray(tensor)
-        for name, tensor in _mapping(state_dict).items()
-        if not name.endswith(IGNORED)
+        for name, tensor in mapping.items()
+        if not name.endswith(IGNORED) and name.split(".")[0] not in dropped
     }
-    destinations = _destinations(target)
     values = {}
     for name, destination in destinations.items():
         variable = destination.variable
@@ -103,19 +109,21 @@ def port_torch_weights(state_dict, target):
                 f"{expected}. Build `target` with the convention, channels "
                 "and classes of `state_dict`."
             )
-    for name in tensors:
-        if name not in destinations:
-            raise ValueError(
-                f'"{name}" has no counterpart in `target`. Build `target` with '
-                "the convention, include_top and auxiliary of `state_dict`, "
-                "or leave the tensor out."
-            )
+    others = [f'"{name}"' for name in tensors if name not in destinations]
+    if others:
+        more = f" and {len(others) - NAMED} more" * (len(others) > NAMED)
+        raise ValueError(
+            f"Tensors of `state_dict` without a counterpart in `target`: "
+            f"{', '.join(others[:NAMED])}{more}. Build `target` with the "
+            "convention, include_top and auxiliary of `state_dict`, or leave "
+            "them out."
+        )
     for name, destination in destinations.items():
         destination.variable.assign(values[name])
     return target
 
 
-def _mapping(state_dict):
+def _mapping(state_dict: object) -> Mapping[str, Any]:
     if isinstance(state_dict, Mapping):
         return state_dict
     if isinstance(state_dict, (str, PathLike)):
@@ -139,7 +147,7 @@ def _mapping(state_dict):
     )
 
 
-def _destinations(target):
+def _destinations(target: Any) -> dict[str, Destination]:
     """Return the target's variables by torch's names."""
     check_model("target", target)
     modules = torchvision.modules(target) or timm.modules(target)
@@ -164,7 +172,7 @@ def _destinations(target):
     }
 
 
-def _leaves(name, layer):
+def _leaves(name: str, layer: Any) -> list[tuple[str, Any]]:
     """Return pairs of a name and a layer that owns weights."""
     if not isinstance(layer, ConvBN):
         return [(name, layer)]
@@ -172,7 +180,7 @@ def _leaves(name, layer):
     return [(f"{name}.{key}", part) for key, part in parts.items() if part]
 
 
-def _to_keras_order(tensor, destination):
+def _to_keras_order(tensor: np.ndarray, destination: Destination) -> np.ndarray:
     """Move the input and output channels of a kernel to the end.
 
     torch flattens feature maps channel by channel, Keras pixel by pixel.

@@ -1,8 +1,12 @@
 """The module names of GoogLeNet and Inception v3 in torchvision."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from keras_inception_layers.layers.auxiliary_classifier import (
     AuxiliaryClassifier,
     InceptionV3AuxiliaryClassifier,
+    SideHead,
 )
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_v1 import InceptionV1Block
@@ -85,23 +89,40 @@ UNITS: dict[type, tuple[str, ...]] = {
 }
 
 
-def modules(target):
+def modules(target: Any) -> list[tuple[str, Any]] | None:
     """Return pairs of a module name in torchvision and the layer of `target`.
 
     Return None if `target` is no `GoogLeNet` and no `InceptionV3`.
     """
-    layers = {layer.name: layer for layer in target.layers if layer.weights}
-    for names in NETWORKS.values():
-        if set(layers) <= set(names):
-            return [
-                module
-                for name, layer in layers.items()
-                for module in _named_units(names[name], layer)
-            ]
-    return None
+    names = _module_names(target)
+    if names is None:
+        return None
+    return [
+        module
+        for layer in target.layers
+        if layer.weights
+        for module in _named_units(names[layer.name], layer)
+    ]
 
 
-def _named_units(name, layer):
+def dropped_modules(target: Any) -> tuple[str, ...]:
+    """Return the module names of the side heads, if `target` has none.
+
+    torchvision's weights include them; its networks without side heads drop
+    them too.
+    """
+    if any(isinstance(layer, SideHead) for layer in target.layers):
+        return ()
+    names = _module_names(target) or {}
+    return tuple(x for name, x in names.items() if name.startswith("auxiliary"))
+
+
+def _module_names(target: Any) -> dict[str, str] | None:
+    layers = {layer.name for layer in target.layers if layer.weights}
+    return next((x for x in NETWORKS.values() if layers <= x.keys()), None)
+
+
+def _named_units(name: str, layer: Any) -> Iterator[tuple[str, Any]]:
     """Yield the names, and the convolutions and dense layers, of a layer."""
     if type(layer) not in UNITS:
         yield name, layer
@@ -110,7 +131,7 @@ def _named_units(name, layer):
         yield f"{name}.{suffix}", unit
 
 
-def _units(layer):
+def _units(layer: Any) -> Iterator[Any]:
     """Yield the convolutions and dense layers of a block, in order."""
     for child in layer.layers:
         if isinstance(child, ConvBN) or not hasattr(child, "layers"):

@@ -1,10 +1,13 @@
 """Initialize the hybrid's plain blocks with the weights of VGG16."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
+from keras_inception_layers.graph import KerasModel, check_model
 from keras_inception_layers.layers.conv_bn import ConvBN
-from keras_inception_layers.porting.leaves import check_model, shapes
+from keras_inception_layers.porting.leaves import shapes
 
 # The convolutions that both networks have: blocks 1, 2 and 4.
 LAYERS = (
@@ -23,7 +26,7 @@ ROLES = {
 }
 
 
-def port_vgg16_weights(source, hybrid):
+def port_vgg16_weights(source: KerasModel, hybrid: KerasModel) -> keras.Model:
     """Copy blocks 1, 2 and 4 of VGG16 into the hybrid, as a warm start.
 
     In inference, each of their layers then computes what it does in VGG16: the
@@ -78,7 +81,7 @@ def port_vgg16_weights(source, hybrid):
     return hybrid
 
 
-def _layer(role, model, name):
+def _layer(role: str, model: Any, name: str) -> Any:
     """Return the layer of that name, after a check of class and weights."""
     expected, weights = ROLES[role]
     found = {layer.name: layer for layer in model.layers}.get(name)

@@ -43,7 +43,8 @@ SHARED = {
     "data_format": (["channels_last", "channels_first"], ["NHWC", 1]),
     "momentum": ([0.0, 0.9, 1], [-0.1, 1.5]),
     "epsilon": ([1e-7, 1], [0, -1e-3]),
-    "activation": ([None, "relu", keras.ops.tanh], ["unheard-of", 3]),
+    "activation": ([None, False, "relu", keras.ops.tanh], ["unheard-of", 3]),
+    "use_bias": ([None, True, False], []),
     "kernel_initializer": (["zeros", "he_normal"], ["unheard-of"]),
     "bias_initializer": (["zeros"], ["unheard-of"]),
     "kernel_regularizer": ([None, "l2"], ["unheard-of"]),
@@ -85,14 +86,14 @@ RESIDUAL_ONLY = {
     ),
     "residual_scale": ([1, np.float32(0.5)], [0, -0.1, "0.1", None]),
     "output_activation": (
-        [None, "relu", keras.ops.tanh],
+        [None, False, "relu", keras.ops.tanh],
         ["unheard-of", keras.layers.PReLU(name="slopes")],
     ),
 }
 CLASSIFIER = "classifier_activation"
 HEAD_ONLY = {
     "classes": ([1, 1000], [0, -1, 2.5, True, None]),
-    CLASSIFIER: ([None, "softmax"], ["unheard-of"]),
+    CLASSIFIER: ([None, False, "softmax"], ["unheard-of"]),
     "dropout": ([0, 0.5], [-0.1, 1.5]),
     "seed": ([None, 3], ["three"]),
     "adaptive_pooling": ([True, False], []),

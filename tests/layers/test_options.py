@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_inception_layers import InceptionV1Block
+from benchmarks.notebook_model import Conv2d_bn
+from keras_inception_layers import ConvBN, InceptionV1Block
+from keras_inception_layers.layers.residual_block import ResidualBlock
 from tests.helpers.layer_cases import (
     CASES,
     descendants,
@@ -14,7 +16,10 @@ from tests.helpers.layer_cases import (
 from tests.helpers.numeric import (
     ONE_STEP,
     assert_equal,
+    perturb,
     random_images,
+    randomize,
+    relative_error,
     to_array,
 )
 
@@ -169,6 +174,52 @@ def test_without_batch_norm_every_convolution_has_a_bias(case):
     assert len(weights_named(layer, "bias")) == len(
         weights_named(layer, "kernel")
     )
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+@every_option_case
+def test_use_bias_is_applied_to_every_convolution(case, use_bias):
+    """But the projection of a residual block, which always has a bias."""
+    layer = case.make(use_bias=use_bias, use_batch_norm=not use_bias)
+    convs = [
+        child
+        for child in descendants(layer)
+        if isinstance(child, keras.layers.Conv2D)
+    ]
+    others = [conv for conv in convs if conv.use_bias != use_bias]
+    if isinstance(layer, ResidualBlock):
+        [[_, projection]] = layer.branches
+        assert others == ([] if use_bias else [projection.conv])
+    else:
+        assert convs and not others
+
+
+@pytest.mark.parametrize("normalizer", [True, False])
+@pytest.mark.parametrize("activation", ["relu", False])
+def test_equals_the_convolution_of_the_notebook(normalizer, activation):
+    images = random_images((2, 6, 7, 3))
+    inputs = keras.Input((6, 7, 3))
+    outputs = Conv2d_bn(inputs, 4, 3, "same", 1, normalizer, activation)
+    theirs = randomize(keras.Model(inputs, outputs))
+    ours = ConvBN(
+        4, 3, use_batch_norm=normalizer, activation=activation, use_bias=False
+    )
+    ours.build(inputs.shape)
+    ours.set_weights(theirs.get_weights())
+    assert relative_error(ours(images), theirs(images)) < 1e-6
+    perturb(ours.weights[0])
+    assert relative_error(ours(images), theirs(images)) > 1e-6
+
+
+@every_option_case
+def test_no_activation_is_none_or_false(case):
+    configs = [
+        case.make(activation=none, name="same").get_config()
+        for none in (None, False)
+    ]
+    assert configs[0] == configs[1]
+    other = case.make(activation="relu", name="same").get_config()
+    assert configs[0] != other
 
 
 @every_option_case

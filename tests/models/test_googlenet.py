@@ -158,7 +158,7 @@ def test_side_heads_train_and_are_dropped():
         assert model.get_layer(head).input is model.get_layer(source).output
     images = random_images((2, 80, 80, 1))
     dropped = drop_auxiliary(model)
-    assert list(dropped.output) == ["predictions"]
+    assert dropped.output_shape == (None, 5)
     expected = model(images)["predictions"]
     plain = GoogLeNet(**SMALL)
     plain.set_weights(dropped.get_weights())

@@ -7,7 +7,6 @@ import pytest
 from benchmarks.notebook_model import VGG16_Inception
 from keras_inception_layers import (
     AUXILIARY_LOSS_WEIGHT,
-    AuxiliaryClassifier,
     VGG16Inception,
     drop_auxiliary,
 )
@@ -129,22 +128,12 @@ def test_side_heads_are_dropped_for_inference(training_model):
     images = random_images((2, 80, 80, 1))
     expected = training_model(images)["predictions"]
     dropped = drop_auxiliary(training_model)
-    assert list(dropped.output) == ["predictions"]
-    assert relative_error(dropped(images)["predictions"], expected) == 0
+    assert dropped.output_shape == (None, 3)
+    assert relative_error(dropped(images), expected) == 0
     plain = VGG16Inception(input_shape=(80, 80, 1), classes=3)
     plain.set_weights(dropped.get_weights())
     assert relative_error(plain(images), expected) == 0
     assert drop_auxiliary(plain) is plain
-
-
-def test_side_heads_in_a_list_of_outputs_are_dropped():
-    images = keras.Input((8, 8, 1))
-    side = AuxiliaryClassifier(2)(images)
-    features = keras.layers.GlobalMaxPooling2D()(images)
-    model = drop_auxiliary(keras.Model(images, [side, features]))
-    assert [x.shape for x in model.outputs] == [(None, 1)]
-    head = keras.Model(images, side)
-    assert drop_auxiliary(head) is head
 
 
 def test_side_heads_train_with_their_loss_weight(training_model):

@@ -13,6 +13,7 @@ from keras_inception_export.model.loading import (
     import_modules,
     load_model,
 )
+from keras_inception_layers import AuxiliaryClassifier
 from tests.helpers.format_cases import small_model
 from tests.helpers.numeric import random_images
 from tests.helpers.structures import Subclassed
@@ -85,6 +86,22 @@ def test_a_sequential_model_keeps_its_layers():
     same = functional(model)
     assert same.name == model.name and not isinstance(same, keras.Sequential)
     np.testing.assert_array_equal(same(images), model(images))
+
+
+def test_side_heads_of_a_nested_network_are_dropped():
+    def heads(x):
+        main = layers.GlobalMaxPooling2D(name="main")(x)
+        return {"main": main, "side": AuxiliaryClassifier(2)(x)}
+
+    image = keras.Input((5, 5, 1))
+    network = keras.Model(image, heads(image))
+    images = random_images((2, 5, 5, 1))
+    for model in (
+        keras.Model(image, network(image)),
+        keras.Sequential([image, network]),
+    ):
+        same = functional(model)
+        np.testing.assert_array_equal(same(images), model(images)["main"])
 
 
 def test_a_missing_module_is_named():
