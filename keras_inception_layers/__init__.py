@@ -5,6 +5,11 @@ file that contains them loads without `custom_objects`.
 """
 
 from keras_inception_layers.folding import fold_batch_norm
+from keras_inception_layers.freezing import (
+    freeze,
+    freeze_batch_norm,
+    iter_layers,
+)
 from keras_inception_layers.layers.auxiliary_classifier import (
     AUXILIARY_LOSS_WEIGHT,
     AuxiliaryClassifier,
@@ -41,6 +46,7 @@ from keras_inception_layers.layers.inception_v4 import (
     InceptionV4ReductionB,
     InceptionV4Stem,
 )
+from keras_inception_layers.models.features import extract_features
 from keras_inception_layers.models.googlenet import GoogLeNet
 from keras_inception_layers.models.inception_resnet_v2 import (
     InceptionResNetV2,
@@ -83,6 +89,10 @@ __all__ = [
     "VGG16",
     "VGG16Inception",
     "drop_auxiliary",
+    "extract_features",
     "fold_batch_norm",
+    "freeze",
+    "freeze_batch_norm",
+    "iter_layers",
 ]
 __version__ = "0.1.0"

@@ -12,6 +12,7 @@ from itertools import pairwise
 import keras
 import numpy as np
 
+from keras_inception_layers.layers.composite import serialize_unbuilt
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_block import InceptionBlock
 from keras_inception_layers.rebuilding import copy_state, rebuild
@@ -50,7 +51,7 @@ class _Plan:
     folds: dict[int, keras.layers.Layer] = field(default_factory=dict)
 
 
-def fold_batch_norm(model):
+def fold_batch_norm(model: keras.Model) -> keras.Model:
     """Return a copy of the model without batch normalization.
 
     It is for inference: the copy has the outputs of the model with
@@ -118,14 +119,15 @@ def _fold_layer(entry, layer, plan):
     """Remove batch norm from a serialized layer and all layers within it."""
     config = entry["config"]
     if _is_plugin_layer(layer) and config.get("use_batch_norm"):
-        config["use_batch_norm"] = False
-        for child in layer._flatten_layers():
-            if _is_plugin_layer(child):
-                plan.containers.add(id(child))
-            if isinstance(child, ConvBN) and child.batch_norm:
-                plan.folds[id(child.conv)] = child.batch_norm
+        fold = _fold_conv_bn if isinstance(layer, ConvBN) else _fold_block
+        fold(config, layer, plan)
     elif isinstance(layer, InceptionBlock) and "branches" in config:
         plan.containers.add(id(layer))
+        config.pop("changed_children", None)
+        config["branches"] = [
+            [serialize_unbuilt(child) for child in branch]
+            for branch in layer.branches
+        ]
         for entries, children in zip(
             config["branches"], layer.branches, strict=True
         ):
@@ -136,6 +138,32 @@ def _fold_layer(entry, layer, plan):
     elif isinstance(layer, keras.Model) and "input_layers" in config:
         plan.containers.add(id(layer))
         _fold_graph(config, layer.layers, plan)
+
+
+def _fold_conv_bn(config, layer, plan):
+    if not _can_fold(layer.conv, layer.batch_norm, plan):
+        return
+    plan.containers.add(id(layer))
+    plan.folds[id(layer.conv)] = layer.batch_norm
+    config["use_batch_norm"] = False
+    changed = config.get("changed_children", {})
+    changed.pop("batch_norm", None)
+    if "conv" in changed:
+        changed["conv"]["config"]["use_bias"] = True
+
+
+def _fold_block(config, layer, plan):
+    """Fold in a block whose option applies to all children but changed ones.
+
+    A convolution that cannot be folded, such as one with LoRA, is a changed
+    child and keeps its batch normalization.
+    """
+    plan.containers.add(id(layer))
+    config["use_batch_norm"] = False
+    changed = config.get("changed_children", {})
+    for child in layer.layers:
+        entry = changed.get(child.name) or serialize_unbuilt(child)
+        _fold_layer(entry, child, plan)
 
 
 def _fold_chain(entries, children, plan):
@@ -247,15 +275,14 @@ def _copy_weights(source, target, plan):
     if id(source) in plan.folds:
         _assign_folded(source, plan.folds[id(source)], target)
     elif id(source) in plan.containers:
-        for old, new in zip(_groups(source), _groups(target), strict=True):
-            for original, layer in _pairs(old, new, plan):
-                _copy_weights(original, layer, plan)
+        for original, layer in _pairs(source.layers, target.layers, plan):
+            _copy_weights(original, layer, plan)
     else:
         copy_state(source, target)
 
 
 def _pairs(old, new, plan):
-    """Yield each layer of a group with its copy.
+    """Yield each child of a container with its copy.
 
     A custom layer whose `get_config` leaves out the name has another name in
     the copy. Such layers are in the same order.
@@ -267,13 +294,6 @@ def _pairs(old, new, plan):
     others = [layer for layer in new if layer.name not in same]
     yield from ((originals[x.name], x) for x in new if x.name in same)
     yield from zip(renamed, others, strict=True)
-
-
-def _groups(layer):
-    """Return the children of a container, in lists with unique names."""
-    if isinstance(layer, InceptionBlock):
-        return layer.branches
-    return [layer.layers]
 
 
 def _assign_folded(layer, batch_norm, target):

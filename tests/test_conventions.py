@@ -2,23 +2,43 @@
 
 import inspect
 import re
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 import keras_inception_layers as plugin
-from tests.helpers.networks import NETWORKS_WITH_CONVENTIONS as NETWORKS
+from tests.helpers.networks import (
+    NETWORKS,
+    NETWORKS_WITH_CONVENTIONS,
+    module_of,
+)
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "conventions.md"
-SECTION = re.compile(r"^## (\w+)\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+SECTION = re.compile(
+    r"^## ([\w ]+)\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE
+)
 SECTIONS = dict(SECTION.findall(DOCUMENT.read_text(encoding="utf-8")))
 YES_NO = {True: "yes", False: "no"}
+
+
+def initializer(value):
+    """Return how the document writes an initializer."""
+    if isinstance(value, str):
+        return f"`{value}`"
+    arguments = ", ".join(
+        f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}"
+        for k, v in value["config"].items()
+    )
+    return f"`{value['class_name']}({arguments})`"
+
+
 # Per field: its name in the document, and how its values are written there.
 LABELS = {
     "scale": ("scale of batch norm", YES_NO),
     "epsilon": ("epsilon of batch norm", "{:g}".format),
+    "momentum": ("momentum of batch norm", "{:g}".format),
+    "kernel_initializer": ("initial kernels", initializer),
     "dropout": ("dropout before the classifier", "{:g}".format),
     "count_border": (
         "border in an average pooling",
@@ -58,7 +78,7 @@ LABELS = {
 
 def table(network):
     """Return the lines that the document should have for a network."""
-    conventions = sys.modules[network.__module__].CONVENTIONS
+    conventions = module_of(network).CONVENTIONS
     default = inspect.signature(network).parameters["convention"].default
     heads = [
         f'`"{name}"`' + (" (default)" if name == default else "")
@@ -74,17 +94,32 @@ def table(network):
 
 
 def test_every_network_with_conventions_has_a_section():
-    assert set(SECTIONS) == set(NETWORKS)
+    assert set(SECTIONS) == {*NETWORKS_WITH_CONVENTIONS, "Feature maps"}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS_WITH_CONVENTIONS)
 def test_the_table_of_the_document_equals_the_code(name):
     lines = SECTIONS[name].splitlines()
     assert [x for x in lines if x.startswith("|")] == table(NETWORKS[name])
 
 
+def level_table():
+    """Return the lines of the table of feature maps."""
+    levels = range(6)
+    lines = [["level", *map(str, levels)], ["---"] * 7]
+    for name, network in NETWORKS.items():
+        names = module_of(network).LEVELS
+        lines.append([name, *(f"`{names.get(x, '-')}`" for x in levels)])
+    return [f"| {' | '.join(line)} |".replace("`-`", "-") for line in lines]
+
+
+def test_the_table_of_feature_maps_equals_the_code():
+    lines = SECTIONS["Feature maps"].splitlines()
+    assert [x for x in lines if x.startswith("|")] == level_table()
+
+
 def test_a_changed_convention_changes_the_table(monkeypatch):
-    module = sys.modules[plugin.GoogLeNet.__module__]
+    module = module_of(plugin.GoogLeNet)
     paper = replace(module.CONVENTIONS["paper"], last_pool=2)
     before = table(plugin.GoogLeNet)
     monkeypatch.setitem(module.CONVENTIONS, "paper", paper)

@@ -282,8 +282,8 @@ def test_folded_weights_have_the_path_of_their_layer():
     block = plugin.InceptionV1Block(FILTERS, name="block_3_1")
     copy = fold_batch_norm(keras.Model(image, block(image)))
     assert [weight.path for weight in copy.weights][2:4] == [
-        "block_3_1/branch_1/conv_0/conv/kernel",
-        "block_3_1/branch_1/conv_0/conv/bias",
+        "block_3_1/branch_1_conv_0/conv/kernel",
+        "block_3_1/branch_1_conv_0/conv/bias",
     ]
 
 

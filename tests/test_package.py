@@ -45,7 +45,11 @@ PUBLIC_NAMES = [
     "VGG16",
     "VGG16Inception",
     "drop_auxiliary",
+    "extract_features",
     "fold_batch_norm",
+    "freeze",
+    "freeze_batch_norm",
+    "iter_layers",
 ]
 LIST_IMPORTS = """
 import sys

@@ -114,7 +114,12 @@ class ObservedModel:
             input_signature=[targets, *signature],
             autograph=False,
         )
-        self.measure(feed if self.fixed_batch else first_sample(feed))
+        # Two samples: an axis of two is hardly anything but that of samples.
+        self.measure(
+            feed
+            if self.fixed_batch
+            else {name: array[[0, 0]] for name, array in feed.items()}
+        )
 
     @property
     def is_large(self) -> bool:
@@ -215,7 +220,7 @@ class ObservedModel:
                 value = keras.tree.flatten(result)[0]
                 # A tensor within a loop cannot be read outside it.
                 same_graph = getattr(value, "graph", None) is graph
-                if same_graph and _has_channels(value):
+                if same_graph and _has_channels(value, inputs[0].shape[0]):
                     seen.append((layer, value))
                     if watch:
                         watch(value)
@@ -293,9 +298,16 @@ def _is_builtin(layer: keras.Layer) -> bool:
     return type(layer).__module__.startswith("keras.")
 
 
-def _has_channels(tensor: tf.Tensor) -> bool:
-    """Return whether a tensor has samples and a known number of channels."""
-    return tensor.dtype.is_floating and tensor.shape.rank >= 2
+def _has_channels(tensor: tf.Tensor, samples: int | None) -> bool:
+    """Return whether a tensor has samples and a known number of channels.
+
+    An embedding of positions has no samples.
+    """
+    return (
+        tensor.dtype.is_floating
+        and tensor.shape.rank >= 2
+        and tensor.shape[0] == samples
+    )
 
 
 def _flat(layer: keras.Layer, tensor: tf.Tensor) -> tf.Tensor:

@@ -75,10 +75,9 @@ def make_probes(
     exact = float64_outputs(model, feeds)
     as_given = Probes(feeds, exact.outputs, outputs, names)
     rebuilt = _with_keras(as_given, inference_model)
-    jittered = _jittered(as_given, live)
-    probes = _with_largest_error(
-        as_given, rebuilt, jittered, bounded=not exact.float32_layers
-    )
+    bounded = not exact.float32_layers
+    jittered = _jittered(as_given, inference_model if bounded else live)
+    probes = _with_largest_error(as_given, rebuilt, jittered, bounded=bounded)
     if exact.float32_layers:
         logger.info(
             "Warning  computed in float32 in the reference: %s",
@@ -125,7 +124,7 @@ def _with_keras(probes: Probes, model: InferenceModel) -> Probes:
     return replace(probes, keras=tuple(float32_outputs(model, probes.feeds)))
 
 
-def _jittered(probes: Probes, live: InferenceModel) -> Probes:
+def _jittered(probes: Probes, model: InferenceModel) -> Probes:
     """Return probes with outputs for inputs that are off by a rounding step.
 
     They are as inexact as any other computation in float32. A layer that is
@@ -143,7 +142,7 @@ def _jittered(probes: Probes, live: InferenceModel) -> Probes:
         {name: off(array) for name, array in feed.items()}
         for feed in probes.feeds
     )
-    changed = _with_keras(replace(probes, feeds=feeds), live)
+    changed = _with_keras(replace(probes, feeds=feeds), model)
     return replace(changed, feeds=probes.feeds)
 
 
@@ -155,8 +154,9 @@ def _with_largest_error(
     One computation in float32 may be exact by chance: for a single image of
     the 132 M hybrid, the errors of equal models were 0.9e-6 to 7e-6, and which
     one was small depended on the number of threads. What differs by more than
-    `FACTOR` times the smaller error of the model as given and as rebuilt
-    computes something else, and must not become the tolerance.
+    an artifact always may, and by more than `FACTOR` times the smaller error of
+    the model as given and as rebuilt, computes something else, and must not
+    become the tolerance.
 
     Args:
         bounded: whether that is true of `jittered` too. It is not if the
@@ -170,7 +170,8 @@ def _with_largest_error(
         parts = [candidate.only({regime}) for candidate in candidates]
         for name in as_given.reference[0]:
             errors = [parity.keras_error(part, name) for part in parts]
-            limits = [parity.FACTOR * min(errors[:2])] * len(errors)
+            limit = max(parity.FACTOR * min(errors[:2]), parity.FLOOR)
+            limits = [limit] * len(errors)
             if not bounded:
                 usual = regime in USUAL
                 limits[-1] = parity.MAX_KERAS_ERROR if usual else np.inf

@@ -30,9 +30,9 @@ AUXILIARY_LOSS_WEIGHT = 0.3
 class SideHead(Composite):
     """A chain of layers that ends in a classifier.
 
-    A subclass creates the layers, the last of them as `predictions`, and lists
-    them in order (`layers`). Its `**kwargs` are options of the convolutions;
-    those of the kernel and bias also apply to the dense layers.
+    A subclass passes the layers, in order, to `set_layers`; the first is named
+    `pool` and the last `predictions`. Its `**kwargs` are options of the
+    convolutions; those of the kernel and bias also apply to the dense layers.
     """
 
     min_size = 1  # of height and width
@@ -43,16 +43,20 @@ class SideHead(Composite):
         super().__init__(**layer_options)
         self.options = options
 
-    def inherited_attributes(self):
-        """Return the attributes that all layers within this one inherit."""
-        return {
-            **super().inherited_attributes(),
-            "momentum": self.options["momentum"],
-        }
+    def set_layers(self, *layers):
+        """Set the children, each of which becomes the attribute of its name."""
+        for layer in layers:
+            setattr(self, layer.name, self.adopt(layer))
+        self.order = tuple(layer.name for layer in layers)
+
+    @property
+    def layers(self):
+        """The children, in the order in which they are applied."""
+        return [getattr(self, name) for name in self.order]
 
     def shared(self):
         """Return the arguments that all children share."""
-        return {"dtype": self.dtype_policy, "trainable": self.trainable}
+        return {"dtype": self.dtype_policy}
 
     def make_dense(self, units, activation, name):
         """Return a dense layer with the options that apply to it."""
@@ -188,32 +192,18 @@ class AuxiliaryClassifier(SideHead):
             if adaptive_pooling
             else partial(keras.layers.AveragePooling2D, 5, 3)
         )
-        self.pool = make_pool(data_format=data_format, name="pool", **shared)
-        self.conv = ConvBN(
-            128, 1, name="conv", **clone_initializers(options), **shared
+        self.set_layers(
+            make_pool(data_format=data_format, name="pool", **shared),
+            ConvBN(
+                128, 1, name="conv", **clone_initializers(options), **shared
+            ),
+            keras.layers.Flatten(
+                data_format=data_format, name="flatten", **shared
+            ),
+            self.make_dense(1024, options["activation"], "dense"),
+            keras.layers.Dropout(dropout, seed=seed, name="dropout", **shared),
+            self.make_dense(classes, classifier_activation, "predictions"),
         )
-        self.flatten = keras.layers.Flatten(
-            data_format=data_format, name="flatten", **shared
-        )
-        self.dense = self.make_dense(1024, options["activation"], "dense")
-        self.dropout = keras.layers.Dropout(
-            dropout, seed=seed, name="dropout", **shared
-        )
-        self.predictions = self.make_dense(
-            classes, classifier_activation, "predictions"
-        )
-
-    @property
-    def layers(self):
-        """The children, in the order in which they are applied."""
-        return [
-            self.pool,
-            self.conv,
-            self.flatten,
-            self.dense,
-            self.dropout,
-            self.predictions,
-        ]
 
     def get_config(self):
         """Return the constructor's arguments."""
@@ -280,37 +270,26 @@ class InceptionV3AuxiliaryClassifier(SideHead):
         super().__init__(**kwargs)
         options, shared = self.options, self.shared()
         data_format = options["data_format"]
-        self.pool = keras.layers.AveragePooling2D(
-            5, 3, data_format=data_format, name="pool", **shared
+        self.set_layers(
+            keras.layers.AveragePooling2D(
+                5, 3, data_format=data_format, name="pool", **shared
+            ),
+            ConvBN(
+                128, 1, name="conv_0", **clone_initializers(options), **shared
+            ),
+            ConvBN(
+                768,
+                5,
+                padding="valid",
+                name="conv_1",
+                **clone_initializers(options),
+                **shared,
+            ),
+            keras.layers.GlobalAveragePooling2D(
+                data_format=data_format, name="average", **shared
+            ),
+            self.make_dense(classes, classifier_activation, "predictions"),
         )
-        self.conv_0 = ConvBN(
-            128, 1, name="conv_0", **clone_initializers(options), **shared
-        )
-        self.conv_1 = ConvBN(
-            768,
-            5,
-            padding="valid",
-            name="conv_1",
-            **clone_initializers(options),
-            **shared,
-        )
-        self.average = keras.layers.GlobalAveragePooling2D(
-            data_format=data_format, name="average", **shared
-        )
-        self.predictions = self.make_dense(
-            classes, classifier_activation, "predictions"
-        )
-
-    @property
-    def layers(self):
-        """The children, in the order in which they are applied."""
-        return [
-            self.pool,
-            self.conv_0,
-            self.conv_1,
-            self.average,
-            self.predictions,
-        ]
 
 
 def drop_auxiliary(model):

@@ -8,7 +8,7 @@ thus one row of the table:
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Unpack
 
 import keras
@@ -25,18 +25,21 @@ from keras_inception_layers.layers.conv_options import (
 )
 from keras_inception_layers.layers.inception_block import InceptionBlock
 
+BranchFilters = Sequence[Sequence[int]]
+"""The argument `branch_filters`: a row of numbers of filters per branch."""
+
 
 class Cell(NamedTuple):
     """A description of one layer of a table.
 
     Args:
-        prefix: the layer's name without its number. It is part of the weight
-            paths in saved files and must never change.
+        kind: what the layer's name calls it, as in `branch_1_conv_0`. It is
+            part of the weight paths in saved files and must never change.
         make: function of the layer's name, its dtype policy and the block's
             convolution options that returns the layer.
     """
 
-    prefix: str
+    kind: str
     make: Callable[[str, Any, dict], keras.layers.Layer]
 
 
@@ -94,7 +97,7 @@ def parallel(*rows):
 
     def make(name, dtype, options):
         return InceptionBlock(
-            make_branches(rows, dtype, options),
+            make_branches(rows, dtype, options, f"{name}_"),
             data_format=options["data_format"],
             dtype=dtype,
             name=name,
@@ -103,15 +106,20 @@ def parallel(*rows):
     return Cell("split", make)
 
 
-def make_branches(rows, dtype, options):
-    """Create the layers of a table, named `conv_0`, `conv_1`, `pool_0`, ..."""
+def make_branches(rows, dtype, options, prefix=""):
+    """Create the layers of a table: `branch_0_conv_0`, `branch_0_conv_1`, ...
+
+    No two layers of a block have the same name, those of nested tables
+    included (`prefix`): a block can thus be opened, and its layers be used in
+    a Functional model.
+    """
     branches = []
-    for row in rows:
+    for number, row in enumerate(rows):
         count: Counter[str] = Counter()
         branch = []
-        for prefix, make in row:
-            name = f"{prefix}_{count[prefix]}"
-            count[prefix] += 1
+        for kind, make in row:
+            name = f"{prefix}branch_{number}_{kind}_{count[kind]}"
+            count[kind] += 1
             branch.append(make(name, dtype, options))
         branches.append(branch)
     return branches
@@ -126,7 +134,9 @@ class PaperBlock(InceptionBlock):
 
     row_lengths: tuple[int, ...] = ()
 
-    def __init__(self, branch_filters, **kwargs: Unpack[ConvOptions]):
+    def __init__(
+        self, branch_filters: BranchFilters, **kwargs: Unpack[ConvOptions]
+    ) -> None:
         filters = check_branch_filters(branch_filters, self.row_lengths)
         options, layer_options = split_options(kwargs)
         dtype = keras.dtype_policies.get(layer_options.pop("dtype", None))
@@ -138,13 +148,6 @@ class PaperBlock(InceptionBlock):
         )
         self.branch_filters = filters
         self.options = options
-
-    def inherited_attributes(self):
-        """Return the attributes that all layers within this one inherit."""
-        return {
-            **super().inherited_attributes(),
-            "momentum": self.options["momentum"],
-        }
 
     def rows(self, *filters):
         """Return the table of cells, given the rows of `branch_filters`."""
@@ -174,10 +177,10 @@ class KernelSizesBlock(PaperBlock):
 
     def __init__(
         self,
-        branch_filters,
-        kernel_sizes=(3, 5),
+        branch_filters: BranchFilters,
+        kernel_sizes: Sequence[int] = (3, 5),
         **kwargs: Unpack[ConvOptions],
-    ):
+    ) -> None:
         if not isinstance(kernel_sizes, (list, tuple)) or (
             len(kernel_sizes) != 2
         ):

@@ -1,84 +1,102 @@
 """The base class of layers that are made of other layers."""
 
+from typing import Any
+
 import keras
 
 
 class Composite(keras.layers.Layer):
     """A layer whose children (`layers`) are made from its arguments.
 
-    A user may reach into it and freeze a child, or change its momentum. Such
-    a change is not part of the constructor's arguments, so it is saved in the
-    build config of the `.keras` file. Only attributes that differ from those
-    that the child received from this layer are saved.
+    A user may reach into it and change a child: freeze it, quantize it, enable
+    LoRA, set its momentum. Such a change is not one of the layer's arguments.
+    The config therefore contains, beside the arguments, what Keras serializes
+    of each child that is no longer as the arguments make it.
+
+    A subclass makes each child with `adopt`, which remembers how it was made,
+    or puts the changed one in its place when the layer is loaded.
+
+    Args:
+        changed_children: configs of changed children by name, as `get_config`
+            returns them. Defaults to `None`.
+        **kwargs: the arguments of every Keras layer.
     """
+
+    def __init__(self, changed_children=None, **kwargs):
+        super().__init__(**kwargs)
+        self._children = _Children(changed_children or {}, self.dtype_policy)
 
     @property
     def layers(self):
-        """The children, in order."""
+        """The children, in order. Their names differ."""
         raise NotImplementedError
 
-    def named_layers(self):
-        """Return pairs of a child's path within this layer and the child."""
-        return [(layer.name, layer) for layer in self.layers]
+    def adopt(self, layer):
+        """Return the child to use for a layer that the arguments make.
 
-    def inherited_attributes(self):
-        """Return the attributes that all layers within this one inherit."""
-        return {"trainable": self.trainable}
+        It is `layer`, or the changed child of that name in the config from
+        which this layer is created. What is not a layer is returned as it is.
+        """
+        if not isinstance(layer, keras.layers.Layer):
+            return layer
+        if not self.trainable:
+            layer.trainable = False
+        self._children.made[layer.name] = serialize_unbuilt(layer)
+        if layer.name in self._children.saved:
+            return keras.saving.deserialize_keras_object(
+                self._children.saved[layer.name]
+            )
+        return layer
 
-    def get_build_config(self):
-        """Return the input shape, and the changed attributes of children."""
-        config = super().get_build_config()
-        changed = {
-            path: values for path, _, values in find_changes(self, {}) if values
-        }
-        return {**config, "changed": changed} if config and changed else config
+    def as_made(self, layer):
+        """Return the config of a child as it was when `adopt` received it."""
+        return self._children.made[layer.name]
 
-    def build_from_config(self, config):
-        """Build the children and restore their changed attributes."""
-        super().build_from_config(config)
-        changed = config.get("changed", {})
-        # Paths of batch normalizations that have been folded are ignored.
-        for path, layer, _ in find_changes(self, {}):
-            for name, value in changed.get(path, {}).items():
-                setattr(layer, name, value)
+    def get_config(self):
+        """Return the arguments of every layer, and the changed children."""
+        config = super().get_config()
+        changed = {}
+        for layer in self.layers:
+            found = serialize_unbuilt(layer)
+            if found != self._expected(layer, config):
+                changed[layer.name] = found
+        return {**config, "changed_children": changed} if changed else config
+
+    def _expected(self, layer, config):
+        """Return the config of a child that follows from that of this layer.
+
+        Freezing a layer freezes its children. Its dtype policy, in contrast,
+        reaches them only when they are made.
+        """
+        if config["dtype"] != self._children.dtype:
+            return None
+        made = self.as_made(layer)
+        trainable = made["config"].get("trainable", True) and self.trainable
+        return {**made, "config": {**made["config"], "trainable": trainable}}
 
 
-def find_changes(layer, inherited, prefix=""):
-    """Find attributes that were changed within a layer, from the top down.
+class _Children:
+    """What a composite knows of its children. Keras does not track it.
 
     Args:
-        layer: a layer.
-        inherited: the attributes that it inherits from the layers around it.
-        prefix: path of the layer, followed by a slash.
-
-    Yields:
-        For each layer within it: the path, the layer, and those attributes
-        that differ from the inherited ones.
+        saved: configs of changed children, by name.
+        dtype_policy: that of the composite when its children are made.
     """
-    if isinstance(layer, Composite):
-        inherited = {**inherited, **layer.inherited_attributes()}
-        children = layer.named_layers()
-    else:
-        inherited = {**inherited, "trainable": layer.trainable}
-        children = [
-            (child.name, child)
-            for child in layer._flatten_layers(False, recursive=False)
-        ]
-    for name, child in children:
-        path = f"{prefix}{name}"
-        values = {
-            key: getattr(child, key)
-            for key, value in inherited.items()
-            if getattr(child, key, value) != value
-        }
-        yield path, child, values
-        yield from find_changes(child, {**inherited, **values}, f"{path}/")
+
+    def __init__(self, saved, dtype_policy):
+        self.saved = saved
+        self.dtype = keras.dtype_policies.serialize(dtype_policy)
+        self.made: dict[str, Any] = {}
 
 
 def build_chain(layers, input_shape):
-    """Build a chain of layers, each of which reads the one before."""
+    """Build a chain of layers, each of which reads the one before.
+
+    A pooling is built from the start, but does not know its input shape, which
+    `summary` shows.
+    """
     for layer in layers:
-        if not layer.built:
+        if not layer.built or not layer.weights:
             layer.build(input_shape)
         input_shape = output_shape(layer, input_shape)
 

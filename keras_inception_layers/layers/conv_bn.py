@@ -159,15 +159,17 @@ class ConvBN(Composite):
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
-        shared = {"dtype": self.dtype_policy, "trainable": self.trainable}
-        self.activation = copy_activation(activation, **shared)
+        shared = {"dtype": self.dtype_policy}
+        self.activation = self.adopt(copy_activation(activation, **shared))
         self.padding = padding
         self.pad = None
         if not isinstance(padding, str):
-            self.pad = keras.layers.ZeroPadding2D(
-                padding, data_format=data_format, name="pad", **shared
+            self.pad = self.adopt(
+                keras.layers.ZeroPadding2D(
+                    padding, data_format=data_format, name="pad", **shared
+                )
             )
-        self.conv = keras.layers.Conv2D(
+        conv = keras.layers.Conv2D(
             filters,
             kernel_size,
             strides=strides,
@@ -183,6 +185,7 @@ class ConvBN(Composite):
             name="conv",
             **shared,
         )
+        self.conv = self.adopt(conv)
         self.data_format = self.conv.data_format
         settings = {"momentum": momentum, "epsilon": epsilon, "scale": scale}
         self.batch_norm = None
@@ -190,7 +193,7 @@ class ConvBN(Composite):
             None if use_batch_norm else SimpleNamespace(**settings)
         )
         if use_batch_norm:
-            self.batch_norm = keras.layers.BatchNormalization(
+            batch_norm = keras.layers.BatchNormalization(
                 axis=1 if self.data_format == "channels_first" else -1,
                 **settings,
                 beta_initializer=self.bias_initializer,
@@ -201,6 +204,7 @@ class ConvBN(Composite):
                 name="batch_norm",
                 **shared,
             )
+            self.batch_norm = self.adopt(batch_norm)
 
     momentum = batch_norm_property("momentum", writable=True)
     epsilon = batch_norm_property("epsilon", writable=True)

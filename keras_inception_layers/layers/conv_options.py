@@ -57,7 +57,7 @@ CONV_OPTIONS = {
 }
 
 
-def copy_activation(activation, dtype, trainable):
+def copy_activation(activation, dtype):
     """Return an activation function, or a copy of an activation layer.
 
     A layer is copied because it may have weights, and because it must compute
@@ -66,14 +66,12 @@ def copy_activation(activation, dtype, trainable):
     Args:
         activation: name, function, layer or None.
         dtype: the parent's dtype policy.
-        trainable: whether the parent is trainable.
     """
     activation = keras.activations.get(activation)
     if not isinstance(activation, keras.layers.Layer):
         return activation
     config = activation.get_config()
     config["dtype"] = keras.dtype_policies.serialize(dtype)
-    config["trainable"] = activation.trainable and trainable
     return type(activation).from_config(config)
 
 

@@ -1,5 +1,6 @@
 """`InceptionBlock`: parallel branches, concatenated along the channels."""
 
+from collections.abc import Sequence
 from typing import Unpack
 
 import keras
@@ -8,7 +9,6 @@ from keras_inception_layers.layers.composite import (
     Composite,
     build_chain,
     output_shape,
-    serialize_unbuilt,
 )
 from keras_inception_layers.layers.conv_options import LayerOptions
 from keras_inception_layers.registration import register
@@ -25,7 +25,8 @@ class InceptionBlock(Composite):
 
     Args:
         branches: list of branches, each a non-empty list of Keras layers. The
-            outputs of all branches must have the same height and width.
+            outputs of all branches must have the same height and width. No
+            two layers may have the same name.
         data_format: `"channels_last"` or `"channels_first"`. It is not passed
             on to the layers of the branches, which keep their own. Defaults
             to `keras.config.image_data_format()`.
@@ -45,8 +46,8 @@ class InceptionBlock(Composite):
 
     Raises:
         ValueError: if `branches` is not a list of lists of layers, or contains
-            a layer twice; in `build`, if the outputs of the branches cannot be
-            concatenated.
+            a layer or a name twice; in `build`, if the outputs of the branches
+            cannot be concatenated.
 
     Example:
 
@@ -63,8 +64,11 @@ class InceptionBlock(Composite):
     """
 
     def __init__(
-        self, branches, data_format=None, **kwargs: Unpack[LayerOptions]
-    ):
+        self,
+        branches: Sequence[Sequence[keras.layers.Layer]],
+        data_format: str | None = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**kwargs)
         _check_branches(branches)
         self.data_format = data_format or keras.config.image_data_format()
@@ -74,39 +78,26 @@ class InceptionBlock(Composite):
                 f"Received: data_format={data_format!r}"
             )
         self.channel_axis = 1 if self.data_format == "channels_first" else -1
-        self.branches = [list(branch) for branch in branches]
-        if not self.trainable:
-            for layer in self.layers:
-                layer.trainable = False
+        self.branches = [[self.adopt(x) for x in row] for row in branches]
 
     @property
     def layers(self):
         """The layers of all branches, in order."""
         return [layer for branch in self.branches for layer in branch]
 
-    def named_layers(self):
-        """Return pairs of a child's path within the block and the child."""
-        return [
-            (f"branch_{index}/{layer.name}", layer)
-            for index, branch in enumerate(self.branches)
-            for layer in branch
-        ]
-
     def build(self, input_shape):
         """Build every layer of every branch."""
-        for index, branch in enumerate(self.branches):
-            with keras.name_scope(f"branch_{index}"):
-                build_chain(branch, input_shape)
+        for branch in self.branches:
+            build_chain(branch, input_shape)
         self.compute_output_shape(input_shape)
 
     def call(self, inputs, training=None):
         """Concatenate the branches; Keras passes `training` on to layers."""
         outputs = []
-        for index, branch in enumerate(self.branches):
+        for branch in self.branches:
             x = inputs
-            with keras.name_scope(f"branch_{index}"):
-                for layer in branch:
-                    x = layer(x)
+            for layer in branch:
+                x = layer(x)
             outputs.append(x)
         return keras.ops.concatenate(outputs, axis=self.channel_axis)
 
@@ -125,7 +116,7 @@ class InceptionBlock(Composite):
         return {
             **super().get_config(),
             "branches": [
-                [serialize_unbuilt(layer) for layer in branch]
+                [self.as_made(layer) for layer in branch]
                 for branch in self.branches
             ],
             "data_format": self.data_format,
@@ -149,7 +140,7 @@ def _check_branches(branches):
             "`branches` must be a non-empty list of non-empty lists of Keras "
             f"layers. Received: branches={branches!r}"
         )
-    seen: set[int] = set()
+    seen: set[str] = set()
     for index, branch in enumerate(branches):
         for layer in branch:
             if not isinstance(layer, keras.layers.Layer):
@@ -157,19 +148,13 @@ def _check_branches(branches):
                     "Every branch must be a list of Keras layers. Received "
                     f"in branch {index}: {layer!r}"
                 )
-            if id(layer) in seen:
+            if layer.name in seen:
                 raise ValueError(
-                    "`branches` must not contain a layer twice. Received "
-                    f'"{layer.name}" again in branch {index}. Create a second '
-                    "layer."
+                    "The layers of a block must be different, and have "
+                    f'different names. Received "{layer.name}" again in '
+                    f"branch {index}. Create a second layer."
                 )
-            seen.add(id(layer))
-        names = [layer.name for layer in branch]
-        if len(set(names)) < len(names):
-            raise ValueError(
-                "The layers of a branch must have different names. Received "
-                f"in branch {index}: {names}"
-            )
+            seen.add(layer.name)
 
 
 def _concatenated_shape(shapes, axis, name):

@@ -3,6 +3,7 @@
 from typing import Unpack
 
 from keras_inception_layers.layers.branch_table import (
+    BranchFilters,
     PaperBlock,
     avg_pool,
     conv,
@@ -23,10 +24,10 @@ class AveragingBlock(PaperBlock):
 
     def __init__(
         self,
-        branch_filters,
-        count_border=False,
+        branch_filters: BranchFilters,
+        count_border: bool = False,
         **kwargs: Unpack[ConvOptions],
-    ):
+    ) -> None:
         self.count_border = bool(count_border)
         super().__init__(branch_filters, **kwargs)
 

@@ -1,11 +1,13 @@
 """`ResidualBlock`, the base of blocks that add their input."""
 
+from collections.abc import Callable
 from numbers import Real
 from typing import Unpack
 
 import keras
 
 from keras_inception_layers.layers.branch_table import (
+    BranchFilters,
     PaperBlock,
     conv,
     parallel,
@@ -31,11 +33,11 @@ class ResidualBlock(PaperBlock):
 
     def __init__(
         self,
-        branch_filters,
-        residual_scale,
-        output_activation="relu",
+        branch_filters: BranchFilters,
+        residual_scale: float | Real,
+        output_activation: str | Callable | None = "relu",
         **kwargs: Unpack[ConvOptions],
-    ):
+    ) -> None:
         if not isinstance(residual_scale, Real) or (float(residual_scale) <= 0):
             raise ValueError(
                 "`residual_scale` must be a number greater than 0. Received: "

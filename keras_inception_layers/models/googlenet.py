@@ -1,8 +1,8 @@
 """GoogLeNet, the first Inception network."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Literal, Unpack
 
 import keras
 
@@ -12,13 +12,21 @@ from keras_inception_layers.layers.auxiliary_classifier import (
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_v1 import InceptionV1Block
 from keras_inception_layers.models.network import (
-    Convention,
     average_top,
     check_auxiliary,
-    get_convention,
     global_pooling,
     image_input,
     make_model,
+)
+from keras_inception_layers.models.options import (
+    Convention,
+    NetworkOptions,
+    Pooling,
+    Shape,
+    Weights,
+    get_convention,
+    make_settings,
+    random_normal,
 )
 
 DEFAULT_SHAPE = (224, 224, 3)
@@ -34,11 +42,19 @@ BLOCKS = {
     "inception_5a": ((256,), (160, 320), (32, 128), (128,)),
     "inception_5b": ((384,), (192, 384), (48, 128), (128,)),
 }
+# The last layer whose feature maps have 1/2, 1/4, ... of the height and width.
+LEVELS = {
+    1: "conv_1",
+    2: "conv_3",
+    3: "inception_3b",
+    4: "inception_4e",
+    5: "inception_5b",
+}
 # The block that each side head reads.
 AUXILIARY = {"auxiliary_1": "inception_4a", "auxiliary_2": "inception_4d"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GoogLeNetConvention(Convention):
     """Details in which the published implementations of GoogLeNet differ.
 
@@ -68,8 +84,6 @@ class GoogLeNetConvention(Convention):
 # "paper" is table 1 and figure 3.
 CONVENTIONS = {
     "paper": GoogLeNetConvention(
-        scale=False,
-        epsilon=1e-3,
         dropout=0.4,
         use_batch_norm=False,
         kernel_sizes=(3, 5),
@@ -82,7 +96,8 @@ CONVENTIONS = {
     ),
     "torchvision": GoogLeNetConvention(
         scale=True,
-        epsilon=1e-3,
+        momentum=0.9,
+        kernel_initializer=random_normal(0.01),
         dropout=0.2,
         use_batch_norm=True,
         kernel_sizes=(3, 3),
@@ -98,24 +113,24 @@ MIN_SIZE = CONVENTIONS["paper"].min_size  # of height and width, in pixels
 
 
 def GoogLeNet(
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=DEFAULT_SHAPE,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name="googlenet",
-    convention="paper",
-    auxiliary=False,
-    use_batch_norm=None,
-):
+    include_top: bool = True,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape = DEFAULT_SHAPE,
+    pooling: Pooling = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "googlenet",
+    *,
+    convention: Literal["paper", "torchvision"] = "paper",
+    auxiliary: bool = False,
+    **options: Unpack[NetworkOptions],
+) -> keras.Model:
     """Return GoogLeNet: a stem and nine Inception v1 blocks, table 1.
 
     At the default shape it has 6,998,552 parameters without batch
-    normalization, and 13,378,280 with the side heads. For use as a backbone,
-    take the features of `conv_1`, `conv_3`, `inception_3b`, `inception_4e` and
-    `inception_5b`, each with half the height and width of the one before.
+    normalization, and 13,378,280 with the side heads. `extract_features`
+    returns its feature maps.
 
     The local response normalization that figure 3 draws after the first two
     stages is left out: the paper gives no constants for it, it has no weights,
@@ -150,9 +165,12 @@ def GoogLeNet(
             `drop_auxiliary` returns the model without them. Needs the top and
             images of known size, with `"paper"` at least 65 x 65. Defaults to
             `False`.
-        use_batch_norm: whether to normalize after each convolution, instead of
-            a bias. `None` means as in the convention: yes with `"torchvision"`,
-            no with `"paper"`. Defaults to `None`.
+        **options: options of `ConvBN` for every convolution: `momentum`,
+            `epsilon`, `scale`, `synchronized`, `use_batch_norm`, and those of
+            the kernel and bias (from `kernel_initializer` to
+            `bias_constraint`), which also apply to the dense layers; and
+            `dropout`, the fraction of the features that training drops before
+            the classifier. An option that is `None` is as in the convention.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without
@@ -161,6 +179,7 @@ def GoogLeNet(
 
     Raises:
         ValueError: if an argument is out of range.
+        TypeError: if an option is unknown.
 
     Example:
 
@@ -176,12 +195,10 @@ def GoogLeNet(
     """
     check_auxiliary(auxiliary, include_top)
     details = get_convention(CONVENTIONS, convention)
-    if use_batch_norm is None:
-        use_batch_norm = details.use_batch_norm
-    options = {"use_batch_norm": use_batch_norm, **details.batch_norm}
-    conv: Callable[..., ConvBN] = partial(ConvBN, **options)
-    block: Callable[..., InceptionV1Block] = partial(
-        InceptionV1Block, kernel_sizes=details.kernel_sizes, **options
+    settings = make_settings("GoogLeNet", details, options)
+    conv = partial(settings.make, ConvBN)
+    block = partial(
+        settings.make, InceptionV1Block, kernel_sizes=details.kernel_sizes
     )
     pool = partial(_halve, ceil_mode=details.ceil_mode)
     inputs = image_input(
@@ -205,20 +222,18 @@ def GoogLeNet(
             x = pool(x, details.last_pool, name="pool_4")
         x = feature_maps[block_name] = block(filters, name=block_name)(x)
     if include_top:
-        outputs = average_top(
-            x, classes, classifier_activation, details.dropout
-        )
+        outputs = average_top(x, classes, classifier_activation, settings)
     else:
         outputs = global_pooling(x, pooling)
     if auxiliary:
         outputs = {"predictions": outputs}
         for head, block_name in AUXILIARY.items():
-            outputs[head] = AuxiliaryClassifier(
+            outputs[head] = settings.make(
+                AuxiliaryClassifier,
                 classes,
                 classifier_activation,
                 adaptive_pooling=details.adaptive_pooling,
                 name=head,
-                **options,
             )(feature_maps[block_name])
     return make_model(inputs, outputs, name, weights)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Literal, Unpack
 
 import keras
 
@@ -16,45 +17,65 @@ from keras_inception_layers.layers.inception_resnet_v2 import (
 from keras_inception_layers.layers.inception_v3_stages import InceptionV3BlockA
 from keras_inception_layers.models.network import (
     IMAGENET_SHAPE,
-    Convention,
     average_top,
-    check_imagenet,
-    get_convention,
     global_pooling,
     image_input,
     make_model,
 )
+from keras_inception_layers.models.options import (
+    TORCH_UNIFORM,
+    Convention,
+    NetworkOptions,
+    Pooling,
+    Shape,
+    Weights,
+    get_convention,
+    make_settings,
+)
+from keras_inception_layers.models.weights import check_imagenet
 
 MIN_SIZE = 75  # of height and width, in pixels
 CONVENTIONS = {
-    "paper": Convention(scale=False, epsilon=1e-3, dropout=0.2),
-    "keras": Convention(scale=False, epsilon=1e-3, dropout=0.0),
-    "timm": Convention(scale=True, epsilon=1e-3, dropout=0.0),
+    "paper": Convention(dropout=0.2),
+    "keras": Convention(),
+    "timm": Convention(
+        scale=True, momentum=0.9, kernel_initializer=TORCH_UNIFORM
+    ),
+}
+# The last layer whose feature maps have 1/2, 1/4, ... of the height and width.
+LEVELS = {
+    1: "conv_2b",
+    2: "conv_4a",
+    3: "block35_10",
+    4: "block17_20",
+    5: "conv_7b",
 }
 
 
 def InceptionResNetV2(
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=IMAGENET_SHAPE,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name="inception_resnet_v2",
-    convention="paper",
-):
+    include_top: bool = True,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape = IMAGENET_SHAPE,
+    pooling: Pooling = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "inception_resnet_v2",
+    *,
+    convention: Literal["paper", "keras", "timm"] = "paper",
+    **options: Unpack[NetworkOptions],
+) -> keras.Model:
     """Return Inception-ResNet v2, as its authors published it.
 
-    At the default shape it has 55,873,736 parameters. For use as a backbone,
-    take the features of `conv_2b`, `conv_4a`, `block35_10`, `block17_20` and
-    `conv_7b`, each with half the height and width of the one before.
+    At the default shape it has 55,873,736 parameters. `extract_features`
+    returns its feature maps.
 
     Args:
         include_top: whether to add global average pooling and the classifier.
             Defaults to `True`.
         weights: `"imagenet"` for those of `keras.applications`, the path of a
-            `.weights.h5` or `.keras` file, or `None` for random weights.
+            file that this network or that of `keras.applications` was saved to
+            (`.weights.h5`, `.h5` or `.keras`), or `None` for random weights.
             Defaults to `None`.
         input_tensor: a Keras tensor to use as input, instead of `input_shape`.
             Defaults to `None`.
@@ -74,6 +95,12 @@ def InceptionResNetV2(
             pooling. `"paper"` and `"keras"` have no scale in the batch
             normalizations, `"timm"` has one; only `"paper"` drops 0.2 of the
             features in training. Defaults to `"paper"`.
+        **options: options of `ConvBN` for every convolution: `momentum`,
+            `epsilon`, `scale`, `synchronized`, `use_batch_norm`, and those of
+            the kernel and bias (from `kernel_initializer` to
+            `bias_constraint`), which also apply to the dense layers; and
+            `dropout`, the fraction of the features that training drops before
+            the classifier. An option that is `None` is as in the convention.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without
@@ -82,6 +109,7 @@ def InceptionResNetV2(
 
     Raises:
         ValueError: if an argument is out of range.
+        TypeError: if an option is unknown.
 
     Example:
 
@@ -96,6 +124,7 @@ def InceptionResNetV2(
         Residual Connections on Learning", 2016, arXiv:1602.07261.
     """
     details = get_convention(CONVENTIONS, convention)
+    settings = make_settings("InceptionResNetV2", details, options)
     inputs = x = image_input(
         input_tensor,
         input_shape,
@@ -104,12 +133,10 @@ def InceptionResNetV2(
         default=IMAGENET_SHAPE,
     )
     check_imagenet(weights, inputs, CONVENTIONS, convention)
-    for layer in _layers(details.batch_norm):
+    for layer in _layers(settings):
         x = layer(x)
     if include_top:
-        outputs = average_top(
-            x, classes, classifier_activation, details.dropout
-        )
+        outputs = average_top(x, classes, classifier_activation, settings)
     else:
         outputs = global_pooling(x, pooling)
     published = partial(
@@ -120,9 +147,9 @@ def InceptionResNetV2(
     return make_model(inputs, outputs, name, weights, published)
 
 
-def _layers(options):
+def _layers(settings):
     """Return the network's layers in order, from the image to the top."""
-    conv: Callable[..., ConvBN] = partial(ConvBN, **options)
+    conv = partial(settings.make, ConvBN)
     pool = partial(keras.layers.MaxPooling2D, 3, 2)
     blocks: tuple[tuple[Callable, tuple], ...] = (
         (InceptionV3BlockA, ((96,), (48, 64), (64, 96), (64,))),
@@ -136,7 +163,7 @@ def _layers(options):
         (InceptionResNetV2BlockC, ((192,), (192, 224, 256), (2080,))),
     )
     mixed_5b, block_a, reduction_a, block_b, reduction_b, block_c = (
-        partial(block, filters, **options) for block, filters in blocks
+        partial(settings.make, block, filters) for block, filters in blocks
     )
     return [
         conv(32, 3, 2, "valid", name="conv_1a"),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Literal, Unpack
 
 import keras
 
@@ -19,15 +20,23 @@ from keras_inception_layers.layers.inception_v3_stages import (
 )
 from keras_inception_layers.models.network import (
     IMAGENET_SHAPE,
-    Convention,
     average_top,
     check_auxiliary,
-    check_imagenet,
-    get_convention,
     global_pooling,
     image_input,
     make_model,
 )
+from keras_inception_layers.models.options import (
+    Convention,
+    NetworkOptions,
+    Pooling,
+    Shape,
+    Weights,
+    get_convention,
+    make_settings,
+    random_normal,
+)
+from keras_inception_layers.models.weights import check_imagenet
 
 MIN_SIZE = 75  # of height and width, in pixels
 # Filters, kernel size, strides and padding of each convolution; size and
@@ -55,6 +64,8 @@ BLOCKS = (
     (InceptionV3BlockE, ((320,), (384, 384), (448, 384), (192,))),
     (InceptionV3BlockE, ((320,), (384, 384), (448, 384), (192,))),
 )
+# The last layer whose feature maps have 1/2, 1/4, ... of the height and width.
+LEVELS = {1: "conv_2", 2: "conv_4", 3: "mixed_2", 4: "mixed_7", 5: "mixed_10"}
 # The number of the block that the side head reads.
 AUXILIARY = 7
 
@@ -68,47 +79,50 @@ class InceptionV3Convention(Convention):
             an average pooling.
     """
 
-    count_border: bool
+    count_border: bool = False
 
 
 CONVENTIONS = {
-    "paper": InceptionV3Convention(
-        scale=False, epsilon=1e-3, dropout=0.2, count_border=False
-    ),
-    "keras": InceptionV3Convention(
-        scale=False, epsilon=1e-3, dropout=0.0, count_border=False
-    ),
+    "paper": InceptionV3Convention(dropout=0.2),
+    "keras": InceptionV3Convention(),
     "torchvision": InceptionV3Convention(
-        scale=True, epsilon=1e-3, dropout=0.5, count_border=True
+        scale=True,
+        momentum=0.9,
+        kernel_initializer=random_normal(0.1),
+        dropout=0.5,
+        count_border=True,
     ),
 }
 
 
 def InceptionV3(
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=IMAGENET_SHAPE,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name="inception_v3",
-    convention="paper",
-    auxiliary=False,
-):
+    include_top: bool = True,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape = IMAGENET_SHAPE,
+    pooling: Pooling = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "inception_v3",
+    *,
+    convention: Literal["paper", "keras", "torchvision"] = "paper",
+    auxiliary: bool = False,
+    **options: Unpack[NetworkOptions],
+) -> keras.Model:
     """Return Inception v3: 23,851,784 parameters at its defaults.
 
-    For use as a backbone, its feature maps have fixed names: `mixed_0` to
-    `mixed_2` on the 35 x 35 grid (for images of 299 x 299), `mixed_3` to
-    `mixed_7` on the 17 x 17 grid, `mixed_8` to `mixed_10` on the 8 x 8 grid.
+    `extract_features` returns its feature maps: `mixed_0` to `mixed_2` on the
+    35 x 35 grid (for images of 299 x 299), `mixed_3` to `mixed_7` on the
+    17 x 17 grid, `mixed_8` to `mixed_10` on the 8 x 8 grid.
 
     Args:
         include_top: whether to add global average pooling and the classifier.
             Defaults to `True`.
         weights: `"imagenet"` for those of `keras.applications` (images scaled
             to the range -1 to 1, three channels, the convention `"paper"` or
-            `"keras"`; a side head keeps random weights), the path of a
-            `.weights.h5` or `.keras` file, or `None` for random weights.
+            `"keras"`; a side head keeps random weights), the path of a file
+            that this network or that of `keras.applications` was saved to
+            (`.weights.h5`, `.h5` or `.keras`), or `None` for random weights.
             Defaults to `None`.
         input_tensor: a Keras tensor to use as input, instead of `input_shape`.
             Defaults to `None`.
@@ -131,6 +145,12 @@ def InceptionV3(
             `auxiliary`; the paper's authors use a loss weight of 0.4 for the
             side head. `drop_auxiliary` returns the model without it. Needs the
             top and images of at least 299 x 299. Defaults to `False`.
+        **options: options of `ConvBN` for every convolution: `momentum`,
+            `epsilon`, `scale`, `synchronized`, `use_batch_norm`, and those of
+            the kernel and bias (from `kernel_initializer` to
+            `bias_constraint`), which also apply to the dense layers; and
+            `dropout`, the fraction of the features that training drops before
+            the classifier. An option that is `None` is as in the convention.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without
@@ -139,13 +159,15 @@ def InceptionV3(
 
     Raises:
         ValueError: if an argument is out of range.
+        TypeError: if an option is unknown.
 
     Example:
 
-    >>> model = InceptionV3(include_top=False, input_shape=(75, 75, 3))
-    >>> features = model.get_layer("mixed_7").output
-    >>> keras.Model(model.input, features).output_shape
-    (None, 3, 3, 768)
+    >>> model = InceptionV3(
+    ...     include_top=False, input_shape=(75, 75, 3), pooling="avg"
+    ... )
+    >>> model.output_shape
+    (None, 2048)
 
     Reference:
         Szegedy et al., "Rethinking the Inception Architecture for Computer
@@ -153,7 +175,7 @@ def InceptionV3(
     """
     check_auxiliary(auxiliary, include_top)
     details = get_convention(CONVENTIONS, convention)
-    batch_norm = details.batch_norm
+    settings = make_settings("InceptionV3", details, options)
     border = {"count_border": details.count_border}
     inputs = x = image_input(
         input_tensor,
@@ -165,23 +187,26 @@ def InceptionV3(
     check_imagenet(weights, inputs, CONVENTIONS, convention)
     for layer_name, arguments in STEM:
         if layer_name.startswith("conv"):
-            x = ConvBN(*arguments, name=layer_name, **batch_norm)(x)
+            x = settings.make(ConvBN, *arguments, name=layer_name)(x)
         else:
             x = keras.layers.MaxPooling2D(*arguments, name=layer_name)(x)
     feature_maps = []
     for number, (block, filters) in enumerate(BLOCKS):
-        options = border if issubclass(block, AveragingBlock) else {}
-        x = block(filters, name=f"mixed_{number}", **batch_norm, **options)(x)
+        pooling_options = border if issubclass(block, AveragingBlock) else {}
+        x = settings.make(
+            block, filters, name=f"mixed_{number}", **pooling_options
+        )(x)
         feature_maps.append(x)
     if include_top:
-        outputs = average_top(
-            x, classes, classifier_activation, details.dropout
-        )
+        outputs = average_top(x, classes, classifier_activation, settings)
     else:
         outputs = global_pooling(x, pooling)
     if auxiliary:
-        head = InceptionV3AuxiliaryClassifier(
-            classes, classifier_activation, name="auxiliary", **batch_norm
+        head = settings.make(
+            InceptionV3AuxiliaryClassifier,
+            classes,
+            classifier_activation,
+            name="auxiliary",
         )
         outputs = {
             "predictions": outputs,

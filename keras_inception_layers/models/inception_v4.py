@@ -1,6 +1,9 @@
 """The Inception v4 network."""
 
 from functools import partial
+from typing import Any, Literal, Unpack
+
+import keras
 
 from keras_inception_layers.layers.inception_v4 import (
     InceptionV4BlockA,
@@ -12,40 +15,53 @@ from keras_inception_layers.layers.inception_v4 import (
 )
 from keras_inception_layers.models.network import (
     IMAGENET_SHAPE,
-    Convention,
     average_top,
-    get_convention,
     global_pooling,
     image_input,
     make_model,
+)
+from keras_inception_layers.models.options import (
+    TORCH_UNIFORM,
+    Convention,
+    NetworkOptions,
+    Pooling,
+    Shape,
+    Weights,
+    get_convention,
+    make_settings,
 )
 
 MIN_SIZE = 75  # of height and width, in pixels
 # `keras.applications` has no Inception v4.
 CONVENTIONS = {
-    "paper": Convention(scale=False, epsilon=1e-3, dropout=0.2),
-    "timm": Convention(scale=True, epsilon=1e-3, dropout=0.0),
+    "paper": Convention(dropout=0.2),
+    "timm": Convention(
+        scale=True, momentum=0.9, kernel_initializer=TORCH_UNIFORM
+    ),
 }
+# The last layer whose feature maps have 1/8, 1/16 and 1/32 of the height and
+# width; the larger ones are inside the stem.
+LEVELS = {3: "block_a_4", 4: "block_b_7", 5: "block_c_3"}
 
 
 def InceptionV4(
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=IMAGENET_SHAPE,
-    pooling=None,
-    classes=1000,
-    classifier_activation="softmax",
-    name="inception_v4",
-    convention="paper",
-):
+    include_top: bool = True,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape = IMAGENET_SHAPE,
+    pooling: Pooling = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "inception_v4",
+    *,
+    convention: Literal["paper", "timm"] = "paper",
+    **options: Unpack[NetworkOptions],
+) -> keras.Model:
     """Return Inception v4: a stem, and 4, 7 and 3 blocks, figure 9.
 
     At the default shape it has 42,679,816 trainable parameters with the
     convention `"timm"`, and 42,648,232 without a scale in the batch
-    normalizations. For use as a backbone, take the features of `stem`,
-    `block_a_4`, `block_b_7` and `block_c_3`, with about 1/8, 1/8, 1/16 and 1/32
-    of the height and width.
+    normalizations. `extract_features` returns its feature maps.
 
     Args:
         include_top: whether to add global average pooling and the classifier.
@@ -69,6 +85,12 @@ def InceptionV4(
             epsilon of 1e-3 and do not count the border in an average pooling.
             `"timm"` has a scale in the batch normalizations; `"paper"` has none
             and drops 0.2 of the features in training. Defaults to `"paper"`.
+        **options: options of `ConvBN` for every convolution: `momentum`,
+            `epsilon`, `scale`, `synchronized`, `use_batch_norm`, and those of
+            the kernel and bias (from `kernel_initializer` to
+            `bias_constraint`), which also apply to the dense layers; and
+            `dropout`, the fraction of the features that training drops before
+            the classifier. An option that is `None` is as in the convention.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without
@@ -77,6 +99,7 @@ def InceptionV4(
 
     Raises:
         ValueError: if an argument is out of range.
+        TypeError: if an option is unknown.
 
     Example:
 
@@ -91,6 +114,7 @@ def InceptionV4(
         Residual Connections on Learning", 2016, arXiv:1602.07261.
     """
     details = get_convention(CONVENTIONS, convention)
+    settings = make_settings("InceptionV4", details, options)
     inputs = x = image_input(
         input_tensor,
         input_shape,
@@ -98,21 +122,19 @@ def InceptionV4(
         minimum=MIN_SIZE,
         default=IMAGENET_SHAPE,
     )
-    for layer in _layers(details.batch_norm):
+    for layer in _layers(settings):
         x = layer(x)
     if include_top:
-        outputs = average_top(
-            x, classes, classifier_activation, details.dropout
-        )
+        outputs = average_top(x, classes, classifier_activation, settings)
     else:
         outputs = global_pooling(x, pooling)
     return make_model(inputs, outputs, name, weights)
 
 
-def _layers(options):
+def _layers(settings):
     """Return the network's layers in order, from the image to the top."""
     stem, block_a, reduction_a, block_b, reduction_b, block_c = (
-        partial(block, branch_filters, **options)
+        partial(settings.make, block, branch_filters)
         for block, branch_filters in (
             (
                 InceptionV4Stem,

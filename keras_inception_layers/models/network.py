@@ -1,40 +1,15 @@
-"""What the networks share: input, top, conventions and weights."""
+"""What the networks share: input, top and model."""
 
-from dataclasses import dataclass, replace
 from numbers import Integral
-from os import PathLike
-from pathlib import Path
 
 import keras
 
-from keras_inception_layers.layers.auxiliary_classifier import drop_auxiliary
 from keras_inception_layers.layers.conv_bn import check_positive_integer
-from keras_inception_layers.porting.keras_applications import (
-    port_keras_applications_weights,
-)
+from keras_inception_layers.models.options import ORDER
+from keras_inception_layers.models.weights import load_weights
 
 DEFAULT_SHAPE = (224, 224, 1)
 IMAGENET_SHAPE = (299, 299, 3)
-
-
-@dataclass(frozen=True)
-class Convention:
-    """Details in which the published implementations of a network differ.
-
-    Args:
-        scale: whether batch normalization learns a scale.
-        epsilon: number that batch normalization adds to the variance.
-        dropout: fraction of the features dropped before the classifier.
-    """
-
-    scale: bool
-    epsilon: float
-    dropout: float
-
-    @property
-    def batch_norm(self):
-        """The options of every batch normalization."""
-        return {"scale": self.scale, "epsilon": self.epsilon}
 
 
 def image_input(
@@ -74,7 +49,8 @@ def image_input(
         if not keras.backend.is_keras_tensor(input_tensor):
             raise ValueError(
                 "`input_tensor` must be a Keras tensor, such as the output of "
-                f"`keras.Input` or of a layer. Received: {input_tensor!r}"
+                f"`keras.Input` or of a layer. Received: {input_tensor!r}. "
+                f"{ORDER}"
             )
         shape = tuple(input_tensor.shape[1:])
     else:
@@ -87,9 +63,11 @@ def image_input(
             shape = (shape[2], *shape[:2])
     if not _fits(shape, channels_first, fixed_size, minimum):
         known = ", and known, for the dense layers" if fixed_size else ""
+        hint = "" if isinstance(shape, tuple) else f". {ORDER}"
         raise ValueError(
             f"The input shape must be {order}, with the channels known and "
             f"height and width at least {minimum}{known}. Received: {shape!r}"
+            f"{hint}"
         )
     if input_tensor is not None:
         return input_tensor
@@ -109,25 +87,37 @@ def _fits(shape, channels_first, fixed_size, minimum):
     )
 
 
-def dense_top(x, classes, classifier_activation):
+def dense_top(x, classes, classifier_activation, settings):
     """Return the predictions of VGG16's top, which has three dense layers."""
-    classes = check_positive_integer("classes", classes)
     x = keras.layers.Flatten(name="flatten")(x)
-    x = keras.layers.Dense(4096, activation="relu", name="fc1")(x)
-    x = keras.layers.Dense(4096, activation="relu", name="fc2")(x)
-    return keras.layers.Dense(
-        classes, activation=classifier_activation, name="predictions"
-    )(x)
+    for number in (1, 2):
+        dense = settings.make(
+            keras.layers.Dense, 4096, activation="relu", name=f"fc{number}"
+        )
+        x = _drop(dense(x), settings, name=f"dropout{number}")
+    return _predictions(x, classes, classifier_activation, settings)
 
 
-def average_top(x, classes, classifier_activation, dropout):
+def average_top(x, classes, classifier_activation, settings):
     """Return the predictions of a top that averages the feature maps."""
-    classes = check_positive_integer("classes", classes)
     x = keras.layers.GlobalAveragePooling2D(name="global_avg_pool")(x)
-    if dropout:
-        x = keras.layers.Dropout(dropout, name="dropout")(x)
-    return keras.layers.Dense(
-        classes, activation=classifier_activation, name="predictions"
+    x = _drop(x, settings, name="dropout")
+    return _predictions(x, classes, classifier_activation, settings)
+
+
+def _drop(x, settings, name):
+    if not settings.dropout:
+        return x
+    return keras.layers.Dropout(settings.dropout, name=name)(x)
+
+
+def _predictions(x, classes, classifier_activation, settings):
+    classes = check_positive_integer("classes", classes)
+    return settings.make(
+        keras.layers.Dense,
+        classes,
+        activation=classifier_activation,
+        name="predictions",
     )(x)
 
 
@@ -148,57 +138,12 @@ def global_pooling(x, pooling):
     )
 
 
-def get_convention(conventions, convention):
-    """Return the convention of that name.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if convention not in conventions:
-        names = ", ".join(f'"{name}"' for name in conventions)
-        raise ValueError(
-            f"`convention` must be one of {names}. Received: "
-            f"convention={convention!r}"
-        )
-    return conventions[convention]
-
-
 def check_auxiliary(auxiliary, include_top):
     """Raise ValueError if side heads are requested without the top."""
     if auxiliary and not include_top:
         raise ValueError(
             "`auxiliary=True` adds side heads to the classifier and needs "
             "include_top=True. Received: include_top=False"
-        )
-
-
-def check_imagenet(weights, inputs, conventions, convention):
-    """Raise ValueError if the published weights do not fit the network.
-
-    Args:
-        weights: the user's argument; only `"imagenet"` is checked.
-        inputs: the tensor that `image_input` returned.
-        conventions: those of the network; the weights belong to `"keras"`.
-        convention: name of the requested convention.
-    """
-    if weights != "imagenet":
-        return
-    fitting = [
-        name
-        for name, details in conventions.items()
-        if replace(details, dropout=0.0) == conventions["keras"]
-    ]
-    if convention not in fitting:
-        names = " or ".join(f'"{name}"' for name in fitting)
-        raise ValueError(
-            f'`weights="imagenet"` needs the convention {names}. Received: '
-            f"convention={convention!r}"
-        )
-    first = keras.config.image_data_format() == "channels_first"
-    if inputs.shape[1 if first else -1] != 3:
-        raise ValueError(
-            '`weights="imagenet"` needs images of three channels. Received '
-            f"the input shape {inputs.shape[1:]}"
         )
 
 
@@ -212,27 +157,14 @@ def make_model(inputs, outputs, name, weights, published=None):
         weights: None, the path of a file or, for a network with `published`
             weights, `"imagenet"`.
         published: function that returns the same network of
-            `keras.applications`, called with `weights="imagenet"`. Defaults
-            to `None`.
+            `keras.applications`. Defaults to `None`.
 
     Raises:
         ValueError: if `weights` is none of these.
     """
+    images = inputs
     inputs = keras.utils.get_source_inputs(inputs)
     inputs = inputs[0] if len(inputs) == 1 else inputs
     model = keras.Model(inputs, outputs, name=name)
-    if weights is None:
-        return model
-    if published and weights == "imagenet":
-        source = published(weights="imagenet")
-        port_keras_applications_weights(source, drop_auxiliary(model))
-        return model
-    if not isinstance(weights, (str, PathLike)) or not Path(weights).is_file():
-        known = 'None, "imagenet"' if published else "None"
-        raise ValueError(
-            f"`weights` must be {known} or the path of a `.weights.h5` or "
-            f"`.keras` file. Received: weights={weights!r}, which is not "
-            "a file"
-        )
-    model.load_weights(weights)
+    load_weights(model, weights, images, published)
     return model

@@ -1,5 +1,8 @@
 """VGG16, the network that the hybrid is based on."""
 
+from functools import partial
+from typing import Any, Unpack
+
 import keras
 
 from keras_inception_layers.models.network import (
@@ -9,29 +12,59 @@ from keras_inception_layers.models.network import (
     image_input,
     make_model,
 )
+from keras_inception_layers.models.options import (
+    Convention,
+    PlainOptions,
+    Pooling,
+    Shape,
+    Weights,
+    make_settings,
+)
+from keras_inception_layers.models.weights import check_imagenet, is_imagenet
 
 MIN_SIZE = 32  # of height and width, in pixels
+IMAGENET_SHAPE = (224, 224, 3)
 # Filters and number of the 3 x 3 convolutions before each max pooling.
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+# The last layer whose feature maps have 1/1, 1/2, ... of the height and width.
+LEVELS = {
+    0: "block1_conv2",
+    1: "block2_conv2",
+    2: "block3_conv3",
+    3: "block4_conv3",
+    4: "block5_conv3",
+    5: "block5_pool",
+}
 
 
 def VGG16(
-    include_top=True,
-    input_tensor=None,
-    input_shape=DEFAULT_SHAPE,
-    pooling="max",
-    classes=1000,
-    classifier_activation="softmax",
-    name="vgg16",
-    weights=None,
-):
+    include_top: bool = True,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape = DEFAULT_SHAPE,
+    pooling: Pooling = "max",
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "vgg16",
+    **options: Unpack[PlainOptions],
+) -> keras.Model:
     """Return VGG16: thirteen 3 x 3 convolutions in five blocks.
 
     With three channels its weights are interchangeable with those of
     `keras.applications.VGG16`: same layers, same names, same order.
+    `extract_features` returns its feature maps.
+
+    The arguments are in the order of `keras.applications`. Two defaults are of
+    the notebook that this network comes from: one channel, because its images
+    are gray, and `pooling="max"`.
 
     Args:
         include_top: whether to add the three dense layers. Defaults to `True`.
+        weights: `"imagenet"` for those of `keras.applications` (which need
+            three channels, the default then), the path of a file that this
+            network or that of `keras.applications` was saved to (`.weights.h5`,
+            `.h5` or `.keras`), or `None` for random weights. Defaults to
+            `None`.
         input_tensor: a Keras tensor to use as input, instead of `input_shape`.
             Defaults to `None`.
         input_shape: height, width and channels in the order of
@@ -45,8 +78,10 @@ def VGG16(
         classifier_activation: activation of the last layer; `None` returns
             logits. Defaults to `"softmax"`.
         name: name of the model. Defaults to `"vgg16"`.
-        weights: path of a `.weights.h5` or `.keras` file, or `None` for random
-            weights. Defaults to `None`.
+        **options: options of every convolution and dense layer, as in `ConvBN`
+            from `kernel_initializer` to `bias_constraint`; and `dropout`, the
+            fraction of the features that training drops after each hidden dense
+            layer: 0.5 in the paper, by default none.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without
@@ -54,6 +89,7 @@ def VGG16(
 
     Raises:
         ValueError: if an argument is out of range.
+        TypeError: if an option is unknown.
 
     Example:
 
@@ -65,16 +101,21 @@ def VGG16(
         Simonyan and Zisserman, "Very Deep Convolutional Networks for
         Large-Scale Image Recognition", 2014, arXiv:1409.1556.
     """
+    settings = make_settings("VGG16", Convention(), options, PlainOptions)
+    default = IMAGENET_SHAPE if is_imagenet(weights) else DEFAULT_SHAPE
     inputs = x = image_input(
         input_tensor,
-        input_shape,
+        default if input_shape is DEFAULT_SHAPE else input_shape,
         include_top=include_top,
         minimum=MIN_SIZE,
+        default=default,
         fixed_size=include_top,
     )
+    check_imagenet(weights, inputs, size=224 if include_top else None)
     for block, (filters, depth) in enumerate(BLOCKS, start=1):
         for number in range(1, depth + 1):
-            x = keras.layers.Conv2D(
+            x = settings.make(
+                keras.layers.Conv2D,
                 filters,
                 3,
                 padding="same",
@@ -83,7 +124,10 @@ def VGG16(
             )(x)
         x = keras.layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
     if include_top:
-        outputs = dense_top(x, classes, classifier_activation)
+        outputs = dense_top(x, classes, classifier_activation, settings)
     else:
         outputs = global_pooling(x, pooling)
-    return make_model(inputs, outputs, name, weights)
+    published = partial(
+        keras.applications.VGG16, include_top=include_top, classes=classes
+    )
+    return make_model(inputs, outputs, name, weights, published)

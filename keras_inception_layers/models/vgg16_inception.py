@@ -1,5 +1,7 @@
 """The hybrid: VGG16 with Inception blocks as its third and fifth block."""
 
+from typing import Any, Unpack
+
 import keras
 
 from keras_inception_layers.layers.auxiliary_classifier import (
@@ -15,6 +17,14 @@ from keras_inception_layers.models.network import (
     global_pooling,
     image_input,
     make_model,
+)
+from keras_inception_layers.models.options import (
+    Convention,
+    NetworkOptions,
+    Pooling,
+    Shape,
+    Weights,
+    make_settings,
 )
 
 MIN_SIZE = 32  # of height and width, in pixels
@@ -47,29 +57,47 @@ BLOCKS = (
         ("block_5_3", InceptionV3Block, (FILTERS_5,)),
     ),
 )
+# The last layer whose feature maps have 1/1, 1/2, ... of the height and width.
+LEVELS = {
+    0: "block1_conv2",
+    1: "block2_conv2",
+    2: "block_3_3",
+    3: "block4_conv3",
+    4: "block_5_3",
+    5: "block5_pool",
+}
 # The side head after the pooling of a block.
 AUXILIARY = {3: "auxiliary_1", 4: "auxiliary_2"}
 
 
 def VGG16Inception(
-    include_top=True,
-    input_tensor=None,
-    input_shape=DEFAULT_SHAPE,
-    pooling="max",
-    classes=1000,
-    classifier_activation="softmax",
-    name="vgg16_inception",
-    weights=None,
-    auxiliary=False,
-):
+    include_top: bool = True,
+    weights: Weights = None,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Shape = DEFAULT_SHAPE,
+    pooling: Pooling = "max",
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "vgg16_inception",
+    *,
+    auxiliary: bool = False,
+    **options: Unpack[NetworkOptions],
+) -> keras.Model:
     """Return the hybrid of VGG16 and Inception.
 
     It is VGG16 with batch normalization, in which three Inception v1 blocks
     replace the third block and three Inception v3 blocks the fifth. At the
     default shape it has 132,084,920 parameters; without the top 8,442,064.
+    `extract_features` returns its feature maps.
+
+    The arguments are in the order of `keras.applications`. Two defaults are of
+    the notebook that this network comes from: one channel, because its images
+    are gray, and `pooling="max"`.
 
     Args:
         include_top: whether to add the three dense layers. Defaults to `True`.
+        weights: path of a file that this network was saved to, or `None` for
+            random weights. Defaults to `None`.
         input_tensor: a Keras tensor to use as input, instead of `input_shape`.
             Defaults to `None`.
         input_shape: height, width and channels in the order of
@@ -83,14 +111,18 @@ def VGG16Inception(
         classifier_activation: activation of the last layer; `None` returns
             logits. Defaults to `"softmax"`.
         name: name of the model. Defaults to `"vgg16_inception"`.
-        weights: path of a `.weights.h5` or `.keras` file, or `None` for random
-            weights. Defaults to `None`.
         auxiliary: whether to return a model for training with two side heads,
             after the pooling of blocks 3 and 4. Its outputs are a dictionary of
             `predictions`, `auxiliary_1` and `auxiliary_2`; the loss weight of
             each side head should be `AUXILIARY_LOSS_WEIGHT` (0.3).
             `drop_auxiliary` returns the model without them. Needs the top and
             images of at least 80 x 80. Defaults to `False`.
+        **options: options of `ConvBN` for every convolution: `momentum`,
+            `epsilon`, `scale`, `synchronized`, `use_batch_norm`, and those of
+            the kernel and bias (from `kernel_initializer` to
+            `bias_constraint`), which also apply to the dense layers; and
+            `dropout`, the fraction of the features that training drops after
+            each hidden dense layer, by default none.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without
@@ -98,6 +130,7 @@ def VGG16Inception(
 
     Raises:
         ValueError: if an argument is out of range.
+        TypeError: if an option is unknown.
 
     Example:
 
@@ -108,6 +141,7 @@ def VGG16Inception(
     (None, 512)
     """
     check_auxiliary(auxiliary, include_top)
+    settings = make_settings("VGG16Inception", Convention(), options)
     inputs = x = image_input(
         input_tensor,
         input_shape,
@@ -118,15 +152,15 @@ def VGG16Inception(
     side_heads = {}
     for number, block in enumerate(BLOCKS, start=1):
         for layer_name, layer, arguments in block:
-            x = layer(*arguments, name=layer_name)(x)
+            x = settings.make(layer, *arguments, name=layer_name)(x)
         x = keras.layers.MaxPooling2D(2, name=f"block{number}_pool")(x)
         if auxiliary and number in AUXILIARY:
             head = AUXILIARY[number]
-            side_heads[head] = AuxiliaryClassifier(
-                classes, classifier_activation, name=head
+            side_heads[head] = settings.make(
+                AuxiliaryClassifier, classes, classifier_activation, name=head
             )(x)
     if include_top:
-        outputs = dense_top(x, classes, classifier_activation)
+        outputs = dense_top(x, classes, classifier_activation, settings)
     else:
         outputs = global_pooling(x, pooling)
     if auxiliary:

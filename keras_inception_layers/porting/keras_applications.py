@@ -59,15 +59,17 @@ def _signature(layer):
     """Return what must be equal: class, weights and arguments of a layer."""
     if layer is None:
         return None
-    arguments = ("strides", "epsilon")
-    return (
-        type(layer),
-        shapes(layer),
-        [getattr(layer, name, None) for name in arguments],
-    )
+    arguments = {
+        name: getattr(layer, name)
+        for name in ("strides", "epsilon")
+        if hasattr(layer, name)
+    }
+    return type(layer), shapes(layer), arguments
 
 
 def _describe(layer):
     if layer is None:
         return "missing"
-    return f'"{layer.path}", {type(layer).__name__} with {shapes(layer)},'
+    kind, weights, arguments = _signature(layer)
+    described = {**weights, **arguments}
+    return f'"{layer.path}", {kind.__name__} with {described},'

@@ -333,6 +333,17 @@ def descendants(layer):
         yield from descendants(child)
 
 
+def leaves(layer):
+    """Return the layers within a layer that have no layers within them."""
+    within = layer._flatten_layers(include_self=False)
+    return [
+        x
+        for x in within
+        if len(list(x._flatten_layers())) == 1
+        and not isinstance(x, keras.layers.InputLayer)
+    ]
+
+
 def model_of_layers(names):
     """Return a model with one output per named layer of the table."""
     inputs = keras.Input((27, 30, 3))

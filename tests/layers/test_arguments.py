@@ -189,13 +189,14 @@ SHARED_LAYER = conv("shared")
         ([conv("a")], "non-empty list of non-empty lists"),
         ([["relu"]], "Received in branch 0: 'relu'"),
         ([[SHARED_LAYER], [SHARED_LAYER]], '"shared" again in branch 1'),
-        ([[conv("a"), conv("a")]], r"in branch 0: \['a', 'a'\]"),
+        ([[conv("a"), conv("a")]], '"a" again in branch 0'),
+        ([[conv("a")], [conv("a")]], '"a" again in branch 1'),
     ],
 )
 def test_inception_block_rejects_invalid_branches(branches, message):
     with pytest.raises(ValueError, match=message):
         InceptionBlock(branches)
-    InceptionBlock([[conv("a"), conv("b")], [conv("a")]])
+    InceptionBlock([[conv("a"), conv("b")], [conv("c")]])
 
 
 class Doubled(keras.layers.Layer):

@@ -149,20 +149,6 @@ def test_batch_norm_follows_the_convention_by_default(
     assert actual == {expected}
 
 
-@pytest.mark.parametrize("convention", ["paper", "torchvision"])
-def test_features_have_names(convention):
-    model = GoogLeNet(False, convention=convention)
-    names = ["conv_1", "conv_3", "inception_3b", "inception_4e", "inception_5b"]
-    shapes = [model.get_layer(name).output.shape[1:] for name in names]
-    assert shapes == [
-        (112, 112, 64),
-        (56, 56, 192),
-        (28, 28, 480),
-        (14, 14, 832),
-        (7, 7, 1024),
-    ]
-
-
 def test_side_heads_train_and_are_dropped():
     model = randomize(GoogLeNet(**SMALL, auxiliary=True))
     shapes = {name: x.shape for name, x in model.output.items()}

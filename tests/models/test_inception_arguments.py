@@ -15,6 +15,7 @@ from keras_inception_layers import (
     InceptionResNetV2,
     InceptionV3,
     InceptionV4,
+    VGG16Inception,
 )
 from keras_inception_layers.models import (
     googlenet,
@@ -186,7 +187,7 @@ def test_default_shape_follows_the_data_format(network):
 
 
 @every_network
-def test_conventions_set_batch_norm_and_dropout(network):
+def test_conventions_set_batch_norm_kernels_and_dropout(network):
     for name, expected in NETWORKS[network].conventions.items():
         model = network(True, None, None, (75, 75, 3), convention=name)
         norms = [
@@ -194,13 +195,18 @@ def test_conventions_set_batch_norm_and_dropout(network):
             for layer in model._flatten_layers()
             if isinstance(layer, keras.layers.BatchNormalization)
         ]
-        actual = {(norm.scale, norm.epsilon) for norm in norms}
+        names = ("scale", "epsilon", "momentum")
+        actual = {tuple(getattr(norm, x) for x in names) for norm in norms}
         if getattr(expected, "use_batch_norm", True):
-            assert actual == {(expected.scale, expected.epsilon)}
+            assert actual == {tuple(getattr(expected, x) for x in names)}
         else:
             assert not norms
-        dropouts = [x for x in model.layers if x.name == "dropout"]
-        assert bool(dropouts) == bool(expected.dropout)
+        dropouts = [x.rate for x in model.layers if x.name == "dropout"]
+        assert dropouts == [expected.dropout] * bool(expected.dropout)
+        initializer = keras.initializers.get(expected.kernel_initializer)
+        kernel = model.get_layer("predictions").kernel
+        deviation = np.std(to_array(initializer(kernel.shape)))
+        assert np.std(to_array(kernel)) == pytest.approx(deviation, rel=0.02)
 
 
 @every_network
@@ -265,7 +271,12 @@ def test_imagenet_weights_that_cannot_fit_are_not_downloaded(
 
 
 @pytest.mark.parametrize(
-    "network", [GoogLeNet, pytest.param(InceptionV4, marks=pytest.mark.slow)]
+    "network",
+    [
+        GoogLeNet,
+        VGG16Inception,
+        pytest.param(InceptionV4, marks=pytest.mark.slow),
+    ],
 )
 def test_networks_without_published_weights_reject_imagenet(network):
     with pytest.raises(ValueError, match="Received: weights='imagenet'"):

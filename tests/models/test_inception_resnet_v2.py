@@ -84,19 +84,6 @@ def test_folded_copy_equals_the_model():
     assert relative_error(copy(images), expected) > FOLDED_TOLERANCE
 
 
-def test_features_have_names():
-    model = InceptionResNetV2(False, input_shape=(299, 299, 3))
-    names = ["conv_2b", "conv_4a", "block35_10", "block17_20", "conv_7b"]
-    shapes = [model.get_layer(name).output.shape[1:] for name in names]
-    assert shapes == [
-        (147, 147, 64),
-        (71, 71, 192),
-        (35, 35, 320),
-        (17, 17, 1088),
-        (8, 8, 1536),
-    ]
-
-
 @pytest.mark.slow
 def test_imagenet_weights_are_those_of_keras_applications(monkeypatch, source):
     def loader(include_top, weights, classes):

@@ -91,35 +91,6 @@ def test_outputs_of_the_conventions_differ():
     assert relative_error(outputs["torchvision"], outputs["paper"]) > 0.1
 
 
-@pytest.mark.slow
-def test_dropout_belongs_to_the_convention():
-    rates = {
-        convention: [
-            layer.rate
-            for layer in InceptionV3(
-                **SMALL, classes=2, convention=convention
-            ).layers
-            if isinstance(layer, keras.layers.Dropout)
-        ]
-        for convention in ("paper", "keras", "torchvision")
-    }
-    assert rates == {"paper": [0.2], "keras": [], "torchvision": [0.5]}
-
-
-def test_features_have_names():
-    model = InceptionV3(include_top=False, input_shape=(None, None, 3))
-    shapes = keras.Model(
-        model.input,
-        {f"mixed_{i}": model.get_layer(f"mixed_{i}").output for i in range(11)},
-    ).compute_output_shape((None, 299, 299, 3))
-    channels = [256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048]
-    sizes = [35, 35, 35, 17, 17, 17, 17, 17, 8, 8, 8]
-    assert shapes == {
-        f"mixed_{i}": (None, size, size, depth)
-        for i, (size, depth) in enumerate(zip(sizes, channels, strict=True))
-    }
-
-
 @pytest.mark.slow  # the side head needs the maps of 299 x 299 images
 def test_side_head_trains_and_is_dropped():
     options = {"input_shape": (None, None, 3), "classes": 5}

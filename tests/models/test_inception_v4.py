@@ -36,15 +36,3 @@ def test_folded_copy_equals_the_model():
     assert relative_error(copy(images), expected) < FOLDED_TOLERANCE
     perturb(copy.get_layer("block_c_3").weights[-1])
     assert relative_error(copy(images), expected) > FOLDED_TOLERANCE
-
-
-def test_features_have_names():
-    model = InceptionV4(False, input_shape=(299, 299, 3))
-    names = ["stem", "block_a_4", "block_b_7", "block_c_3"]
-    shapes = [model.get_layer(name).output.shape[1:] for name in names]
-    assert shapes == [
-        (35, 35, 384),
-        (35, 35, 384),
-        (17, 17, 1024),
-        (8, 8, 1536),
-    ]

@@ -57,7 +57,7 @@ REJECTED_SOURCES = {
         ),
         f'no layer "{BRANCH}_conv".*'
         r"\{'kernel': \(1, 1, 128, 64\)\}.*"
-        "`block_3_1/branch_0/conv_0/conv`",
+        "`block_3_1/branch_0_conv_0/conv`",
     ),
     "a layer with a bias": (
         lambda source: replaced(
@@ -100,7 +100,7 @@ def test_a_source_that_does_not_fit_is_rejected(
 
 REJECTED_TARGETS = {
     "other channels": (
-        lambda: VGG16Inception(False, None, (32, 32, 3)),
+        lambda: VGG16Inception(False, input_shape=(32, 32, 3)),
         '"block1_conv1_conv".*3, 1, 64.*expected.*3, 3, 64.*input_shape',
     ),
     "the plain network": (

@@ -139,7 +139,10 @@ def test_tensors_without_the_top_fit_a_network_without_it(topless, target):
     ("make", "message"),
     [
         (lambda: InceptionV4(**SMALL), '"features.0.bn.weight".*convention'),
-        (lambda: VGG16(False, None, (32, 32, 3)), 'Received the model "vgg16"'),
+        (
+            lambda: VGG16(False, input_shape=(32, 32, 3)),
+            'Received the model "vgg16"',
+        ),
         (lambda: keras.layers.Dense(3), "target=<Dense"),
     ],
     ids=["no scale", "another network", "a layer"],

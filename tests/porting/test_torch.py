@@ -124,7 +124,7 @@ NAME = "Mixed_6b.branch7x7dbl_3.conv.weight"
 REJECTED_STATES = {
     "a missing tensor": (
         lambda state: {k: x for k, x in state.items() if k != NAME},
-        f'lacks "{NAME}" for `mixed_4/branch_2/conv_2/conv/kernel`.*'
+        f'lacks "{NAME}" for `mixed_4/branch_2_conv_2/conv/kernel`.*'
         "Received 471 tensors, expected 472",
     ),
     "an extra tensor": (

@@ -40,7 +40,7 @@ ARTIFACTS = (
     "model.int8.onnx",
     "model.int8.tflite",
 )
-LAYERS = ("conv", "plain", "inception_2/branch_3/conv_0")
+LAYERS = ("conv", "plain", "inception_2/branch_3_conv_0")
 """The first, a middle and the last convolution."""
 
 
@@ -140,7 +140,7 @@ def test_other_kernels_do_not_diverge(bundle, path, monkeypatch):
 @pytest.mark.parametrize("path", ("model.int8.onnx", "model.int8.tflite"))
 def test_unpublished_artifact(bundle, path):
     """Without recorded values, the signal-to-noise ratio names the layer."""
-    layer = "inception_1/branch_1/conv_1"
+    layer = "inception_1/branch_1_conv_1"
     old = kernel_of(layer, bundle / path)
     replace_in(bundle / path, old, (old // 16) * 8)
     report = json.loads((bundle / "report.json").read_text())
@@ -181,7 +181,7 @@ def test_export_names_the_layer(tmp_path, monkeypatch):
 
     original = onnx_export.write
     monkeypatch.setattr(onnx_export, "write", write)
-    with pytest.raises(ArtifactError, match='"inception_2/branch_1/conv_1"'):
+    with pytest.raises(ArtifactError, match='"inception_2/branch_1_conv_1"'):
         export_model(small_hybrid(), tmp_path / "out", formats=["onnx"])
 
 

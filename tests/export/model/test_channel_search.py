@@ -90,9 +90,27 @@ class Class(layers.Layer):
         return keras.ops.argmax(x, axis=-1)
 
 
+@keras.saving.register_keras_serializable("tests")
+class Positions(layers.Layer):
+    """Adds an embedding of positions, whose output has no samples."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.embedding = layers.Embedding(4, 2)
+        self.kernel = layers.Dense(2)
+
+    def build(self, shape):
+        self.embedding.build((1, 4))
+        self.kernel.build(shape)
+
+    def call(self, x):
+        return self.kernel(x) + self.embedding(np.arange(4)[None])
+
+
 @pytest.mark.parametrize(
     "chained",
     (
+        (layers.Reshape((4, 2)), Positions()),
         (layers.Dense(3, "relu"), Class()),
         (layers.Reshape((4, 2)), layers.LSTM(3)),
         (layers.Reshape((4, 2)), layers.MultiHeadAttention(2, 2)),

@@ -65,9 +65,9 @@ READERS = {
     "stem/conv/kernel": {
         f"block/branch_{i}/conv_0/conv/kernel": 0 for i in range(4)
     },
-    "block/branch_0/conv_0/conv/kernel": {"next/conv/kernel": 0},
-    "block/branch_1/conv_1/conv/kernel": {"next/conv/kernel": 4},
-    "block/branch_3/conv_0/conv/kernel": {"next/conv/kernel": 14},
+    "block/branch_0_conv_0/conv/kernel": {"next/conv/kernel": 0},
+    "block/branch_1_conv_1/conv/kernel": {"next/conv/kernel": 4},
+    "block/branch_3_conv_0/conv/kernel": {"next/conv/kernel": 14},
     "next/conv/kernel": {"scores/kernel": 0},
 }
 

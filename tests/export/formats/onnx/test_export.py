@@ -272,7 +272,7 @@ def test_weights_and_nodes_are_named_after_keras(network):
     graph = checked(path).graph
     paths = {weight.path for weight in inference_model.model.weights}
     assert paths <= {tensor.name for tensor in graph.initializer}
-    assert any(x.endswith("/branch_1/conv_0/conv/kernel") for x in paths)
+    assert any(x.endswith("/branch_1_conv_0/conv/kernel") for x in paths)
     layer_paths = {
         layer.path or layer.name
         for layer in inference_model.model._flatten_layers()

@@ -61,7 +61,7 @@ def test_scales_follow_from_weights_and_samples(inference_model, int8):
     weights = {
         weight.path: weight.numpy() for weight in inference_model.model.weights
     }
-    for layer in ("block/branch_1/conv_1/conv", "last/conv"):
+    for layer in ("block/branch_1_conv_1/conv", "last/conv"):
         kernel = np.transpose(weights[f"{layer}/kernel"], (3, 2, 0, 1))
         integers, scale, zero = read[f"{layer}/kernel_DequantizeLinear"]
         peaks = np.abs(kernel).max((1, 2, 3))
@@ -79,8 +79,8 @@ def test_scales_follow_from_weights_and_samples(inference_model, int8):
         inference_model.model.get_layer("block").output,
     )(image)
     for tensor in (
-        "block/branch_0/conv_0/Relu",
-        "block/branch_3/conv_0/Relu",
+        "block/branch_0_conv_0/Relu",
+        "block/branch_3_conv_0/Relu",
         "block/Concat",
         "pool/MaxPool",
     ):
@@ -128,8 +128,8 @@ def test_layers_stay_in_float(quantizer, inference_model, int8, tmp_path):
     every = quantizer.layers
     for kept, least in (
         (["entry/conv"], plain),
-        (["block/branch_1/conv_1/conv"], plain),
-        (["block/branch_3/conv_0/conv", "scores"], plain - 0.1),
+        (["block/branch_1_conv_1/conv"], plain),
+        (["block/branch_3_conv_0/conv", "scores"], plain - 0.1),
         (["hidden"], plain),
         ([x for x in every if x != "hidden"], plain + 3),
         ([x for x in every if x != "last/conv"], plain + 3),
@@ -144,11 +144,11 @@ def test_layers_stay_in_float(quantizer, inference_model, int8, tmp_path):
 def test_a_float_kernel_alone_keeps_no_layer_in_float(quantizer, tmp_path):
     """ONNX Runtime quantizes a float layer between two conversions."""
     path = tmp_path / "model.onnx"
-    layer = "block/branch_1/conv_1/conv"
+    layer = "block/branch_1_conv_1/conv"
     quantizer.write(path, "int8", float_layers=[layer])
     model = onnx_package.load(str(path))
     nodes = {node.name: node for node in model.graph.node}
-    before = "block/branch_1/conv_0/Relu"
+    before = "block/branch_1_conv_0/Relu"
     conversion = onnx_package.NodeProto()
     conversion.CopyFrom(nodes[f"{before}_QuantizeLinear"])
     conversion.op_type = "DequantizeLinear"
