@@ -47,7 +47,7 @@ def _children(layer):
 
 
 def freeze(model: keras.Model, until: str | None = None) -> None:
-    """Freeze the layers of a model that come before a layer.
+    """Freeze the layers of a model that come before a layer, and no others.
 
     A frozen layer has no trainable weights, and a frozen batch normalization
     uses its moving statistics in training as well. The model must be compiled
@@ -56,8 +56,8 @@ def freeze(model: keras.Model, until: str | None = None) -> None:
     Args:
         model: the model, in which layers are frozen in place.
         until: name or path, as in `iter_layers`, of the first layer that is
-            not frozen. It may be within a block. Defaults to `None`, which
-            freezes all layers.
+            not frozen. It may be within a block. It and all later layers
+            become trainable. Defaults to `None`, which freezes all layers.
 
     Raises:
         ValueError: if no layer, or more than one, has that name.
@@ -70,11 +70,12 @@ def freeze(model: keras.Model, until: str | None = None) -> None:
     ['mixed_8', 'mixed_9', 'mixed_10']
     """
     last = None if until is None else _path(model, until)
+    frozen = True
+    model.trainable = last is not None
     for path, layer in iter_layers(model):
-        if path == last:
-            return
-        if last is None or not last.startswith(f"{path}/"):
-            layer.trainable = False
+        frozen = frozen and path != last
+        around = last is not None and last.startswith(f"{path}/")
+        layer.trainable = around or not frozen
 
 
 def _path(model, name):

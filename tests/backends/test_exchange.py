@@ -40,9 +40,10 @@ def error(actual, expected):
 )
 def test_every_backend_computes_the_same_outputs(name, writer, reader, folder):
     expected = outputs(folder / f"{name}_{writer}_by_{writer}.npz")
-    read = folder / f"{name}_{writer}_by_{reader}"
-    assert error(outputs(f"{read}.npz"), expected) < TOLERANCE
-    assert error(outputs(f"{read}_perturbed.npz"), expected) > TOLERANCE
+    read = outputs(folder / f"{name}_{writer}_by_{reader}.npz")
+    assert error(read, expected) < TOLERANCE
+    perturbed = outputs(folder / f"{name}_{reader}_by_{reader}_perturbed.npz")
+    assert error(perturbed, expected) > TOLERANCE
 
 
 @pytest.mark.parametrize("writer", ("jax", "torch"))

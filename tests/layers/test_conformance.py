@@ -10,7 +10,9 @@ import pytest
 from keras.src.testing.test_case import TestCase
 
 from keras_inception_layers.registration import registered_layers
-from tests.helpers.layer_cases import CASES, KINDS, every_format, ordered
+from tests.helpers.layer_cases import CASES, DATA_FORMATS, KINDS, ordered
+
+OTHERS = [name for name in CASES if name not in KINDS]
 
 
 def test_every_registered_layer_has_a_case():
@@ -20,12 +22,20 @@ def test_every_registered_layer_has_a_case():
 
 # Keras's suite trains on a generator and leaves `shuffle` at its default.
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
-@every_format(lambda name, data_format: name in KINDS)
-def test_layer_passes_the_suite_of_keras(case, data_format):
-    run_suite(case, data_format)
+@pytest.mark.parametrize("data_format", DATA_FORMATS)
+@pytest.mark.parametrize("name", KINDS)
+def test_layer_passes_the_suite_of_keras(name, data_format):
+    run_suite(CASES[name], data_format)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in KINDS])
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_layer_passes_the_suite_of_keras(name):
+    run_suite(CASES[name], "channels_first")
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_layer_passes_the_suite_without_training(name):
     run_suite(CASES[name], "channels_last", run_training_check=False)
 

@@ -35,19 +35,20 @@ def test_recipes_leave_as_much_trainable_as_those_of_a_flat_network():
             layer.trainable = False
     freeze_batch_norm(network)
     assert trainable(network) == trainable(flat) == 94
-    for model in (flat, network):
-        model.trainable = True
-    for layer in flat.layers[:249]:
-        layer.trainable = False
+    for number, layer in enumerate(flat.layers):
+        layer.trainable = number >= 249
     freeze(network, until="mixed_9")
     assert trainable(network) == trainable(flat) > 0
     freeze(network)
     assert trainable(network) == 0
+    network.trainable = True
+    assert trainable(network) == 188
 
 
 def test_layers_are_frozen_up_to_one_within_a_block():
     model = make_hybrid()
     path = "block_5_2/branch_1_conv_1"
+    freeze(model)
     freeze(model, until=path)
     first = model.trainable_weights[0].path
     assert first == f"{path}/conv/kernel"

@@ -149,6 +149,7 @@ def test_batch_norm_follows_the_convention_by_default(
     assert actual == {expected}
 
 
+@pytest.mark.slow  # VGG16Inception has it under every backend
 def test_side_heads_train_and_are_dropped():
     model = randomize(GoogLeNet(**SMALL, auxiliary=True))
     shapes = {name: x.shape for name, x in model.output.items()}
@@ -197,6 +198,7 @@ def test_folded_copy_equals_the_model():
     assert relative_error(copy(images), expected) > FOLDED_TOLERANCE
 
 
+@pytest.mark.slow  # VGG16Inception has it under every backend
 def test_channels_first_equals_channels_last():
     options = {"convention": "torchvision", "classes": 5}
     last = randomize(GoogLeNet(input_shape=(65, 70, 3), **options))

@@ -156,16 +156,14 @@ def test_more_kinds_of_model(make, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "policy", "formats"),
+    ("name", "policy"),
     (
-        ("MobileNetV2", "float32", "onnx"),
-        pytest.param(
-            *("InceptionV3", "mixed_float16", DEFAULT_FORMATS),
-            marks=pytest.mark.slow,
-        ),
+        ("MobileNetV2", "float32"),
+        pytest.param("InceptionV3", "mixed_float16", marks=pytest.mark.slow),
     ),
 )
-def test_keras_applications(name, policy, formats, tmp_path):
+def test_keras_applications(name, policy, tmp_path):
+    """Small models and networks of ours are in every format already."""
     keras.config.set_dtype_policy(policy)
     model = getattr(keras.applications, name)(
         input_shape=(75, 75, 3),
@@ -174,7 +172,7 @@ def test_keras_applications(name, policy, formats, tmp_path):
         classifier_activation=None,
     )
     settle_statistics(model, random_images((8, 75, 75, 3)))
-    assert export_model(model, tmp_path / "out", formats=formats)["passed"]
+    assert export_model(model, tmp_path / "out", formats="onnx")["passed"]
     assert all(d.passed for d in diagnose(tmp_path / "out"))
 
 

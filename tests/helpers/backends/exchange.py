@@ -4,8 +4,8 @@
     python -m tests.helpers.backends.exchange read FOLDER
 
 `write` saves models and their outputs, one of them after a training step.
-`read` loads the files of every backend and saves the outputs, and once more
-with every moving variance perturbed.
+`read` loads the files of every backend and saves the outputs; those of its own
+file once more, with every moving variance perturbed.
 """
 
 import sys
@@ -19,6 +19,7 @@ from tests.helpers.backends.processes import BACKENDS
 from tests.helpers.initial_values import quick_initial_values
 from tests.helpers.layer_cases import every_layer_model
 from tests.helpers.numeric import (
+    ONE_STEP,
     perturb,
     random_images,
     randomize,
@@ -31,7 +32,7 @@ MODELS = ("hybrid", "every_layer")
 def hybrid():
     """Return a small hybrid after a training step, with its optimizer."""
     model = VGG16Inception(include_top=False, input_shape=(32, 32, 1))
-    randomize(model).compile(keras.optimizers.Adam(1e-4), "mse")
+    randomize(model).compile(keras.optimizers.Adam(1e-4), "mse", **ONE_STEP)
     model.train_on_batch(random_images((4, 32, 32, 1)), random_images((4, 512)))
     return model
 
@@ -60,10 +61,11 @@ def read(folder):
             np.savez(folder / f"{by}.npz", *outputs(model))
             if name == "hybrid":
                 assert int(model.optimizer.iterations) == 1
-            for weight in model.weights:
-                if weight.name == "moving_variance":
-                    perturb(weight)
-            np.savez(folder / f"{by}_perturbed.npz", *outputs(model))
+            if writer == backend:
+                for weight in model.weights:
+                    if weight.name == "moving_variance":
+                        perturb(weight)
+                np.savez(folder / f"{by}_perturbed.npz", *outputs(model))
 
 
 if __name__ == "__main__":
