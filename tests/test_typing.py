@@ -9,6 +9,7 @@ mypy = pytest.importorskip("mypy.api")
 IMPORTS = """
 import keras
 from keras_inception_layers import *
+from keras_inception_layers.porting import port_torch_weights
 rows = ((4,), (4, 8), (2, 4), (4,))
 """
 RIGHT = """
@@ -21,6 +22,8 @@ AuxiliaryClassifier(10, dropout=0.5)
 model = VGG16Inception(input_shape=(32, 32, 1), momentum=0.9)
 freeze(drop_auxiliary(model), until="block_5_1")
 fold_batch_norm(model).summary()
+port_torch_weights("weights.safetensors", drop_auxiliary(model)).summary()
+preprocess_input([0], InceptionV3, "timm")
 for path, layer in iter_layers(model):
     print(path.upper(), layer.name)
 """
@@ -32,6 +35,11 @@ WRONG = {
     "InceptionResNetV2BlockB(rows)": 'positional argument "residual_scale"',
     "InceptionBlock(3)": 'Argument 1 to "InceptionBlock"',
     'AuxiliaryClassifier("ten")': 'Argument 1 to "AuxiliaryClassifier"',
+    "ConvBN(8, 3, padding='full')": 'Argument "padding" to "ConvBN"',
+    "drop_auxiliary(3)": 'Argument 1 to "drop_auxiliary"',
+    'fold_batch_norm("x")': 'Argument 1 to "fold_batch_norm"',
+    "port_torch_weights({}, 2)": 'Argument 2 to "port_torch_weights"',
+    "preprocess_input([0], mode='bgr')": 'Argument "mode"',
     "VGG16(no_such_argument=1)": 'keyword argument "no_such_argument"',
     'GoogLeNet(classes="ten")': 'Argument "classes" to "GoogLeNet"',
     "InceptionV3(momentum=[0.9])": 'Argument "momentum" to "InceptionV3"',
