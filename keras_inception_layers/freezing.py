@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import keras
 
+from keras_inception_layers.graph import KerasModel, check_model
 from keras_inception_layers.layers.composite import Composite
 
 
@@ -17,10 +18,10 @@ def iter_layers(
     Args:
         layer: a model or a layer.
 
-    Yields:
-        The path of each layer, which consists of the names of the layers
-        around it and its own, and the layer. A layer comes before those within
-        it, and a layer that is used in several places only once.
+    Returns:
+        An iterator of pairs: the path of a layer, which consists of the names
+        of the layers around it and its own, and the layer. A layer comes before
+        those within it, and only once if it is used in several places.
 
     Example:
 
@@ -46,7 +47,7 @@ def _children(layer):
     return layer._flatten_layers(include_self=False, recursive=False)
 
 
-def freeze(model: keras.Model, until: str | None = None) -> None:
+def freeze(model: KerasModel, until: str | None = None) -> keras.Model:
     """Freeze the layers of a model that come before a layer, and no others.
 
     A frozen layer has no trainable weights, and a frozen batch normalization
@@ -59,16 +60,20 @@ def freeze(model: keras.Model, until: str | None = None) -> None:
             not frozen. It may be within a block. It and all later layers
             become trainable. Defaults to `None`, which freezes all layers.
 
+    Returns:
+        `model`.
+
     Raises:
         ValueError: if no layer, or more than one, has that name.
 
     Example:
 
     >>> base = InceptionV3(include_top=False, input_shape=(75, 75, 3))
-    >>> freeze(base, until="mixed_8")
+    >>> base = freeze(base, until="mixed_8")
     >>> [layer.name for layer in base.layers if layer.trainable_weights]
     ['mixed_8', 'mixed_9', 'mixed_10']
     """
+    check_model("model", model)
     last = None if until is None else _path(model, until)
     frozen = True
     model.trainable = last is not None
@@ -76,6 +81,7 @@ def freeze(model: keras.Model, until: str | None = None) -> None:
         frozen = frozen and path != last
         around = last is not None and last.startswith(f"{path}/")
         layer.trainable = around or not frozen
+    return model
 
 
 def _path(model, name):
@@ -95,22 +101,26 @@ def _path(model, name):
     )
 
 
-def freeze_batch_norm(model: keras.layers.Layer) -> None:
-    """Freeze every batch normalization of a model or layer, at any depth.
+def freeze_batch_norm(model: KerasModel) -> keras.Model:
+    """Freeze every batch normalization of a model, at any depth.
 
     With small batches their statistics are too uncertain to train with. A
     frozen one uses its moving statistics in training as well.
 
     Args:
-        model: a model or layer, in which they are frozen in place.
+        model: the model, in which they are frozen in place.
+
+    Returns:
+        `model`.
 
     Example:
 
     >>> model = keras.Sequential([keras.Input((8, 8, 3)), ConvBN(4, 3)])
-    >>> freeze_batch_norm(model)
-    >>> [weight.path for weight in model.trainable_weights]
-    ['conv_bn/conv/kernel']
+    >>> [x.name for x in freeze_batch_norm(model).trainable_weights]
+    ['kernel']
     """
+    check_model("model", model)
     for _, layer in iter_layers(model):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
+    return model

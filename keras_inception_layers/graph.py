@@ -13,6 +13,9 @@ class KerasModel(Protocol):
     annotated with it could be anything.
     """
 
+    name: Any
+    trainable: Any
+
     @property
     def layers(self) -> Any:
         """The layers of the model."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import keras_inception_layers as plugin
+from keras_inception_layers.preprocessing import MODES
 from tests.helpers.networks import (
     NETWORKS,
     NETWORKS_WITH_CONVENTIONS,
@@ -90,6 +91,9 @@ def table(network):
         word = words.get if isinstance(words, dict) else words
         values = [getattr(x, field.name) for x in conventions.values()]
         lines.append([label, *map(word, values)])
+    modes = MODES[network.__name__]
+    quoted = (f'`"{modes[name]}"`' for name in conventions)
+    lines.append(["mode of `preprocess_input`", *quoted])
     return [f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines]
 
 

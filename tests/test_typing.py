@@ -43,6 +43,8 @@ WRONG = {
     "VGG16(no_such_argument=1)": 'keyword argument "no_such_argument"',
     'GoogLeNet(classes="ten")': 'Argument "classes" to "GoogLeNet"',
     "InceptionV3(momentum=[0.9])": 'Argument "momentum" to "InceptionV3"',
+    "freeze(3)": 'Argument 1 to "freeze"',
+    "extract_features(3)": 'Argument 1 to "extract_features"',
     "freeze(VGG16(), until=3)": 'Argument "until" to "freeze"',
 }
 

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 import keras
 
+from keras_inception_layers.graph import KerasModel, functional_graph
 from keras_inception_layers.models import (
     googlenet,
     inception_resnet_v2,
@@ -25,7 +26,7 @@ NETWORKS = (
 
 
 def extract_features(
-    model: keras.Model, layers: Sequence[str | int] | None = None
+    model: KerasModel, layers: Sequence[str | int] | None = None
 ) -> keras.Model:
     """Return a model whose outputs are feature maps of a network.
 
@@ -56,12 +57,13 @@ def extract_features(
     >>> {name: maps.shape for name, maps in features.items()}
     {'P4': (None, 4, 4, 512), 'P5': (None, 2, 2, 512), 'block1_pool': ...}
     """
-    if not hasattr(model, "inputs"):
+    graph = functional_graph(model)
+    if graph is None:
         raise ValueError(
             "`model` must be a Functional model, such as a network of this "
             f"package returns. Received: model={model!r}"
         )
-    found = {layer.name: layer for layer in model.layers}
+    found = {layer.name: layer for layer in graph.layers}
     levels: dict[str | int, str] = {}
     for network in NETWORKS:
         if found.keys() >= set(network.LEVELS.values()):
@@ -83,4 +85,4 @@ def extract_features(
             f'The levels of "{model.name}" are unknown, because it is not a '
             "network of this package. Pass the names of layers."
         )
-    return keras.Model(model.input, outputs, name=model.name)
+    return keras.Model(graph.input, outputs, name=model.name)

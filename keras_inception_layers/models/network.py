@@ -5,6 +5,7 @@ from numbers import Integral
 import keras
 
 from keras_inception_layers.layers.conv_bn import check_positive_integer
+from keras_inception_layers.layers.conv_options import get_activation
 from keras_inception_layers.models.options import ORDER
 from keras_inception_layers.models.weights import load_weights
 
@@ -116,7 +117,7 @@ def _predictions(x, classes, classifier_activation, settings):
     return settings.make(
         keras.layers.Dense,
         classes,
-        activation=classifier_activation,
+        activation=get_activation(classifier_activation),
         name="predictions",
     )(x)
 
