@@ -149,7 +149,7 @@ def test_vgg16_loads_the_published_weights(monkeypatch, tmp_path):
         (VGG16, "junk.pth", {}, "not supported: .*junk.pth"),
         (InceptionV4, "junk.h5", {"input_shape": (75, 75, 3)}, "signature"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_a_file_that_does_not_fit_is_one_line(
     network, file, options, message, tmp_path
