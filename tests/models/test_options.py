@@ -124,7 +124,7 @@ def test_an_option_that_is_none_is_as_in_the_convention():
         (GoogLeNet, {"dropout": 2}, ValueError, "rate=2"),
         (VGG16, {"kernel_initializer": "he"}, ValueError, "Could not|Unknown"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_invalid_options_are_rejected(network, options, error, message):
     with pytest.raises(error, match=message):
