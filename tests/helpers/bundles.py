@@ -20,7 +20,7 @@ from tests.helpers.numeric import random_images, randomize
 from tests.helpers.stored_kernels import stored_kernels
 
 BRANCHES = [
-    f"inception_{block}/branch_{branch}/conv_{number}"
+    f"inception_{block}/branch_{branch}_conv_{number}"
     for block, lengths in ((1, (1, 2, 2, 1)), (2, (1, 3, 3, 1)))
     for branch, length in enumerate(lengths)
     for number in range(length)
