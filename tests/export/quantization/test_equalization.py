@@ -63,7 +63,7 @@ def spread(inference_model, workdir):
 # The kernels that read the channels of a kernel, with the first channel.
 READERS = {
     "stem/conv/kernel": {
-        f"block/branch_{i}/conv_0/conv/kernel": 0 for i in range(4)
+        f"block/branch_{i}_conv_0/conv/kernel": 0 for i in range(4)
     },
     "block/branch_0_conv_0/conv/kernel": {"next/conv/kernel": 0},
     "block/branch_1_conv_1/conv/kernel": {"next/conv/kernel": 4},
