@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_inception_export.bundle.bundle import check_output
+from keras_inception_export.bundle.publication import check_output
 from keras_inception_export.errors import RequestError, check_choice
 from keras_inception_export.formats.onnx.opsets import check_opset
 from keras_inception_export.formats.registry import (

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_inception_export.bundle.bundle import check_published
 from keras_inception_export.data.batching import run
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.errors import RequestError
@@ -15,6 +16,9 @@ from keras_inception_export.formats.registry import format_of
 def load_artifact(path: str | Path) -> "Artifact":
     """Open an artifact, such as a SavedModel folder or a `.onnx` file.
 
+    One in a bundle is opened only if its hash is that of the report. A
+    SavedModel is a program: open one from elsewhere only if you trust it.
+
     Args:
         path: the artifact.
 
@@ -24,7 +28,7 @@ def load_artifact(path: str | Path) -> "Artifact":
     Raises:
         RequestError: if there is no such artifact.
         RuntimeMissingError: if its runtime is not installed.
-        ArtifactError: if it is damaged.
+        ArtifactError: if it is damaged, or not the one that was published.
 
     Example:
 
@@ -32,7 +36,9 @@ def load_artifact(path: str | Path) -> "Artifact":
         run(images)["predictions"]
     """
     path = Path(path)
-    return Artifact(format_of(path).open_runner(path))
+    record = format_of(path)
+    check_published(path)
+    return Artifact(record.open_runner(path))
 
 
 class Artifact:

@@ -1,86 +1,25 @@
 """A bundle: the folder of artifacts and a report that an export publishes.
 
-It is written beside its destination and moved there in one rename, so that a
-user sees a whole bundle or none. The report has a hash of every file.
+The report has a hash of every file.
 """
 
-import contextlib
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_inception_export.errors import ArtifactError, RequestError, writing
+from keras_inception_export.errors import (
+    ArtifactError,
+    ExportError,
+    RequestError,
+    writing,
+)
 from keras_inception_export.formats.registry import FORMATS
 
 REPORT = "report.json"
 PROBES = "probes.npz"
 LAYER_REFERENCES = "layer_references.npz"
-
-
-def check_output(output: Path, *, overwrite: bool) -> None:
-    """Raise RequestError if a bundle cannot be published at a path."""
-    with staging(output):
-        pass
-    if not os.path.lexists(output):
-        return
-    if not overwrite:
-        raise RequestError(
-            f"{output} exists already; give another --output, or --overwrite "
-            "to replace it once the new bundle is verified"
-        )
-    if not (output / REPORT).is_file() and (
-        not output.is_dir() or any(output.iterdir())
-    ):
-        raise RequestError(
-            f"{output} exists and is not a bundle, so --overwrite leaves it "
-            "alone; give another --output"
-        )
-
-
-@contextlib.contextmanager
-def staging(output: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `output`, in which a bundle is written.
-
-    It is removed at the end, unless it was published.
-    """
-    parent = next(x for x in output.absolute().parents if x.exists())
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=parent))
-        folder.chmod(0o755)
-    except OSError as error:
-        raise RequestError(
-            f"{output} cannot be created, because {parent} is not a writable "
-            f"folder: {error.strerror}"
-        ) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def publish(folder: Path, output: Path) -> None:
-    """Move a verified folder to its destination, in one rename.
-
-    If that fails, the destination is unchanged.
-    """
-    with writing(output):
-        if not os.path.lexists(output):
-            output.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(folder, output)
-            return
-        old = folder.with_name(folder.name + ".old")
-        os.rename(output, old)
-        try:
-            os.rename(folder, output)
-        except OSError:
-            os.rename(old, output)
-            raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -118,13 +57,24 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def read_report(folder: Path) -> dict[str, Any]:
-    """Return the report of a bundle that has an artifact."""
+def read_report(folder: Path, sha256: str | None = None) -> dict[str, Any]:
+    """Return the report of a bundle that has an artifact.
+
+    Args:
+        folder: the bundle.
+        sha256: the expected hash of the report, which has the hashes of all
+            other files. Defaults to `None`: any.
+    """
     path = folder / REPORT
     if not path.is_file():
         raise RequestError(
             f"{folder} is not a bundle: expected a folder with a {REPORT}, as "
             "`keras-inception export` writes it"
+        )
+    if sha256 is not None and sha256_of(path) != sha256.lower():
+        raise ArtifactError(
+            f"{path} has the SHA-256 {sha256_of(path)}, expected {sha256}; "
+            "nothing was opened"
         )
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -141,6 +91,56 @@ def read_report(folder: Path) -> dict[str, Any]:
             "the model again"
         )
     return report
+
+
+def is_only_a_bundle(folder: Path) -> bool:
+    """Return whether a folder is empty, or has only what an export writes."""
+    if not folder.is_dir():
+        return False
+    found = set(folder.iterdir())
+    if not found:
+        return True
+    try:
+        report = read_report(folder)
+    except ExportError:
+        return False
+    written = {folder / REPORT}
+    for role in ("probes", "layer_references"):
+        written.add(folder / report.get(role, {}).get("path", f"{role}.npz"))
+    for artifact in report["artifacts"]:
+        path = folder / artifact["path"]
+        written.update([path] if path.is_dir() else files_of(path))
+    return found <= written
+
+
+def identity(folder: Path) -> tuple[int, int] | None:
+    """Return what changes when another bundle takes the place of a bundle."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def check_published(path: Path) -> dict[str, Any] | None:
+    """Return the report's entry of an artifact; None outside of a bundle.
+
+    Raises:
+        ArtifactError: if it is not the file that was published.
+    """
+    try:
+        report = read_report(path.parent)
+    except ExportError:
+        return None
+    for artifact in report["artifacts"]:
+        if artifact["path"] == path.name:
+            if sha256_of(path) != artifact["sha256"]:
+                raise ArtifactError(
+                    f"{path} is not the file that was published (its hash "
+                    "differs), so it is not opened; export the model again"
+                )
+            return artifact
+    return None
 
 
 def entry(folder: Path, name: str) -> dict[str, str]:

@@ -13,8 +13,8 @@ from keras_inception_export.formats.registry import format_of
 def describe(path: str | Path) -> dict[str, Any]:
     """Return what is known about a file or folder, as JSON can hold it.
 
-    Keras is not imported, and TensorFlow only for a SavedModel outside of a
-    bundle.
+    Nothing that it contains is run. Keras is not imported, and TensorFlow only
+    for a SavedModel outside of a bundle.
     """
     path = Path(path)
     if (path / bundle.REPORT).is_file():
@@ -22,14 +22,20 @@ def describe(path: str | Path) -> dict[str, Any]:
     if path.suffix == ".keras":
         return {"path": str(path), "kind": "keras", **_keras_file(path)}
     artifact_format = format_of(path)
-    runner = artifact_format.open_runner(path)
+    entry = bundle.check_published(path)
+    if entry is None:
+        inputs, outputs = artifact_format.specs(path)
+        entry = {
+            "inputs": [spec.as_json() for spec in inputs],
+            "outputs": [spec.as_json() for spec in outputs],
+        }
     return {
         "path": str(path),
         "kind": artifact_format.name,
         "bytes": bundle.size_of(path),
         "sha256": bundle.sha256_of(path),
-        "inputs": [spec.as_json() for spec in runner.inputs],
-        "outputs": [spec.as_json() for spec in runner.outputs],
+        "inputs": entry["inputs"],
+        "outputs": entry["outputs"],
     }
 
 

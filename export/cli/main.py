@@ -93,7 +93,7 @@ def _verify(arguments):
     from keras_inception_export.bundle.bundle import read_report
     from keras_inception_export.verification.verify import verify
 
-    results = verify(arguments.bundle)
+    results = verify(arguments.bundle, sha256=arguments.sha256)
     report = read_report(Path(arguments.bundle))
     _print(
         arguments,

@@ -66,6 +66,12 @@ def make_parser():
         "the float64 reference. Needs only the runtimes.",
     )
     verify.add_argument("bundle", metavar="DIR")
+    verify.add_argument(
+        "--sha256",
+        metavar="HASH",
+        help="expected SHA-256 of report.json, which has the hashes of all "
+        "other files (default: any)",
+    )
     diagnose = commands.add_parser(
         "diagnose",
         parents=[common],

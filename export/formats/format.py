@@ -27,6 +27,10 @@ class Runner(Protocol):
         """Compute every output from arrays keyed by input name."""
 
 
+Specs = tuple[tuple["TensorSpec", ...], tuple["TensorSpec", ...]]
+"""The inputs and outputs of an artifact, in the declared order."""
+
+
 class Intermediates(Protocol):
     """An artifact whose internal tensors can be read."""
 
@@ -69,6 +73,8 @@ class Format:
         file_name: name of its artifact in a bundle.
         write: `write(inference_model, path, *, opset)` writes an artifact.
         open_runner: `open_runner(path, threads=None)` opens one.
+        read_specs: `read_specs(path)` returns inputs and outputs without
+            running the artifact; `None` if opening it runs nothing.
         suffixes: file name suffixes that identify an artifact.
         marker: the file in it that identifies an artifact that is a folder.
         companions: names of the files that belong to an artifact, with
@@ -88,6 +94,7 @@ class Format:
     file_name: str
     write: Callable[..., None]
     open_runner: Callable[..., Runner]
+    read_specs: Callable[[Path], Specs] | None = None
     suffixes: tuple[str, ...] = ()
     marker: str | None = None
     companions: tuple[str, ...] = ()
@@ -103,6 +110,13 @@ class Format:
         path = Path(self.file_name)
         middle = "" if scheme is None else f".{scheme}"
         return f"{path.stem}{middle}{path.suffix}"
+
+    def specs(self, path: Path) -> Specs:
+        """Return the inputs and outputs of an artifact, which is not run."""
+        if self.read_specs is not None:
+            return self.read_specs(path)
+        runner = self.open_runner(path)
+        return runner.inputs, runner.outputs
 
     def recognizes(self, path: Path) -> bool:
         """Return whether `path` is an artifact of this format, by its name."""

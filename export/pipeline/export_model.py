@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_inception_export.bundle import bundle
+from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.diagnosis.capture import capture_layer_references
 from keras_inception_export.diagnosis.diagnose import record_artifact
@@ -154,7 +154,7 @@ def run_export(
     made_with = versions()
     facts, model, probes, evaluation = _prepare(source, options)
     inputs, outputs = model.inputs, model.outputs
-    with bundle.staging(options.output_dir) as folder:
+    with publication.staging(options.output_dir) as folder:
         written = write_float(model, folder, options)
         quantized, equalized = write_quantized(
             model, evaluation, probes, folder, options
@@ -200,7 +200,9 @@ def run_export(
             "passed": True,
         }
         bundle.write_report(folder, report)
-        bundle.publish(folder, options.output_dir)
+        publication.publish(
+            folder, options.output_dir, overwrite=options.overwrite
+        )
     return report
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_inception_export.bundle import bundle
+from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.child_process import run_in_child
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.errors import RequestError
@@ -46,10 +46,10 @@ def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
     """
     if not isinstance(source, (str, Path, keras.Model)):
         source = source()
-    bundle.check_output(options.output_dir, overwrite=options.overwrite)
+    publication.check_output(options.output_dir, overwrite=options.overwrite)
     with (
         tempfile.TemporaryDirectory() as folder,
-        bundle.staging(options.output_dir) as staged,
+        publication.staging(options.output_dir) as staged,
     ):
         arguments = {x.name: getattr(options, x.name) for x in fields(options)}
         arguments["output_dir"] = staged / "bundle"
@@ -70,7 +70,9 @@ def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
         )
         if isinstance(source, keras.Model):
             _check_live(source, staged / "bundle", report)
-        bundle.publish(staged / "bundle", options.output_dir)
+        publication.publish(
+            staged / "bundle", options.output_dir, overwrite=options.overwrite
+        )
         return report
 
 

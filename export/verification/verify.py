@@ -124,11 +124,19 @@ def _listed(specs: Sequence[TensorSpec]) -> str:
     return ", ".join(f"{spec.name} ({spec.dtype})" for spec in specs)
 
 
-def verify(folder: str | Path) -> tuple[VerificationResult, ...]:
+def verify(
+    folder: str | Path, *, sha256: str | None = None
+) -> tuple[VerificationResult, ...]:
     """Verify every artifact of a bundle again.
+
+    An artifact is opened only if its hash is that of the report. If the bundle
+    is replaced by another one meanwhile, that one is verified.
 
     Args:
         folder: a bundle that `export_model` wrote.
+        sha256: the expected hash of its `report.json`, in hexadecimal digits.
+            The report has the hashes of all other files, so that it alone
+            authenticates the bundle. Defaults to `None`: any.
 
     Returns:
         One `VerificationResult` per artifact. The last finding of an artifact
@@ -138,10 +146,24 @@ def verify(folder: str | Path) -> tuple[VerificationResult, ...]:
 
     Raises:
         RequestError: if `folder` is not a bundle.
-        ArtifactError: if its report or its probes are damaged.
+        ArtifactError: if its report or its probes are damaged, or if the
+            report has another hash.
     """
     folder = Path(folder)
-    report = bundle.read_report(folder)
+    while True:
+        before = bundle.identity(folder)
+        try:
+            results = _verify(folder, sha256)
+        except errors.ExportError:
+            if bundle.identity(folder) == before:
+                raise
+        else:
+            if bundle.identity(folder) == before:
+                return results
+
+
+def _verify(folder: Path, sha256: str | None) -> tuple[VerificationResult, ...]:
+    report = bundle.read_report(folder, sha256)
     probes = Probes.load(bundle.published(folder, report, "probes"))
     results = [
         _verify_artifact(folder, artifact, probes)
@@ -197,9 +219,12 @@ def _verify_artifact(
     """Verify one artifact of a bundle, as its report describes it."""
     path = folder / artifact["path"]
     quantization = artifact.get("quantization")
+    unopened = VerificationResult(artifact["format"], quantization)
     if not path.exists():
-        missing = VerificationResult(artifact["format"], quantization)
-        return replace(missing, findings=(f"{path} is missing",))
+        return replace(unopened, findings=(f"{path} is missing",))
+    if bundle.sha256_of(path) != artifact["sha256"]:
+        finding = "is not the file that was published (its hash differs)"
+        return replace(unopened, findings=(finding,))
     inputs, outputs = (
         tuple(map(TensorSpec.from_json, artifact[role]))
         for role in ("inputs", "outputs")
@@ -212,10 +237,6 @@ def _verify_artifact(
     limits = None
     if quantization:
         limits = {x["output"]: x["tolerance"] for x in artifact["parity"]}
-    result = verify_artifact(
+    return verify_artifact(
         path, inputs, outputs, probes, quantization=quantization, limits=limits
     )
-    if bundle.sha256_of(path) == artifact["sha256"] or result.missing:
-        return result
-    finding = "is not the file that was published (its hash differs)"
-    return replace(result, findings=(finding, *result.findings))

@@ -8,5 +8,6 @@ FORMAT = Format(
     marker="saved_model.pb",
     write=lazy(f"{__name__}.export:write"),
     open_runner=lazy(f"{__name__}.runtime:open_runner"),
+    read_specs=lazy(f"{__name__}.runtime:read_specs"),
     packages=("tensorflow",),
 )

@@ -1,7 +1,8 @@
 """Run SavedModel artifacts with TensorFlow, which is imported when needed."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from keras_inception_export.errors import (
     RequestError,
     RuntimeMissingError,
 )
-from keras_inception_export.formats.format import Runner
+from keras_inception_export.formats.format import Runner, Specs
 
 SIGNATURE = "serving_default"
 """The signature of every artifact."""
@@ -71,9 +72,7 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
     try:
         import tensorflow as tf
     except ImportError as error:
-        raise RuntimeMissingError(
-            f"{path} needs TensorFlow: pip install tensorflow"
-        ) from error
+        raise _missing(path) from error
     if threads is not None:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -82,13 +81,66 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
                 f"received threads={threads}, but TensorFlow already runs in "
                 "this process with another number; use a new process"
             ) from error
-    # It is not documented what a damaged file raises: OSError, ValueError,
-    # AttributeError and errors of TensorFlow and protobuf were observed.
+    with _damaged(path):
+        return _TensorFlowRunner(tf.saved_model.load(str(path)), _order(path))
+
+
+def read_specs(path: Path) -> Specs:
+    """Return the inputs and outputs of a SavedModel, which is not loaded.
+
+    A SavedModel is a program, parts of which run when it is loaded.
+    """
     try:
-        order = json.loads((path / ORDER_FILE).read_text(encoding="utf-8"))
-        return _TensorFlowRunner(tf.saved_model.load(str(path)), order)
+        from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+        from tensorflow.dtypes import as_dtype
+    except ImportError as error:
+        raise _missing(path) from error
+
+    def declared(tensors, names):
+        return tuple(
+            TensorSpec(
+                name,
+                tuple(
+                    None if axis.size < 0 else axis.size
+                    for axis in tensors[name].tensor_shape.dim
+                ),
+                as_dtype(tensors[name].dtype).name,
+            )
+            for name in names
+        )
+
+    with _damaged(path):
+        content = (path / "saved_model.pb").read_bytes()
+        (graph,) = SavedModel.FromString(content).meta_graphs
+        signature = graph.signature_def[SIGNATURE]
+        order = _order(path)
+        return (
+            declared(signature.inputs, order["inputs"]),
+            declared(signature.outputs, order["outputs"]),
+        )
+
+
+def _order(path: Path) -> dict[str, list[str]]:
+    return json.loads((path / ORDER_FILE).read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _damaged(path: Path) -> Iterator[None]:
+    """Raise any error as an ArtifactError.
+
+    It is not documented what a damaged file raises: OSError, ValueError,
+    AttributeError and errors of TensorFlow and protobuf were observed.
+    """
+    try:
+        yield
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise ArtifactError(
             f"{path} is not a complete SavedModel of this exporter: {reason}"
         ) from error
+
+
+def _missing(path: Path) -> RuntimeMissingError:
+    return RuntimeMissingError(
+        f"{path} needs TensorFlow: pip install tensorflow"
+    )

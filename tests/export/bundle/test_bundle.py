@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 
 import pytest
@@ -80,84 +79,6 @@ def test_neighbours_are_not_hashed(tmp_path):
     published = bundle.sha256_of(tmp_path / "model.onnx")
     write(tmp_path, {"model.int8.onnx": "b", "model.int8.onnx.data": "c"})
     assert bundle.sha256_of(tmp_path / "model.onnx") == published
-
-
-def test_a_new_bundle_is_published(tmp_path):
-    output = tmp_path / "new" / "out"
-    with bundle.staging(output) as folder:
-        assert not output.parent.exists()
-        (folder / "report.json").write_text("{}")
-        bundle.publish(folder, output)
-    assert names(output) == ["report.json"]
-    assert names(tmp_path) == ["new"]
-
-
-def test_a_bundle_is_replaced(tmp_path):
-    output = write(tmp_path / "out", {"old": ""})
-    with bundle.staging(output) as folder:
-        write(folder, {"new": ""})
-        bundle.publish(folder, output)
-    assert names(output) == ["new"] and names(tmp_path) == ["out"]
-
-
-def test_an_unpublished_folder_is_removed(tmp_path):
-    def fail():
-        with bundle.staging(tmp_path / "out") as folder:
-            write(folder, {"half": ""})
-            raise ArtifactError("wrong")
-
-    with pytest.raises(ArtifactError, match="wrong"):
-        fail()
-    assert names(tmp_path) == []
-
-
-def test_a_failed_replacement_restores_the_old_bundle(tmp_path, monkeypatch):
-    output = write(tmp_path / "out", {"old": ""})
-    rename, calls = os.rename, []
-
-    def fail_once(source, target):
-        calls.append(target)
-        if len(calls) == 2:
-            raise OSError(5, "Input/output error")
-        rename(source, target)
-
-    monkeypatch.setattr(os, "rename", fail_once)
-    with bundle.staging(output) as folder:
-        with pytest.raises(RequestError, match="cannot be written: Input"):
-            bundle.publish(folder, output)
-    assert names(output) == ["old"] and names(tmp_path) == ["out"]
-
-
-@pytest.mark.parametrize(
-    ("files", "overwrite", "message"),
-    [
-        ({}, False, None),
-        ({"out/report.json": "{}"}, True, None),
-        ({"out/report.json": "{}"}, False, "exists already; give another"),
-        ({"out/thesis.txt": ""}, True, "is not a bundle, so --overwrite"),
-        ({"out": "a file"}, True, "is not a bundle, so --overwrite"),
-    ],
-)
-def test_check_output(files, overwrite, message, tmp_path):
-    write(tmp_path, files)
-    before = names(tmp_path)
-    if message is None:
-        bundle.check_output(tmp_path / "out", overwrite=overwrite)
-    else:
-        with pytest.raises(RequestError, match=message):
-            bundle.check_output(tmp_path / "out", overwrite=overwrite)
-    assert names(tmp_path) == before
-
-
-def test_an_empty_folder_may_be_overwritten(tmp_path):
-    (tmp_path / "out").mkdir()
-    bundle.check_output(tmp_path / "out", overwrite=True)
-
-
-def test_a_path_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RequestError, match="out cannot be created, because"):
-        bundle.check_output(tmp_path / "file" / "out", overwrite=True)
 
 
 @pytest.mark.parametrize(

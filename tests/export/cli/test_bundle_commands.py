@@ -171,7 +171,7 @@ def test_a_bundle_without_artifacts_is_refused(command, bundle, capfd):
 
 
 def test_an_internal_error_has_its_own_exit_code(published, capfd, monkeypatch):
-    def broken(folder):
+    def broken(folder, **options):
         raise KeyError("lost")
 
     monkeypatch.setattr(

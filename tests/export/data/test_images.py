@@ -76,6 +76,70 @@ def test_channels(tmp_path):
     np.testing.assert_array_equal(gray, np.stack([PIXELS] * 3, axis=-1))
 
 
+RED = np.zeros((2, 2, 3), "uint8") + np.array([200, 10, 30], "uint8")
+GRAY = np.array([[0, 40], [200, 255]])
+
+
+def with_alpha(pixels):
+    alpha = np.array([[0, 90], [180, 255]], "uint8")[..., None]
+    return np.concatenate([pixels, alpha], axis=-1)
+
+
+def palette(pixels):
+    image = Image.fromarray(pixels).quantize(4)
+    image.info["transparency"] = bytes([0, 128, 255])
+    return image
+
+
+def cmyk(pixels):
+    inverse = 255 - pixels
+    black = np.zeros_like(pixels[..., :1])
+    channels = np.concatenate([inverse, black], axis=-1)
+    return Image.fromarray(channels, mode="CMYK")
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "expected"),
+    [
+        ("16.png", (GRAY * 257).astype("uint16"), GRAY[..., None]),
+        (
+            "16.png",
+            (GRAY * 257 - 100).clip(0).astype("uint16"),
+            GRAY[..., None],
+        ),
+        ("alpha.png", with_alpha(RED), RED),
+        ("alpha.png", with_alpha(PIXELS[..., None]), GRAY[..., None]),
+        ("palette.png", palette(RED), RED),
+        ("cmyk.jpg", cmyk(RED), RED),
+        ("bits.png", PIXELS > 100, 255 * (GRAY > 100)[..., None]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*mode.*parameter:DeprecationWarning")
+def test_other_kinds_of_images(name, image, expected, tmp_path):
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    image.save(tmp_path / name, transparency=image.info.get("transparency"))
+    pixels = read(tmp_path / name, spec(2, 2, expected.shape[-1]))[0]
+    np.testing.assert_allclose(pixels, expected, atol=4)  # JPEG is inexact
+
+
+def test_the_orientation_of_a_photo_is_obeyed(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by 90 degrees
+    Image.fromarray(PIXELS).save(tmp_path / "photo.png", exif=exif)
+    pixels = read(tmp_path / "photo.png", spec(2, 2, 1))[0, ..., 0]
+    np.testing.assert_array_equal(pixels, np.rot90(PIXELS, -1))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_pixels_of_unknown_range_are_refused(dtype, tmp_path):
+    image = Image.fromarray(PIXELS.astype(dtype))
+    image.save(tmp_path / "photo.tiff")
+    (tmp_path / "photo.tiff").rename(tmp_path / "photo.png")
+    with pytest.raises(RequestError, match=r"of mode \"[IF]\", whose range"):
+        read(tmp_path / "photo.png", spec(2, 2, 1))
+
+
 @pytest.mark.parametrize(
     ("dtype", "zero_point"), [("int8", -128), ("uint8", 0)]
 )

@@ -16,6 +16,7 @@ from keras_inception_export import (
     export_model,
 )
 from keras_inception_export.bundle import bundle as bundles
+from keras_inception_export.bundle import publication
 from keras_inception_export.data.samples import save_outputs
 from keras_inception_export.diagnosis.layer_reference import LayerReferences
 from keras_inception_export.formats.registry import FORMATS
@@ -100,5 +101,5 @@ def test_a_full_disk_is_reported_for_every_file(name, tmp_path):
 
 def test_a_folder_that_cannot_be_published_to_is_reported(tmp_path):
     with pytest.raises(RequestError, match="/proc/out cannot be written: "):
-        bundles.publish(tmp_path, Path("/proc/out"))
+        publication.publish(tmp_path, Path("/proc/out"), overwrite=False)
     assert tmp_path.exists()

@@ -1,14 +1,19 @@
 """`verify` finds an altered artifact by its values, not only by its hash."""
 
 import shutil
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import onnx
 import pytest
+import tensorflow as tf
 from onnx import numpy_helper
 
-from keras_inception_export import ArtifactError, verify
+from keras_inception_export import ArtifactError, load_artifact, verify
+from keras_inception_export.bundle.bundle import sha256_of
+from keras_inception_export.bundle.info import describe
 from keras_inception_export.cli import main
 from keras_inception_layers import fold_batch_norm
 from tests.helpers.bundles import (
@@ -147,6 +152,72 @@ def test_changed_hash(bundle):
     assert result.findings == (
         "is not the file that was published (its hash differs)",
     )
+
+
+@pytest.mark.parametrize("use", ("verify", "predict", "info"))
+def test_a_saved_model_with_another_hash_is_not_opened(
+    use, bundle, monkeypatch
+):
+    """It is a program, parts of which run when it is loaded."""
+    keep_artifacts(bundle, "saved_model")
+    (bundle / "saved_model" / "assets").mkdir(exist_ok=True)
+    (bundle / "saved_model" / "assets" / "more").write_text("")
+    monkeypatch.setattr(tf.saved_model, "load", lambda _: 1 / 0)
+    message = "is not the file that was published"
+    if use == "verify":
+        (result,) = verify(bundle)
+        assert message in result.findings[0] and not result.parity
+    else:
+        with pytest.raises(ArtifactError, match=message):
+            {"predict": load_artifact, "info": describe}[use](
+                bundle / "saved_model"
+            )
+
+
+def test_info_does_not_load_a_saved_model(bundle, monkeypatch):
+    alone = shutil.move(bundle / "saved_model", bundle.parent / "alone")
+    expected = load_artifact(alone)
+    monkeypatch.setattr(tf.saved_model, "load", lambda _: 1 / 0)
+    facts = describe(alone)
+    for role in ("inputs", "outputs"):
+        specs = getattr(expected, role)
+        assert facts[role] == [spec.as_json() for spec in specs]
+    (Path(alone) / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(ArtifactError, match="not a complete SavedModel"):
+        describe(alone)
+
+
+def test_the_hash_of_the_report_authenticates_a_bundle(bundle, capfd):
+    keep_artifacts(bundle, "model.onnx")
+    published = sha256_of(bundle / "report.json")
+    (result,) = verify(bundle, sha256=published.upper())
+    assert result.passed
+    assert main(["verify", str(bundle), "--sha256", published]) == 0
+    renew_hash(bundle, "model.onnx")
+    with (bundle / "report.json").open("a") as file:
+        file.write(" ")
+    with pytest.raises(ArtifactError, match="nothing was opened"):
+        verify(bundle, sha256=published)
+
+
+def test_a_bundle_that_replaces_another_one_is_verified(bundle, monkeypatch):
+    keep_artifacts(bundle, "model.onnx")
+    other = shutil.copytree(bundle, bundle.with_name("other"))
+    (bundle / "model.onnx").write_bytes(b"old")
+    module = sys.modules["keras_inception_export.verification.verify"]
+    read, calls = module.bundle.read_report, []
+
+    def replaced_meanwhile(*arguments):
+        report = read(*arguments)
+        calls.append(report)
+        if len(calls) == 1:
+            bundle.rename(bundle.with_name("old"))
+            other.rename(bundle)
+        return report
+
+    monkeypatch.setattr(module.bundle, "read_report", replaced_meanwhile)
+    (result,) = verify(bundle)
+    assert result.passed and len(calls) == 2
 
 
 def test_missing_artifact(bundle):

@@ -1,0 +1,172 @@
+"""Publish a bundle: it appears whole at its destination, or not at all.
+
+A bundle is written in a hidden folder beside its destination:
+
+    .keras-inception.abcdefgh/    removed at the end, or by the next export
+        lock                      held as long as the process lives
+        bundle/                   the new bundle; after the exchange, the old
+
+The new and the old bundle are exchanged in one step where the system can do
+that, so that a reader always finds one of them.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from keras_inception_export.bundle.bundle import is_only_a_bundle
+from keras_inception_export.errors import RequestError, writing
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+PREFIX = ".keras-inception."
+LOCK, NEW, OLD = "lock", "bundle", "old"
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
+
+
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Raise RequestError if a bundle cannot be published at a path."""
+    with staging(output):
+        pass
+    if os.path.lexists(output):
+        _check_replaceable(_followed(output), overwrite)
+
+
+def _check_replaceable(output: Path, overwrite: bool) -> None:
+    if not overwrite:
+        raise RequestError(
+            f"{output} exists already; give another --output, or --overwrite "
+            "to replace it once the new bundle is verified"
+        )
+    if os.path.ismount(output):
+        raise RequestError(
+            f"{output} is a mount point, which cannot be replaced; give a "
+            "folder within it as --output"
+        )
+    if not is_only_a_bundle(output):
+        raise RequestError(
+            f"{output} exists and is not a bundle, or contains other files, so "
+            "--overwrite leaves it alone; give another --output"
+        )
+
+
+@contextlib.contextmanager
+def staging(output: Path) -> Iterator[Path]:
+    """Yield a temporary folder near `output`, in which a bundle is written.
+
+    It is removed at the end, unless it was published. What exports that were
+    killed have left is removed first.
+    """
+    output = _followed(output)
+    parent = next(x for x in output.parents if x.exists())
+    with contextlib.ExitStack() as stack:
+        try:
+            _sweep(parent)
+            holder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+            stack.callback(shutil.rmtree, holder, ignore_errors=True)
+            lock = stack.enter_context((holder / LOCK).open("w"))
+            _try_lock(lock)
+            lock.write(output.name)
+            lock.flush()
+            folder = holder / NEW
+            folder.mkdir()
+            folder.chmod(0o755)
+        except OSError as error:
+            raise RequestError(
+                f"{output} cannot be created, because {parent} is not a "
+                f"writable folder: {error.strerror}"
+            ) from error
+        yield folder
+
+
+def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
+    """Move a verified folder to its destination.
+
+    If that fails, the destination is unchanged. A link is followed.
+
+    Raises:
+        RequestError: if that is impossible, or if there is now something at
+            the destination that must not be replaced.
+    """
+    output = _followed(output)
+    with writing(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(output):
+            os.rename(folder, output)
+            return
+        _check_replaceable(output, overwrite)
+        _exchange(folder, output)
+        if not is_only_a_bundle(folder):  # it was put there meanwhile
+            _exchange(folder, output)
+            _check_replaceable(output, overwrite)
+
+
+def _exchange(folder: Path, output: Path) -> None:
+    """Exchange two folders, in one step if the system can do that."""
+    if _exchange_at_once(folder, output):
+        return
+    old = folder.with_name(OLD)
+    os.rename(output, old)
+    try:
+        os.rename(folder, output)
+    except BaseException:
+        os.rename(old, output)
+        raise
+    os.rename(old, folder)
+
+
+def _exchange_at_once(folder: Path, output: Path) -> bool:
+    """Return whether system and file system can exchange two folders."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    paths = AT_FDCWD, os.fsencode(folder), AT_FDCWD, os.fsencode(output)
+    if renameat2(*paths, RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number))
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed exports left in a folder.
+
+    If one was killed between the two steps of an exchange, the old bundle is
+    put back first.
+    """
+    for holder in parent.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), (holder / LOCK).open("r+") as lock:
+            # A process that has just started has not written the name yet.
+            name = _try_lock(lock) and lock.read()
+            if not name:
+                continue
+            output = parent / Path(name).name
+            if (holder / OLD).exists() and not os.path.lexists(output):
+                os.rename(holder / OLD, output)
+            shutil.rmtree(holder, ignore_errors=True)
+
+
+def _try_lock(file: TextIO) -> bool:
+    """Lock a file until it is closed; return whether no process holds it."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _followed(output: Path) -> Path:
+    """Return the absolute path that a path leads to, links followed."""
+    return Path(os.path.realpath(output))

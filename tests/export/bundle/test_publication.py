@@ -1,0 +1,235 @@
+"""A bundle appears whole, replaces only a bundle, and leaves nothing behind."""
+
+import json
+import os
+import threading
+
+import pytest
+
+from keras_inception_export.bundle import publication
+from keras_inception_export.errors import ArtifactError, RequestError
+
+REPORT = json.dumps(
+    {"artifacts": [{"format": "onnx", "path": "model.onnx", "sha256": ""}]}
+)
+FILES = ("model.onnx", "model.onnx.data", "probes.npz", "layer_references.npz")
+
+
+def write(folder, files):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def make_bundle(folder, text="new", **others):
+    files = {"report.json": REPORT, **dict.fromkeys(FILES, text), **others}
+    return write(folder, files)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def replace(output, overwrite=True, before=lambda: None):
+    with publication.staging(output) as folder:
+        make_bundle(folder)
+        before()
+        publication.publish(folder, output, overwrite=overwrite)
+
+
+@pytest.fixture(params=[True, False], ids=["one step", "two steps"])
+def _steps(request, monkeypatch):
+    if not request.param:
+        monkeypatch.setattr(publication, "_exchange_at_once", lambda *_: False)
+
+
+@pytest.fixture
+def output(tmp_path):
+    return make_bundle(tmp_path / "out", "old")
+
+
+def is_new(output):
+    assert names(output.parent) == [output.name]
+    return (output / "model.onnx").read_text() == "new"
+
+
+def test_a_new_bundle_is_published(tmp_path):
+    output = tmp_path / "new" / "out"
+    replace(output, before=lambda: not output.parent.exists() or 1 / 0)
+    assert is_new(output)
+    assert names(tmp_path) == ["new"]
+    assert (output.stat().st_mode & 0o777) == 0o755
+
+
+@pytest.mark.usefixtures("_steps")
+def test_a_bundle_is_replaced(output):
+    replace(output)
+    assert is_new(output)
+
+
+def test_a_link_is_followed(tmp_path):
+    target = make_bundle(tmp_path / "data" / "out", "old")
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    replace(link)
+    assert link.is_symlink() and is_new(target)
+    assert names(tmp_path) == ["data", "link"]
+
+
+def test_an_unpublished_folder_is_removed(output):
+    def fail():
+        raise ArtifactError("wrong")
+
+    with pytest.raises(ArtifactError, match="wrong"):
+        replace(output, before=fail)
+    assert not is_new(output)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "I/O"), KeyboardInterrupt()])
+def test_a_failed_replacement_leaves_the_old_bundle(error, output, monkeypatch):
+    rename, calls = os.rename, []
+
+    def fail_once(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise error
+        rename(source, target)
+
+    monkeypatch.setattr(publication, "_exchange_at_once", lambda *_: False)
+    monkeypatch.setattr(os, "rename", fail_once)
+    with pytest.raises((RequestError, KeyboardInterrupt)):
+        replace(output)
+    assert not is_new(output)
+
+
+FOREIGN = {
+    "another file": lambda output: make_bundle(output, thesis=""),
+    "a folder": lambda output: make_bundle(output, **{"photos/1.png": ""}),
+    "an empty report": lambda output: write(output, {"report.json": "{}"}),
+    "no report": lambda output: write(output, {"thesis.txt": ""}),
+    "a file": lambda output: output.write_text(""),
+}
+
+
+@pytest.mark.usefixtures("_steps")
+@pytest.mark.parametrize("meanwhile", [False, True])
+@pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
+def test_what_is_not_only_a_bundle_is_left_alone(make, meanwhile, tmp_path):
+    output = tmp_path / "out"
+    if not meanwhile:
+        make(output)
+    with pytest.raises(RequestError, match="--overwrite leaves it alone"):
+        publication.check_output(output, overwrite=True)
+        replace(output, before=lambda: make(output))
+    made = make(tmp_path / "same")
+    if output.is_dir():
+        assert names(output) == names(made)
+    assert names(tmp_path) == ["out", "same"]
+
+
+@pytest.mark.usefixtures("_steps")
+def test_what_is_put_there_during_the_exchange_is_put_back(output, monkeypatch):
+    exchange = publication._exchange
+
+    def late(folder, output):
+        write(output, {"thesis.txt": ""})
+        exchange(folder, output)
+
+    monkeypatch.setattr(publication, "_exchange", late)
+    with pytest.raises(RequestError, match="contains other files"):
+        replace(output)
+    assert "thesis.txt" in names(output) and not is_new(output)
+
+
+def test_what_appears_meanwhile_is_not_overwritten_unasked(tmp_path):
+    output = tmp_path / "out"
+    with pytest.raises(RequestError, match="exists already"):
+        replace(output, overwrite=False, before=lambda: make_bundle(output, ""))
+    assert not is_new(output)
+
+
+def test_a_reader_always_finds_a_bundle(output):
+    """If the system can exchange folders in one step, as Linux can."""
+    with publication.staging(output) as folder:
+        make_bundle(folder)
+        if not publication._exchange_at_once(folder, output):
+            return
+    looks, stop = [], threading.Event()
+
+    def look():
+        while not stop.is_set():
+            looks.append((output / "report.json").is_file())
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for _ in range(100):
+        replace(output)
+    stop.set()
+    reader.join()
+    assert len(looks) > 100 and all(looks)
+
+
+def killed(folder, files, name="out"):
+    """Write what an export leaves that is killed."""
+    return write(folder / f"{publication.PREFIX}dead", {"lock": name, **files})
+
+
+def test_what_a_killed_export_left_is_removed(output):
+    killed(output.parent, {"bundle/model.onnx": "half"})
+    publication.check_output(output, overwrite=True)
+    assert not is_new(output)
+
+
+def test_a_bundle_that_a_killed_export_had_moved_is_put_back(tmp_path):
+    holder = killed(tmp_path, {"bundle/model.onnx": "new"})
+    make_bundle(holder / "old", "old")
+    with pytest.raises(RequestError, match="exists already"):
+        publication.check_output(tmp_path / "out", overwrite=False)
+    assert not is_new(tmp_path / "out")
+
+
+def test_another_export_that_lives_is_left_alone(tmp_path):
+    with publication.staging(tmp_path / "out") as folder:
+        make_bundle(folder)
+        publication.check_output(tmp_path / "other", overwrite=False)
+        assert (folder / "report.json").is_file()
+        starting = killed(tmp_path, {}, name="")
+        publication.check_output(tmp_path / "other", overwrite=False)
+        assert starting.exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "overwrite", "message"),
+    [
+        ({}, False, None),
+        ({"out/report.json": REPORT}, True, None),
+        ({"out/report.json": REPORT}, False, "exists already; give another"),
+    ],
+)
+def test_check_output(files, overwrite, message, tmp_path):
+    write(tmp_path, files)
+    before = names(tmp_path)
+    if message is None:
+        publication.check_output(tmp_path / "out", overwrite=overwrite)
+    else:
+        with pytest.raises(RequestError, match=message):
+            publication.check_output(tmp_path / "out", overwrite=overwrite)
+    assert names(tmp_path) == before
+
+
+def test_an_empty_folder_may_be_overwritten(tmp_path):
+    (tmp_path / "out").mkdir()
+    publication.check_output(tmp_path / "out", overwrite=True)
+
+
+def test_paths_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match="out cannot be created, because"):
+        publication.check_output(tmp_path / "file" / "out", overwrite=True)
+
+
+def test_a_mount_point_is_refused_at_the_start(output, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == output)
+    with pytest.raises(RequestError, match="out is a mount point"):
+        publication.check_output(output, overwrite=True)
