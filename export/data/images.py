@@ -21,10 +21,12 @@ import numpy as np
 
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
+from keras_inception_export.logs import logger
 
 if TYPE_CHECKING:
     from PIL import Image
 
+PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
@@ -33,22 +35,52 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
+def images_in(path: Path) -> list[Path]:
+    """Return the image files in a folder, at any depth, but hidden ones."""
+    return [
+        file
+        for file in sorted(path.rglob("*"))
+        if is_image(file)
+        and not any(map(_hidden, file.relative_to(path).parts))
+    ]
+
+
 def folder_classes(path: Path, images: Sequence[Path]) -> np.ndarray | None:
     """Return the class of each image, if there is one folder per class.
 
     The class is the folder's name if all names are numbers, otherwise the
-    index of the name in alphabetical order. There are no classes if an image
-    is outside of the folders, or there is only one folder.
+    index of the name in alphabetical order, empty folders included. There are
+    no classes if an image is outside of the folders, or there is only one
+    folder. What was found is logged.
+
+    Raises:
+        RequestError: if the folders are parts of a data set, such as `train`.
     """
     folders = [image.relative_to(path).parts[:-1] for image in images]
-    if not all(folders):
+    names = sorted(
+        folder.name
+        for folder in path.iterdir()
+        if folder.is_dir() and not _hidden(folder.name)
+    )
+    if not all(folders) or len(names) < 2:
         return None
-    names = [folder[0] for folder in folders]
-    classes, indices = np.unique(names, return_inverse=True)
-    if len(classes) < 2:
-        return None
-    decimal = all(name.isdecimal() for name in names)
-    return np.array(names, "int64") if decimal else indices
+    if PARTS.issuperset(name.lower() for name in names):
+        raise RequestError(
+            f"{path} has the folders {', '.join(names)}, which are parts of a "
+            "data set, not classes; give one of them"
+        )
+    numbers = list(range(len(names)))
+    if all(name.isdecimal() and len(name) < 10 for name in names):
+        numbers = [int(name) for name in names]
+    classes = dict(zip(names, numbers, strict=True))
+    shown = ", ".join(f"{name} {classes[name]}" for name in names[:10])
+    more = f", and {len(names) - 10} more" if len(names) > 10 else ""
+    logger.info("Classes  %s%s", shown, more)
+    return np.array([classes[folder[0]] for folder in folders], "int64")
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def read_image(

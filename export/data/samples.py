@@ -227,7 +227,7 @@ def _read(path, specs, scale):
     if not path.exists():
         raise RequestError(f"{path} does not exist")
     if path.is_dir():
-        files = sorted(filter(images.is_image, path.rglob("*")))
+        files = images.images_in(path)
         if not files:
             raise RequestError(
                 f"{path} contains no images: expected files ending in "

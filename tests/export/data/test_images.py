@@ -50,6 +50,32 @@ def test_one_folder_per_class_gives_labels(names, labels, tmp_path):
     np.testing.assert_array_equal(samples.labels, labels)
 
 
+def test_hidden_and_empty_folders(tmp_path, caplog):
+    """Hidden ones are left out; an empty one is a class without images."""
+    for name in ("ant", "cat", ".ipynb_checkpoints"):
+        save(tmp_path / name / "0.png")
+    (tmp_path / "bee").mkdir()
+    (tmp_path / "cat" / "._0.png").write_bytes(b"not an image")
+    with caplog.at_level("INFO", "keras_inception_export"):
+        samples = load_samples(tmp_path, spec(2, 2, 1))
+    np.testing.assert_array_equal(samples.labels, [0, 2])
+    assert "Classes  ant 0, bee 1, cat 2" in caplog.text
+
+
+def test_parts_of_a_data_set_are_not_classes(tmp_path):
+    for name in ("train/cat", "Test/dog"):
+        save(tmp_path / name / "0.png")
+    with pytest.raises(RequestError, match="Test, train, which are parts"):
+        load_samples(tmp_path, spec(2, 2, 1))
+
+
+def test_a_number_that_is_too_large_is_a_name(tmp_path):
+    for name in ("1", "9" * 23):
+        save(tmp_path / name / "0.png")
+    samples = load_samples(tmp_path, spec(2, 2, 1))
+    np.testing.assert_array_equal(samples.labels, [0, 1])
+
+
 def test_pixels_are_scaled(tmp_path):
     pixels = read(save(tmp_path / "photo.png"), spec(2, 2, 1), 1 / 255)
     assert pixels.dtype == "float32"
