@@ -140,14 +140,13 @@ def verify(
 
     Returns:
         One `VerificationResult` per artifact. The last finding of an artifact
-        with wrong outputs names the first layer that diverges, or says why
-        that layer is unknown. Where a runtime is not installed, `missing`
-        names it.
+        with wrong outputs names the first layer that diverges. Where a runtime
+        is not installed, `missing` names it.
 
     Raises:
         RequestError: if `folder` is not a bundle.
-        ArtifactError: if its report or its probes are damaged, or if the
-            report has another hash.
+        ArtifactError: if its report, probes or layer references are damaged,
+            or if the report has another hash.
     """
     folder = Path(folder)
     while True:
@@ -164,6 +163,8 @@ def verify(
 
 def _verify(folder: Path, sha256: str | None) -> tuple[VerificationResult, ...]:
     report = bundle.read_report(folder, sha256)
+    if "layer_references" in report:
+        bundle.published(folder, report, "layer_references")
     probes = Probes.load(bundle.published(folder, report, "probes"))
     results = [
         _verify_artifact(folder, artifact, probes)
@@ -171,28 +172,14 @@ def _verify(folder: Path, sha256: str | None) -> tuple[VerificationResult, ...]:
     ]
     diverges = any(result.diverges for result in results)
     if diverges and "layer_references" in report:
-        results = _with_diagnoses(results, folder, report)
-    return tuple(results)
-
-
-def _with_diagnoses(
-    results: Sequence[VerificationResult], folder: Path, report: Mapping
-) -> list[VerificationResult]:
-    """Add the first layer that diverges, or why it is unknown."""
-    try:
         references, feeds = load_layer_references(folder, report)
-    except errors.ExportError as error:
-        finding = f"the first layer that diverges is unknown: {error}"
-        return [
-            replace(result, findings=(*result.findings, finding))
-            if result.diverges
-            else result
-            for result in results
+        results = [
+            with_diagnosis(result, folder, artifact, references, feeds)
+            for result, artifact in zip(
+                results, report["artifacts"], strict=True
+            )
         ]
-    return [
-        with_diagnosis(result, folder, artifact, references, feeds)
-        for result, artifact in zip(results, report["artifacts"], strict=True)
-    ]
+    return tuple(results)
 
 
 def with_diagnosis(

@@ -16,7 +16,7 @@ EXPORTED = {
     name: function
     for name in plugin.__all__
     if inspect.isfunction(function := getattr(plugin, name))
-    and ".models." in function.__module__
+    and "weights" in inspect.signature(function).parameters
 }
 QUICK = "GoogLeNet"
 VERIFIED = ("GoogLeNet", "InceptionV3")
