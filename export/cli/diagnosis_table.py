@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from keras_inception_export.cli.tables import joined
 from keras_inception_export.diagnosis.diagnose import Diagnosis
 from keras_inception_export.diagnosis.layer_comparison import LayerResult
 
@@ -24,7 +25,7 @@ def table(diagnoses: Sequence[Diagnosis], *, everything=False) -> str:
     lines: list[str] = []
     for diagnosis in diagnoses:
         lines += [*_artifact(diagnosis, everything), ""]
-    return "\n".join([*lines, *_verdict(diagnoses)])
+    return joined([*lines, *_verdict(diagnoses)])
 
 
 def _artifact(diagnosis: Diagnosis, everything: bool) -> list[str]:

@@ -39,16 +39,16 @@ def main(words=None) -> int:
             if arguments.debug:
                 raise
             line = " ".join(str(error).split())
-            print(f"keras-inception: {line}", file=terminal)
+            print(tables.printable(f"keras-inception: {line}"), file=terminal)
             return error.exit_code
         except Exception as error:
             if arguments.debug:
                 raise
-            print(
+            line = (
                 f"keras-inception: unexpected {type(error).__name__}: "
-                f"{reason_of(error)}; run again with --debug for details",
-                file=terminal,
+                f"{reason_of(error)}; run again with --debug for details"
             )
+            print(tables.printable(line), file=terminal)
             return INTERNAL_EXIT_CODE
         except KeyboardInterrupt:
             print("keras-inception: interrupted", file=terminal)

@@ -13,7 +13,23 @@ _TIMES = "{:>8} {:>7} {:>7} {:>9} {:>7} {:<6} {:>8} {:>10} {:>9}"
 
 def progress(line):
     """Print one step of a long command immediately."""
-    print(line, flush=True)
+    print(printable(line), flush=True)
+
+
+def printable(line):
+    """Return a line in which control characters are shown as escapes.
+
+    Names come from models and files, and could write anything to a terminal.
+    """
+    return "".join(
+        x if x.isprintable() else x.encode("unicode_escape").decode()
+        for x in line
+    )
+
+
+def joined(lines):
+    """Return lines as one text."""
+    return "\n".join(map(printable, lines))
 
 
 def size(number):
@@ -41,7 +57,7 @@ def export_summary(report, output):
         "Next: keras-inception predict "
         f"{Path(output) / artifacts[-1]['path']} INPUT",
     ]
-    return "\n".join(lines)
+    return joined(lines)
 
 
 def _checked(report):
@@ -154,7 +170,7 @@ def verification(results, folder, report):
         lines += [f"{folder}: failed {', '.join(failed)}"]
     elif passed:
         lines += [f"{folder}: verified {', '.join(passed)}"]
-    return "\n".join(lines)
+    return joined(lines)
 
 
 def predictions(outputs, labels, top):
@@ -165,7 +181,7 @@ def predictions(outputs, labels, top):
         for name, array in outputs.items():
             values = array[index]
             lines.append(f"{label:<{width}}  {name}  {_values(values, top)}")
-    return "\n".join(lines)
+    return joined(lines)
 
 
 def information(facts):
@@ -180,7 +196,7 @@ def information(facts):
     ]
     for role in skip:
         lines += [_spec(role, spec) for spec in facts.get(role, ())]
-    return "\n".join(lines)
+    return joined(lines)
 
 
 def benchmark(result):
@@ -194,7 +210,7 @@ def benchmark(result):
         *("size", "p50 ms", "p90 ms", each, "speed", ""),
         *("error", "agreement", "accuracy"),
     )
-    return "\n".join(
+    return joined(
         [
             "",
             f"{model['name']}, {model['parameters']:,} parameters, batch "
@@ -265,7 +281,7 @@ def _bundle(facts):
         *_artifacts(facts["artifacts"]),
     ]
     lines += _evaluation(facts)
-    return "\n".join([*lines, "", f"Figures of the export, from {REPORT}"])
+    return joined([*lines, "", f"Figures of the export, from {REPORT}"])
 
 
 def _head(size_title):
