@@ -8,6 +8,7 @@ import difflib
 import os
 import re
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 INTERNAL_EXIT_CODE = 70
 """Exit code after an error of the program itself: EX_SOFTWARE of sysexits.h."""
@@ -56,6 +57,20 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
         raise RequestError(
             f"{path} cannot be written: {error.strerror or error}"
         ) from error
+
+
+def check_regular(path: Path) -> None:
+    """Raise RequestError unless a path is a regular file or a folder.
+
+    Reading a pipe or a device may never end.
+    """
+    if not path.exists():
+        raise RequestError(f"{path} does not exist")
+    if not path.is_file() and not path.is_dir():
+        raise RequestError(
+            f"{path} is a pipe, a socket or a device; expected a regular file "
+            "or a folder; write its content to a file"
+        )
 
 
 def check_choice(role: str, name: str, choices: Collection[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_inception_export.bundle import bundle
-from keras_inception_export.errors import RequestError
+from keras_inception_export.errors import RequestError, check_regular
 from keras_inception_export.formats.registry import format_of
 
 
@@ -41,13 +41,13 @@ def describe(path: str | Path) -> dict[str, Any]:
 
 def _keras_file(path):
     """Read a `.keras` file's config and metadata, which are JSON in a zip."""
+    check_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
             metadata = json.loads(archive.read("metadata.json"))
     except (OSError, zipfile.BadZipFile, KeyError, ValueError):
-        reason = "is not a Keras model" if path.exists() else "does not exist"
-        raise RequestError(f"{path} {reason}") from None
+        raise RequestError(f"{path} is not a Keras model") from None
     layers = config["config"].get("layers", [])
     return {
         "name": config["config"].get("name", ""),

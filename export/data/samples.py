@@ -10,7 +10,7 @@ import numpy as np
 from keras_inception_export.data import images
 from keras_inception_export.data.npz import UNREADABLE, read_arrays
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import RequestError, writing
+from keras_inception_export.errors import RequestError, check_regular, writing
 
 
 @dataclass(frozen=True)
@@ -224,8 +224,7 @@ def save_outputs(path: str | Path, outputs: Mapping[str, Any]) -> None:
 
 
 def _read(path, specs, scale):
-    if not path.exists():
-        raise RequestError(f"{path} does not exist")
+    check_regular(path)
     if path.is_dir():
         files = images.images_in(path)
         if not files:

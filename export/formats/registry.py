@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 
-from keras_inception_export.errors import RequestError
+from keras_inception_export.errors import RequestError, check_regular
 from keras_inception_export.formats.format import Format
 
 FORMATS: dict[str, Format] = {
@@ -36,8 +36,7 @@ def format_of(path: Path) -> Format:
     Raises:
         RequestError: if nothing exists at `path`, or nothing recognised.
     """
-    if not path.exists():
-        raise RequestError(f"{path} does not exist")
+    check_regular(path)
     for candidate in FORMATS.values():
         if candidate.recognizes(path):
             return candidate

@@ -12,7 +12,11 @@ import h5py
 import keras
 
 import keras_inception_layers as plugin
-from keras_inception_export.errors import RequestError, reason_of
+from keras_inception_export.errors import (
+    RequestError,
+    check_regular,
+    reason_of,
+)
 from keras_inception_export.model.networks import NETWORKS
 from keras_inception_export.model.precision import describe
 from keras_inception_layers import drop_auxiliary
@@ -34,8 +38,7 @@ def load_model(path):
             needs code that is not registered.
     """
     path = Path(path)
-    if not path.exists():
-        raise RequestError(f"{path} does not exist")
+    check_regular(path)
     try:
         config, version = _read_config(path)
     except (OSError, zipfile.BadZipFile, KeyError, ValueError):
