@@ -18,6 +18,7 @@ from keras_inception_export.errors import (
 from keras_inception_export.formats.registry import FORMATS
 
 REPORT = "report.json"
+FILES = ("probes", "layer_references")  # entries of the report beside artifacts
 PROBES = "probes.npz"
 LAYER_REFERENCES = "layer_references.npz"
 
@@ -81,6 +82,10 @@ def read_report(folder: Path, sha256: str | None = None) -> dict[str, Any]:
         artifacts = report["artifacts"]
         if not all({"format", "path", "sha256"} <= set(a) for a in artifacts):
             raise KeyError("artifacts")
+        files = [report[role] for role in FILES if role in report]
+        for name in (entry["path"] for entry in [*artifacts, *files]):
+            if name == ".." or Path(name).name != name:
+                raise ValueError(f"the path {name!r} leaves the folder")
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"{path} is damaged ({error}); export the model again"
@@ -105,7 +110,7 @@ def is_only_a_bundle(folder: Path) -> bool:
     except ExportError:
         return False
     written = {folder / REPORT}
-    for role in ("probes", "layer_references"):
+    for role in FILES:
         written.add(folder / report.get(role, {}).get("path", f"{role}.npz"))
     for artifact in report["artifacts"]:
         path = folder / artifact["path"]

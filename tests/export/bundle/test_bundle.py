@@ -44,8 +44,9 @@ def report(**changes):
     return {"artifacts": [artifact], **changes}
 
 
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+def leaving(path):
+    entry = {"format": "onnx", "path": path, "sha256": "0"}
+    return json.dumps({"artifacts": [entry]})
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -90,6 +91,15 @@ def test_neighbours_are_not_hashed(tmp_path):
         ("{}", ArtifactError, "report.json is damaged"),
         ('{"artifacts": [{}]}', ArtifactError, "report.json is damaged"),
         ('{"artifacts": [3]}', ArtifactError, "report.json is damaged"),
+        (leaving("../model.onnx"), ArtifactError, "'../model.onnx' leaves the"),
+        (leaving("/etc/passwd"), ArtifactError, "'/etc/passwd' leaves the"),
+        (leaving(".."), ArtifactError, "'..' leaves the folder"),
+        (leaving(3), ArtifactError, "report.json is damaged"),
+        (
+            json.dumps(report(probes={"path": "../probes.npz"})),
+            ArtifactError,
+            "'../probes.npz' leaves the folder",
+        ),
         ('{"artifacts": []}', RequestError, "report.json names no artifact"),
     ],
 )
