@@ -137,7 +137,7 @@ def test_constraints_are_met_after_a_training_step(case):
     layer = case.make(**options)
     layer.build(case.images)
     weights = layer.trainable_weights
-    gradients = [np.ones(w.shape, "float32") for w in weights]
+    gradients = [keras.ops.ones(w.shape) for w in weights]
     keras.optimizers.SGD().apply(gradients, weights)
     weights = values_named(layer, "kernel", "bias", "beta")
     others = weights_named(layer, "gamma", "alpha")
