@@ -68,7 +68,7 @@ class Composite(keras.layers.Layer):
         Freezing a layer freezes its children. Its dtype policy, in contrast,
         reaches them only when they are made.
         """
-        if config["dtype"] != self._children.dtype:
+        if _without_ids(config["dtype"]) != self._children.dtype:
             return None
         made = self.as_made(layer)
         trainable = made["config"].get("trainable", True) and self.trainable
@@ -85,7 +85,7 @@ class _Children:
 
     def __init__(self, saved, dtype_policy):
         self.saved = saved
-        self.dtype = keras.dtype_policies.serialize(dtype_policy)
+        self.dtype = _without_ids(keras.dtype_policies.serialize(dtype_policy))
         self.made: dict[str, Any] = {}
 
 
@@ -111,12 +111,25 @@ def output_shape(layer, input_shape):
 
 
 def serialize_unbuilt(layer):
-    """Serialize a layer without its build config.
+    """Serialize a layer without its build config, and independently of others.
 
     With a build config Keras would build the layer as soon as it is loaded,
     outside of the composite, and the composite's name would be missing from
-    the paths of its weights.
+    the paths of its weights. While a model is saved, Keras adds ids of objects
+    that layers share; a config that is compared, or kept, must not have them.
     """
-    config = keras.saving.serialize_keras_object(layer)
+    config = _without_ids(keras.saving.serialize_keras_object(layer))
     config.pop("build_config", None)
     return config
+
+
+def _without_ids(part):
+    if isinstance(part, dict):
+        return {
+            key: _without_ids(value)
+            for key, value in part.items()
+            if key != "shared_object_id"
+        }
+    if isinstance(part, (list, tuple)):
+        return type(part)(map(_without_ids, part))
+    return part
