@@ -22,7 +22,18 @@ class LayerOptions(TypedDict, total=False):
     activity_regularizer: Any
 
 
-class ConvOptions(LayerOptions, total=False):
+class KernelOptions(TypedDict, total=False):
+    """The arguments of every layer with a kernel and a bias."""
+
+    kernel_initializer: Any
+    bias_initializer: Any
+    kernel_regularizer: Any
+    bias_regularizer: Any
+    kernel_constraint: Any
+    bias_constraint: Any
+
+
+class ConvOptions(LayerOptions, KernelOptions, total=False):
     """The arguments of a block that apply to each of its convolutions."""
 
     data_format: str | None
@@ -33,12 +44,6 @@ class ConvOptions(LayerOptions, total=False):
     synchronized: bool
     activation: Any
     use_bias: bool | None
-    kernel_initializer: Any
-    bias_initializer: Any
-    kernel_regularizer: Any
-    bias_regularizer: Any
-    kernel_constraint: Any
-    bias_constraint: Any
 
 
 def get_activation(activation: Any) -> Any:

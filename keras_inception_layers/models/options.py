@@ -8,11 +8,14 @@ makes.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from os import PathLike
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import keras
 
-from keras_inception_layers.layers.conv_options import clone_initializers
+from keras_inception_layers.layers.conv_options import (
+    KernelOptions,
+    clone_initializers,
+)
 
 # Types of the arguments that all networks have.
 Weights = str | PathLike[str] | None
@@ -25,16 +28,10 @@ ORDER = (
 )
 
 
-class PlainOptions(TypedDict, total=False):
+class PlainOptions(KernelOptions, total=False):
     """The options of a network without batch normalization."""
 
     dropout: float | None
-    kernel_initializer: Any
-    bias_initializer: Any
-    kernel_regularizer: Any
-    bias_regularizer: Any
-    kernel_constraint: Any
-    bias_constraint: Any
 
 
 class NetworkOptions(PlainOptions, total=False):

@@ -51,7 +51,7 @@ def test_one_folder_per_class_gives_labels(names, labels, tmp_path):
 
 
 def test_hidden_and_empty_folders(tmp_path, caplog):
-    """Hidden ones are left out; an empty one is a class without images."""
+    """Hidden files and folders are no samples; an empty folder is a class."""
     for name in ("ant", "cat", ".ipynb_checkpoints"):
         save(tmp_path / name / "0.png")
     (tmp_path / "bee").mkdir()
