@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_inception_export.data import images
 from keras_inception_export.data.npz import UNREADABLE, read_arrays
+from keras_inception_export.data.preprocessing import PRESETS, Preprocessing
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_regular, writing
 
@@ -35,7 +36,9 @@ class Samples:
 
 
 def load_samples(
-    source, specs: Sequence[TensorSpec], pixel_scale: float = 1.0
+    source,
+    specs: Sequence[TensorSpec],
+    preprocessing: Preprocessing = PRESETS["none"],
 ) -> Samples:
     """Return samples that fit the inputs, with labels if there are any.
 
@@ -55,12 +58,13 @@ def load_samples(
               their names if all are numbers, otherwise the index of each name
               in alphabetical order.
         specs: the model's inputs.
-        pixel_scale: factor for pixel values, 0 to 255. Defaults to `1.0`.
+        preprocessing: how images become samples. Defaults to `"none"` of
+            `PRESETS`: values of 0 to 255.
     """
     origin = "the samples"
     if isinstance(source, (str, Path)):
         origin = str(source)
-        source = _read(Path(source), specs, pixel_scale)
+        source = _read(Path(source), specs, preprocessing)
     elif not isinstance(source, (Mapping, tuple)) and not hasattr(
         source, "__array__"
     ):
@@ -190,13 +194,13 @@ def _by_input(source, specs, origin):
 def load_inputs(
     paths: Sequence[str | Path],
     specs: Sequence[TensorSpec],
-    pixel_scale: float = 1.0,
+    preprocessing: Preprocessing = PRESETS["none"],
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Read several files of samples for one call; return also their names.
 
     A sample's name is that of its file, with an index if the file has several.
     """
-    parts = [load_samples(str(path), specs, pixel_scale) for path in paths]
+    parts = [load_samples(str(path), specs, preprocessing) for path in paths]
     names = [
         f"{Path(path).name}[{i}]" if len(part) > 1 else Path(path).name
         for path, part in zip(paths, parts, strict=True)
@@ -223,7 +227,7 @@ def save_outputs(path: str | Path, outputs: Mapping[str, Any]) -> None:
         np.savez(file, **outputs)
 
 
-def _read(path, specs, scale):
+def _read(path, specs, preprocessing):
     check_regular(path)
     if path.is_dir():
         files = images.images_in(path)
@@ -232,12 +236,14 @@ def _read(path, specs, scale):
                 f"{path} contains no images: expected files ending in "
                 f"{', '.join(images.IMAGE_SUFFIXES)}"
             )
-        arrays = [images.read_image(file, specs, scale) for file in files]
+        arrays = [
+            images.read_image(file, specs, preprocessing) for file in files
+        ]
         origin = f"the images in {path}"
         pixels = _concatenate(arrays, len(specs[0].shape), origin)
         return pixels, images.folder_classes(path, files)
     if images.is_image(path):
-        return images.read_image(path, specs, scale)[None]
+        return images.read_image(path, specs, preprocessing)[None]
     if path.suffix not in (".npy", ".npz"):
         raise RequestError(
             f"{path} is not a recognised input: expected .npy, .npz, an image "
