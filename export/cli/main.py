@@ -139,7 +139,7 @@ def _predict(arguments):
     samples, labels = load_inputs(
         arguments.inputs,
         artifact.inputs,
-        Preprocessing(scale=arguments.pixel_scale),
+        Preprocessing(scale=arguments.pixel_scale or 1.0),
     )
     outputs = artifact(samples)
     if arguments.output:
