@@ -132,11 +132,14 @@ def _diagnose(arguments):
 
 def _predict(arguments):
     from keras_inception_export.bundle.artifact import load_artifact
+    from keras_inception_export.data.preprocessing import Preprocessing
     from keras_inception_export.data.samples import load_inputs, save_outputs
 
     artifact = load_artifact(arguments.artifact)
     samples, labels = load_inputs(
-        arguments.inputs, artifact.inputs, arguments.pixel_scale
+        arguments.inputs,
+        artifact.inputs,
+        Preprocessing(scale=arguments.pixel_scale or 1.0),
     )
     outputs = artifact(samples)
     if arguments.output:

@@ -43,10 +43,9 @@ def make_parser():
     images.add_argument(
         "--pixel-scale",
         type=_number,
-        default=1.0,
         metavar="FACTOR",
-        help="factor for the pixel values of image files (0 to 255), such as "
-        "1/255; default 1",
+        help="a preprocessing that only multiplies pixels of 0 to 255 by this "
+        "factor, such as 1/255",
     )
     imports = argparse.ArgumentParser(add_help=False)
     imports.add_argument(
@@ -154,6 +153,26 @@ def _add_export(commands, parents):
         help="data to verify on: .npy, .npz with x (and labels y), an image, "
         "or a folder of images, in one folder per class if labelled; default "
         "seeded random inputs",
+    )
+    export.add_argument(
+        "--preprocess",
+        metavar="PRESET",
+        help="how images become inputs, for samples and in every artifact: "
+        "none (0 to 255), unit (0 to 1), tf, torch, caffe, or a .json file; "
+        "default as the published weights of a network of this package "
+        "expect, none if the model scales pixels itself, otherwise unknown",
+    )
+    export.add_argument(
+        "--pixels",
+        action="store_true",
+        help="let the artifacts take uint8 pixels, and compute the "
+        "preprocessing themselves",
+    )
+    export.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="the names of the classes, one per line or a .json list; default "
+        "the names of the folders of samples",
     )
     export.add_argument(
         "--batch-size",

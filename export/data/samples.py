@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_inception_export.data import images
 from keras_inception_export.data.npz import UNREADABLE, read_arrays
+from keras_inception_export.data.preprocessing import PRESETS, Preprocessing
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_regular, writing
 
@@ -17,11 +18,13 @@ from keras_inception_export.errors import RequestError, check_regular, writing
 class Samples:
     """Samples that fit a model's inputs, with their labels if there are any.
 
-    `inputs` have one row per sample; `labels` are classes counted from 0.
+    `inputs` have one row per sample; `labels` are classes counted from 0, and
+    `classes` their names, as far as folders have them.
     """
 
     inputs: Mapping[str, np.ndarray]
     labels: np.ndarray | None = None
+    classes: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -31,11 +34,14 @@ class Samples:
         return Samples(
             {name: array[rows] for name, array in self.inputs.items()},
             None if self.labels is None else self.labels[rows],
+            self.classes,
         )
 
 
 def load_samples(
-    source, specs: Sequence[TensorSpec], pixel_scale: float = 1.0
+    source,
+    specs: Sequence[TensorSpec],
+    preprocessing: Preprocessing = PRESETS["none"],
 ) -> Samples:
     """Return samples that fit the inputs, with labels if there are any.
 
@@ -55,12 +61,13 @@ def load_samples(
               their names if all are numbers, otherwise the index of each name
               in alphabetical order.
         specs: the model's inputs.
-        pixel_scale: factor for pixel values, 0 to 255. Defaults to `1.0`.
+        preprocessing: how images become samples. Defaults to `"none"` of
+            `PRESETS`: values of 0 to 255.
     """
-    origin = "the samples"
+    origin, classes = "the samples", None
     if isinstance(source, (str, Path)):
         origin = str(source)
-        source = _read(Path(source), specs, pixel_scale)
+        source, classes = _read(Path(source), specs, preprocessing)
     elif not isinstance(source, (Mapping, tuple)) and not hasattr(
         source, "__array__"
     ):
@@ -68,7 +75,7 @@ def load_samples(
     source, labels = _separate_labels(source, specs)
     inputs = _by_input(source, specs, origin)
     number = len(next(iter(inputs.values())))
-    return Samples(inputs, _as_classes(labels, number, origin))
+    return Samples(inputs, _as_classes(labels, number, origin), classes)
 
 
 def _separate_labels(source, specs):
@@ -190,13 +197,13 @@ def _by_input(source, specs, origin):
 def load_inputs(
     paths: Sequence[str | Path],
     specs: Sequence[TensorSpec],
-    pixel_scale: float = 1.0,
+    preprocessing: Preprocessing = PRESETS["none"],
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Read several files of samples for one call; return also their names.
 
     A sample's name is that of its file, with an index if the file has several.
     """
-    parts = [load_samples(str(path), specs, pixel_scale) for path in paths]
+    parts = [load_samples(str(path), specs, preprocessing) for path in paths]
     names = [
         f"{Path(path).name}[{i}]" if len(part) > 1 else Path(path).name
         for path, part in zip(paths, parts, strict=True)
@@ -223,7 +230,8 @@ def save_outputs(path: str | Path, outputs: Mapping[str, Any]) -> None:
         np.savez(file, **outputs)
 
 
-def _read(path, specs, scale):
+def _read(path, specs, preprocessing):
+    """Return the source in a file or folder, and the names of its classes."""
     check_regular(path)
     if path.is_dir():
         files = images.images_in(path)
@@ -232,19 +240,22 @@ def _read(path, specs, scale):
                 f"{path} contains no images: expected files ending in "
                 f"{', '.join(images.IMAGE_SUFFIXES)}"
             )
-        arrays = [images.read_image(file, specs, scale) for file in files]
+        arrays = [
+            images.read_image(file, specs, preprocessing) for file in files
+        ]
         origin = f"the images in {path}"
         pixels = _concatenate(arrays, len(specs[0].shape), origin)
-        return pixels, images.folder_classes(path, files)
+        labels, classes = images.folder_classes(path, files) or (None, None)
+        return (pixels, labels), classes
     if images.is_image(path):
-        return images.read_image(path, specs, scale)[None]
+        return images.read_image(path, specs, preprocessing)[None], None
     if path.suffix not in (".npy", ".npz"):
         raise RequestError(
             f"{path} is not a recognised input: expected .npy, .npz, an image "
             "or a folder of images"
         )
     try:
-        return read_arrays(path)
+        return read_arrays(path), None
     except UNREADABLE as error:
         raise RequestError(f"{path} cannot be read: {error}") from error
 
