@@ -27,12 +27,14 @@ from keras_inception_export.model.networks import NETWORKS
 def main(words=None) -> int:
     """Run the command and return its exit code.
 
-    0: verified, or done. 1: an artifact failed verification. 2: the request
-    or the input is wrong, or nothing could be run. 70: an internal error.
+    0: verified, or done. 1: an artifact failed verification, or some of many
+    inputs have no result. 2: the request or the input is wrong, or nothing
+    could be run. 70: an internal error.
     """
     arguments = make_parser().parse_args(words)
     quiet = contextlib.nullcontext(sys.stderr) if arguments.debug else _quiet()
     with quiet as terminal, _restored_environment():
+        arguments.terminal = terminal
         try:
             return COMMANDS[arguments.command](arguments)
         except ExportError as error:
@@ -131,22 +133,9 @@ def _diagnose(arguments):
 
 
 def _predict(arguments):
-    from keras_inception_export.bundle.artifact import load_artifact
-    from keras_inception_export.data.samples import load_inputs, save_outputs
+    from keras_inception_export.cli.predict import predict
 
-    artifact = load_artifact(arguments.artifact)
-    samples, labels = load_inputs(
-        arguments.inputs, artifact.inputs, arguments.pixel_scale
-    )
-    outputs = artifact(samples)
-    if arguments.output:
-        save_outputs(arguments.output, outputs)
-    if arguments.json:
-        values = {name: array.tolist() for name, array in outputs.items()}
-        print(json.dumps({"samples": labels, "outputs": values}))
-    else:
-        print(tables.predictions(outputs, labels, arguments.top))
-    return 0
+    return predict(arguments)
 
 
 def _info(arguments):

@@ -48,6 +48,8 @@ class Opened:
 def text_of(name: str | os.PathLike) -> str:
     """Return a file's name as one line of text that any file can hold."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(
         x if x.isprintable() else x.encode("unicode_escape").decode()
         for x in text

@@ -115,7 +115,7 @@ def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
                 f"{', '.join(IMAGE_SUFFIXES)}"
             )
         return Opened(
-            lambda: (Item(text_of(x), Path(x)) for x in _images_in(path)),
+            lambda: (Item(text_of(x), x) for x in _images_in(path)),
             True,
             lambda: sum(1 for _ in _images_in(path)),
         )
