@@ -37,6 +37,10 @@ CHOICES = {
 }
 """The values of the fields that are names."""
 
+REALS = ("float16", "float32", "float64")
+INTEGERS = ("uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+"""The dtypes that hold the values of pixels."""
+
 LARGEST = 255
 """The largest value of a pixel."""
 
@@ -98,10 +102,8 @@ class Preprocessing:
         _check_numbers("std", self.std, {1, self.channels})
         for name in ("size", "mean", "std"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        integers = ("int8", "uint8", "int16", "uint16", "int32", "int64")
-        reals = ("float16", "float32", "float64")
-        check_choice("dtype", self.dtype, (*reals, *integers))
-        if self.dtype in integers and not self.keeps_values:
+        check_choice("dtype", self.dtype, (*REALS, *INTEGERS))
+        if self.dtype in INTEGERS and not self.keeps_values:
             raise _invalid("dtype", self.dtype, "a float dtype after scaling")
 
     @property

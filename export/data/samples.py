@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_inception_export.data import images
 from keras_inception_export.data.npz import UNREADABLE, read_arrays
+from keras_inception_export.data.preprocessing import PRESETS, Preprocessing
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_regular
 
@@ -34,7 +35,9 @@ class Samples:
 
 
 def load_samples(
-    source, specs: Sequence[TensorSpec], pixel_scale: float = 1.0
+    source,
+    specs: Sequence[TensorSpec],
+    preprocessing: Preprocessing = PRESETS["none"],
 ) -> Samples:
     """Return samples that fit the inputs, with labels if there are any.
 
@@ -54,12 +57,13 @@ def load_samples(
               their names if all are numbers, otherwise the index of each name
               in alphabetical order.
         specs: the model's inputs.
-        pixel_scale: factor for pixel values, 0 to 255. Defaults to `1.0`.
+        preprocessing: how images become samples. Defaults to `"none"` of
+            `PRESETS`: values of 0 to 255.
     """
     origin = "the samples"
     if isinstance(source, (str, Path)):
         origin = str(source)
-        source = _read(Path(source), specs, pixel_scale)
+        source = _read(Path(source), specs, preprocessing)
     elif not isinstance(source, (Mapping, tuple)) and not hasattr(
         source, "__array__"
     ):
@@ -205,7 +209,7 @@ def _by_input(source, specs, origin):
     return samples
 
 
-def _read(path, specs, scale):
+def _read(path, specs, preprocessing):
     check_regular(path)
     if path.is_dir():
         files = images.images_in(path)
@@ -214,12 +218,14 @@ def _read(path, specs, scale):
                 f"{path} contains no images: expected files ending in "
                 f"{', '.join(images.IMAGE_SUFFIXES)}"
             )
-        arrays = [images.read_image(file, specs, scale) for file in files]
+        arrays = [
+            images.read_image(file, specs, preprocessing) for file in files
+        ]
         origin = f"the images in {path}"
         pixels = _concatenate(arrays, len(specs[0].shape), origin)
         return pixels, images.folder_classes(path, files)
     if images.is_image(path):
-        return images.read_image(path, specs, scale)[None]
+        return images.read_image(path, specs, preprocessing)[None]
     if path.suffix not in (".npy", ".npz"):
         raise RequestError(
             f"{path} is not a recognised input: expected .npy, .npz, an image "

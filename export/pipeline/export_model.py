@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_inception_export.bundle import bundle, publication
+from keras_inception_export.data.preprocessing import Preprocessing
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.diagnosis.capture import capture_layer_references
 from keras_inception_export.diagnosis.diagnose import record_artifact
@@ -230,7 +231,9 @@ def _prepare(
     samples = evaluation = None
     if options.samples is not None:
         samples = load_samples(
-            options.samples, model.inputs, options.pixel_scale
+            options.samples,
+            model.inputs,
+            Preprocessing(scale=options.pixel_scale),
         )
         if options.quantize:
             parts = split(samples, options.calibration_samples)
