@@ -34,7 +34,8 @@ from keras_inception_export.formats.registry import (
     display_name,
     format_of,
 )
-from keras_inception_export.prediction.items import Item, text_of
+from keras_inception_export.logs import printable
+from keras_inception_export.prediction.items import Item
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
 from keras_inception_export.prediction.sources import Sources
 
@@ -216,7 +217,7 @@ class Artifact:
         outputs = self.metadata.outputs if self.metadata else ()
         return Pipeline(
             *(self._runner.run, self.inputs, self.outputs, decode),
-            {x.name: tuple(map(text_of, x.labels or ())) for x in outputs},
+            {x.name: tuple(map(printable, x.labels or ())) for x in outputs},
             {x.name: x.verified for x in inputs if x.verified},
         )
 

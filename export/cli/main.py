@@ -20,7 +20,7 @@ from keras_inception_export.errors import (
     check_choice,
     reason_of,
 )
-from keras_inception_export.logs import progress_to
+from keras_inception_export.logs import printable, progress_to
 from keras_inception_export.model.networks import NETWORKS
 
 
@@ -41,7 +41,7 @@ def main(words=None) -> int:
             if arguments.debug:
                 raise
             line = " ".join(str(error).split())
-            print(tables.printable(f"keras-inception: {line}"), file=terminal)
+            print(printable(f"keras-inception: {line}"), file=terminal)
             return error.exit_code
         except Exception as error:
             if arguments.debug:
@@ -50,7 +50,7 @@ def main(words=None) -> int:
                 f"keras-inception: unexpected {type(error).__name__}: "
                 f"{reason_of(error)}; run again with --debug for details"
             )
-            print(tables.printable(line), file=terminal)
+            print(printable(line), file=terminal)
             return INTERNAL_EXIT_CODE
         except KeyboardInterrupt:
             print("keras-inception: interrupted", file=terminal)

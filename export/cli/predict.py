@@ -11,7 +11,7 @@ from keras_inception_export.bundle.artifact import Artifact, load_artifact
 from keras_inception_export.cli import tables
 from keras_inception_export.data.preprocessing import Preprocessing
 from keras_inception_export.errors import InputError, RequestError
-from keras_inception_export.logs import progress_to
+from keras_inception_export.logs import printable, progress_to
 from keras_inception_export.prediction.pipeline import Prediction
 from keras_inception_export.prediction.sources import Sources
 from keras_inception_export.prediction.writers import (
@@ -91,7 +91,7 @@ def _preprocessing(arguments: Any) -> str | Preprocessing | None:
 
 
 def _warn(arguments: Any, line: str) -> None:
-    line = tables.printable(f"keras-inception: {line}")
+    line = printable(f"keras-inception: {line}")
     print(line, file=arguments.terminal)
 
 

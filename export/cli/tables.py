@@ -5,6 +5,7 @@ from pathlib import Path, PurePath
 from keras_inception_export.bundle.bundle import REPORT
 from keras_inception_export.data.coverage import Coverage
 from keras_inception_export.formats.registry import display_name
+from keras_inception_export.logs import printable
 
 _COLUMNS = "{:1}  {:<14} {:>9}  {:<20} {:>9}  {:>9}"
 _MEASURED = "   {:<14} {:<20} {:>8} {:>9}  {:>9}  {:>9}"
@@ -14,17 +15,6 @@ _TIMES = "{:>8} {:>7} {:>7} {:>9} {:>7} {:<6} {:>8} {:>10} {:>9}"
 def progress(line):
     """Print one step of a long command immediately."""
     print(printable(line), flush=True)
-
-
-def printable(line):
-    """Return a line in which control characters are shown as escapes.
-
-    Names come from models and files, and could write anything to a terminal.
-    """
-    return "".join(
-        x if x.isprintable() else x.encode("unicode_escape").decode()
-        for x in line
-    )
 
 
 def joined(lines):

@@ -251,9 +251,7 @@ def check_shape(shape: Sequence[int], spec: TensorSpec, origin: str) -> None:
         )
 
 
-def check_array(
-    array: np.ndarray, spec: TensorSpec, origin: str
-) -> np.ndarray:
+def check_array(array: np.ndarray, spec: TensorSpec, origin: str) -> np.ndarray:
     """Return samples in the dtype of their input, once they are checked."""
     check_shape(array.shape, spec, origin)
     if array.dtype.kind not in ("fiub" if spec.takes_reals else "iub"):

@@ -35,16 +35,17 @@ def _tar_items(path: Path) -> Iterator[Item]:
     with tarfile.open(path, "r|*") as archive:
         while (member := archive.next()) is not None:
             # An archive would keep what it knows of all its members.
-            archive.members = []
+            archive.members = []  # type: ignore[attr-defined]
             if not member.isreg() or not is_image(Path(member.name)):
                 continue
             name = f"{path}/{member.name}"
             if member.size > MAX_BYTES:
-                message = f"{name} has {member.size} bytes: no image is so large"
+                message = (
+                    f"{name} has {member.size} bytes: no image is so large"
+                )
                 yield Item(name, RequestError(message))
                 continue
-            content = archive.extractfile(member)
-            assert content is not None  # it is a regular file
+            content: Any = archive.extractfile(member)
             yield Item(name, content.read())
 
 

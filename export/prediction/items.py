@@ -1,6 +1,5 @@
 """What is predicted: one `Item` per image or per row of an array."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,14 +42,3 @@ class Opened:
     items: Callable[[], Iterator[Item]]
     images: bool
     count: Callable[[], int | None] = lambda: None
-
-
-def text_of(name: str | os.PathLike) -> str:
-    """Return a file's name as one line of text that any file can hold."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(
-        x if x.isprintable() else x.encode("unicode_escape").decode()
-        for x in text
-    )

@@ -6,7 +6,7 @@ the runtime computes one. Only a few batches are in memory at any time.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -93,7 +93,9 @@ class Pipeline:
         fixed = self.inputs[0].shape[0]
         return BATCH if fixed is None else -(-BATCH // fixed) * fixed
 
-    def __call__(self, items: Iterable[Item]) -> Iterator[list[Prediction]]:
+    def __call__(
+        self, items: Iterable[Item]
+    ) -> Generator[list[Prediction], None, None]:
         """Yield the predictions, batch by batch, in the order of the items."""
         items, size = iter(items), self.batch_size
         workers = self.threads or os.cpu_count() or 1
@@ -173,11 +175,14 @@ class Pipeline:
         fixed = self.inputs[0].shape[0]
         try:
             values = run(self.run, feeds, fixed or len(rows))
-            outputs = {x.name: x.dequantize(values[x.name]) for x in self.outputs}
+            outputs = {
+                x.name: x.dequantize(values[x.name]) for x in self.outputs
+            }
             for name, array in outputs.items():
                 if len(array) != len(rows):
                     raise ValueError(
-                        f'"{name}" has {len(array)} rows for {len(rows)} samples'
+                        f'"{name}" has {len(array)} rows for {len(rows)} '
+                        "samples"
                     )
         except Exception as error:  # each runtime has its own
             if len(rows) > 1:

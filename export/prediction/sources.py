@@ -1,14 +1,14 @@
 """Find what is to be predicted: in files, folders, archives and arrays.
 
-    image            .png, .jpg, .jpeg, .bmp, .gif, .webp
-    folder           the images in it, at any depth, but hidden ones, in the
-                     order of their names
-    pattern          such as "photos/**/*.jpg": the files and folders it matches
-    .npy, .npz       one sample per row, which the model gets as it is
-    .parquet         a column of images
-    .tar, .tar.gz    the images in it
-    from Python      also arrays, dictionaries of arrays by input name, and
-                     images that Pillow opened
+image            .png, .jpg, .jpeg, .bmp, .gif, .webp
+folder           the images in it, at any depth, but hidden ones, in the
+                 order of their names
+pattern          such as "photos/**/*.jpg": the files and folders it matches
+.npy, .npz       one sample per row, which the model gets as it is
+.parquet         a column of images
+.tar, .tar.gz    the images in it
+from Python      also arrays, dictionaries of arrays by input name, and
+                 images that Pillow opened
 """
 
 import glob
@@ -28,13 +28,14 @@ from keras_inception_export.errors import (
     RequestError,
     check_regular,
 )
+from keras_inception_export.logs import printable
 from keras_inception_export.prediction.archives import (
     BROKEN_TAR,
     open_parquet,
     open_tar,
 )
 from keras_inception_export.prediction.arrays import ArrayRows
-from keras_inception_export.prediction.items import Item, Opened, text_of
+from keras_inception_export.prediction.items import Item, Opened
 
 READERS = {
     (".npy", ".npz"): lambda path, specs: _open_arrays(path, specs),
@@ -101,8 +102,10 @@ def _matches(value: str | Path) -> Iterator[Path]:
         return
     found = sorted(glob.iglob(str(value), recursive=True))
     if not found:
-        raise RequestError(f"{value} matches no file; expected a pattern "
-                           'such as "photos/**/*.jpg"')
+        raise RequestError(
+            f"{value} matches no file; expected a pattern "
+            'such as "photos/**/*.jpg"'
+        )
     yield from map(Path, found)
 
 
@@ -115,7 +118,7 @@ def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
                 f"{', '.join(IMAGE_SUFFIXES)}"
             )
         return Opened(
-            lambda: (Item(text_of(x), x) for x in _images_in(path)),
+            lambda: (Item(printable(x), x) for x in _images_in(path)),
             True,
             lambda: sum(1 for _ in _images_in(path)),
         )
@@ -157,7 +160,7 @@ def _open_value(value: Any, specs: Sequence[TensorSpec]) -> Opened:
     """Open an image of Pillow, or arrays of samples or of one sample."""
     if hasattr(value, "convert"):
         name = getattr(value, "filename", "") or "image"
-        return Opened(lambda: iter([Item(text_of(name), value)]), True)
+        return Opened(lambda: iter([Item(printable(str(name)), value)]), True)
     single = not isinstance(value, Mapping) and (
         len(specs) == 1 and np.ndim(value) == len(specs[0].shape) - 1
     )
@@ -187,9 +190,9 @@ def _guarded(path: Path, opened: Opened) -> Opened:
     def items():
         try:
             for item in opened.items():
-                yield Item(text_of(item.name), item.content)
+                yield Item(printable(item.name), item.content)
         except (*UNREADABLE, *BROKEN_TAR, ExportError) as error:
             message = f"{path} cannot be read any further: {error}"
-            yield Item(text_of(path), RequestError(message))
+            yield Item(printable(str(path)), RequestError(message))
 
     return Opened(items, opened.images, opened.count)

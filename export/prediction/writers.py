@@ -1,8 +1,8 @@
 """Write results to a file while they come, whole rows at a time.
 
-    .csv, .jsonl    a row per item, also of those that failed; can be continued
-    .parquet        the same rows; is readable once it is closed
-    .npz            the whole outputs of the items that did not fail
+.csv, .jsonl    a row per item, also of those that failed; can be continued
+.parquet        the same rows; is readable once it is closed
+.npz            the whole outputs of the items that did not fail
 """
 
 import csv
@@ -116,9 +116,7 @@ class _Lines:
 
     def write(self, predictions: Sequence[Prediction]) -> None:
         records = (record(x, self._outputs, self._top) for x in predictions)
-        text = "".join(
-            self._line(x, self._outputs, self._top) for x in records
-        )
+        text = "".join(self._line(x, self._outputs, self._top) for x in records)
         with writing(self._path):
             self._file.write(text.encode())
             self._file.flush()
@@ -226,9 +224,7 @@ class _Parquet:
         self._arrow, self._path = pyarrow, path
         self._outputs, self._top = outputs, top
         self._records: list[dict] = []
-        kinds = {
-            spec.name: self._kind(pyarrow, spec) for spec in self._outputs
-        }
+        kinds = {spec.name: self._kind(pyarrow, spec) for spec in self._outputs}
         self._schema = pyarrow.schema(
             {
                 "name": pyarrow.string(),
@@ -309,7 +305,9 @@ class _Npz:
             with zipfile.ZipFile(self._path, "w") as archive:
                 for name in self._shapes:
                     part = self._parts[name]
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as x:
+                    with archive.open(
+                        f"{name}.npy", "w", force_zip64=True
+                    ) as x:
                         header = {
                             "descr": np.lib.format.dtype_to_descr(
                                 self._dtypes[name]

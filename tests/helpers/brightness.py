@@ -33,7 +33,9 @@ def write_brightness(path, *, size=(4, 4), batch="n", known=True):
         "scores", TensorProto.FLOAT, [batch, 3]
     )
     nodes = [
-        helper.make_node("ReduceMean", ["image"], ["m"], axes=[1, 2], keepdims=0),
+        helper.make_node(
+            "ReduceMean", ["image"], ["m"], axes=[1, 2], keepdims=0
+        ),
         helper.make_node("MatMul", ["m", "weights"], ["product"]),
         helper.make_node("Add", ["product", "bias"], ["scores"]),
     ]
