@@ -21,10 +21,24 @@ BROKEN_TAR = (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError)
 BUFFER = 2**20
 
 
+class _Member(tarfile.TarInfo):
+    """A member whose damaged header is an error, not the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        """Return the member of a header; ReadError if it is damaged."""
+        if len(buf) == tarfile.BLOCKSIZE and not any(buf):
+            return super().frombuf(buf, encoding, errors)  # the regular end
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError("it is damaged or ends early") from error
+
+
 def open_tar(path: Path) -> Opened:
     """Open a tar archive; its images are its files with an image's suffix."""
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
             archive.next()
     except BROKEN_TAR as error:
         raise RequestError(f"{path} cannot be read: {error}") from error
@@ -32,7 +46,7 @@ def open_tar(path: Path) -> Opened:
 
 
 def _tar_items(path: Path) -> Iterator[Item]:
-    with tarfile.open(path, "r|*") as archive:
+    with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
         while (member := archive.next()) is not None:
             # An archive would keep what it knows of all its members.
             archive.members = []  # type: ignore[attr-defined]

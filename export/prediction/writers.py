@@ -106,20 +106,26 @@ class _Lines:
     def __init__(self, path, outputs, top, resumed, *, head, line):
         self._path, self._line = path, line
         self._outputs, self._top = outputs, top
-        self._file = open(path, "wb" if resumed is None else "r+b")
-        if resumed is None:
-            self._file.write(head(outputs, top).encode())
-            self._file.flush()
-        else:
-            self._file.truncate(resumed)
-            self._file.seek(resumed)
+        mode = "wb" if resumed is None else "r+b"
+        with ExitStack() as stack:
+            self._file = stack.enter_context(open(path, mode, buffering=0))
+            if resumed is None:
+                self._put(head(outputs, top))
+            else:
+                self._file.truncate(resumed)
+                self._file.seek(resumed)
+            stack.pop_all()
 
     def write(self, predictions: Sequence[Prediction]) -> None:
         records = (record(x, self._outputs, self._top) for x in predictions)
         text = "".join(self._line(x, self._outputs, self._top) for x in records)
         with writing(self._path):
-            self._file.write(text.encode())
-            self._file.flush()
+            self._put(text)
+
+    def _put(self, text: str) -> None:
+        content = memoryview(text.encode())
+        while content:
+            content = content[self._file.write(content) :]
 
     def close(self) -> None:
         with writing(self._path):
