@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -158,7 +159,7 @@ def _progress_bar(
                     initial=done.items,
                     unit=" images" if sources.images else " samples",
                     file=arguments.terminal,
-                    dynamic_ncols=True,
+                    ncols=shutil.get_terminal_size().columns,
                 )
                 advance = stack.enter_context(bar).update
         yield advance

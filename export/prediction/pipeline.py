@@ -174,7 +174,7 @@ class Pipeline:
         """Run one batch; if that fails, one sample at a time."""
         fixed = self.inputs[0].shape[0]
         try:
-            values = run(self.run, feeds, fixed or len(rows))
+            values = run(self.run, feeds, fixed) if fixed else self.run(feeds)
             outputs = {
                 x.name: x.dequantize(values[x.name]) for x in self.outputs
             }
