@@ -95,7 +95,9 @@ def write_images(folder, number):
     for part in (number // 10, number):
         (folder / f"{part}").mkdir()
     for index in range(number):
-        pixels = np.kron(digits[index % len(digits)], np.ones((4, 4)))[2:30, 2:30]
+        pixels = np.kron(digits[index % len(digits)], np.ones((4, 4)))[
+            2:30, 2:30
+        ]
         pixels = np.clip(pixels + rng.normal(0, 8, (28, 28)), 0, 255)
         decoded[index, ..., 0] = pixels.astype("uint8") / np.float32(255)
         path = folder / f"{number}" / f"{index:06}.png"
@@ -112,7 +114,9 @@ def csv(folder, number):
 def measure(command):
     """Return the seconds and the peak memory in bytes of a process."""
     start = time.perf_counter()
-    with subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL) as run:
+    with subprocess.Popen(
+        [*map(str, command)], stdout=subprocess.DEVNULL
+    ) as run:
         _, status, usage = os.wait4(run.pid, 0)
         run.returncode = os.waitstatus_to_exitcode(status)
     if run.returncode:
@@ -124,7 +128,9 @@ def resumed(command, output):
     """Interrupt a run half way, resume it, and compare its file."""
     whole = output.read_bytes()
     output.unlink()
-    with subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL) as run:
+    with subprocess.Popen(
+        [*map(str, command)], stdout=subprocess.DEVNULL
+    ) as run:
         while not output.is_file() or output.stat().st_size < len(whole) / 2:
             time.sleep(0.01)
         run.send_signal(signal.SIGINT)

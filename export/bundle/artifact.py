@@ -18,6 +18,7 @@ from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import (
     PRESETS,
     Preprocessing,
+    make_preprocessing,
     read,
 )
 from keras_inception_export.data.samples import load_samples
@@ -169,7 +170,7 @@ class Artifact:
         self,
         inputs: Any,
         *,
-        preprocess: str | Mapping | Preprocessing | None = None,
+        preprocess: Any = None,
     ) -> Iterator[Prediction]:
         """Compute the outputs for images, files, folders or arrays.
 
@@ -178,9 +179,10 @@ class Artifact:
                 as `"photos/*.jpg"`, a `.npy`, `.npz`, `.parquet` or `.tar`
                 file; an image of Pillow; an array of samples; or an iterable
                 of these, which is read as far as the results are.
-            preprocess: how images become inputs: the name of one of
-                `PRESETS`, a `Preprocessing`, or its fields as a dictionary.
-                Defaults to `None`: as the artifact says.
+            preprocess: how images become inputs: `"none"`, `"unit"`, `"tf"`,
+                `"torch"`, `"caffe"`; a `Preprocessing`, or a dictionary or
+                `.json` file of its fields. Defaults to `None`: as the artifact
+                says.
 
         Returns:
             An iterator over one `Prediction` per image or sample, in order. One
@@ -203,7 +205,7 @@ class Artifact:
     def pipeline(
         self,
         sources: Sources,
-        preprocess: str | Mapping | Preprocessing | None = None,
+        preprocess: Any = None,
     ) -> Pipeline:
         """Return what predicts the items of these sources; see `predict`."""
         preprocessing = None
@@ -222,18 +224,19 @@ class Artifact:
         )
 
     def _preprocessing(
-        self, given: str | Mapping | Preprocessing | None, required: bool | None
+        self, given: Any, required: bool | None
     ) -> Preprocessing | None:
         """Return how images become the input, as given or as known."""
-        if isinstance(given, str):
-            check_choice("preprocessing", given, PRESETS)
-            given = PRESETS[given]
-        elif isinstance(given, Mapping):
-            given = Preprocessing.from_json(given)
-        elif given is None and self.metadata is not None:
-            given = self.metadata.inputs[0].preprocessing
-        if given is not None and len(self.inputs) == 1:
-            return given.fitted(self.inputs[0])
+        made = None
+        if given is not None:
+            made = make_preprocessing(given)
+        elif self.metadata is not None:
+            made = self.metadata.inputs[0].preprocessing
+        if isinstance(made, Mapping):
+            check_choice("input", self.inputs[0].name, made)
+            made = made[self.inputs[0].name]
+        if made is not None and len(self.inputs) == 1:
+            return made.fitted(self.inputs[0])
         return self._needed(None) if required else None
 
     def _needed(self, preprocessing: Preprocessing | None) -> Preprocessing:

@@ -44,10 +44,9 @@ def make_parser():
     images.add_argument(
         "--pixel-scale",
         type=_number,
-        default=1.0,
         metavar="FACTOR",
-        help="factor for the pixel values of image files (0 to 255), such as "
-        "1/255; default 1",
+        help="a preprocessing that only multiplies pixels of 0 to 255 by this "
+        "factor, such as 1/255",
     )
     imports = argparse.ArgumentParser(add_help=False)
     imports.add_argument(
@@ -86,7 +85,7 @@ def make_parser():
         action="store_true",
         help="show every layer, not only the relevant ones",
     )
-    _add_predict(commands, [common])
+    _add_predict(commands, [common, images])
     _add_benchmark(commands, [common, imports])
     info = commands.add_parser(
         "info",
@@ -129,15 +128,10 @@ def _add_predict(commands, parents):
     )
     predict.add_argument(
         "--preprocess",
-        metavar="NAME",
+        metavar="PRESET",
         help="how images become inputs, where the artifact does not say it or "
-        "to override it: tf, torch, caffe, unit (0 to 1) or none (0 to 255)",
-    )
-    predict.add_argument(
-        "--pixel-scale",
-        type=_number,
-        metavar="FACTOR",
-        help="the same: only a factor for pixels of 0 to 255, such as 1/255",
+        "to override it: none (0 to 255), unit (0 to 1), tf, torch, caffe, or "
+        "a .json file",
     )
     predict.add_argument(
         "--output",
@@ -193,6 +187,20 @@ def _add_export(commands, parents):
         help="data to verify on: .npy, .npz with x (and labels y), an image, "
         "or a folder of images, in one folder per class if labelled; default "
         "seeded random inputs",
+    )
+    export.add_argument(
+        "--preprocess",
+        metavar="PRESET",
+        help="how images become inputs, for samples and in every artifact: "
+        "none (0 to 255), unit (0 to 1), tf, torch, caffe, or a .json file; "
+        "default as the published weights of a network of this package "
+        "expect, none if the model scales pixels itself, otherwise unknown",
+    )
+    export.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="the names of the classes, one per line or a .json list; default "
+        "the names of the folders of samples",
     )
     export.add_argument(
         "--batch-size",

@@ -35,8 +35,12 @@ def images_in(path: Path) -> list[Path]:
     ]
 
 
-def folder_classes(path: Path, images: Sequence[Path]) -> np.ndarray | None:
+def folder_classes(
+    path: Path, images: Sequence[Path]
+) -> tuple[np.ndarray, tuple[str, ...] | None] | None:
     """Return the class of each image, if there is one folder per class.
+
+    Also return the names of classes 0, 1, ... unless there are gaps.
 
     The class is the folder's name if all names are numbers, otherwise the
     index of the name in alphabetical order, empty folders included. There are
@@ -66,7 +70,10 @@ def folder_classes(path: Path, images: Sequence[Path]) -> np.ndarray | None:
     shown = ", ".join(f"{name} {classes[name]}" for name in names[:10])
     more = f", and {len(names) - 10} more" if len(names) > 10 else ""
     logger.info("Classes  %s%s", shown, more)
-    return np.array([classes[folder[0]] for folder in folders], "int64")
+    found = np.array([classes[folder[0]] for folder in folders], "int64")
+    ordered = tuple(sorted(classes, key=classes.__getitem__))
+    has_all = sorted(numbers) == list(range(len(names)))
+    return found, ordered if has_all else None
 
 
 def _hidden(name: str) -> bool:

@@ -106,11 +106,12 @@ class Metadata:
 
     def as_json(self) -> dict[str, Any]:
         """Return the metadata as a dictionary, as JSON can hold it."""
-        return {"schema": SCHEMA, **asdict(self)}
+        return json.loads(self.encoded())
 
     def encoded(self) -> bytes:
         """Return the JSON text that an artifact contains."""
-        return json.dumps(self.as_json(), allow_nan=False).encode()
+        facts = {"schema": SCHEMA, **asdict(self)}
+        return json.dumps(facts, allow_nan=False).encode()
 
     @classmethod
     def from_json(cls, facts: Any) -> "Metadata":

@@ -12,13 +12,18 @@ values          in float32: pixel / (1 / scale), less mean, / std
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_inception_export.errors import RequestError, check_choice
+from keras_inception_export.errors import (
+    RequestError,
+    check_choice,
+    check_regular,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -270,6 +275,48 @@ def read(
     except Exception as error:  # Pillow raises many classes
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RequestError(f"{name} cannot be read: {reason}") from error
+
+
+def make_preprocessing(value: Any) -> Any:
+    """Return the preprocessing that a user asks for.
+
+    Args:
+        value: a `Preprocessing`; the name of a preset; the path of a JSON
+            file; a dictionary of the fields; or one of these per input name.
+
+    Returns:
+        A `Preprocessing`, or a dictionary of them by input name.
+
+    Raises:
+        RequestError: if there is none like that.
+    """
+    if isinstance(value, Preprocessing):
+        return value
+    if isinstance(value, Mapping) and value:
+        names = {field.name for field in fields(Preprocessing)}
+        kinds = (str, Mapping, Preprocessing)
+        if names.isdisjoint(value) and all(
+            isinstance(x, kinds) for x in value.values()
+        ):
+            return {name: make_preprocessing(value[name]) for name in value}
+    if not isinstance(value, (str, Path)):
+        return Preprocessing.from_json(value)
+    path = Path(value)
+    if path.suffix.lower() != ".json":
+        check_choice("preprocessing", str(value), PRESETS)
+        return PRESETS[str(value)]
+    check_regular(path)
+    try:
+        return make_preprocessing(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path} cannot be read: {error}") from error
+
+
+def as_json(made: Any) -> Any:
+    """Return what `make_preprocessing` returned as JSON can hold it."""
+    if isinstance(made, Mapping):
+        return {name: value.as_json() for name, value in made.items()}
+    return made and made.as_json()
 
 
 def _to_bytes(image: Image.Image) -> Image.Image:

@@ -17,11 +17,13 @@ from keras_inception_export.errors import RequestError, check_regular
 class Samples:
     """Samples that fit a model's inputs, with their labels if there are any.
 
-    `inputs` have one row per sample; `labels` are classes counted from 0.
+    `inputs` have one row per sample; `labels` are classes counted from 0, and
+    `classes` their names, as far as folders have them.
     """
 
     inputs: Mapping[str, np.ndarray]
     labels: np.ndarray | None = None
+    classes: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -31,6 +33,7 @@ class Samples:
         return Samples(
             {name: array[rows] for name, array in self.inputs.items()},
             None if self.labels is None else self.labels[rows],
+            self.classes,
         )
 
 
@@ -60,10 +63,10 @@ def load_samples(
         preprocessing: how images become samples. Defaults to `"none"` of
             `PRESETS`: values of 0 to 255.
     """
-    origin = "the samples"
+    origin, classes = "the samples", None
     if isinstance(source, (str, Path)):
         origin = str(source)
-        source = _read(Path(source), specs, preprocessing)
+        source, classes = _read(Path(source), specs, preprocessing)
     elif not isinstance(source, (Mapping, tuple)) and not hasattr(
         source, "__array__"
     ):
@@ -71,7 +74,7 @@ def load_samples(
     source, labels = _separate_labels(source, specs)
     inputs = _by_input(source, specs, origin)
     number = len(next(iter(inputs.values())))
-    return Samples(inputs, _as_classes(labels, number, origin))
+    return Samples(inputs, _as_classes(labels, number, origin), classes)
 
 
 def _separate_labels(source, specs):
@@ -210,6 +213,7 @@ def _by_input(source, specs, origin):
 
 
 def _read(path, specs, preprocessing):
+    """Return the source in a file or folder, and the names of its classes."""
     check_regular(path)
     if path.is_dir():
         files = images.images_in(path)
@@ -223,16 +227,17 @@ def _read(path, specs, preprocessing):
         ]
         origin = f"the images in {path}"
         pixels = _concatenate(arrays, len(specs[0].shape), origin)
-        return pixels, images.folder_classes(path, files)
+        labels, classes = images.folder_classes(path, files) or (None, None)
+        return (pixels, labels), classes
     if images.is_image(path):
-        return images.read_image(path, specs, preprocessing)[None]
+        return images.read_image(path, specs, preprocessing)[None], None
     if path.suffix not in (".npy", ".npz"):
         raise RequestError(
             f"{path} is not a recognised input: expected .npy, .npz, an image "
             "or a folder of images"
         )
     try:
-        return read_arrays(path)
+        return read_arrays(path), None
     except UNREADABLE as error:
         raise RequestError(f"{path} cannot be read: {error}") from error
 
