@@ -217,7 +217,7 @@ def _other_row(path: Path, number: int, expected: str) -> RequestError:
 class _Parquet:
     """Writes a Parquet file."""
 
-    ROWS = 4096
+    ROWS = 1024
 
     def __init__(self, path, outputs, top, resumed):
         try:
