@@ -28,7 +28,8 @@ def load_artifact(path: str | Path) -> "Artifact":
     Raises:
         RequestError: if there is no such artifact.
         RuntimeMissingError: if its runtime is not installed.
-        ArtifactError: if it is damaged, or not the one that was published.
+        ArtifactError: if it is damaged, not the one that was published, or
+            takes longer than the time limit, as any call may.
 
     Example:
 
@@ -38,7 +39,7 @@ def load_artifact(path: str | Path) -> "Artifact":
     path = Path(path)
     record = format_of(path)
     check_published(path)
-    return Artifact(record.open_runner(path))
+    return Artifact(record.open(path))
 
 
 class Artifact:

@@ -25,7 +25,7 @@ def make_parser():
         "computes.",
         epilog="Exit codes: 0 verified; 1 an artifact failed verification; 2 "
         "the request or the input is wrong, or nothing could be run; 70 an "
-        "internal error.",
+        "internal error; 128 + N ended by signal N.",
     )
     commands = parser.add_subparsers(
         required=True, metavar="COMMAND", dest="command"

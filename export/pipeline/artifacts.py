@@ -15,6 +15,8 @@ from keras_inception_export.errors import (
     ConversionError,
     ExportError,
     RequestError,
+    exhausted,
+    os_reason,
     reason_of,
 )
 from keras_inception_export.formats.registry import FORMATS
@@ -89,12 +91,15 @@ def _named_failures(name: str) -> Iterator[None]:
         yield
     except ExportError:
         raise
-    except OSError as error:
-        raise RequestError(
-            f"{name} cannot be written: {error.strerror or error}; the "
-            "previous contents of the output folder are unchanged"
-        ) from error
     except Exception as error:
+        reason = exhausted(error)
+        if isinstance(error, OSError):
+            reason = os_reason(error)
+        if reason:
+            raise RequestError(
+                f"{name} cannot be written: {reason}; the previous contents "
+                "of the output folder are unchanged"
+            ) from error
         raise ConversionError(
             f"the model cannot be converted to {name}: {reason_of(error)}"
         ) from error
