@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 from keras_inception_export.bundle.bundle import is_only_a_bundle
 from keras_inception_export.errors import RequestError, os_reason, writing
@@ -89,11 +89,10 @@ def staging(output: Path) -> Iterator[Path]:
             _sweep(parent)
             holder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
             stack.callback(shutil.rmtree, holder, ignore_errors=True)
-            lock = stack.enter_context((holder / LOCK).open("w"))
+            lock = stack.enter_context((holder / LOCK).open("wb", 0))
             if fcntl is not None:  # wait for an export that looks
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.write(output.name)
-            lock.flush()
+            lock.write(os.fsencode(output.name))
             folder = holder / NEW
             folder.mkdir()
             folder.chmod(0o755)
@@ -102,7 +101,8 @@ def staging(output: Path) -> Iterator[Path]:
                 f"{output} cannot be created, because nothing can be written "
                 f"in {parent}: {os_reason(error)}"
             ) from error
-        yield folder
+        with writing(output):
+            yield folder
 
 
 def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
@@ -166,11 +166,11 @@ def remove_leftovers(output: Path) -> None:
 
 def _sweep(parent: Path) -> None:
     for holder in parent.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError), (holder / LOCK).open("a+") as lock:
+        with contextlib.suppress(OSError), (holder / LOCK).open("a+b") as lock:
             if not _try_lock(lock):
                 continue
             lock.seek(0)
-            name = lock.read()
+            name = os.fsdecode(lock.read())
             if not name and time.time() - holder.stat().st_mtime < STARTING:
                 continue
             output = parent / Path(name).name
@@ -193,7 +193,7 @@ def _parent_of(output: Path) -> Path:
     return next(x for x in output.parents if x.exists())
 
 
-def _try_lock(file: TextIO) -> bool:
+def _try_lock(file: IO) -> bool:
     """Lock a file until it is closed; return whether no process holds it."""
     if fcntl is None:
         return False

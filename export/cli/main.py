@@ -95,6 +95,10 @@ def _clean(arguments) -> None:
 
 def _export(arguments):
     from keras_inception_export.options import ExportOptions
+    from keras_inception_export.pipeline.resources import (
+        check_resources,
+        parameters_in,
+    )
 
     # Checked before TensorFlow is imported, which takes seconds.
     options = ExportOptions(
@@ -105,8 +109,12 @@ def _export(arguments):
             if (value := getattr(arguments, field.name, None)) is not None
         },
     )
+    parameters = 0
     if arguments.model:
         check_choice("model", arguments.model, NETWORKS)
+    else:
+        parameters = parameters_in(arguments.model_file)
+    check_resources(parameters, options, loaded=False)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     # TensorFlow's oneDNN allocator never returns memory: the peak of an export
     # of 132 M parameters is 5.9 GB with it and 3.4 GB without, in equal time.

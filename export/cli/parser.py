@@ -169,6 +169,12 @@ def _add_export(commands, parents):
         action="store_true",
         help="replace an existing bundle after the new one is verified",
     )
+    export.add_argument(
+        "--force",
+        action="store_true",
+        help="try an export that needs more memory or disk space than there "
+        "is, by an estimate",
+    )
     _add_quantization(export)
 
 

@@ -116,6 +116,7 @@ class Format:
             second, so that the layers of all formats are ranked with it.
         default: whether it is written unless formats are named.
         packages: the distributions that write and run it, for reports.
+        max_bytes: how large an artifact may be; `None` for any size.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Format:
     fast_quantizer: bool = False
     default: bool = True
     packages: tuple[str, ...] = ()
+    max_bytes: int | None = None
 
     def artifact_name(self, scheme: str | None = None) -> str:
         """Return the file name of an artifact in a bundle; `None`: float32."""

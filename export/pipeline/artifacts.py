@@ -56,7 +56,7 @@ def write_float(
         logger.info("Write  %s", name)
         start = time.perf_counter()
         path = folder / FORMATS[name].file_name
-        with _named_failures(name):
+        with _named_failures(name, folder):
             FORMATS[name].write(model, path, opset=options.opset)
         seconds = round(time.perf_counter() - start, 2)
         written.append(WrittenArtifact(name, None, path, seconds))
@@ -77,7 +77,7 @@ def write_quantized(
             model, evaluation, probes, folder, Path(workdir), options
         )
         for scheme in options.quantize:
-            with _named_failures(scheme):
+            with _named_failures(scheme, folder):
                 written += write_scheme(writer, scheme)
         if PREPARED_SCHEME in options.quantize:
             return written, writer.prepared.inference_model
@@ -85,7 +85,7 @@ def write_quantized(
 
 
 @contextlib.contextmanager
-def _named_failures(name: str) -> Iterator[None]:
+def _named_failures(name: str, folder: Path) -> Iterator[None]:
     """Turn the exception of a conversion into one line that names it."""
     try:
         yield
@@ -95,6 +95,8 @@ def _named_failures(name: str) -> Iterator[None]:
         reason = exhausted(error)
         if isinstance(error, OSError):
             reason = os_reason(error)
+        if not folder.exists():
+            reason = f"{folder} was removed meanwhile"
         if reason:
             raise RequestError(
                 f"{name} cannot be written: {reason}; the previous contents "

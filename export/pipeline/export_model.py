@@ -29,6 +29,7 @@ from keras_inception_export.pipeline.artifacts import (
     write_quantized,
 )
 from keras_inception_export.pipeline.make_probes import make_probes
+from keras_inception_export.pipeline.resources import check_resources
 from keras_inception_export.pipeline.subprocess_export import (
     export_in_tensorflow,
 )
@@ -57,6 +58,7 @@ def export_model(
     min_agreement=None,
     max_accuracy_drop=None,
     overwrite=False,
+    force=False,
     progress=None,
 ):
     """Export a model, verify every artifact, and publish the bundle.
@@ -107,6 +109,8 @@ def export_model(
             samples may fall, if there are labels. Defaults to `None`: 0.005.
         overwrite: whether an existing bundle at `output_dir` may be
             replaced after the new one is verified. Defaults to `False`.
+        force: whether to try an export that needs more memory or disk space
+            than there is, by an estimate. Defaults to `False`.
         progress: called with one line of text per step. Defaults to `None`:
             the steps are only log records of `keras_inception_export`.
 
@@ -139,6 +143,7 @@ def export_model(
         min_agreement=min_agreement,
         max_accuracy_drop=max_accuracy_drop,
         overwrite=overwrite,
+        force=force,
     )
     with progress_to(progress):
         return run_export(model_or_path, options)
@@ -226,6 +231,7 @@ def _prepare(
     logger.info(
         "Model  %s, %s parameters", facts["name"], f"{facts['parameters']:,}"
     )
+    check_resources(facts["parameters"], options, loaded=True)
     model = to_inference_model(original, options.batch_size)
     samples = evaluation = None
     if options.samples is not None:
