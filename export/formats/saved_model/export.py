@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.formats.saved_model import runtime
@@ -55,8 +56,13 @@ def save_function(
     with any_size(model):
         concrete = traced.get_concrete_function(**specs)
     module = tf.Module()
-    module.weights = list(concrete.variables)
-    captured = {id(tensor) for tensor, _ in concrete.graph.captures}
+    # In the order of the trace: TensorFlow lists variables by their address.
+    captured = {
+        id(tensor): i for i, (tensor, _) in enumerate(concrete.graph.captures)
+    }
+    module.weights = sorted(
+        concrete.variables, key=lambda variable: captured[id(variable.handle)]
+    )
     module.tables = [
         table
         for table in _lookup_tables(model)
@@ -64,6 +70,14 @@ def save_function(
     ]
     signatures = {runtime.SIGNATURE: concrete}
     tf.saved_model.save(module, str(path), signatures=signatures)
+    _make_reproducible(path / "fingerprint.pb")
+
+
+def _make_reproducible(path: Path) -> None:
+    """Replace the random identifier of a saved model by its checksum."""
+    fingerprint = FingerprintDef.FromString(path.read_bytes())
+    fingerprint.uuid = str(fingerprint.saved_model_checksum)
+    path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
 def _lookup_tables(model: keras.Model) -> list:
