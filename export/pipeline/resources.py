@@ -10,7 +10,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_inception_export.errors import RequestError
 from keras_inception_export.formats.registry import FORMATS
@@ -20,16 +20,27 @@ from keras_inception_export.options import ExportOptions
 BYTES = 4
 """Size of a parameter in float32."""
 
-# Measured on models of 0.05 to 132 million parameters, as multiples of the
-# weights: the peak of an export was 5.3 times in three formats, 6.1 to 6.7
-# times with float16, dynamic or int8 artifacts.
-FLOAT_PEAK, QUANTIZED_PEAK = 5.0, 6.5
 LIBRARIES, ADDRESSES = 0.3e9, 2.6e9
 """Memory of the libraries, and the addresses that they reserve, in bytes."""
 
-# On disk an int8 artifact took 4.25 times the weights with its float one, and
-# the others 1.25 to 2.5 times.
-ARTIFACT, WORK, PREPARED_WORK = 0.5, 1.0, 3.0
+
+class Cost(NamedTuple):
+    """What an export needs, as multiples of the weights.
+
+    Args:
+        peak: memory.
+        work: disk space, in addition to the float artifacts.
+    """
+
+    peak: float
+    work: float
+
+
+# Measured on 48 million parameters, the float artifacts on 132 million too.
+FLOAT = Cost(peak=5.0, work=0.0)
+REDUCED = Cost(peak=6.5, work=1.5)  # float16 and dynamic
+PREPARED = Cost(peak=6.5, work=3.3)  # int8
+SLOW_PREPARED = Cost(peak=12.0, work=7.3)  # int8, without a fast quantizer
 
 ROOT = Path("/")
 """Where Linux shows its limits."""
@@ -55,8 +66,8 @@ def check_resources(
             )
     if options.force:
         return
-    needed = weights * (QUANTIZED_PEAK if options.quantize else FLOAT_PEAK)
-    needed += LIBRARIES
+    cost = cost_of(options)
+    needed = weights * cost.peak + LIBRARIES
     if loaded:
         needed -= weights + LIBRARIES
     addresses = needed + (0 if loaded else ADDRESSES - LIBRARIES)
@@ -64,7 +75,7 @@ def check_resources(
         least = addresses if what == ADDRESS_LIMIT else needed
         _check(least, available, f"of memory, but {what} leaves", parameters)
     _check(
-        disk_space(weights, options),
+        weights * (len(options.formats) + cost.work),
         free_space(options.output_dir),
         f"on the disk of {options.output_dir}, which has",
         parameters,
@@ -93,15 +104,13 @@ def parameters_in(path: str | os.PathLike) -> int:
     return total
 
 
-def disk_space(weights: int, options: ExportOptions) -> float:
-    """Return the bytes that an export writes at most, temporary ones too."""
-    quantized = sum(
-        len(options.quantized_formats(scheme)) for scheme in options.quantize
-    )
-    work = WORK if options.quantize else 0.0
+def cost_of(options: ExportOptions) -> Cost:
+    """Return what an export with these options needs at most."""
     if PREPARED_SCHEME in options.quantize:
-        work = PREPARED_WORK
-    return weights * (len(options.formats) + ARTIFACT * quantized + work)
+        names = options.quantized_formats(PREPARED_SCHEME)
+        fast = all(FORMATS[name].fast_quantizer for name in names)
+        return PREPARED if fast else SLOW_PREPARED
+    return REDUCED if options.quantize else FLOAT
 
 
 def free_space(output: Path) -> float:
