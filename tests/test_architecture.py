@@ -17,6 +17,7 @@ FOLDERS = {EXPORTER: ROOT / "export", PLUGIN: ROOT / PLUGIN}
 # the levels below it.
 LEVELS = (
     {"errors", "logs"},
+    {"time_limit"},
     {"child_process"},
     {"data"},
     {"model"},

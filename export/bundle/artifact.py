@@ -61,7 +61,8 @@ def load_artifact(
     Raises:
         RequestError: if there is no such artifact.
         RuntimeMissingError: if its runtime is not installed.
-        ArtifactError: if it is damaged, or not the one that was published.
+        ArtifactError: if it is damaged, not the one that was published, or
+            takes longer than the time limit, as any call may.
 
     Example:
 
@@ -78,9 +79,7 @@ def load_artifact(
         )
     record = format_of(path)
     check_published(path)
-    return Artifact(
-        record.open_runner(path), record.read_metadata(path), str(path)
-    )
+    return Artifact(record.open(path), record.read_metadata(path), str(path))
 
 
 def _from_bundle(

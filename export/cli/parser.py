@@ -26,7 +26,7 @@ def make_parser():
         "computes.",
         epilog="Exit codes: 0 verified; 1 an artifact failed verification; 2 "
         "the request or the input is wrong, or nothing could be run; 70 an "
-        "internal error.",
+        "internal error; 128 + N ended by signal N.",
     )
     commands = parser.add_subparsers(
         required=True, metavar="COMMAND", dest="command"
@@ -221,6 +221,12 @@ def _add_export(commands, parents):
         "--overwrite",
         action="store_true",
         help="replace an existing bundle after the new one is verified",
+    )
+    export.add_argument(
+        "--force",
+        action="store_true",
+        help="try an export that needs more memory or disk space than there "
+        "is, by an estimate",
     )
     _add_quantization(export)
 

@@ -14,4 +14,5 @@ FORMAT = Format(
     quantizer=lazy(f"{__name__}.quantize.quantizer:TFLiteQuantizer"),
     schemes=("float16", "dynamic", "int8"),
     packages=("tensorflow", "ai-edge-litert"),
+    max_bytes=2**31 - 1,  # a flatbuffer's offsets are 32-bit integers
 )
