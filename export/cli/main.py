@@ -140,7 +140,11 @@ def _predict(arguments):
 
 def _info(arguments):
     from keras_inception_export.bundle.info import describe
+    from keras_inception_export.bundle.snippets import snippet
 
+    if arguments.code is not None:
+        print(snippet(arguments.path, arguments.code), end="")
+        return 0
     facts = describe(arguments.path)
     return _print(arguments, facts, lambda: tables.information(facts))
 

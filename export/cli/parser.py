@@ -94,6 +94,12 @@ def make_parser():
         description="Describe a bundle, an artifact or a .keras file.",
     )
     info.add_argument("path", metavar="FILE_OR_DIR")
+    info.add_argument(
+        "--code",
+        metavar="LANGUAGE",
+        help="print a program that runs the artifact on images without this "
+        "package: python, javascript or cpp",
+    )
     return parser
 
 

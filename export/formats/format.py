@@ -92,6 +92,8 @@ class Format:
         schemes: how the quantizer can quantize.
         fast_quantizer: whether the quantizer writes an artifact in about a
             second, so that the layers of all formats are ranked with it.
+        snippets: `snippets()` returns templates of programs by language;
+            `None` if there are none.
         default: whether it is written unless formats are named.
         packages: the distributions that write and run it, for reports.
     """
@@ -110,6 +112,7 @@ class Format:
     quantizer: Callable[..., Quantizer] | None = None
     schemes: tuple[str, ...] = ()
     fast_quantizer: bool = False
+    snippets: Callable[[], Mapping[str, str]] | None = None
     default: bool = True
     packages: tuple[str, ...] = ()
 
