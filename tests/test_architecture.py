@@ -21,6 +21,7 @@ LEVELS = (
     {"data"},
     {"model"},
     {"formats"},
+    {"prediction"},
     {"bundle"},
     {"options"},
     {"verification", "diagnosis", "benchmarking", "quantization"},

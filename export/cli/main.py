@@ -20,26 +20,28 @@ from keras_inception_export.errors import (
     check_choice,
     reason_of,
 )
-from keras_inception_export.logs import progress_to
+from keras_inception_export.logs import printable, progress_to
 from keras_inception_export.model.networks import NETWORKS
 
 
 def main(words=None) -> int:
     """Run the command and return its exit code.
 
-    0: verified, or done. 1: an artifact failed verification. 2: the request
-    or the input is wrong, or nothing could be run. 70: an internal error.
+    0: verified, or done. 1: an artifact failed verification, or some of many
+    inputs have no result. 2: the request or the input is wrong, or nothing
+    could be run. 70: an internal error.
     """
     arguments = make_parser().parse_args(words)
     quiet = contextlib.nullcontext(sys.stderr) if arguments.debug else _quiet()
     with quiet as terminal, _restored_environment():
+        arguments.terminal = terminal
         try:
             return COMMANDS[arguments.command](arguments)
         except ExportError as error:
             if arguments.debug:
                 raise
             line = " ".join(str(error).split())
-            print(tables.printable(f"keras-inception: {line}"), file=terminal)
+            print(printable(f"keras-inception: {line}"), file=terminal)
             return error.exit_code
         except Exception as error:
             if arguments.debug:
@@ -48,7 +50,7 @@ def main(words=None) -> int:
                 f"keras-inception: unexpected {type(error).__name__}: "
                 f"{reason_of(error)}; run again with --debug for details"
             )
-            print(tables.printable(line), file=terminal)
+            print(printable(line), file=terminal)
             return INTERNAL_EXIT_CODE
         except KeyboardInterrupt:
             print("keras-inception: interrupted", file=terminal)
@@ -131,25 +133,9 @@ def _diagnose(arguments):
 
 
 def _predict(arguments):
-    from keras_inception_export.bundle.artifact import load_artifact
-    from keras_inception_export.data.preprocessing import Preprocessing
-    from keras_inception_export.data.samples import load_inputs, save_outputs
+    from keras_inception_export.cli.predict import predict
 
-    artifact = load_artifact(arguments.artifact)
-    samples, labels = load_inputs(
-        arguments.inputs,
-        artifact.inputs,
-        Preprocessing(scale=arguments.pixel_scale or 1.0),
-    )
-    outputs = artifact(samples)
-    if arguments.output:
-        save_outputs(arguments.output, outputs)
-    if arguments.json:
-        values = {name: array.tolist() for name, array in outputs.items()}
-        print(json.dumps({"samples": labels, "outputs": values}))
-    else:
-        print(tables.predictions(outputs, labels, arguments.top))
-    return 0
+    return predict(arguments)
 
 
 def _info(arguments):

@@ -247,25 +247,35 @@ def channel_axis(spec: TensorSpec) -> int | None:
     return next((axis for axis in (3, 1) if spec.shape[axis] in (1, 3)), None)
 
 
-def read(path: str | Path, preprocessing: Preprocessing) -> np.ndarray:
-    """Return the input for one image file, without an axis for the batch.
+def read(
+    path: Any, preprocessing: Preprocessing, name: str | None = None
+) -> np.ndarray:
+    """Return the input for one image, without an axis for the batch.
+
+    Args:
+        path: the path of an image, an open file, or what Pillow opened.
+        preprocessing: what is done with it.
+        name: what it is called in messages. Defaults to `None`: its path.
 
     Raises:
         RequestError: if it cannot be read, or Pillow is not installed.
     """
+    name = name or str(path)
     try:
         from PIL import Image
     except ImportError:
         raise RequestError(
-            f"{path} is an image, which needs the package pillow; install "
+            f"{name} is an image, which needs the package pillow; install "
             "pillow, or give a .npy"
         ) from None
     try:
+        if isinstance(path, Image.Image):
+            return preprocessing(path)
         with Image.open(path) as image:
             return preprocessing(image)
     except Exception as error:  # Pillow raises many classes
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise RequestError(f"{path} cannot be read: {reason}") from error
+        raise RequestError(f"{name} cannot be read: {reason}") from error
 
 
 def make_preprocessing(value: Any) -> Any:
