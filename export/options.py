@@ -41,6 +41,7 @@ class ExportOptions:
     preprocess: Any = None
     pixel_scale: float | None = None
     labels: Any = None
+    pixels: bool = False
     batch_size: int | None = None
     opset: int = 18
     overwrite: bool = False

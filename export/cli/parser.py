@@ -203,6 +203,12 @@ def _add_export(commands, parents):
         "expect, none if the model scales pixels itself, otherwise unknown",
     )
     export.add_argument(
+        "--pixels",
+        action="store_true",
+        help="let the artifacts take uint8 pixels, and compute the "
+        "preprocessing themselves",
+    )
+    export.add_argument(
         "--labels",
         metavar="FILE",
         help="the names of the classes, one per line or a .json list; default "

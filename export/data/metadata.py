@@ -34,6 +34,8 @@ class InputMetadata:
         preprocessing: how an image becomes the input; `None`: unknown.
         verified: the smallest and the largest value of the usual inputs that
             the artifact was verified on.
+        built_in: for an input that takes pixels, the preprocessing that the
+            artifact computes itself; `None`: none.
     """
 
     name: str
@@ -42,6 +44,7 @@ class InputMetadata:
     meaning: str = VALUES
     preprocessing: Preprocessing | None = None
     verified: tuple[float, float] | None = None
+    built_in: Preprocessing | None = None
 
 
 @dataclass(frozen=True)
@@ -164,9 +167,9 @@ def _known(kind, facts):
 def _record(kind, facts):
     """Return the record of an input or output."""
     facts = dict(facts)
-    if facts.get("preprocessing") is not None:
-        made = Preprocessing.from_json(facts["preprocessing"])
-        facts["preprocessing"] = made
+    for name in ("preprocessing", "built_in"):
+        if facts.get(name) is not None:
+            facts[name] = Preprocessing.from_json(facts[name])
     if facts.get("labels") is not None:
         facts["labels"] = [str(label) for label in facts["labels"]]
     for name in ("shape", "verified", "labels"):

@@ -25,8 +25,10 @@ from keras_inception_export.data.preprocessing import (
 from keras_inception_export.data.samples import Samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_choice
+from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
 from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.options import ExportOptions
 from keras_inception_export.verification.probes import USUAL, Probes
 from keras_inception_layers.preprocessing import find_mode
 
@@ -111,6 +113,31 @@ def _mode(name) -> str | None:
         return None
 
 
+def check_pixels(
+    preprocessing: Mapping[str, Preprocessing],
+    specs: Sequence[TensorSpec],
+    options: ExportOptions,
+) -> None:
+    """Raise RequestError if artifacts of a model cannot take pixels."""
+    if not preprocessing:
+        raise RequestError(
+            "artifacts can take pixels only if it is known how these become "
+            f"inputs: {', '.join(spec.name for spec in specs)}; give images as "
+            "input and a preprocessing (--preprocess)"
+        )
+    others = [
+        spec.name
+        for spec in specs
+        if spec.takes_reals and spec.name not in preprocessing
+    ]
+    is_int8 = PREPARED_SCHEME in options.quantize
+    if others and is_int8 and options.quantized_io != "uint8":
+        raise RequestError(
+            "an int8 artifact has inputs of one dtype, uint8 for pixels; got "
+            f"other inputs too: {', '.join(others)}; add the quantized io uint8"
+        )
+
+
 def with_ranges(
     domains: Mapping[str, Domain], preprocessing: Mapping[str, Preprocessing]
 ) -> dict[str, Domain]:
@@ -152,6 +179,7 @@ def make_metadata(
     model: InferenceModel,
     name: str,
     preprocessing: Mapping[str, Preprocessing],
+    built_in: Mapping[str, Preprocessing],
     labels: Sequence[str] | None,
     probes: Probes,
     versions: Mapping[str, Any],
@@ -178,6 +206,7 @@ def make_metadata(
                 IMAGE if made else VALUES,
                 made,
                 (float(low), float(high)),
+                built_in.get(spec.name),
             )
         )
     outputs = [

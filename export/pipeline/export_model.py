@@ -24,6 +24,11 @@ from keras_inception_export.model.inference_model import (
 )
 from keras_inception_export.model.input_ranges import input_domains
 from keras_inception_export.model.loading import functional, load_model
+from keras_inception_export.model.pixels import (
+    fold_pixels,
+    of_pixels,
+    with_pixels,
+)
 from keras_inception_export.options import CALIBRATION_SAMPLES, ExportOptions
 from keras_inception_export.pipeline.artifacts import (
     add_metadata,
@@ -33,6 +38,7 @@ from keras_inception_export.pipeline.artifacts import (
     write_quantized,
 )
 from keras_inception_export.pipeline.describe import (
+    check_pixels,
     choose_preprocessing,
     make_metadata,
     with_labels,
@@ -61,6 +67,7 @@ def export_model(
     preprocess=None,
     pixel_scale=None,
     labels=None,
+    pixels=False,
     batch_size=None,
     opset=18,
     quantize=(),
@@ -110,6 +117,9 @@ def export_model(
         labels: the names of the classes, in the order of an output's columns;
             or the path of a file with one per line, or of a `.json` list.
             Defaults to `None`: the names of the folders of samples.
+        pixels: whether the artifacts take uint8 pixels, RGB or grey, channels
+            last, and compute the preprocessing themselves. Defaults to
+            `False`.
         batch_size: samples per call, in all formats; `None` for any number.
             Defaults to `None`.
         opset: ONNX opset, 13 to 18. Defaults to `18`.
@@ -155,6 +165,7 @@ def export_model(
         preprocess=preprocess,
         pixel_scale=pixel_scale,
         labels=labels,
+        pixels=pixels,
         batch_size=batch_size,
         opset=opset,
         quantize=quantize,
@@ -252,11 +263,20 @@ def _prepare(
     logger.info(
         "Model  %s, %s parameters", facts["name"], f"{facts['parameters']:,}"
     )
-    model = to_inference_model(original, options.batch_size)
-    domains = input_domains(original)
+    specs, domains = InferenceModel.of(original).inputs, input_domains(original)
     preprocessing = choose_preprocessing(
-        options.preprocess, original, model.inputs, domains
+        options.preprocess, original, specs, domains
     )
+    built_in = {}
+    if options.pixels:
+        check_pixels(preprocessing, specs, options)
+        built_in = preprocessing
+        original = with_pixels(original, built_in)
+        preprocessing = {x: of_pixels(made) for x, made in built_in.items()}
+        domains = input_domains(original)
+    model = to_inference_model(original, options.batch_size)
+    if model.model is not original:
+        fold_pixels(model.model)
     labels = options.labels
     if labels:
         check_labels(labels, model.outputs)  # before what takes long
@@ -284,7 +304,13 @@ def _prepare(
         samples.inputs if samples else None,
     )
     metadata = make_metadata(
-        model, original.name, preprocessing, labels, probes, versions()
+        model,
+        original.name,
+        preprocessing,
+        built_in,
+        labels,
+        probes,
+        versions(),
     )
     return facts, model, probes, evaluation, metadata
 

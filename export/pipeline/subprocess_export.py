@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.child_process import run_in_child
+from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import as_json
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.errors import RequestError
@@ -26,6 +27,7 @@ from keras_inception_export.model.loading import (
     import_modules,
     load_model,
 )
+from keras_inception_export.model.pixels import with_pixels
 from keras_inception_export.model.reference import float32_outputs
 from keras_inception_export.options import ExportOptions
 from keras_inception_export.verification.parity import FACTOR, compare
@@ -84,7 +86,9 @@ def _check_live(model: keras.Model, folder: Path, report: Mapping) -> None:
     The child process had a copy, loaded from a file, under another backend.
     """
     probes = Probes.load(bundle.published(folder, report, "probes"))
-    live = InferenceModel.of(functional(model))
+    inputs = Metadata.from_json(report["metadata"]).inputs
+    built_in = {x.name: x.built_in for x in inputs if x.built_in}
+    live = InferenceModel.of(with_pixels(functional(model), built_in))
     outputs = [
         {
             spec.name: batch[spec.name].astype(spec.dtype)
