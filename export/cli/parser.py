@@ -151,6 +151,18 @@ def _add_predict(commands, parents):
         help="go on with the --output of an interrupted run, .csv or .jsonl",
     )
     predict.add_argument(
+        "--engine",
+        metavar="NAME",
+        default="local",
+        help="local, or ray: the workers of a Ray cluster; default local",
+    )
+    predict.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="workers of the engine ray, with one core each; default all cores",
+    )
+    predict.add_argument(
         "--top",
         type=int,
         default=3,

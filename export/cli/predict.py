@@ -4,16 +4,21 @@ import contextlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from keras_inception_export.bundle.artifact import Artifact, load_artifact
 from keras_inception_export.cli import tables
 from keras_inception_export.data.preprocessing import Preprocessing
-from keras_inception_export.errors import InputError, RequestError
+from keras_inception_export.errors import (
+    InputError,
+    RequestError,
+    check_choice,
+)
 from keras_inception_export.logs import printable, progress_to
-from keras_inception_export.prediction.pipeline import Prediction
+from keras_inception_export.prediction.pipeline import Pipeline, Prediction
 from keras_inception_export.prediction.sources import Sources
 from keras_inception_export.prediction.writers import (
     Resumed,
@@ -37,11 +42,12 @@ def predict(arguments: Any) -> int:
         check_output(output, resume=arguments.resume)
     elif arguments.resume:
         raise RequestError("--resume needs the --output of the first run")
-    artifact = load_artifact(
-        arguments.artifact, format=arguments.format, scheme=arguments.scheme
-    )
+    check_choice("engine", arguments.engine, ENGINES)
+    options = {"format": arguments.format, "scheme": arguments.scheme}
+    artifact = load_artifact(arguments.artifact, **options)
     sources = Sources(arguments.inputs, artifact.inputs)
-    pipeline = artifact.pipeline(sources, _preprocessing(arguments))
+    known = sources.images, _preprocessing(arguments)
+    pipeline = artifact.pipeline(*known)
     items = iter(sources)
     done = Resumed()
     if output is not None and arguments.resume:
@@ -54,7 +60,13 @@ def predict(arguments: Any) -> int:
         _sinks(arguments, artifact, output, done) as sinks,
         _progress_bar(arguments, sources, done) as advance,
         progress_to(lambda line: _warn(arguments, line)),
-        contextlib.closing(pipeline(items)) as batches,
+        contextlib.closing(
+            ENGINES[arguments.engine](
+                pipeline,
+                partial(_open, arguments.artifact, options, known),
+                *(items, arguments.workers),
+            )
+        ) as batches,
     ):
         for batch in batches:
             for sink in sinks:
@@ -78,6 +90,24 @@ def predict(arguments: Any) -> int:
             f"because {error}"
         )
     return 0
+
+
+def _open(path: str, options: dict, known: tuple) -> Pipeline:
+    """Open the artifact on a worker, which has one core."""
+    return load_artifact(path, threads=1, **options).pipeline(*known)
+
+
+def _ray(*arguments: Any) -> Generator[list[Prediction], None, None]:
+    from keras_inception_export.prediction.ray_engine import ray_batches
+
+    return ray_batches(*arguments)
+
+
+ENGINES: dict[str, Callable[..., Generator[list[Prediction], None, None]]] = {
+    "local": lambda pipeline, _, items, workers: pipeline(items),
+    "ray": _ray,
+}
+"""What runs the batches, by its name."""
 
 
 def _preprocessing(arguments: Any) -> str | Preprocessing | None:
