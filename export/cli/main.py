@@ -23,6 +23,9 @@ from keras_inception_export.errors import (
 from keras_inception_export.logs import printable, progress_to
 from keras_inception_export.model.networks import NETWORKS
 
+PIPE_EXIT_CODE = 141
+"""Exit code if what reads the output has ended, as a shell reports it."""
+
 
 def main(words=None) -> int:
     """Run the command and return its exit code.
@@ -43,6 +46,9 @@ def main(words=None) -> int:
             line = " ".join(str(error).split())
             print(printable(f"keras-inception: {line}"), file=terminal)
             return error.exit_code
+        except BrokenPipeError:  # `head`, say, has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return PIPE_EXIT_CODE
         except Exception as error:
             if arguments.debug:
                 raise

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from keras_inception_export.logs import printable, progress_to
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
 from keras_inception_export.prediction.sources import Sources
 from keras_inception_export.prediction.writers import (
+    LINES,
     Resumed,
     check_output,
     open_writer,
@@ -55,41 +57,61 @@ def predict(arguments: Any) -> int:
             *(output, items, artifact.outputs, arguments.top),
             pipeline.batch_size,
         )
-    total, failed, error = done.items, done.failed, done.error
-    with (
-        _sinks(arguments, artifact, output, done) as sinks,
-        _progress_bar(arguments, sources, done) as advance,
-        progress_to(lambda line: _warn(arguments, line)),
-        contextlib.closing(
-            ENGINES[arguments.engine](
-                pipeline,
-                partial(_open, arguments.artifact, options, known),
-                *(items, arguments.workers),
-            )
-        ) as batches,
-    ):
-        for batch in batches:
-            for sink in sinks:
-                sink(batch)
-            advance(len(batch))
-            total += len(batch)
-            errors = [x.error for x in batch if x.error is not None]
-            failed += len(errors)
-            error = error or next(iter(errors), None)
-    if not total:
-        raise RequestError(
-            f"{', '.join(arguments.inputs)}: nothing to predict; expected at "
-            "least one image or sample"
-        )
-    if failed == total:
-        more = f" (and {failed - 1} others)" if failed > 1 else ""
-        raise RequestError(f"{error}{more}")
-    if failed:
-        raise InputError(
-            f"{failed:,} of {total:,} inputs have no result, the first one "
-            f"because {error}"
-        )
+    batches = ENGINES[arguments.engine](
+        *(pipeline, partial(_open, arguments.artifact, options, known)),
+        *(items, arguments.workers),
+    )
+    count = _Count(done.items, done.failed, done.error)
+    try:
+        with (
+            _sinks(arguments, artifact, output, done) as sinks,
+            _progress_bar(arguments, sources, done) as advance,
+            progress_to(partial(_tell, arguments)),
+            contextlib.closing(batches),
+        ):
+            for batch in batches:
+                for sink in sinks:
+                    sink(batch)
+                advance(len(batch))
+                count.add(batch)
+    except KeyboardInterrupt:
+        if output is not None and output.suffix in LINES:
+            line = f"{count.total:,} results are in {output}; add --resume"
+            _tell(arguments, line)
+        raise
+    count.check(", ".join(arguments.inputs[:3]))
     return 0
+
+
+@dataclass
+class _Count:
+    """Counts the results, and those that are errors."""
+
+    total: int
+    failed: int
+    error: str | None
+
+    def add(self, batch: Sequence[Prediction]) -> None:
+        errors = [x.error for x in batch if x.error is not None]
+        self.total += len(batch)
+        self.failed += len(errors)
+        self.error = self.error or next(iter(errors), None)
+
+    def check(self, inputs: str) -> None:
+        """Raise an error if there are inputs without a result."""
+        if not self.total:
+            raise RequestError(
+                f"{inputs}: nothing to predict; expected at least one image "
+                "or sample"
+            )
+        if self.failed == self.total:
+            more = f" (and {self.failed - 1} others)" if self.failed > 1 else ""
+            raise RequestError(f"{self.error}{more}")
+        if self.failed:
+            raise InputError(
+                f"{self.failed:,} of {self.total:,} inputs have no result, the "
+                f"first one because {self.error}"
+            )
 
 
 def _open(path: str, options: dict, known: tuple) -> Pipeline:
@@ -121,7 +143,7 @@ def _preprocessing(arguments: Any) -> str | Preprocessing | None:
     return Preprocessing(scale=arguments.pixel_scale)
 
 
-def _warn(arguments: Any, line: str) -> None:
+def _tell(arguments: Any, line: str) -> None:
     line = printable(f"keras-inception: {line}")
     print(line, file=arguments.terminal)
 

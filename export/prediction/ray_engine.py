@@ -44,6 +44,9 @@ def ray_batches(
         ) from None
     items, size = iter(items), pipeline.batch_size
     yield from pipeline(islice(items, size))
+    part = list(islice(items, size))
+    if not part:
+        return
     started = not ray.is_initialized()
     ray.init(
         ignore_reinit_error=True, log_to_driver=False, include_dashboard=False
@@ -57,13 +60,11 @@ def ray_batches(
     try:
         sent = 0
         while True:
-            while len(pending) < AHEAD * number:
-                part = list(islice(items, size))
-                if not part:
-                    break
+            while part and len(pending) < AHEAD * number:
                 worker = pool[sent % number]
                 pending.append(worker.predict.remote(part))
                 sent += 1
+                part = list(islice(items, size))
             if not pending:
                 return
             yield ray.get(pending.popleft())

@@ -100,6 +100,17 @@ def test_the_first_results_of_a_file_are_shown(models, images, capfd):
     np.testing.assert_allclose(best, scores(values).max(axis=1), atol=1e-6)
 
 
+def test_the_reader_of_the_output_ends_early(models, images):
+    code = "import sys; from keras_inception_export.cli.main import main\n"
+    command = [sys.executable, "-c", code + "sys.exit(main(sys.argv[1:]))"]
+    words = [*command, "predict", *map(str, (models / "model.onnx", images))]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
+
+
 def test_json(models, images, capfd):
     (images / "c.png").write_text("no image")
     command = [models / "model.onnx", f"{images}/*.png", f"{images}/a/00*"]
@@ -131,6 +142,9 @@ def test_an_interrupted_run_is_resumed(
         patch.setattr(Pipeline, "_load", interrupted)
         assert predict(*command, output) == 130
     done = output.read_bytes()
+    rows = done.count(b"\n") - (suffix == ".csv")
+    shown = capfd.readouterr().err
+    assert f"{rows} results are in {output}; add --resume\n" in shown
     assert 16 <= done.count(b"\n") < 51 and whole.read_bytes().startswith(done)
     output.write_bytes(done[:-10])
     capfd.readouterr()
