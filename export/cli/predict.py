@@ -19,15 +19,10 @@ from keras_inception_export.errors import (
     check_choice,
 )
 from keras_inception_export.logs import printable, progress_to
+from keras_inception_export.prediction.lines import LINES, Resumed, resume
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
 from keras_inception_export.prediction.sources import Sources
-from keras_inception_export.prediction.writers import (
-    LINES,
-    Resumed,
-    check_output,
-    open_writer,
-    resume,
-)
+from keras_inception_export.prediction.writers import check_output, open_writer
 
 SHOWN = 10
 """The number of results that are shown of those that go to a file."""
