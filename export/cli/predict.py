@@ -74,6 +74,8 @@ def predict(arguments: Any) -> int:
             line = f"{count.total:,} results are in {output}; add --resume"
             _tell(arguments, line)
         raise
+    if output is not None and not arguments.json and count.total > SHOWN:
+        print(printable(f"{count.total:,} results are in {output}"))
     count.check(", ".join(arguments.inputs[:3]))
     return 0
 

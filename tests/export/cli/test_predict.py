@@ -91,7 +91,8 @@ def test_nothing_but_damaged_images(models, tmp_path, capfd):
 def test_the_first_results_of_a_file_are_shown(models, images, capfd):
     output = images.parent / "out.csv"
     assert predict(models / "model.onnx", images, "--output", output) == 0
-    assert len(capfd.readouterr().out.splitlines()) == 10
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 11 and lines[-1] == f"50 results are in {output}"
     with open(output, newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 50
