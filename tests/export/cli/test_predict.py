@@ -210,7 +210,7 @@ def test_the_fastest_artifact_of_a_bundle(bundle, images, capfd, monkeypatch):
     assert predict(bundle, images / "a", "--scheme", "int8") == 2
     assert "model.int8.onnx does not say" in capfd.readouterr().err
     assert predict(bundle, images / "a", "--format", "tflite") == 2
-    assert "needs LiteRT" in capfd.readouterr().err
+    assert "needs ai-edge-litert" in capfd.readouterr().err
     assert predict(bundle, images / "a", "--format", "saved_model") == 2
     assert "has no saved_model; it has tflite, onnx, onnx int8, openvino" in (
         capfd.readouterr().err
