@@ -11,7 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_inception_export.data.preprocessing import Preprocessing
+from keras_inception_export.data.batching import Arrays
+from keras_inception_export.data.domain import Domain
+from keras_inception_export.data.preprocessing import LARGEST, Preprocessing
+from keras_inception_export.model.channel_search import SECONDS, search_inputs
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_layers import ConvBN
 
@@ -107,8 +110,11 @@ def with_pixels(
 
     Args:
         model: a Functional model; it is not copied.
-        preprocessing: what to compute, by the name of the input.
+        preprocessing: what to compute, by the name of the input. If it is
+            empty, the model itself is returned.
     """
+    if not preprocessing:
+        return model
     named = InferenceModel.of(model)
     by_index = {
         index: preprocessing.get(spec.name)
@@ -155,6 +161,32 @@ def with_real_pixels(model: InferenceModel) -> InferenceModel:
         if new.dtype != old.dtype
     )
     return replace(model, model=changed, inputs=inputs, pixels=pixels)
+
+
+def search_pixels(
+    model: InferenceModel,
+    feeds: Sequence[Arrays],
+    domains: Mapping[str, Domain],
+    seconds: float = SECONDS,
+) -> list[Arrays]:
+    """Return what `search_inputs` finds, in whole numbers where it is pixels.
+
+    On whole numbers themselves, it cannot ascend.
+    """
+    real = with_real_pixels(model)
+
+    def cast(feed: Arrays, dtype: str) -> dict[str, np.ndarray]:
+        pixels = {x: np.rint(feed[x]).clip(0, LARGEST) for x in real.pixels}
+        return {**feed, **{x: pixels[x].astype(dtype) for x in pixels}}
+
+    real_domains = {x: Domain(high=np.asarray(LARGEST)) for x in real.pixels}
+    found = search_inputs(
+        real,
+        [cast(feed, "float32") for feed in feeds],
+        {**domains, **real_domains},
+        seconds,
+    )
+    return [cast(feed, "uint8") for feed in found]
 
 
 def _on_inputs(model: keras.Model, make: Callable) -> keras.Model:

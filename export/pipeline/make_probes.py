@@ -14,9 +14,9 @@ from keras_inception_export.data.batching import Arrays
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.logs import logger
-from keras_inception_export.model.channel_search import search_inputs
 from keras_inception_export.model.divergence import diverging_layer
 from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.pixels import search_pixels
 from keras_inception_export.model.reference import (
     float32_outputs,
     float64_outputs,
@@ -62,7 +62,7 @@ def make_probes(
             raise RequestError(problem)
         else:
             unused[regime] = problem
-    searched = search_inputs(
+    searched = search_pixels(
         inference_model, [feed for _, feed, _ in batches], domains
     )
     found, problem = _first_that_runs(live, [searched])

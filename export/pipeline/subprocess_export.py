@@ -18,7 +18,6 @@ import numpy as np
 from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.child_process import run_in_child
 from keras_inception_export.data.metadata import Metadata
-from keras_inception_export.data.preprocessing import as_json
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.errors import RequestError
 from keras_inception_export.model.inference_model import InferenceModel
@@ -57,7 +56,11 @@ def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
         arguments = {x.name: getattr(options, x.name) for x in fields(options)}
         arguments["output_dir"] = staged / "bundle"
         arguments["samples"] = _samples_file(source, options, Path(folder))
-        arguments["preprocess"] = as_json(options.preprocess)
+        made = options.preprocess
+        if isinstance(made, Mapping):
+            arguments["preprocess"] = {x: made[x].as_json() for x in made}
+        elif made is not None:
+            arguments["preprocess"] = made.as_json()
         path, modules = source, []
         if isinstance(source, keras.Model):
             path = Path(folder) / f"{source.name}.keras"
