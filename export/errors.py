@@ -65,10 +65,20 @@ class RuntimeMissingError(ExportError):
     """The runtime that opens this artifact is not installed."""
 
 
+class InputError(ExportError):
+    """Some of many inputs cannot be used; there are results for the others."""
+
+    exit_code = 1
+
+
 class ArtifactError(ExportError):
     """An artifact is damaged or does not compute what the model computes."""
 
     exit_code = 1
+
+
+class TimeLimitError(ArtifactError):
+    """An artifact takes longer than the time limit."""
 
 
 @contextlib.contextmanager

@@ -32,6 +32,19 @@ def progress_to(callback: Callable[[str], None] | None) -> Iterator[None]:
         logger.setLevel(level)
 
 
+def printable(line: str) -> str:
+    """Return a line in which control characters are shown as escapes.
+
+    Names come from models and files, and could write anything to a terminal.
+    """
+    if line.isprintable():
+        return line
+    return "".join(
+        x if x.isprintable() else x.encode("unicode_escape").decode()
+        for x in line
+    )
+
+
 class _Callback(logging.Handler):
     """Calls a function with the text of each record.
 

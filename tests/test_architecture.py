@@ -22,6 +22,7 @@ LEVELS = (
     {"data"},
     {"model"},
     {"formats"},
+    {"prediction"},
     {"bundle"},
     {"options"},
     {"verification", "diagnosis", "benchmarking", "quantization"},

@@ -24,16 +24,16 @@ from keras_inception_export.errors import (
     exhausted,
     reason_of,
 )
-from keras_inception_export.logs import progress_to
+from keras_inception_export.logs import printable, progress_to
 from keras_inception_export.model.networks import NETWORKS
 
 
 def main(words=None) -> int:
     """Run the command and return its exit code.
 
-    0: verified, or done. 1: an artifact failed verification. 2: the request
-    or the input is wrong, or nothing could be run. 70: an internal error.
-    128 + N: ended by signal N.
+    0: verified, or done. 1: an artifact failed verification, or some of many
+    inputs have no result. 2: the request or the input is wrong, or nothing
+    could be run. 70: an internal error. 128 + N: ended by signal N.
 
     Args:
         words: the arguments. Defaults to `None`: those of this process, and
@@ -55,6 +55,7 @@ def _run(arguments) -> int:
     """Run a subcommand; print an error as one line."""
     quiet = contextlib.nullcontext(sys.stderr) if arguments.debug else _quiet()
     with quiet as terminal, _restored_environment():
+        arguments.terminal = terminal
         try:
             code = COMMANDS[arguments.command](arguments)
             sys.stdout.flush()
@@ -82,7 +83,7 @@ def _run(arguments) -> int:
         except KeyboardInterrupt:
             line, code = supervision.STOPS["SIGINT"], 130
         line = f"keras-inception: {' '.join(line.split())}"
-        print(tables.printable(line), file=terminal)
+        print(printable(line), file=terminal)
         return code
 
 
@@ -177,22 +178,9 @@ def _diagnose(arguments):
 
 
 def _predict(arguments):
-    from keras_inception_export.bundle.artifact import load_artifact
-    from keras_inception_export.data.samples import load_inputs, save_outputs
+    from keras_inception_export.cli.predict import predict
 
-    artifact = load_artifact(arguments.artifact)
-    samples, labels = load_inputs(
-        arguments.inputs, artifact.inputs, arguments.pixel_scale
-    )
-    outputs = artifact(samples)
-    if arguments.output:
-        save_outputs(arguments.output, outputs)
-    if arguments.json:
-        values = {name: array.tolist() for name, array in outputs.items()}
-        print(json.dumps({"samples": labels, "outputs": values}))
-    else:
-        print(tables.predictions(outputs, labels, arguments.top))
-    return 0
+    return predict(arguments)
 
 
 def _info(arguments):

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from keras_inception_export.errors import ArtifactError, reason_of
 from keras_inception_export.time_limit import limit, within
 
 if TYPE_CHECKING:  # `--help` needs the formats, and must not wait for NumPy
     import numpy as np
 
+    from keras_inception_export.data.metadata import Metadata
     from keras_inception_export.data.tensor_spec import TensorSpec
 
 
@@ -101,6 +103,9 @@ class Format:
         file_name: name of its artifact in a bundle.
         write: `write(inference_model, path, *, opset)` writes an artifact.
         open_runner: `open_runner(path, threads=None)` opens one.
+        attach: `attach(path, text)` adds the text of the metadata, as UTF-8,
+            to an artifact that has none.
+        attached: `attached(path)` returns that text; `None` if there is none.
         read_specs: `read_specs(path)` returns inputs and outputs without
             running the artifact; `None` if opening it runs nothing.
         suffixes: file name suffixes that identify an artifact.
@@ -123,6 +128,8 @@ class Format:
     file_name: str
     write: Callable[..., None]
     open_runner: Callable[..., Runner]
+    attach: Callable[[Path, bytes], None]
+    attached: Callable[[Path], bytes | None]
     read_specs: Callable[[Path], Specs] | None = None
     suffixes: tuple[str, ...] = ()
     marker: str | None = None
@@ -155,6 +162,27 @@ class Format:
     def nbytes(self, path: Path) -> int:
         """Return the size of an artifact, the sum over its files."""
         return sum(file.stat().st_size for file in self.files(path))
+
+    def write_metadata(self, path: Path, metadata: Metadata) -> None:
+        """Write what an artifact says of itself into the artifact."""
+        self.attach(path, metadata.encoded())
+
+    def read_metadata(self, path: Path) -> Metadata | None:
+        """Return what an artifact says of itself, or `None`.
+
+        Raises:
+            ArtifactError: if the artifact or its metadata is damaged.
+        """
+        from keras_inception_export.data.metadata import Metadata
+
+        try:
+            content = self.attached(path)
+        except Exception as error:  # whatever a damaged file raises
+            raise ArtifactError(
+                f"{path} is damaged, its metadata cannot be read "
+                f"({reason_of(error)}); export the model again"
+            ) from error
+        return None if content is None else Metadata.decoded(content)
 
     def recognizes(self, path: Path) -> bool:
         """Return whether `path` is an artifact of this format, by its name."""

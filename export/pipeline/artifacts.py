@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_inception_export.bundle import bundle
 from keras_inception_export.bundle.artifact import load_artifact
+from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import (
     ConversionError,
@@ -82,6 +83,15 @@ def write_quantized(
         if PREPARED_SCHEME in options.quantize:
             return written, writer.prepared.inference_model
     return written, None
+
+
+def add_metadata(artifact: WrittenArtifact, metadata: Metadata) -> None:
+    """Write into an artifact what it says of itself."""
+    record = FORMATS[artifact.format]
+    own = metadata.of_artifact(
+        *record.specs(artifact.path), artifact.quantization
+    )
+    record.write_metadata(artifact.path, own)
 
 
 @contextlib.contextmanager

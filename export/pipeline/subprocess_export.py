@@ -17,6 +17,8 @@ import numpy as np
 
 from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.child_process import run_in_child
+from keras_inception_export.data.metadata import Metadata
+from keras_inception_export.data.preprocessing import as_json
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.errors import RequestError
 from keras_inception_export.model.inference_model import InferenceModel
@@ -25,6 +27,7 @@ from keras_inception_export.model.loading import (
     import_modules,
     load_model,
 )
+from keras_inception_export.model.pixels import with_pixels
 from keras_inception_export.model.reference import float32_outputs
 from keras_inception_export.options import ExportOptions
 from keras_inception_export.verification.parity import FACTOR, compare
@@ -54,6 +57,7 @@ def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
         arguments = {x.name: getattr(options, x.name) for x in fields(options)}
         arguments["output_dir"] = staged / "bundle"
         arguments["samples"] = _samples_file(source, options, Path(folder))
+        arguments["preprocess"] = as_json(options.preprocess)
         path, modules = source, []
         if isinstance(source, keras.Model):
             path = Path(folder) / f"{source.name}.keras"
@@ -82,7 +86,9 @@ def _check_live(model: keras.Model, folder: Path, report: Mapping) -> None:
     The child process had a copy, loaded from a file, under another backend.
     """
     probes = Probes.load(bundle.published(folder, report, "probes"))
-    live = InferenceModel.of(functional(model))
+    inputs = Metadata.from_json(report["metadata"]).inputs
+    built_in = {x.name: x.built_in for x in inputs if x.built_in}
+    live = InferenceModel.of(with_pixels(functional(model), built_in))
     outputs = [
         {
             spec.name: batch[spec.name].astype(spec.dtype)

@@ -14,7 +14,7 @@ import os, sys
 
 def refuse(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo"):
-        if isinstance(arguments[-1], str | bytes):  # of a socket in the file system
+        if isinstance(arguments[-1], str | bytes):  # in the file system
             return
         with open(os.environ["CONNECTIONS"], "a") as file:
             print(event, arguments[1:], file=file)

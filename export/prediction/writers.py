@@ -1,0 +1,343 @@
+"""Write results to a file while they come, whole rows at a time.
+
+.csv, .jsonl    a row per item, also of those that failed; can be continued
+.parquet        the same rows; is readable once it is closed
+.npz            the whole outputs of the items that did not fail
+"""
+
+import csv
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.errors import RequestError, check_regular, writing
+from keras_inception_export.prediction.items import Item
+from keras_inception_export.prediction.pipeline import Prediction
+from keras_inception_export.prediction.records import (
+    CLASS,
+    cells,
+    columns,
+    is_scores,
+    record,
+)
+
+
+class Writer(Protocol):
+    """Writes results to a file, which is complete when it is closed."""
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        """Write the results of some items."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+def open_writer(
+    path: Path,
+    outputs: Sequence[TensorSpec],
+    top: int,
+    *,
+    resumed: int | None = None,
+) -> Writer:
+    """Return the writer of a file, of the kind that its suffix says.
+
+    Args:
+        path: the file, which is overwritten unless it is continued.
+        outputs: the outputs of the artifact.
+        top: how many classes of an output are written.
+        resumed: the number of bytes that are kept. Defaults to `None`: a new
+            file.
+    """
+    check_output(path)
+    with writing(path):
+        return WRITERS[path.suffix](path, outputs, top, resumed)
+
+
+def check_output(path: Path, *, resume: bool = False) -> None:
+    """Raise RequestError if a file cannot be written, or not continued."""
+    if path.suffix not in WRITERS:
+        raise RequestError(
+            f"{path} cannot be written: expected a name that ends in "
+            f"{', '.join(WRITERS)}"
+        )
+    if resume and path.suffix not in LINES:
+        raise RequestError(
+            f"{path} cannot be continued: resume with a file that ends in "
+            f"{' or '.join(LINES)}"
+        )
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What a file has of an interrupted run.
+
+    Args:
+        items: the number of items whose results it has.
+        length: the number of bytes to keep; `None`: it begins anew.
+        failed: how many of these items failed.
+        error: the error of the first one of these.
+    """
+
+    items: int = 0
+    length: int | None = None
+    failed: int = 0
+    error: str | None = None
+
+
+def csv_line(row: Sequence[Any]) -> str:
+    """Return the cells as a line of a CSV file."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(row)
+    return line.getvalue()
+
+
+class _Lines:
+    """Writes one line of text per item."""
+
+    def __init__(self, path, outputs, top, resumed, *, head, line):
+        self._path, self._line = path, line
+        self._outputs, self._top = outputs, top
+        mode = "wb" if resumed is None else "r+b"
+        with ExitStack() as stack:
+            self._file = stack.enter_context(open(path, mode, buffering=0))
+            if resumed is None:
+                self._put(head(outputs, top))
+            else:
+                self._file.truncate(resumed)
+                self._file.seek(resumed)
+            stack.pop_all()
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        records = (record(x, self._outputs, self._top) for x in predictions)
+        text = "".join(self._line(x, self._outputs, self._top) for x in records)
+        with writing(self._path):
+            self._put(text)
+
+    def _put(self, text: str) -> None:
+        content = memoryview(text.encode())
+        while content:
+            content = content[self._file.write(content) :]
+
+    def close(self) -> None:
+        with writing(self._path):
+            self._file.close()
+
+
+def _csv_head(outputs, top):
+    return csv_line(columns(outputs, top))
+
+
+LINES: dict[str, dict[str, Callable]] = {
+    ".csv": {
+        "head": _csv_head,
+        "line": lambda *values: csv_line(cells(*values)),
+        "row": lambda line: next(csv.reader([line]))[:2],
+    },
+    ".jsonl": {
+        "head": lambda outputs, top: "",
+        "line": lambda values, *_: json.dumps(values) + "\n",
+        "row": lambda line: [json.loads(line)[x] for x in ("name", "error")],
+    },
+}
+"""The files of lines: what they begin with, the line of a record, and the name
+and the error in a line."""
+
+
+def resume(
+    path: Path,
+    items: Iterator[Item],
+    outputs: Sequence[TensorSpec],
+    top: int,
+    size: int,
+) -> Resumed:
+    """Advance `items` past those that a file has.
+
+    What follows the last whole batch is computed again, so that each item is
+    in a batch with the same others, and each number has the same bits.
+
+    Args:
+        path: the file of an interrupted run.
+        items: all items, from the first one.
+        outputs: the outputs of the artifact.
+        top: how many classes of an output are written.
+        size: the number of items in a batch.
+
+    Raises:
+        RequestError: if it is the file of other inputs, or of other columns.
+    """
+    check_output(path, resume=True)
+    head, row_of = (LINES[path.suffix][x] for x in ("head", "row"))
+    expected = head(outputs, top).encode()
+    if not path.exists():
+        return Resumed()
+    check_regular(path)
+    with open(path, "rb") as file:
+        found = file.read(len(expected))
+        if found != expected[: len(found)]:
+            raise RequestError(
+                f"{path} has other columns, so it is not the file of an "
+                "interrupted run with these options; write another file"
+            )
+        if len(found) < len(expected):
+            return Resumed()
+        rows = sum(line.endswith(b"\n") for line in file)
+        kept = rows // size * size
+        failed, first = 0, None
+        file.seek(len(expected))
+        for number in range(kept):
+            try:
+                name, error = row_of(file.readline().decode())
+            except (ValueError, LookupError, TypeError) as problem:
+                raise _other_row(path, number, "a result") from problem
+            item = next(items, None)
+            if item is None or item.name != name:
+                found_name = "no more inputs" if item is None else item.name
+                raise _other_row(path, number, found_name)
+            failed += bool(error)
+            first = first or error
+        return Resumed(kept, file.tell(), failed, first or None)
+
+
+def _other_row(path: Path, number: int, expected: str) -> RequestError:
+    return RequestError(
+        f"{path} cannot be continued: its row {number + 1} is not that of "
+        f"{expected}; the inputs changed, so write another file"
+    )
+
+
+class _Parquet:
+    """Writes a Parquet file."""
+
+    ROWS = 1024
+
+    def __init__(self, path, outputs, top, resumed):
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            raise RequestError(
+                f"{path} needs the package pyarrow; pip install pyarrow"
+            ) from None
+        self._arrow, self._path = pyarrow, path
+        self._outputs, self._top = outputs, top
+        self._records: list[dict] = []
+        kinds = {spec.name: self._kind(pyarrow, spec) for spec in self._outputs}
+        self._schema = pyarrow.schema(
+            {
+                "name": pyarrow.string(),
+                "error": pyarrow.string(),
+                "outputs": pyarrow.struct(kinds),
+            }
+        )
+        self._file = pyarrow.parquet.ParquetWriter(path, self._schema)
+
+    @staticmethod
+    def _kind(pyarrow, spec):
+        number = pyarrow.from_numpy_dtype(np.dtype(spec.dtype))
+        if spec.scale is not None:
+            number = pyarrow.float32()
+        if is_scores(spec):
+            kinds = (pyarrow.int64(), pyarrow.string(), number)
+            return pyarrow.list_(
+                pyarrow.struct(dict(zip(CLASS, kinds, strict=True)))
+            )
+        for _ in spec.shape[1:]:
+            number = pyarrow.list_(number)
+        return number
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        self._records += [
+            record(x, self._outputs, self._top) for x in predictions
+        ]
+        if len(self._records) >= self.ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        table = self._arrow.Table.from_pylist(self._records, self._schema)
+        with writing(self._path):
+            self._file.write_table(table)
+        self._records = []
+
+    def close(self) -> None:
+        self._flush()
+        with writing(self._path):
+            self._file.close()
+
+
+class _Npz:
+    """Writes the arrays of the outputs; they are on the disk until then."""
+
+    def __init__(self, path, outputs, top, resumed):
+        self._path, self._stack = path, ExitStack()
+        open(path, "ab").close()  # fails now rather than in the end
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._rows = 0
+        self._dtypes: dict[str, np.dtype] = {}
+        self._parts = {
+            spec.name: self._stack.enter_context(
+                tempfile.TemporaryFile(dir=path.parent)
+            )
+            for spec in outputs
+        }
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        for prediction in predictions:
+            if prediction.error is not None:
+                continue
+            for name, array in prediction.outputs.items():
+                array = np.asarray(array)
+                shape = self._shapes.setdefault(name, array.shape)
+                self._dtypes.setdefault(name, array.dtype)
+                if array.shape != shape:
+                    raise RequestError(
+                        f"{self._path} cannot hold outputs of the shapes "
+                        f"{shape} and {array.shape}; write a .jsonl"
+                    )
+                with writing(self._path):
+                    self._parts[name].write(array.tobytes())
+            self._rows += 1
+
+    def close(self) -> None:
+        with self._stack, writing(self._path):
+            with zipfile.ZipFile(self._path, "w") as archive:
+                for name in self._shapes:
+                    part = self._parts[name]
+                    with archive.open(
+                        f"{name}.npy", "w", force_zip64=True
+                    ) as x:
+                        header = {
+                            "descr": np.lib.format.dtype_to_descr(
+                                self._dtypes[name]
+                            ),
+                            "fortran_order": False,
+                            "shape": (self._rows, *self._shapes[name]),
+                        }
+                        np.lib.format.write_array_header_1_0(x, header)
+                        part.seek(0)
+                        while block := part.read(2**20):
+                            x.write(block)
+
+
+def _lines_of(suffix):
+    def make(path, outputs, top, resumed):
+        kinds = {key: LINES[suffix][key] for key in ("head", "line")}
+        return _Lines(path, outputs, top, resumed, **kinds)
+
+    return make
+
+
+WRITERS: dict[str, Callable[..., Writer]] = {
+    **{suffix: _lines_of(suffix) for suffix in LINES},
+    ".parquet": _Parquet,
+    ".npz": _Npz,
+}
+"""The writer of each kind of file, by its suffix."""
