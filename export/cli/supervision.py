@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -54,9 +55,42 @@ def supervise(
         clean: is called if the child was ended by a signal.
         signals: end the child at once.
     """
+    with _temporary_folder() as folder:
+        code, stopped = _run_in_child(run, signals, folder)
+    if code >= 0 and not stopped:
+        return code
+    clean()
+    number = signal.Signals(stopped or -code)
+    print(f"keras-inception: {_explained(number)}", file=sys.stderr)
+    return 128 + number
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[str | None]:
+    """Yield a folder for the temporary files of a process that may be killed.
+
+    If there is none, the process says so if it needs one.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = None
+        with contextlib.suppress(OSError):
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(
+                    prefix="keras-inception-", ignore_cleanup_errors=True
+                )
+            )
+        yield folder
+
+
+def _run_in_child(
+    run: Callable[[], int], signals: set[signal.Signals], folder: str | None
+) -> tuple[int, int]:
+    """Return a child's exit code, and the signal for which it was killed."""
     parent = os.getpid()
     child = os.fork()
     if child == 0:
+        if folder is not None:
+            os.environ["TMPDIR"] = tempfile.tempdir = folder
         _serve(run, signals, parent)
     stopped = 0
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
@@ -64,13 +98,7 @@ def supervise(
         if received in signals and not stopped:
             stopped = received
             os.kill(child, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(ended[1])
-    if code >= 0 and not stopped:
-        return code
-    clean()
-    number = signal.Signals(stopped or -code)
-    print(f"keras-inception: {_explained(number)}", file=sys.stderr)
-    return 128 + number
+    return os.waitstatus_to_exitcode(ended[1]), stopped
 
 
 def _explained(number: signal.Signals) -> str:
