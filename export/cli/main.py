@@ -42,6 +42,7 @@ def main(words=None) -> int:
     """
     if words is not None or not hasattr(os, "fork"):
         return _run(make_parser().parse_args(words))
+    supervision.open_standard_streams()
     with supervision.deferred_signals() as signals:
         arguments = make_parser().parse_args()
         return supervision.supervise(

@@ -29,6 +29,17 @@ STOPS = {
 _CHILD = getattr(signal, "SIGCHLD", signal.SIGTERM)  # not on Windows
 
 
+def open_standard_streams() -> None:
+    """Open what the command was started without, so that it can be used."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # The lowest free number, unless Python has used it meanwhile.
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+
+
 @contextlib.contextmanager
 def deferred_signals() -> Iterator[set[signal.Signals]]:
     """Keep signals that would end this process until they are waited for."""
@@ -121,5 +132,6 @@ def _serve(
             code = run()
     except BaseException:  # with --debug
         sys.excepthook(*sys.exc_info())
+        sys.stdout.flush()
     # No destructors: threads of a runtime may still be running.
     os._exit(code)
