@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 from keras_inception_export.logs import logger
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+"""Pillow goes by the content, and runs programs for some other formats."""
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
@@ -113,14 +116,12 @@ def read_image(
             "not 1 or 3; give a .npy"
         )
     height, width = shape[1:] if channels_first else shape[:2]
-    try:
-        with Image.open(path) as file:
+    with reading(path, error=RequestError):
+        with Image.open(path, formats=FORMATS) as file:
             image = _to_bytes(ImageOps.exif_transpose(file))
         image = image.convert("L" if channels == 1 else "RGB")
         size = (width or image.width, height or image.height)
         pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
-    except Exception as error:  # Pillow raises many classes
-        raise RequestError(f"{path} cannot be read: {error}") from error
     pixels = pixels.reshape(*pixels.shape[:2], channels)
     if channels_first:
         pixels = np.moveaxis(pixels, -1, 0)

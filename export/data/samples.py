@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data import images
-from keras_inception_export.data.npz import UNREADABLE, read_arrays
+from keras_inception_export.data.npz import read_arrays
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_regular, writing
 
@@ -243,10 +244,8 @@ def _read(path, specs, scale):
             f"{path} is not a recognised input: expected .npy, .npz, an image "
             "or a folder of images"
         )
-    try:
+    with reading(path, error=RequestError):
         return read_arrays(path)
-    except UNREADABLE as error:
-        raise RequestError(f"{path} cannot be read: {error}") from error
 
 
 def _checked(array, spec, origin):

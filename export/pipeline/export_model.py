@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_inception_export.bundle import bundle, publication
+from keras_inception_export.bundle.schema import VERSION
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.diagnosis.capture import capture_layer_references
 from keras_inception_export.diagnosis.diagnose import record_artifact
@@ -184,6 +185,7 @@ def run_export(
         _raise_findings(results)
         references.save(folder / bundle.LAYER_REFERENCES)
         report = {
+            "schema_version": VERSION,
             "model": facts,
             "versions": made_with,
             "probes": {

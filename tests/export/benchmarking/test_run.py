@@ -21,6 +21,7 @@ from keras_inception_export.cli import main
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.verification.probes import Probes
+from tests.helpers.reports import PARITY
 
 KEYS = [
     *("name", "format", "quantization", "bytes", "error", "agreement"),
@@ -28,6 +29,7 @@ KEYS = [
     *("speed_low", "speed_high"),
 ]
 SPEC = TensorSpec("pixels", (None, 8), "float32")
+OUTPUT = TensorSpec("scores", (None, 3), "float32")
 KERNEL = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
 
 
@@ -63,7 +65,15 @@ def artifact(folder, name):
         **bundle.entry(folder, name),
         "bytes": bundle.size_of(path),
         "inputs": [SPEC.as_json()],
-        "parity": [{"max_error": 1e-7, "keras_max_error": 2e-7}],
+        "outputs": [OUTPUT.as_json()],
+        "parity": [
+            {
+                **PARITY,
+                "output": OUTPUT.name,
+                "max_error": 1e-7,
+                "keras_max_error": 2e-7,
+            }
+        ],
     }
 
 
@@ -87,6 +97,7 @@ def made(tmp_path_factory):
     make_probes().save(folder / bundle.PROBES)
     report = {
         "model": {"name": "dense", "parameters": 24, "keras_path": None},
+        "probes": bundle.entry(folder, bundle.PROBES),
         "artifacts": [artifact(folder, "model.onnx")],
     }
     bundle.write_report(folder, report)
