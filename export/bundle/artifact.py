@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.bundle.bundle import check_published
-from keras_inception_export.data.batching import run
+from keras_inception_export.data.batching import count, run
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.samples import load_samples
-from keras_inception_export.errors import RequestError
+from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.formats.format import Runner
 from keras_inception_export.formats.registry import format_of
 
@@ -38,7 +39,7 @@ def load_artifact(path: str | Path) -> "Artifact":
     path = Path(path)
     record = format_of(path)
     check_published(path)
-    return Artifact(record.open_runner(path))
+    return Artifact(record.open_runner(path), path)
 
 
 class Artifact:
@@ -49,10 +50,16 @@ class Artifact:
         outputs: one `TensorSpec` per output, in the declared order.
     """
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, path: Path) -> None:
         self.inputs = runner.inputs
         self.outputs = runner.outputs
         self._runner = runner
+        self._path = path
+        if not self.outputs or not all(spec.shape for spec in self.inputs):
+            raise ArtifactError(
+                f"{path} has no outputs, or an input that is no batch; export "
+                "the model again"
+            )
 
     def __call__(self, *arrays: Any) -> dict[str, np.ndarray]:
         """Compute the outputs for any number of samples.
@@ -81,12 +88,20 @@ class Artifact:
                 f"{', '.join(spec.name for spec in self.inputs)}"
             )
         feeds = load_samples(source, self.inputs).inputs
-        fixed = self.inputs[0].shape[0]
-        if fixed is None:
-            results = self._runner.run(feeds)
-        else:
-            results = run(self._runner.run, feeds, fixed)
-        return {
-            spec.name: spec.dequantize(results[spec.name])
-            for spec in self.outputs
-        }
+        fixed, number = self.inputs[0].shape[0], count(feeds)
+        with reading(self._path, "cannot be run", "export the model again"):
+            if fixed is None:
+                results = self._runner.run(feeds)
+            else:
+                results = run(self._runner.run, feeds, fixed)
+            outputs = {
+                spec.name: spec.dequantize(results[spec.name])
+                for spec in self.outputs
+            }
+            for name, array in outputs.items():
+                if array.shape[:1] != (number,):
+                    raise ValueError(
+                        f"the output {name} of {number} samples has the shape "
+                        f"{array.shape}"
+                    )
+            return outputs

@@ -25,6 +25,8 @@ from keras_inception_export.formats.registry import FORMATS, SCHEMES
 VERSION = 1
 """Increased by a change after which an earlier version cannot read a report."""
 
+MAX_NAME = 255  # bytes of a file's name
+
 DEPTH = 50
 """Objects and lists within each other that a report may have."""
 
@@ -39,7 +41,8 @@ def _one_of(names: typing.Collection[str]) -> AfterValidator:
 
 
 def _within_the_folder(name: str) -> str:
-    if name in ("", ".", "..") or set(name) & set("/\\\0"):
+    too_long = len(name.encode()) > MAX_NAME
+    if too_long or name in ("", ".", "..") or set(name) & set("/\\\0"):
         raise ValueError(f"the path '{name}' leaves the folder")
     return name
 
@@ -80,9 +83,9 @@ class File(_Part):
 class ProbesFile(File):
     """The probes."""
 
-    regimes: dict[Name, Size] = {}
+    regimes: dict[Name, Size]
     """per regime, the number of inputs"""
-    unused: dict[str, str] = {}
+    unused: dict[str, str]
     """per regime that was not used, why"""
 
 
@@ -119,7 +122,7 @@ class ModelFacts(_Part):
     """its name"""
     parameters: Count
     """the number of its parameters"""
-    keras_path: str | None = None
+    keras_path: str | None
     """the file it was loaded from; null for a model in memory"""
     backend: str = "tensorflow"
     """the Keras backend"""
@@ -238,13 +241,13 @@ class Artifact(File):
     """the time that writing it took"""
     parity: list[Parity]
     """one comparison per output"""
-    measured: list[Measured] = []
+    measured: list[Measured]
     """one measurement per output, if there are samples"""
-    equalized_channels: Count = 0
+    equalized_channels: Count
     """the number of channels scaled before int8"""
-    float_layers: list[str] = []
+    float_layers: list[str]
     """the layers that stay in float"""
-    float_cost: FloatCost | None = None
+    float_cost: FloatCost | None
     """what they cost; null where there are none"""
     passed: bool = True
     """true: an export that fails publishes nothing"""
@@ -269,15 +272,15 @@ class Report(_Part):
     """the version of this schema"""
     model: ModelFacts
     """the model"""
-    versions: dict[str, str | None] = {}
+    versions: dict[str, str | None]
     """the versions of the packages that were used"""
     probes: ProbesFile
     """the inputs and expected outputs, a file"""
-    coverage: CoverageOfModel | None = None
+    coverage: CoverageOfModel
     """the channels that the probes move"""
     layer_references: File | None = None
     """the expected outputs of the layers, a file"""
-    evaluation: EvaluationFacts | None = None
+    evaluation: EvaluationFacts | None
     """the samples; null without samples or quantization"""
     artifacts: list[Artifact]
     """the artifacts"""
@@ -286,8 +289,6 @@ class Report(_Part):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        if self.probes.regimes and self.coverage is None:
-            raise ValueError("coverage is missing")
         if any(artifact.measured for artifact in self.artifacts):
             if self.evaluation is None:
                 raise ValueError("evaluation is missing")

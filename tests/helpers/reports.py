@@ -14,6 +14,10 @@ def make_artifact(**changes):
         "inputs": [TENSOR],
         "outputs": [TENSOR],
         "parity": [PARITY],
+        "measured": [],
+        "equalized_channels": 0,
+        "float_layers": [],
+        "float_cost": None,
         **changes,
     }
 
@@ -22,7 +26,15 @@ def make_report(*artifacts, **changes):
     """Return a report; without artifacts, of one."""
     return {
         "model": {"name": "small", "parameters": 3, "keras_path": None},
-        "probes": {"path": "probes.npz", "sha256": "0" * 64},
+        "versions": {},
+        "probes": {
+            "path": "probes.npz",
+            "sha256": "0" * 64,
+            "regimes": {},
+            "unused": {},
+        },
+        "coverage": {"channels": 0, "moved": 0, "dead": 0, "layers": []},
+        "evaluation": None,
         "artifacts": list(artifacts) or [make_artifact()],
         **changes,
     }
