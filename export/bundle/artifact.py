@@ -1,5 +1,6 @@
 """Run an exported artifact like a function."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from keras_inception_export.data.samples import load_samples
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.formats.format import Runner
 from keras_inception_export.formats.registry import format_of
+
+MAX_INPUT = 2**32
+"""Bytes that one input may have: samples are padded or resized to its shape."""
 
 
 def load_artifact(path: str | Path) -> "Artifact":
@@ -55,11 +59,20 @@ class Artifact:
         self.outputs = runner.outputs
         self._runner = runner
         self._path = path
-        if not self.outputs or not all(spec.shape for spec in self.inputs):
+        shapes = [spec.shape for spec in self.inputs]
+        if not all((self.inputs, self.outputs, *shapes)):
             raise ArtifactError(
-                f"{path} has no outputs, or an input that is no batch; export "
-                "the model again"
+                f"{path} has no inputs or outputs, or an input without a batch "
+                "axis; export the model again"
             )
+        for spec in self.inputs:
+            size = math.prod(n or 1 for n in spec.shape)
+            if size * np.dtype(spec.dtype).itemsize > MAX_INPUT:
+                raise ArtifactError(
+                    f'{path} has an input "{spec.name}" of shape {spec.shape}, '
+                    f"more than {MAX_INPUT / 1e9:.0f} GB; export the model "
+                    "with a smaller batch size"
+                )
 
     def __call__(self, *arrays: Any) -> dict[str, np.ndarray]:
         """Compute the outputs for any number of samples.

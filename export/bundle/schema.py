@@ -43,7 +43,7 @@ def _one_of(names: typing.Collection[str]) -> AfterValidator:
 def _within_the_folder(name: str) -> str:
     too_long = len(name.encode()) > MAX_NAME
     if too_long or name in ("", ".", "..") or set(name) & set("/\\\0"):
-        raise ValueError(f"the path '{name}' leaves the folder")
+        raise ValueError(f"the path '{name[:40]}' leaves the folder")
     return name
 
 

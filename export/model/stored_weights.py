@@ -24,9 +24,9 @@ from keras_inception_export.errors import RequestError
 CONFIGS = ("config.json", "metadata.json")
 WEIGHTS = "model.weights.h5"
 
-MAX_RATIO = 4
+MAX_RATIO = 8
 """How many times larger the arrays in a file may be than the variables of the
-model, above `FREE`, and the reverse: an optimizer has three per parameter."""
+model, above `FREE`, and the reverse: optimizers have several per parameter."""
 
 GZIP, SHUFFLE, CHECKSUM = 1, 2, 3  # HDF5's numbers of filters
 
@@ -81,7 +81,7 @@ def limited_weights(limit: float) -> Iterator[list[int]]:
     sizes: list[int] = []
 
     def add_weight(layer, shape=None, *args, **kwargs):
-        sizes.append(4 * math.prod(keras.tree.flatten(shape)))
+        sizes.append(4 * math.prod(n or 1 for n in shape or ()))
         if sum(sizes) > limit:
             raise ValueError(
                 f"the config declares weights of {sum(sizes) / 1e9:.2g} GB, "
@@ -163,23 +163,21 @@ def _arrays(content: h5py.File) -> list[h5py.Dataset]:
     Raises:
         ValueError: if it refers to other files, or to an array repeatedly.
     """
+    links: list[tuple[str, Any]] = []
+    content.visititems_links(lambda *link: links.append(link))
     found = []
-
-    def visit(name, link):
-        item = content[name] if isinstance(link, h5py.HardLink) else None
-        if isinstance(item, h5py.Group):
-            for key in ("layer_names", "weight_names"):
-                names = list(item.attrs.get(key, ()))
-                if len(set(names)) < len(names):
-                    raise ValueError(f"{name} has a name in {key} twice")
-        elif isinstance(item, h5py.Dataset):
+    for name, link in links:
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"{name} is a link to another place")
+        item = content[name]
+        for key in ("layer_names", "weight_names"):
+            names = list(item.attrs.get(key, ()))
+            if len(set(names)) < len(names):
+                raise ValueError(f"{name} has a name in {key} twice")
+        if isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual or item.dtype.hasobject:
                 raise ValueError(f"{name} is not stored as numbers in the file")
             found.append(item)
-        else:
-            raise ValueError(f"{name} is a link to another place")
-
-    content.visititems_links(visit)
     return found
 
 
