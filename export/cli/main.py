@@ -24,7 +24,7 @@ from keras_inception_export.errors import (
     exhausted,
     reason_of,
 )
-from keras_inception_export.logs import progress_to
+from keras_inception_export.logs import printable, progress_to
 from keras_inception_export.model.networks import NETWORKS
 
 PIPE_EXIT_CODE = 141

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_inception_export.data.decoding import to_bytes
+from keras_inception_export.data.reading import reading
 from keras_inception_export.errors import (
     RequestError,
     check_choice,
@@ -46,6 +47,10 @@ CHOICES = {
 REALS = ("float16", "float32", "float64")
 INTEGERS = ("uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 """The dtypes that hold the values of pixels."""
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+"""The kinds of images that are read: Pillow goes by the content of a file, and
+runs programs for some other kinds."""
 
 LARGEST = 255
 """The largest value of a pixel."""
@@ -267,14 +272,11 @@ def read(
             f"{name} is an image, which needs the package pillow; install "
             "pillow, or give a .npy"
         ) from None
-    try:
+    with reading(name, error=RequestError):
         if isinstance(path, Image.Image):
             return preprocessing(path)
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return preprocessing(image)
-    except Exception as error:  # Pillow raises many classes
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise RequestError(f"{name} cannot be read: {reason}") from error
 
 
 def make_preprocessing(value: Any) -> Any:
@@ -293,10 +295,8 @@ def make_preprocessing(value: Any) -> Any:
     if isinstance(value, (str, Path)) and Path(value).suffix == ".json":
         path = Path(value)
         check_regular(path)
-        try:
+        with reading(path, error=RequestError):
             value = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise RequestError(f"{path} cannot be read: {error}") from error
     if isinstance(value, Mapping):
         names = {field.name for field in fields(Preprocessing)}
         parts = (str, Mapping, Preprocessing)
