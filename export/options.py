@@ -45,6 +45,7 @@ class ExportOptions:
     batch_size: int | None = None
     opset: int = 18
     overwrite: bool = False
+    force: bool = False
     quantize: Sequence[str] = ()
     quantized_io: str | None = None
     calibration_samples: int = CALIBRATION_SAMPLES

@@ -26,7 +26,7 @@ def make_parser():
         "computes.",
         epilog="Exit codes: 0 verified; 1 an artifact failed verification; 2 "
         "the request or the input is wrong, or nothing could be run; 70 an "
-        "internal error.",
+        "internal error; 128 + N ended by signal N.",
     )
     commands = parser.add_subparsers(
         required=True, metavar="COMMAND", dest="command"
@@ -94,6 +94,12 @@ def make_parser():
         description="Describe a bundle, an artifact or a .keras file.",
     )
     info.add_argument("path", metavar="FILE_OR_DIR")
+    info.add_argument(
+        "--code",
+        metavar="LANGUAGE",
+        help="print a program that runs the artifact on images without this "
+        "package: python, javascript or cpp",
+    )
     return parser
 
 
@@ -143,6 +149,18 @@ def _add_predict(commands, parents):
         "--resume",
         action="store_true",
         help="go on with the --output of an interrupted run, .csv or .jsonl",
+    )
+    predict.add_argument(
+        "--engine",
+        metavar="NAME",
+        default="local",
+        help="local, or ray: the workers of a Ray cluster; default local",
+    )
+    predict.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="workers of the engine ray, with one core each; default all cores",
     )
     predict.add_argument(
         "--top",
@@ -221,6 +239,12 @@ def _add_export(commands, parents):
         "--overwrite",
         action="store_true",
         help="replace an existing bundle after the new one is verified",
+    )
+    export.add_argument(
+        "--force",
+        action="store_true",
+        help="try an export that needs more memory or disk space than there "
+        "is, by an estimate",
     )
     _add_quantization(export)
 

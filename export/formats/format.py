@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keras_inception_export.errors import ArtifactError, reason_of
+from keras_inception_export.time_limit import limit, within
 
 if TYPE_CHECKING:  # `--help` needs the formats, and must not wait for NumPy
     import numpy as np
@@ -20,7 +21,8 @@ if TYPE_CHECKING:  # `--help` needs the formats, and must not wait for NumPy
 class Runner(Protocol):
     """An artifact opened by its own runtime.
 
-    `inputs` and `outputs` are in the declared order of the Keras model.
+    `inputs` and `outputs` are in the declared order of the Keras model. It may
+    have a method `stop`, which ends a call of `run` in another thread.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -67,6 +69,35 @@ class Quantizer(Protocol):
         """Return the layers that the runtime computes in float."""
 
 
+class _Limited:
+    """A runner each of whose calls has a time limit."""
+
+    def __init__(
+        self,
+        open_runner: Callable[..., Runner],
+        path: Path,
+        nbytes: int,
+        threads: int | None,
+    ) -> None:
+        self._name, self._nbytes = str(path), nbytes
+        self._runner = within(
+            limit(nbytes), f"opening {path}", open_runner, path, threads
+        )
+        self.inputs = self._runner.inputs
+        self.outputs = self._runner.outputs
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute every output from arrays keyed by input name."""
+        rows = max((len(x) for x in feeds.values() if x.ndim), default=1)
+        return within(
+            limit(self._nbytes, rows),
+            f"running {self._name}",
+            self._runner.run,
+            feeds,
+            stop=getattr(self._runner, "stop", lambda: None),
+        )
+
+
 @dataclass(frozen=True)
 class Format:
     """Everything the exporter knows about one format.
@@ -92,8 +123,11 @@ class Format:
         schemes: how the quantizer can quantize.
         fast_quantizer: whether the quantizer writes an artifact in about a
             second, so that the layers of all formats are ranked with it.
+        snippets: `snippets()` returns templates of programs by language;
+            `None` if there are none.
         default: whether it is written unless formats are named.
         packages: the distributions that write and run it, for reports.
+        max_bytes: how large an artifact may be; `None` for any size.
     """
 
     name: str
@@ -110,8 +144,10 @@ class Format:
     quantizer: Callable[..., Quantizer] | None = None
     schemes: tuple[str, ...] = ()
     fast_quantizer: bool = False
+    snippets: Callable[[], Mapping[str, str]] | None = None
     default: bool = True
     packages: tuple[str, ...] = ()
+    max_bytes: int | None = None
 
     def artifact_name(self, scheme: str | None = None) -> str:
         """Return the file name of an artifact in a bundle; `None`: float32."""
@@ -123,7 +159,7 @@ class Format:
         """Return the inputs and outputs of an artifact, which is not run."""
         if self.read_specs is not None:
             return self.read_specs(path)
-        runner = self.open_runner(path)
+        runner = self.open(path)
         return runner.inputs, runner.outputs
 
     def write_metadata(self, path: Path, metadata: Metadata) -> None:
@@ -146,6 +182,14 @@ class Format:
                 f"({reason_of(error)}); export the model again"
             ) from error
         return None if content is None else Metadata.decoded(content)
+
+    def open(self, path: Path, threads: int | None = None) -> Runner:
+        """Open an artifact with `open_runner`, within a time limit."""
+        return _Limited(self.open_runner, path, self.nbytes(path), threads)
+
+    def nbytes(self, path: Path) -> int:
+        """Return the size of an artifact, the sum over its files."""
+        return sum(file.stat().st_size for file in self.files(path))
 
     def recognizes(self, path: Path) -> bool:
         """Return whether `path` is an artifact of this format, by its name."""

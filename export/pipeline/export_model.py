@@ -45,6 +45,7 @@ from keras_inception_export.pipeline.describe import (
     with_ranges,
 )
 from keras_inception_export.pipeline.make_probes import make_probes
+from keras_inception_export.pipeline.resources import check_resources
 from keras_inception_export.pipeline.subprocess_export import (
     export_in_tensorflow,
 )
@@ -76,6 +77,7 @@ def export_model(
     min_agreement=None,
     max_accuracy_drop=None,
     overwrite=False,
+    force=False,
     progress=None,
 ):
     """Export a model, verify every artifact, and publish the bundle.
@@ -139,6 +141,8 @@ def export_model(
             samples may fall, if there are labels. Defaults to `None`: 0.005.
         overwrite: whether an existing bundle at `output_dir` may be
             replaced after the new one is verified. Defaults to `False`.
+        force: whether to try an export that needs more memory or disk space
+            than there is, by an estimate. Defaults to `False`.
         progress: called with one line of text per step. Defaults to `None`:
             the steps are only log records of `keras_inception_export`.
 
@@ -174,6 +178,7 @@ def export_model(
         min_agreement=min_agreement,
         max_accuracy_drop=max_accuracy_drop,
         overwrite=overwrite,
+        force=force,
     )
     with progress_to(progress):
         return run_export(model_or_path, options)
@@ -263,6 +268,7 @@ def _prepare(
     logger.info(
         "Model  %s, %s parameters", facts["name"], f"{facts['parameters']:,}"
     )
+    check_resources(facts["parameters"], options, loaded=True)
     specs, domains = InferenceModel.of(original).inputs, input_domains(original)
     preprocessing = choose_preprocessing(
         options.preprocess, original, specs, domains

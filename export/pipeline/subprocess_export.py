@@ -6,7 +6,6 @@ So the model is saved, and a child process with TensorFlow exports the file.
 
 import functools
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -49,13 +48,12 @@ def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
     if not isinstance(source, (str, Path, keras.Model)):
         source = source()
     publication.check_output(options.output_dir, overwrite=options.overwrite)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        publication.staging(options.output_dir) as staged,
-    ):
+    with publication.staging(options.output_dir) as staged:
+        folder = staged / "input"  # it is removed even after a kill
+        folder.mkdir()
         arguments = {x.name: getattr(options, x.name) for x in fields(options)}
         arguments["output_dir"] = staged / "bundle"
-        arguments["samples"] = _samples_file(source, options, Path(folder))
+        arguments["samples"] = _samples_file(source, options, folder)
         made = options.preprocess
         if isinstance(made, Mapping):
             arguments["preprocess"] = {x: made[x].as_json() for x in made}
@@ -63,7 +61,7 @@ def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
             arguments["preprocess"] = made.as_json()
         path, modules = source, []
         if isinstance(source, keras.Model):
-            path = Path(folder) / f"{source.name}.keras"
+            path = folder / f"{source.name}.keras"
             source.save(path)
             modules = _modules(source)
         report = run_in_child(

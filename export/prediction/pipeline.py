@@ -17,9 +17,17 @@ import numpy as np
 from keras_inception_export.data.batching import BATCH, Arrays, run
 from keras_inception_export.data.samples import check_array
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import ExportError, RequestError, reason_of
+from keras_inception_export.errors import (
+    ExportError,
+    RequestError,
+    TimeLimitError,
+    reason_of,
+)
 from keras_inception_export.logs import logger
 from keras_inception_export.prediction.items import Item
+
+ANY_SIZE_BATCH = 4
+"""Samples per call for images of any size."""
 
 Feeds = dict[str, np.ndarray]
 
@@ -89,9 +97,14 @@ class Pipeline:
 
     @property
     def batch_size(self) -> int:
-        """The number of items that are decoded and computed together."""
-        fixed = self.inputs[0].shape[0]
-        return BATCH if fixed is None else -(-BATCH // fixed) * fixed
+        """The number of items that are decoded and computed together.
+
+        Images are not resized for an input of any size, and may be large.
+        """
+        fixed, *sizes = self.inputs[0].shape
+        if fixed is not None:
+            return -(-BATCH // fixed) * fixed
+        return ANY_SIZE_BATCH if len(sizes) > 2 and None in sizes else BATCH
 
     def __call__(
         self, items: Iterable[Item]
@@ -184,6 +197,8 @@ class Pipeline:
                         f'"{name}" has {len(array)} rows for {len(rows)} '
                         "samples"
                     )
+        except TimeLimitError:  # one sample would take as long
+            raise
         except Exception as error:  # each runtime has its own
             if len(rows) > 1:
                 for i, row in enumerate(rows):

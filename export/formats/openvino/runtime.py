@@ -12,7 +12,7 @@ import numpy as np
 from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
 from keras_inception_export.errors import (
     ArtifactError,
-    RuntimeMissingError,
+    missing,
     reason_of,
 )
 from keras_inception_export.formats.format import Runner
@@ -39,10 +39,7 @@ def import_openvino(path: Path) -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise RuntimeMissingError(
-            f"{path} needs OpenVINO, which is not installed; "
-            "pip install openvino"
-        ) from error
+        raise missing(str(path), "openvino", error) from error
     return openvino
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_inception_export.errors import ConversionError
+from keras_inception_export.errors import ConversionError, exhausted
 
 
 def convert(
@@ -30,6 +30,8 @@ def convert(
     try:
         model = converter.convert()
     except Exception as error:
+        if exhausted(error):
+            raise
         return _describe(error)
     Path(output).write_bytes(model)
     return None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
-from keras_inception_export.errors import ArtifactError, RuntimeMissingError
+from keras_inception_export.errors import ArtifactError, missing
 from keras_inception_export.formats.format import Runner
 
 SIGNATURE = "serving_default"
@@ -36,9 +36,7 @@ class LiteRTRunner:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise RuntimeMissingError(
-                f"{path} needs LiteRT: pip install ai-edge-litert"
-            ) from error
+            raise missing(str(path), "ai-edge-litert", error) from error
         try:
             return cls(Interpreter(model_path=str(path), **options))
         except (ValueError, RuntimeError) as error:

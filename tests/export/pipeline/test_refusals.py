@@ -103,7 +103,7 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_a_full_disk_is_reported_for_every_file(name, tmp_path):
     (tmp_path / name).symlink_to("/dev/full")
-    message = f"{name} cannot be written: No space left on device"
+    message = f"{name} cannot be written: the disk is full"
     with pytest.raises(RequestError, match=message):
         FILES[name](tmp_path / name)
 
