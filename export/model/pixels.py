@@ -13,7 +13,12 @@ import numpy as np
 
 from keras_inception_export.data.batching import Arrays
 from keras_inception_export.data.domain import Domain
-from keras_inception_export.data.preprocessing import LARGEST, Preprocessing
+from keras_inception_export.data.preprocessing import (
+    LARGEST,
+    Preprocessing,
+    channel_axis,
+)
+from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.model.channel_search import SECONDS, search_inputs
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_layers import ConvBN
@@ -103,6 +108,17 @@ def of_pixels(made: Preprocessing) -> Preprocessing:
     )
 
 
+def pixel_spec(spec: TensorSpec) -> TensorSpec:
+    """Return the input that takes the pixels of images; others as they are."""
+    axis = channel_axis(spec)
+    if axis is None:
+        return spec
+    batch, *sizes = spec.shape
+    if axis == 1:
+        sizes = [*sizes[1:], sizes[0]]
+    return replace(spec, shape=(batch, *sizes), dtype="uint8")
+
+
 def with_pixels(
     model: keras.Model, preprocessing: Mapping[str, Preprocessing]
 ) -> keras.Model:
@@ -122,14 +138,16 @@ def with_pixels(
     }
 
     def make(index: int, tensor: Any) -> tuple[Any, Any]:
-        shape, dtype, made = tensor.shape, tensor.dtype, by_index[index]
+        made = by_index[index]
+        spec = TensorSpec(tensor.name, tuple(tensor.shape), tensor.dtype)
+        if made is not None:
+            spec = pixel_spec(spec)
+        new = keras.Input(
+            batch_shape=spec.shape, dtype=spec.dtype, name=spec.name
+        )
         if made is None:
-            new = keras.Input(batch_shape=shape, dtype=dtype, name=tensor.name)
             return new, new
-        if made.data_format == "channels_first":
-            shape = (shape[0], *shape[2:], shape[1])
-        new = keras.Input(batch_shape=shape, dtype="uint8", name=tensor.name)
-        return new, Pixels.of(made, name=f"{tensor.name}_pixels")(new)
+        return new, Pixels.of(made, name=f"{spec.name}_pixels")(new)
 
     return _on_inputs(model, make)
 

@@ -25,7 +25,7 @@ from keras_inception_export.model.loading import (
     import_modules,
     load_model,
 )
-from keras_inception_export.model.pixels import with_pixels
+from keras_inception_export.model.pixels import pixel_spec, with_pixels
 from keras_inception_export.model.reference import float32_outputs
 from keras_inception_export.options import ExportOptions
 from keras_inception_export.verification.parity import FACTOR, compare
@@ -138,6 +138,8 @@ def _samples_file(source, options: ExportOptions, folder: Path):
         return samples
     model = load_model(source) if isinstance(source, (str, Path)) else source
     specs = InferenceModel.of(functional(model)).inputs
+    if options.pixels:
+        specs = tuple(map(pixel_spec, specs))
     samples = load_samples(samples, specs)
     arrays: dict[str, Any] = dict(samples.inputs)
     if samples.labels is not None:
