@@ -35,8 +35,11 @@ RANKS = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
 # its passes.
 WITHOUT_FRAMEWORK = (
     "cli.main",
+    "cli.predict",
     "bundle.info",
     "bundle.artifact",
+    "bundle.snippets",
+    "prediction.ray_engine",
     "verification.verify",
     "diagnosis.diagnose",
     "benchmarking.run",

@@ -42,7 +42,11 @@ from keras_inception_export.prediction.sources import Sources
 
 
 def load_artifact(
-    path: str | Path, *, format: str | None = None, scheme: str | None = None
+    path: str | Path,
+    *,
+    format: str | None = None,
+    scheme: str | None = None,
+    threads: int | None = None,
 ) -> "Artifact":
     """Open an artifact, such as a SavedModel folder or a `.onnx` file.
 
@@ -54,6 +58,7 @@ def load_artifact(
             `FASTEST_FIRST` is opened whose runtime is installed.
         format: the format of the bundle's artifact. Defaults to `None`: any.
         scheme: its quantization. Defaults to `None`: float32.
+        threads: threads of the runtime. Defaults to `None`: one per core.
 
     Returns:
         An `Artifact`, which is called like a function.
@@ -71,7 +76,7 @@ def load_artifact(
     """
     path = Path(path)
     if (path / REPORT).is_file():
-        return _from_bundle(path, format, scheme)
+        return _from_bundle(path, format, scheme, threads)
     if format or scheme:
         raise RequestError(
             f"{path} is not a bundle, of which a format or a quantization "
@@ -79,11 +84,15 @@ def load_artifact(
         )
     record = format_of(path)
     check_published(path)
-    return Artifact(record.open(path), record.read_metadata(path), str(path))
+    return Artifact(
+        record.open(path, threads),
+        record.read_metadata(path),
+        str(path),
+    )
 
 
 def _from_bundle(
-    folder: Path, name: str | None, scheme: str | None
+    folder: Path, name: str | None, scheme: str | None, threads: int | None
 ) -> "Artifact":
     if name is not None:
         check_choice("format", name, FORMATS)
@@ -101,7 +110,7 @@ def _from_bundle(
     missing = []
     for path in paths:
         try:
-            return load_artifact(path)
+            return load_artifact(path, threads=threads)
         except RuntimeMissingError as error:
             missing.append(str(error))
     raise RuntimeMissingError("; ".join(missing))
@@ -198,18 +207,19 @@ class Artifact:
                 print(found.name, found.error or found.top(1))
         """
         sources = Sources(inputs, self.inputs)
-        batches = self.pipeline(sources, preprocess)(sources)
+        batches = self.pipeline(sources.images, preprocess)(sources)
         return (prediction for batch in batches for prediction in batch)
 
-    def pipeline(
-        self,
-        sources: Sources,
-        preprocess: Any = None,
-    ) -> Pipeline:
-        """Return what predicts the items of these sources; see `predict`."""
+    def pipeline(self, images: bool | None, preprocess: Any = None) -> Pipeline:
+        """Return what predicts a stream of items.
+
+        Args:
+            images: whether some items are images; `None`: perhaps.
+            preprocess: as for `predict`.
+        """
         preprocessing = None
-        if sources.images is not False:
-            preprocessing = self._preprocessing(preprocess, sources.images)
+        if images is not False:
+            preprocessing = self._preprocessing(preprocess, images)
 
         def decode(item: Item) -> np.ndarray:
             return _decoded(item, self._needed(preprocessing))

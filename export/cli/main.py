@@ -27,6 +27,9 @@ from keras_inception_export.errors import (
 from keras_inception_export.logs import printable, progress_to
 from keras_inception_export.model.networks import NETWORKS
 
+PIPE_EXIT_CODE = 141
+"""Exit code if what reads the output has ended, as a shell reports it."""
+
 
 def main(words=None) -> int:
     """Run the command and return its exit code.
@@ -67,10 +70,9 @@ def _run(arguments) -> int:
             line, code = str(error), error.exit_code
             if isinstance(error, ArtifactError) and exhausted(error):
                 line, code = exhausted(error), RequestError.exit_code
-        except BrokenPipeError:
-            # Or Python tries to write the rest, and complains.
+        except BrokenPipeError:  # `head`, say, has read enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            line, code = "the output was closed", 128 + 13
+            return PIPE_EXIT_CODE
         except Exception as error:
             if arguments.debug:
                 raise
@@ -82,17 +84,24 @@ def _run(arguments) -> int:
                 )
                 code = INTERNAL_EXIT_CODE
         except KeyboardInterrupt:
-            line, code = supervision.STOPS["SIGINT"], 130
+            line = supervision.STOPS["SIGINT"] + _clean(arguments)
+            code = 130
         line = f"keras-inception: {' '.join(line.split())}"
         print(printable(line), file=terminal)
         return code
 
 
-def _clean(arguments) -> None:
-    """Remove what an export has left that was ended."""
+def _clean(arguments) -> str:
+    """Remove what is half written; return what to add to the message."""
     if arguments.command == "export":
         with contextlib.suppress(OSError):
             remove_leftovers(Path(arguments.output))
+    if arguments.command == "predict" and arguments.output:
+        from keras_inception_export.prediction.lines import LINES
+
+        if Path(arguments.output).suffix in LINES:
+            return f"; go on with --output {arguments.output} --resume"
+    return ""
 
 
 def _export(arguments):
@@ -186,7 +195,11 @@ def _predict(arguments):
 
 def _info(arguments):
     from keras_inception_export.bundle.info import describe
+    from keras_inception_export.bundle.snippets import snippet
 
+    if arguments.code is not None:
+        print(snippet(arguments.path, arguments.code), end="")
+        return 0
     facts = describe(arguments.path)
     return _print(arguments, facts, lambda: tables.information(facts))
 

@@ -94,6 +94,12 @@ def make_parser():
         description="Describe a bundle, an artifact or a .keras file.",
     )
     info.add_argument("path", metavar="FILE_OR_DIR")
+    info.add_argument(
+        "--code",
+        metavar="LANGUAGE",
+        help="print a program that runs the artifact on images without this "
+        "package: python, javascript or cpp",
+    )
     return parser
 
 
@@ -143,6 +149,18 @@ def _add_predict(commands, parents):
         "--resume",
         action="store_true",
         help="go on with the --output of an interrupted run, .csv or .jsonl",
+    )
+    predict.add_argument(
+        "--engine",
+        metavar="NAME",
+        default="local",
+        help="local, or ray: the workers of a Ray cluster; default local",
+    )
+    predict.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="workers of the engine ray, with one core each; default all cores",
     )
     predict.add_argument(
         "--top",

@@ -4,23 +4,25 @@ import contextlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from keras_inception_export.bundle.artifact import Artifact, load_artifact
 from keras_inception_export.cli import tables
 from keras_inception_export.data.preprocessing import Preprocessing
-from keras_inception_export.errors import InputError, RequestError
-from keras_inception_export.logs import printable, progress_to
-from keras_inception_export.prediction.pipeline import Prediction
-from keras_inception_export.prediction.sources import Sources
-from keras_inception_export.prediction.writers import (
-    Resumed,
-    check_output,
-    open_writer,
-    resume,
+from keras_inception_export.errors import (
+    InputError,
+    RequestError,
+    check_choice,
 )
+from keras_inception_export.logs import printable, progress_to
+from keras_inception_export.prediction.lines import Resumed, resume
+from keras_inception_export.prediction.pipeline import Pipeline, Prediction
+from keras_inception_export.prediction.sources import Sources
+from keras_inception_export.prediction.writers import check_output, open_writer
 
 SHOWN = 10
 """The number of results that are shown of those that go to a file."""
@@ -37,11 +39,12 @@ def predict(arguments: Any) -> int:
         check_output(output, resume=arguments.resume)
     elif arguments.resume:
         raise RequestError("--resume needs the --output of the first run")
-    artifact = load_artifact(
-        arguments.artifact, format=arguments.format, scheme=arguments.scheme
-    )
+    check_choice("engine", arguments.engine, ENGINES)
+    options = {"format": arguments.format, "scheme": arguments.scheme}
+    artifact = load_artifact(arguments.artifact, **options)
     sources = Sources(arguments.inputs, artifact.inputs)
-    pipeline = artifact.pipeline(sources, _preprocessing(arguments))
+    known = sources.images, _preprocessing(arguments)
+    pipeline = artifact.pipeline(*known)
     items = iter(sources)
     done = Resumed()
     if output is not None and arguments.resume:
@@ -49,35 +52,75 @@ def predict(arguments: Any) -> int:
             *(output, items, artifact.outputs, arguments.top),
             pipeline.batch_size,
         )
-    total, failed, error = done.items, done.failed, done.error
+    batches = ENGINES[arguments.engine](
+        *(pipeline, partial(_open, arguments.artifact, options, known)),
+        *(items, arguments.workers),
+    )
+    count = _Count(done.items, done.failed, done.error)
     with (
         _sinks(arguments, artifact, output, done) as sinks,
         _progress_bar(arguments, sources, done) as advance,
-        progress_to(lambda line: _warn(arguments, line)),
-        contextlib.closing(pipeline(items)) as batches,
+        progress_to(partial(_tell, arguments)),
+        contextlib.closing(batches),
     ):
         for batch in batches:
             for sink in sinks:
                 sink(batch)
             advance(len(batch))
-            total += len(batch)
-            errors = [x.error for x in batch if x.error is not None]
-            failed += len(errors)
-            error = error or next(iter(errors), None)
-    if not total:
-        raise RequestError(
-            f"{', '.join(arguments.inputs)}: nothing to predict; expected at "
-            "least one image or sample"
-        )
-    if failed == total:
-        more = f" (and {failed - 1} others)" if failed > 1 else ""
-        raise RequestError(f"{error}{more}")
-    if failed:
-        raise InputError(
-            f"{failed:,} of {total:,} inputs have no result, the first one "
-            f"because {error}"
-        )
+            count.add(batch)
+    if output is not None and not arguments.json and count.total > SHOWN:
+        print(printable(f"{count.total:,} results are in {output}"))
+    count.check(", ".join(arguments.inputs[:3]))
     return 0
+
+
+@dataclass
+class _Count:
+    """Counts the results, and those that are errors."""
+
+    total: int
+    failed: int
+    error: str | None
+
+    def add(self, batch: Sequence[Prediction]) -> None:
+        errors = [x.error for x in batch if x.error is not None]
+        self.total += len(batch)
+        self.failed += len(errors)
+        self.error = self.error or next(iter(errors), None)
+
+    def check(self, inputs: str) -> None:
+        """Raise an error if there are inputs without a result."""
+        if not self.total:
+            raise RequestError(
+                f"{inputs}: nothing to predict; expected at least one image "
+                "or sample"
+            )
+        if self.failed == self.total:
+            more = f" (and {self.failed - 1} others)" if self.failed > 1 else ""
+            raise RequestError(f"{self.error}{more}")
+        if self.failed:
+            raise InputError(
+                f"{self.failed:,} of {self.total:,} inputs have no result, the "
+                f"first one because {self.error}"
+            )
+
+
+def _open(path: str, options: dict, known: tuple) -> Pipeline:
+    """Open the artifact on a worker, which has one core."""
+    return load_artifact(path, threads=1, **options).pipeline(*known)
+
+
+def _ray(*arguments: Any) -> Generator[list[Prediction], None, None]:
+    from keras_inception_export.prediction.ray_engine import ray_batches
+
+    return ray_batches(*arguments)
+
+
+ENGINES: dict[str, Callable[..., Generator[list[Prediction], None, None]]] = {
+    "local": lambda pipeline, _, items, workers: pipeline(items),
+    "ray": _ray,
+}
+"""What runs the batches, by its name."""
 
 
 def _preprocessing(arguments: Any) -> str | Preprocessing | None:
@@ -91,7 +134,7 @@ def _preprocessing(arguments: Any) -> str | Preprocessing | None:
     return Preprocessing(scale=arguments.pixel_scale)
 
 
-def _warn(arguments: Any, line: str) -> None:
+def _tell(arguments: Any, line: str) -> None:
     line = printable(f"keras-inception: {line}")
     print(line, file=arguments.terminal)
 

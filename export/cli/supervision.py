@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from keras_inception_export.child_process import end_with_parent, killed_by
+from keras_inception_export.logs import printable
 
 STOPS = {
     name: text
@@ -56,23 +57,26 @@ def deferred_signals() -> Iterator[set[signal.Signals]]:
 
 def supervise(
     run: Callable[[], int],
-    clean: Callable[[], None],
+    clean: Callable[[], str],
     signals: set[signal.Signals],
 ) -> int:
     """Run a function in a child process, and return the exit code.
 
     Args:
         run: returns the exit code.
-        clean: is called if the child was ended by a signal.
+        clean: is called if the child was ended by a signal; returns what is
+            added to the message.
         signals: end the child at once.
     """
     with _temporary_folder() as folder:
         code, stopped = _run_in_child(run, signals, folder)
     if code >= 0 and not stopped:
         return code
-    clean()
     number = signal.Signals(stopped or -code)
-    print(f"keras-inception: {_explained(number)}", file=sys.stderr)
+    print(
+        printable(f"keras-inception: {_explained(number)}{clean()}"),
+        file=sys.stderr,
+    )
     return 128 + number
 
 

@@ -1,6 +1,6 @@
 """Format the results of the other subcommands for a terminal or as JSON."""
 
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from keras_inception_export.bundle.bundle import REPORT
 from keras_inception_export.data.coverage import Coverage
@@ -44,8 +44,7 @@ def export_summary(report, output):
         "",
         *_checked(report),
         f"{checks} and published in {output}",
-        "Next: keras-inception predict "
-        f"{Path(output) / artifacts[-1]['path']} INPUT",
+        f"Next: keras-inception predict {output} INPUT",
     ]
     return joined(lines)
 

@@ -73,11 +73,15 @@ class _Limited:
     """A runner each of whose calls has a time limit."""
 
     def __init__(
-        self, open_runner: Callable[..., Runner], path: Path, nbytes: int
+        self,
+        open_runner: Callable[..., Runner],
+        path: Path,
+        nbytes: int,
+        threads: int | None,
     ) -> None:
         self._name, self._nbytes = str(path), nbytes
         self._runner = within(
-            limit(nbytes), f"opening {path}", open_runner, path
+            limit(nbytes), f"opening {path}", open_runner, path, threads
         )
         self.inputs = self._runner.inputs
         self.outputs = self._runner.outputs
@@ -119,6 +123,8 @@ class Format:
         schemes: how the quantizer can quantize.
         fast_quantizer: whether the quantizer writes an artifact in about a
             second, so that the layers of all formats are ranked with it.
+        snippets: `snippets()` returns templates of programs by language;
+            `None` if there are none.
         default: whether it is written unless formats are named.
         packages: the distributions that write and run it, for reports.
         max_bytes: how large an artifact may be; `None` for any size.
@@ -138,6 +144,7 @@ class Format:
     quantizer: Callable[..., Quantizer] | None = None
     schemes: tuple[str, ...] = ()
     fast_quantizer: bool = False
+    snippets: Callable[[], Mapping[str, str]] | None = None
     default: bool = True
     packages: tuple[str, ...] = ()
     max_bytes: int | None = None
@@ -154,14 +161,6 @@ class Format:
             return self.read_specs(path)
         runner = self.open(path)
         return runner.inputs, runner.outputs
-
-    def open(self, path: Path) -> Runner:
-        """Open an artifact with `open_runner`, within a time limit."""
-        return _Limited(self.open_runner, path, self.nbytes(path))
-
-    def nbytes(self, path: Path) -> int:
-        """Return the size of an artifact, the sum over its files."""
-        return sum(file.stat().st_size for file in self.files(path))
 
     def write_metadata(self, path: Path, metadata: Metadata) -> None:
         """Write what an artifact says of itself into the artifact."""
@@ -183,6 +182,14 @@ class Format:
                 f"({reason_of(error)}); export the model again"
             ) from error
         return None if content is None else Metadata.decoded(content)
+
+    def open(self, path: Path, threads: int | None = None) -> Runner:
+        """Open an artifact with `open_runner`, within a time limit."""
+        return _Limited(self.open_runner, path, self.nbytes(path), threads)
+
+    def nbytes(self, path: Path) -> int:
+        """Return the size of an artifact, the sum over its files."""
+        return sum(file.stat().st_size for file in self.files(path))
 
     def recognizes(self, path: Path) -> bool:
         """Return whether `path` is an artifact of this format, by its name."""

@@ -26,6 +26,9 @@ from keras_inception_export.errors import (
 from keras_inception_export.logs import logger
 from keras_inception_export.prediction.items import Item
 
+ANY_SIZE_BATCH = 4
+"""Samples per call for images of any size."""
+
 Feeds = dict[str, np.ndarray]
 
 
@@ -94,9 +97,14 @@ class Pipeline:
 
     @property
     def batch_size(self) -> int:
-        """The number of items that are decoded and computed together."""
-        fixed = self.inputs[0].shape[0]
-        return BATCH if fixed is None else -(-BATCH // fixed) * fixed
+        """The number of items that are decoded and computed together.
+
+        Images are not resized for an input of any size, and may be large.
+        """
+        fixed, *sizes = self.inputs[0].shape
+        if fixed is not None:
+            return -(-BATCH // fixed) * fixed
+        return ANY_SIZE_BATCH if len(sizes) > 2 and None in sizes else BATCH
 
     def __call__(
         self, items: Iterable[Item]

@@ -115,7 +115,8 @@ def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
         if next(_images_in(path), None) is None:
             raise RequestError(
                 f"{path} contains no images: expected files ending in "
-                f"{', '.join(IMAGE_SUFFIXES)}"
+                f"{', '.join(IMAGE_SUFFIXES)}; for other files, give a pattern "
+                'such as "data/*.parquet"'
             )
         return Opened(
             lambda: (Item(printable(x), x) for x in _images_in(path)),

@@ -5,27 +5,22 @@
 .npz            the whole outputs of the items that did not fail
 """
 
-import csv
-import io
-import json
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import RequestError, check_regular, writing
-from keras_inception_export.prediction.items import Item
+from keras_inception_export.errors import RequestError, writing
+from keras_inception_export.prediction.lines import LINES, LineWriter
 from keras_inception_export.prediction.pipeline import Prediction
 from keras_inception_export.prediction.records import (
     CLASS,
-    cells,
-    columns,
     is_scores,
     record,
 )
@@ -74,144 +69,6 @@ def check_output(path: Path, *, resume: bool = False) -> None:
             f"{path} cannot be continued: resume with a file that ends in "
             f"{' or '.join(LINES)}"
         )
-
-
-@dataclass(frozen=True)
-class Resumed:
-    """What a file has of an interrupted run.
-
-    Args:
-        items: the number of items whose results it has.
-        length: the number of bytes to keep; `None`: it begins anew.
-        failed: how many of these items failed.
-        error: the error of the first one of these.
-    """
-
-    items: int = 0
-    length: int | None = None
-    failed: int = 0
-    error: str | None = None
-
-
-def csv_line(row: Sequence[Any]) -> str:
-    """Return the cells as a line of a CSV file."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(row)
-    return line.getvalue()
-
-
-class _Lines:
-    """Writes one line of text per item."""
-
-    def __init__(self, path, outputs, top, resumed, *, head, line):
-        self._path, self._line = path, line
-        self._outputs, self._top = outputs, top
-        mode = "wb" if resumed is None else "r+b"
-        with ExitStack() as stack:
-            self._file = stack.enter_context(open(path, mode, buffering=0))
-            if resumed is None:
-                self._put(head(outputs, top))
-            else:
-                self._file.truncate(resumed)
-                self._file.seek(resumed)
-            stack.pop_all()
-
-    def write(self, predictions: Sequence[Prediction]) -> None:
-        records = (record(x, self._outputs, self._top) for x in predictions)
-        text = "".join(self._line(x, self._outputs, self._top) for x in records)
-        with writing(self._path):
-            self._put(text)
-
-    def _put(self, text: str) -> None:
-        content = memoryview(text.encode())
-        while content:
-            content = content[self._file.write(content) :]
-
-    def close(self) -> None:
-        with writing(self._path):
-            self._file.close()
-
-
-def _csv_head(outputs, top):
-    return csv_line(columns(outputs, top))
-
-
-LINES: dict[str, dict[str, Callable]] = {
-    ".csv": {
-        "head": _csv_head,
-        "line": lambda *values: csv_line(cells(*values)),
-        "row": lambda line: next(csv.reader([line]))[:2],
-    },
-    ".jsonl": {
-        "head": lambda outputs, top: "",
-        "line": lambda values, *_: json.dumps(values) + "\n",
-        "row": lambda line: [json.loads(line)[x] for x in ("name", "error")],
-    },
-}
-"""The files of lines: what they begin with, the line of a record, and the name
-and the error in a line."""
-
-
-def resume(
-    path: Path,
-    items: Iterator[Item],
-    outputs: Sequence[TensorSpec],
-    top: int,
-    size: int,
-) -> Resumed:
-    """Advance `items` past those that a file has.
-
-    What follows the last whole batch is computed again, so that each item is
-    in a batch with the same others, and each number has the same bits.
-
-    Args:
-        path: the file of an interrupted run.
-        items: all items, from the first one.
-        outputs: the outputs of the artifact.
-        top: how many classes of an output are written.
-        size: the number of items in a batch.
-
-    Raises:
-        RequestError: if it is the file of other inputs, or of other columns.
-    """
-    check_output(path, resume=True)
-    head, row_of = (LINES[path.suffix][x] for x in ("head", "row"))
-    expected = head(outputs, top).encode()
-    if not path.exists():
-        return Resumed()
-    check_regular(path)
-    with open(path, "rb") as file:
-        found = file.read(len(expected))
-        if found != expected[: len(found)]:
-            raise RequestError(
-                f"{path} has other columns, so it is not the file of an "
-                "interrupted run with these options; write another file"
-            )
-        if len(found) < len(expected):
-            return Resumed()
-        rows = sum(line.endswith(b"\n") for line in file)
-        kept = rows // size * size
-        failed, first = 0, None
-        file.seek(len(expected))
-        for number in range(kept):
-            try:
-                name, error = row_of(file.readline().decode())
-            except (ValueError, LookupError, TypeError) as problem:
-                raise _other_row(path, number, "a result") from problem
-            item = next(items, None)
-            if item is None or item.name != name:
-                found_name = "no more inputs" if item is None else item.name
-                raise _other_row(path, number, found_name)
-            failed += bool(error)
-            first = first or error
-        return Resumed(kept, file.tell(), failed, first or None)
-
-
-def _other_row(path: Path, number: int, expected: str) -> RequestError:
-    return RequestError(
-        f"{path} cannot be continued: its row {number + 1} is not that of "
-        f"{expected}; the inputs changed, so write another file"
-    )
 
 
 class _Parquet:
@@ -327,16 +184,8 @@ class _Npz:
                             x.write(block)
 
 
-def _lines_of(suffix):
-    def make(path, outputs, top, resumed):
-        kinds = {key: LINES[suffix][key] for key in ("head", "line")}
-        return _Lines(path, outputs, top, resumed, **kinds)
-
-    return make
-
-
 WRITERS: dict[str, Callable[..., Writer]] = {
-    **{suffix: _lines_of(suffix) for suffix in LINES},
+    **{name: partial(LineWriter, lines) for name, lines in LINES.items()},
     ".parquet": _Parquet,
     ".npz": _Npz,
 }

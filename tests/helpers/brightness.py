@@ -25,9 +25,12 @@ def scores(means):
     return np.reshape(means, (-1, 1)) * WEIGHTS + BIAS
 
 
-def write_brightness(path, *, size=(4, 4), batch="n", known=True):
-    """Write the model; it says that pixels become 0 to 1 if `known`."""
-    shape = [batch, *size, 1]
+def write_brightness(path, *, size=(4, 4), batch="n", channels=1, known=True):
+    """Write the model; it says that pixels become 0 to 1 if `known`.
+
+    With several channels, the scores depend on their weighted sum.
+    """
+    shape = [batch, *size, channels]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)
     output = helper.make_tensor_value_info(
         "scores", TensorProto.FLOAT, [batch, 3]
@@ -40,7 +43,10 @@ def write_brightness(path, *, size=(4, 4), batch="n", known=True):
         helper.make_node("Add", ["product", "bias"], ["scores"]),
     ]
     weights = [
-        onnx.numpy_helper.from_array(WEIGHTS, "weights"),
+        onnx.numpy_helper.from_array(
+            np.arange(1, channels + 1, dtype="float32")[:, None] * WEIGHTS,
+            "weights",
+        ),
         onnx.numpy_helper.from_array(BIAS, "bias"),
     ]
     graph = helper.make_graph(nodes, "brightness", [image], [output], weights)
@@ -52,12 +58,13 @@ def write_brightness(path, *, size=(4, 4), batch="n", known=True):
     return path
 
 
-def metadata(size=(4, 4)):
-    shape = (None, *(x if isinstance(x, int) else None for x in size), 1)
+def metadata(size=(4, 4), preprocessing=PRESETS["unit"], channels=1):
+    """Return what the model says of itself."""
+    sizes = (x if isinstance(x, int) else None for x in size)
     image = InputMetadata(
-        *("image", shape, "float32", "image"),
-        PRESETS["unit"],
-        (0.0, 1.0),
+        *("image", (None, *sizes, channels), "float32", "image"),
+        preprocessing,
+        preprocessing.range,
     )
     output = OutputMetadata(
         "scores", (None, 3), "float32", "class scores", LABELS

@@ -11,6 +11,7 @@ FORMAT = Format(
     open_runner=lazy(f"{__name__}.runtime:open_runner"),
     attach=lazy(f"{__name__}.metadata:attach"),
     attached=lazy(f"{__name__}.metadata:attached"),
+    snippets=lazy(f"{__name__}.snippets:templates"),
     intermediates=lazy(f"{__name__}.intermediates:OnnxIntermediates"),
     quantizer=lazy(f"{__name__}.quantize.quantizer:OnnxQuantizer"),
     schemes=("float16", "dynamic", "int8"),

@@ -10,6 +10,7 @@ FORMAT = Format(
     open_runner=lazy(f"{__name__}.runtime:open_runner"),
     attach=lazy(f"{__name__}.metadata:attach"),
     attached=lazy(f"{__name__}.metadata:attached"),
+    snippets=lazy(f"{__name__}.snippets:templates"),
     intermediates=lazy(f"{__name__}.intermediates:TFLiteIntermediates"),
     quantizer=lazy(f"{__name__}.quantize.quantizer:TFLiteQuantizer"),
     schemes=("float16", "dynamic", "int8"),

@@ -91,13 +91,25 @@ def test_nothing_but_damaged_images(models, tmp_path, capfd):
 def test_the_first_results_of_a_file_are_shown(models, images, capfd):
     output = images.parent / "out.csv"
     assert predict(models / "model.onnx", images, "--output", output) == 0
-    assert len(capfd.readouterr().out.splitlines()) == 10
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 11 and lines[-1] == f"50 results are in {output}"
     with open(output, newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 50
     values = np.array([int(row["name"][-7:-4]) * 5 for row in rows]) / 255
     best = [float(row["scores_score_1"]) for row in rows]
     np.testing.assert_allclose(best, scores(values).max(axis=1), atol=1e-6)
+
+
+def test_the_reader_of_the_output_ends_early(models, images):
+    code = "import sys; from keras_inception_export.cli.main import main\n"
+    command = [sys.executable, "-c", code + "sys.exit(main(sys.argv[1:]))"]
+    words = [*command, "predict", *map(str, (models / "model.onnx", images))]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
 
 
 def test_json(models, images, capfd):
@@ -131,6 +143,8 @@ def test_an_interrupted_run_is_resumed(
         patch.setattr(Pipeline, "_load", interrupted)
         assert predict(*command, output) == 130
     done = output.read_bytes()
+    shown = capfd.readouterr().err
+    assert f"interrupted; go on with --output {output} --resume\n" in shown
     assert 16 <= done.count(b"\n") < 51 and whole.read_bytes().startswith(done)
     output.write_bytes(done[:-10])
     capfd.readouterr()
@@ -196,7 +210,7 @@ def test_the_fastest_artifact_of_a_bundle(bundle, images, capfd, monkeypatch):
     assert predict(bundle, images / "a", "--scheme", "int8") == 2
     assert "model.int8.onnx does not say" in capfd.readouterr().err
     assert predict(bundle, images / "a", "--format", "tflite") == 2
-    assert "needs LiteRT" in capfd.readouterr().err
+    assert "needs ai-edge-litert" in capfd.readouterr().err
     assert predict(bundle, images / "a", "--format", "saved_model") == 2
     assert "has no saved_model; it has tflite, onnx, onnx int8, openvino" in (
         capfd.readouterr().err

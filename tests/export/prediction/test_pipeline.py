@@ -138,6 +138,20 @@ def test_predict_in_python(tmp_path, caplog):
     ]
 
 
+def test_images_of_any_size(tmp_path):
+    """They are not resized, and go into one call if their sizes are equal."""
+    path = write_brightness(tmp_path / "model.onnx", size=("h", "w"))
+    sizes = [(4, 4), (9, 7), (4, 4), (7, 9), (4, 4)] * 3
+    for number, size in enumerate(sizes):
+        file = tmp_path / "in" / f"{number:02}.png"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(png(number * 17, size))
+    found = load_artifact(path).predict(tmp_path / "in")
+    outputs = np.stack([x.outputs["scores"] for x in found])
+    expected = scores(np.arange(15) / 15)
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("preprocess", "value"),
     [

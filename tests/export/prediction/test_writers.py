@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,8 +12,9 @@ import pytest
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 from keras_inception_export.prediction.items import Item
+from keras_inception_export.prediction.lines import resume
 from keras_inception_export.prediction.pipeline import Prediction
-from keras_inception_export.prediction.writers import open_writer, resume
+from keras_inception_export.prediction.writers import check_output, open_writer
 
 OUTPUTS = (
     TensorSpec("kind", (None, 3), "float32"),
@@ -157,7 +159,6 @@ def test_errors_of_the_first_part_are_counted(suffix, tmp_path):
         ("x.jsonl", ITEMS[:3], 2, "row 4 is not that of no more inputs"),
         ("x.csv", ITEMS, 3, "has other columns"),
         ("x.jsonl", ITEMS, 2, "row 1 is not that of a result"),
-        ("x.npz", ITEMS, 2, "resume with a file that ends in .csv or .jsonl"),
     ],
 )
 def test_another_file_is_not_continued(name, items, top, message, tmp_path):
@@ -181,3 +182,9 @@ def test_another_file_is_not_continued(name, items, top, message, tmp_path):
 def test_files_that_cannot_be_written(name, message, tmp_path):
     with pytest.raises(RequestError, match=message):
         open_writer(tmp_path / name, OUTPUTS, 3)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+def test_files_that_cannot_be_continued(suffix):
+    with pytest.raises(RequestError, match="ends in .csv or .jsonl"):
+        check_output(Path(f"x{suffix}"), resume=True)

@@ -68,6 +68,11 @@ def quantize(
     sort_depth_first(graph)
     graph.prune()
     chosen = integer_nodes(graph, float_layers, uneven)
+    chosen |= {
+        node.name
+        for node in graph.nodes
+        if node.op_type == "Add" and set(pixels) & set(node.input)
+    }
     ranges = join_ranges(graph, ranges, chosen)
     result = _insert_conversions(graph, ranges, chosen)
     conversions.pad_integers(result)
