@@ -43,6 +43,7 @@ KINDS_OF_INPUTS = (
 
 PATHS = [FORMATS[name].file_name for name in DEFAULT_FORMATS]
 REPORT_KEYS = [
+    "schema_version",
     "model",
     "versions",
     "metadata",
