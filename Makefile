@@ -67,13 +67,14 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Verify a bundle with numpy and ONNX Runtime, and nothing else installed.
+# Verify a bundle without keras and TensorFlow.
+RUNTIME = numpy|onnxruntime|flatbuffers|protobuf|packaging|pydantic|pydantic-core|annotated-types|typing-extensions|typing-inspection
 runtime-only: $(STAMP)
 	rm -rf dist/runtime-only
 	$(PYTHON) -m venv --clear dist/runtime-only/venv
 	$(BIN)/python tests/helpers/make_bundle.py dist/runtime-only/bundle
 	dist/runtime-only/venv/bin/pip install --quiet --no-deps . \
-		$$(grep -E '^(numpy|onnxruntime|flatbuffers|protobuf|packaging)==' requirements.lock)
+		$$(grep -oE '^($(RUNTIME))==[^ ]+' requirements.lock)
 	dist/runtime-only/venv/bin/keras-inception verify dist/runtime-only/bundle
 	dist/runtime-only/venv/bin/keras-inception info dist/runtime-only/bundle
 
@@ -88,16 +89,18 @@ bench: $(STAMP)
 # install lets mypy see both packages where they are.
 $(STAMP): requirements.lock pyproject.toml $(wildcard keras_inception_layers/*.py keras_inception_layers/*/*.py export/*.py export/*/*.py export/*/*/*.py export/*/*/*/*.py)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(INSTALL) --requirement requirements.lock
+	$(INSTALL) --require-hashes --requirement requirements.lock
 	$(INSTALL) --no-deps --editable . --config-settings editable_mode=strict
 	touch $@
 
-# Records what is installed now, after `pip install -e .[dev]`. The versions for
-# `make backends` are in a file of their own.
-lock:
-	$(BIN)/python -m pip freeze --exclude-editable \
-		$$(sed -n "s/^\(.*\)==.*/--exclude \1/p" requirements-backends.lock) \
-		--exclude keras-inception-layers > requirements.lock
+# Pins what pyproject.toml allows, with the hashes of all files; a version that
+# is pinned already stays. The versions for `make backends` are in a file of
+# their own, without hashes: torch has several builds of one version.
+lock: $(STAMP)
+	$(INSTALL) uv==0.13.9
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" --python-version 3.11 \
+		--extra dev pyproject.toml --output-file requirements.lock
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -2,7 +2,8 @@
 
 Trains the hybrid of VGG16 and Inception on scikit-learn's 1,797 real
 handwritten digits, saves it, loads it again, exports it to SavedModel, TFLite
-and ONNX, each verified, and classifies held-out digits with every artifact.
+and ONNX, each verified, and classifies held-out digits with every artifact: as
+arrays, and from PNG files, since the artifacts know how pixels become inputs.
 
     python examples/digits.py [--epochs 6] [--output dist/digits]
 """
@@ -18,12 +19,14 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from keras_inception_export import export_model, load_artifact
 from keras_inception_layers import VGG16Inception
 
 ARTIFACTS = ("saved_model", "model.tflite", "model.onnx")
+NAMES = "zero one two three four five six seven eight nine".split()
 
 
 def load_data():
@@ -80,7 +83,13 @@ def main():
     print(f"Saved and loaded again: {saved}\n")
 
     export_model(
-        saved, arguments.output, samples=x_test, overwrite=True, progress=print
+        saved,
+        arguments.output,
+        samples=x_test,
+        preprocess="unit",  # pixels of 0 to 255 become inputs of 0 to 1
+        labels=NAMES,
+        overwrite=True,
+        progress=print,
     )
     expected = model.predict(x_test, verbose=0).argmax(axis=1)
     print(f"\n{'':14}{'accuracy':>9}{'agreement':>11}{'ms/digit':>10}")
@@ -96,6 +105,23 @@ def main():
             f"{np.mean(classes == expected):>11.2%}{each:>10.2f}"
         )
     show(x_test, load_artifact(arguments.output / "model.onnx"), y_test)
+    folder = arguments.output.with_name("images")
+    save_images(folder, x_test, y_test)
+    names = [
+        (Path(found.name).stem.split("_")[0], found.top(1)[0][1])
+        for found in load_artifact(arguments.output).predict(folder)
+    ]
+    right = np.mean([truth == name for truth, name in names])
+    print(f"\nFrom the {len(names)} PNG files in {folder}: {right:.2%} right")
+    print(f"Next: keras-inception predict {arguments.output} {folder}")
+
+
+def save_images(folder, images, labels):
+    """Write images as PNG files, such as `seven_012.png`."""
+    folder.mkdir(exist_ok=True)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        pixels = np.rint(255 * image[..., 0]).astype("uint8")
+        Image.fromarray(pixels).save(folder / f"{NAMES[label]}_{i:03}.png")
 
 
 def show(images, run, labels, number=6):

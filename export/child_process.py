@@ -129,6 +129,8 @@ class ChildProcess:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             text=True,
+            # Ctrl-C is sent to the parent alone, which handles it.
+            process_group=0 if os.name == "posix" else None,
         )
         self._finalizer = weakref.finalize(
             self, _end, self._process, self._stderr
@@ -182,15 +184,31 @@ class ChildProcess:
                 return Answer(**facts)
             record = LogRecord(**facts)
             logger.log(record.level, record.text)
+        code = self._process.wait()
+        how = f"ended with status {code}"
+        if code < 0:
+            how = f"was {killed_by(-code)}"
         raise RuntimeError(
-            f"the child process ended with status {self._process.wait()}; the "
-            f"last line of its standard error: {self._last_line() or 'none'}"
+            f"the child process {how}; the last line of its standard error: "
+            f"{self._last_line() or 'none'}"
         )
 
     def _last_line(self) -> str:
         self._stderr.seek(0)
         text = self._stderr.read().decode(errors="replace")
         return text.strip().rpartition("\n")[2]
+
+
+def killed_by(number: int) -> str:
+    """Describe how a signal ended a process."""
+    name = signal.Signals(number).name
+    return f"killed by signal {number} ({name}), perhaps because memory ran out"
+
+
+def end_with_parent() -> None:
+    """Ask Linux to kill this process when the thread that started it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run_in_child(
@@ -227,8 +245,7 @@ def _as_json(value: Any) -> Any:
 
 def _serve(target: str) -> None:
     """Answer every request on standard input, until that is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    _end_with_parent()
+    _end_when_input_closes()
     # Standard output is for answers; libraries print to standard error.
     with os.fdopen(os.dup(1), "w", buffering=1) as answers:
         os.dup2(2, 1)
@@ -261,15 +278,14 @@ class _Forward(logging.Handler):
         self._answers.write(_encode(LogRecord(record.levelno, text)))
 
 
-def _end_with_parent() -> None:
+def _end_when_input_closes() -> None:
     """End this process when the parent ends, even during a call.
 
     A thread waits until the parent's end of standard input is closed. Native
     code that keeps Python's lock stops that thread, so Linux is also asked to
     kill this process; that alone would miss a parent that has already ended.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     if sys.platform != "win32":
         hangup = select.poll()
         hangup.register(0, 0)  # no event but the hang-up

@@ -14,6 +14,36 @@ INTERNAL_EXIT_CODE = 70
 """Exit code after an error of the program itself: EX_SOFTWARE of sysexits.h."""
 
 
+REASONS = (
+    r"\x1b\[1m(.*?)\x1b\[0m",  # Keras: a layer's call
+    r"^.*Exception encountered: (.*)",  # Keras: from_config
+    r"^.*Example error message for object [^\n]*:\s*(.*)",  # Keras: weights
+    r"^in user code:.*\n {4}\w+(?:Error|Exception): (.*)",  # tf.function
+    r"^Graph execution error:.*\nNode: [^\n]*\n(.*)",  # TensorFlow
+    r"^[^\n]*Error encountered:\s*\n(.*)",  # Keras: a layer's output shape
+)
+"""Where libraries put the reason of an error, each as its only group."""
+
+_AROUND = re.compile(
+    r"^(?:\{\{.*?\}\}\s*)+|\s*\[\[\{\{.*?\]\]|\s*\[Op:\w*\].*|"
+    r"\s*(?:Full object config|Target variable): .*",
+    re.DOTALL,
+)
+"""What is put around a reason: TensorFlow's nodes, Keras's configs."""
+
+EXHAUSTED = {
+    r"No space left on device|Disk quota exceeded": "the disk is full, or has "
+    "no free inodes ({}); free some",
+    r"File too large": "the file exceeds this process's limit of the size of "
+    "files ({}); raise the limit",
+    r"killed by signal 9\b.*": "a child process was {}",
+    r"MemoryError|bad_alloc|cannot allocate memory|failed to allocate|"
+    r"OOM when allocating|out of memory|failed to map segment": "memory ran "
+    "out ({}); free some, or raise the limit",
+}
+"""What runs out, by a pattern of the errors that say so."""
+
+
 class ExportError(Exception):
     """Base class of every error this package raises on purpose.
 
@@ -35,10 +65,20 @@ class RuntimeMissingError(ExportError):
     """The runtime that opens this artifact is not installed."""
 
 
+class InputError(ExportError):
+    """Some of many inputs cannot be used; there are results for the others."""
+
+    exit_code = 1
+
+
 class ArtifactError(ExportError):
     """An artifact is damaged or does not compute what the model computes."""
 
     exit_code = 1
+
+
+class TimeLimitError(ArtifactError):
+    """An artifact takes longer than the time limit."""
 
 
 @contextlib.contextmanager
@@ -55,8 +95,13 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
         yield
     except OSError as error:
         raise RequestError(
-            f"{path} cannot be written: {error.strerror or error}"
+            f"{path} cannot be written: {os_reason(error)}"
         ) from error
+
+
+def os_reason(error: OSError) -> str:
+    """Return why the system refused something."""
+    return exhausted(error) or error.strerror or str(error)
 
 
 def check_regular(path: Path) -> None:
@@ -93,12 +138,61 @@ def check_choice(role: str, name: str, choices: Collection[str]) -> None:
 def reason_of(error: BaseException) -> str:
     """Return the line of another library's error message that says why.
 
-    Keras puts the reason in colour codes, between a heading and the arguments
-    of the call. The layer that failed is named if the model was run by
+    Keras puts it in colour codes or after a heading, TensorFlow after the
+    lines of a stack. The layer that failed is named if the model was run by
     `InferenceModel.call`.
     """
-    coloured = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
-    text = coloured.group(1) if coloured else str(error)
-    reason = text.strip().partition("\n")[0] or type(error).__name__
+    text = str(error).strip()
+    for pattern in REASONS:
+        while found := re.search(pattern, text, re.DOTALL):
+            text = found.group(1).strip()
+    text = _AROUND.sub("", text).strip()
+    reason = text.partition("\n")[0].strip() or type(error).__name__
     layer = getattr(error, "layer", None)
     return f"the layer {layer}: {reason}" if layer else reason
+
+
+def exhausted(error: BaseException) -> str:
+    """Return what ran out if that is the cause of an error, else "".
+
+    Libraries raise any class when the disk is full or memory runs out.
+    """
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        text = f"{type(cause).__name__}: {cause}"
+        for pattern, what in EXHAUSTED.items():
+            if found := re.search(pattern, text, re.IGNORECASE):
+                return what.format(found.group())
+        cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def missing(what: str, package: str, error: ImportError) -> ExportError:
+    """Return the error for a package that cannot be imported, with the cause.
+
+    Args:
+        what: what needs the package, such as the path of an artifact.
+        package: the distribution to install.
+        error: what the import raised.
+
+    Raises:
+        KeyboardInterrupt: if that is what ended the import. Native modules
+            turn it into an ImportError.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            raise cause
+        cause = cause.__cause__ or cause.__context__
+    module = package.replace("-", "_")
+    name = error.name or ""
+    if isinstance(error, ModuleNotFoundError) and name.split(".")[0] == module:
+        reason = f"which is not installed; pip install {package}"
+    else:
+        reason = (
+            "which cannot be imported: "
+            f"{exhausted(error) or reason_of(error)}; install it anew"
+        )
+    return RuntimeMissingError(f"{what} needs {package}, {reason}")

@@ -22,14 +22,31 @@ def progress_to(callback: Callable[[str], None] | None) -> Iterator[None]:
         yield
         return
     handler = _Callback(callback)
-    level = logger.level
+    level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    # Libraries configure the root logger, unless the user has done so, and it
+    # would show each line again.
+    logger.propagate = propagate and logging.root.hasHandlers()
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        logger.propagate = propagate
+
+
+def printable(line: str) -> str:
+    """Return a line in which control characters are shown as escapes.
+
+    Names come from models and files, and could write anything to a terminal.
+    """
+    if line.isprintable():
+        return line
+    return "".join(
+        x if x.isprintable() else x.encode("unicode_escape").decode()
+        for x in line
+    )
 
 
 class _Callback(logging.Handler):

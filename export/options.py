@@ -38,10 +38,14 @@ class ExportOptions:
     output_dir: Path
     formats: Sequence[str] = DEFAULT_FORMATS
     samples: Any = None
-    pixel_scale: float = 1.0
+    preprocess: Any = None
+    pixel_scale: float | None = None
+    labels: Any = None
+    pixels: bool = False
     batch_size: int | None = None
     opset: int = 18
     overwrite: bool = False
+    force: bool = False
     quantize: Sequence[str] = ()
     quantized_io: str | None = None
     calibration_samples: int = CALIBRATION_SAMPLES
@@ -54,6 +58,7 @@ class ExportOptions:
         object.__setattr__(self, "output_dir", Path(self.output_dir))
         object.__setattr__(self, "formats", formats)
         object.__setattr__(self, "quantize", schemes)
+        self._read_files()
         if not formats:
             raise RequestError(
                 f"got no format; choose from {', '.join(FORMATS)}"
@@ -70,6 +75,30 @@ class ExportOptions:
         return tuple(
             name for name in self.formats if scheme in FORMATS[name].schemes
         )
+
+    def _read_files(self) -> None:
+        """Replace names and paths by the preprocessing and the labels."""
+        # These need NumPy, for which `--help` must not wait.
+        from keras_inception_export.data.labels import read_labels
+        from keras_inception_export.data.preprocessing import (
+            Preprocessing,
+            make_preprocessing,
+        )
+
+        if self.labels is not None:
+            object.__setattr__(self, "labels", read_labels(self.labels))
+        made = None
+        if self.preprocess is not None:
+            made = make_preprocessing(self.preprocess)
+        if self.pixel_scale is not None:
+            if made is not None:
+                raise RequestError(
+                    f"got the preprocessing {self.preprocess} and the pixel "
+                    f"scale {self.pixel_scale}; give one of them"
+                )
+            made = Preprocessing(scale=self.pixel_scale)
+        object.__setattr__(self, "preprocess", made)
+        object.__setattr__(self, "pixel_scale", None)
 
     def _check_quantization(self) -> None:
         names = ("min_agreement", "max_accuracy_drop")

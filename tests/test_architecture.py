@@ -17,10 +17,12 @@ FOLDERS = {EXPORTER: ROOT / "export", PLUGIN: ROOT / PLUGIN}
 # the levels below it.
 LEVELS = (
     {"errors", "logs"},
+    {"time_limit"},
     {"child_process"},
     {"data"},
     {"model"},
     {"formats"},
+    {"prediction"},
     {"bundle"},
     {"options"},
     {"verification", "diagnosis", "benchmarking", "quantization"},
@@ -33,8 +35,11 @@ RANKS = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
 # its passes.
 WITHOUT_FRAMEWORK = (
     "cli.main",
+    "cli.predict",
     "bundle.info",
     "bundle.artifact",
+    "bundle.snippets",
+    "prediction.ray_engine",
     "verification.verify",
     "diagnosis.diagnose",
     "benchmarking.run",

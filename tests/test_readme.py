@@ -77,9 +77,15 @@ def follow(process):
 
 
 def compare(text, workdir):
-    """Compare what a command shows, but for figures; a drawing has none."""
+    """Compare what a command shows, but for figures and predicted classes."""
+    shown = workdir["shown"]
     if "✓" in text:
-        assert without_figures(text) == without_figures(workdir["shown"])
+        assert without_figures(text) == without_figures(shown)
+    elif shown:
+        names, names_shown = (
+            [line.split()[0] for line in x.splitlines()] for x in (text, shown)
+        )
+        assert names == names_shown
 
 
 def without_figures(text):

@@ -1,31 +1,70 @@
-"""Run an exported artifact like a function."""
+"""Run an exported artifact like a function, or on images and files."""
 
 import math
+import os
+from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_inception_export.bundle.bundle import check_published
+from keras_inception_export.bundle.bundle import (
+    REPORT,
+    check_published,
+    read_report,
+)
 from keras_inception_export.data.batching import count, run
+from keras_inception_export.data.metadata import Metadata
+from keras_inception_export.data.preprocessing import (
+    PRESETS,
+    Preprocessing,
+    make_preprocessing,
+    read,
+)
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.samples import load_samples
-from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.errors import (
+    ArtifactError,
+    RequestError,
+    RuntimeMissingError,
+    check_choice,
+    check_regular,
+)
 from keras_inception_export.formats.format import Runner
-from keras_inception_export.formats.registry import format_of
+from keras_inception_export.formats.registry import (
+    FASTEST_FIRST,
+    FORMATS,
+    display_name,
+    format_of,
+)
+from keras_inception_export.logs import printable
+from keras_inception_export.prediction.items import Item
+from keras_inception_export.prediction.pipeline import Pipeline, Prediction
+from keras_inception_export.prediction.sources import Sources
 
 MAX_INPUT = 2**32
 """Bytes that one input may have: samples are padded or resized to its shape."""
 
 
-def load_artifact(path: str | Path) -> "Artifact":
+def load_artifact(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    scheme: str | None = None,
+    threads: int | None = None,
+) -> "Artifact":
     """Open an artifact, such as a SavedModel folder or a `.onnx` file.
 
     One in a bundle is opened only if its hash is that of the report. A
     SavedModel is a program: open one from elsewhere only if you trust it.
 
     Args:
-        path: the artifact.
+        path: the artifact; or a bundle, of which the first artifact of
+            `FASTEST_FIRST` is opened whose runtime is installed.
+        format: the format of the bundle's artifact. Defaults to `None`: any.
+        scheme: its quantization. Defaults to `None`: float32.
+        threads: threads of the runtime. Defaults to `None`: one per core.
 
     Returns:
         An `Artifact`, which is called like a function.
@@ -33,7 +72,8 @@ def load_artifact(path: str | Path) -> "Artifact":
     Raises:
         RequestError: if there is no such artifact.
         RuntimeMissingError: if its runtime is not installed.
-        ArtifactError: if it is damaged, or not the one that was published.
+        ArtifactError: if it is damaged, not the one that was published, or
+            takes longer than the time limit, as any call may.
 
     Example:
 
@@ -41,9 +81,45 @@ def load_artifact(path: str | Path) -> "Artifact":
         run(images)["predictions"]
     """
     path = Path(path)
+    if (path / REPORT).is_file():
+        return _from_bundle(path, format, scheme, threads)
+    if format or scheme:
+        raise RequestError(
+            f"{path} is not a bundle, of which a format or a quantization "
+            "scheme chooses an artifact; leave them out"
+        )
     record = format_of(path)
     check_published(path)
-    return Artifact(record.open_runner(path), path)
+    return Artifact(
+        record.open(path, threads),
+        record.read_metadata(path),
+        str(path),
+    )
+
+
+def _from_bundle(
+    folder: Path, name: str | None, scheme: str | None, threads: int | None
+) -> "Artifact":
+    if name is not None:
+        check_choice("format", name, FORMATS)
+    entries = {
+        (entry["format"], entry.get("quantization")): folder / entry["path"]
+        for entry in read_report(folder)["artifacts"]
+    }
+    names = FASTEST_FIRST if name is None else (name,)
+    paths = [entries[x, scheme] for x in names if (x, scheme) in entries]
+    if not paths:
+        raise RequestError(
+            f"{folder} has no {display_name(name or 'artifact', scheme)}; it "
+            f"has {', '.join(display_name(*key) for key in entries)}"
+        )
+    missing = []
+    for path in paths:
+        try:
+            return load_artifact(path, threads=threads)
+        except RuntimeMissingError as error:
+            missing.append(str(error))
+    raise RuntimeMissingError("; ".join(missing))
 
 
 class Artifact:
@@ -52,24 +128,31 @@ class Artifact:
     Attributes:
         inputs: one `TensorSpec` per input, in the declared order.
         outputs: one `TensorSpec` per output, in the declared order.
+        metadata: what the artifact says of itself; `None` if it says nothing.
     """
 
-    def __init__(self, runner: Runner, path: Path) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        metadata: Metadata | None = None,
+        name: str = "the artifact",
+    ) -> None:
         self.inputs = runner.inputs
         self.outputs = runner.outputs
+        self.metadata = metadata
         self._runner = runner
-        self._path = path
+        self._name = name
         shapes = [spec.shape for spec in self.inputs]
         if not all((self.inputs, self.outputs, *shapes)):
             raise ArtifactError(
-                f"{path} has no inputs or outputs, or an input without a batch "
+                f"{name} has no inputs or outputs, or an input without a batch "
                 "axis; export the model again"
             )
         for spec in self.inputs:
             size = math.prod(n or 1 for n in spec.shape)
             if size * np.dtype(spec.dtype).itemsize > MAX_INPUT:
                 raise ArtifactError(
-                    f'{path} has an input "{spec.name}" of shape {spec.shape}, '
+                    f'{name} has an input "{spec.name}" of shape {spec.shape}, '
                     f"more than {MAX_INPUT / 1e9:.0f} GB; export the model "
                     "with a smaller batch size"
                 )
@@ -102,7 +185,7 @@ class Artifact:
             )
         feeds = load_samples(source, self.inputs).inputs
         fixed, number = self.inputs[0].shape[0], count(feeds)
-        with reading(self._path, "cannot be run", "export the model again"):
+        with reading(self._name, "cannot be run", "export the model again"):
             if fixed is None:
                 results = self._runner.run(feeds)
             else:
@@ -118,3 +201,102 @@ class Artifact:
                         f"{array.shape}"
                     )
             return outputs
+
+    def predict(
+        self,
+        inputs: Any,
+        *,
+        preprocess: Any = None,
+    ) -> Iterator[Prediction]:
+        """Compute the outputs for images, files, folders or arrays.
+
+        Args:
+            inputs: the path of an image, a folder of images, a pattern such
+                as `"photos/*.jpg"`, a `.npy`, `.npz`, `.parquet` or `.tar`
+                file; an image of Pillow; an array of samples; or an iterable
+                of these, which is read as far as the results are.
+            preprocess: how images become inputs: `"none"`, `"unit"`, `"tf"`,
+                `"torch"`, `"caffe"`; a `Preprocessing`, or a dictionary or
+                `.json` file of its fields. Defaults to `None`: as the artifact
+                says.
+
+        Returns:
+            An iterator over one `Prediction` per image or sample, in order. One
+            that cannot be read or computed has an `error` and no outputs.
+
+        Raises:
+            RequestError: if an input does not exist or does not fit, or if the
+                artifact does not say how images become inputs.
+
+        Example:
+
+            artifact = load_artifact("dist/digits")
+            for found in artifact.predict("photos"):
+                print(found.name, found.error or found.top(1))
+        """
+        sources = Sources(inputs, self.inputs)
+        batches = self.pipeline(sources.images, preprocess)(sources)
+        return (prediction for batch in batches for prediction in batch)
+
+    def pipeline(self, images: bool | None, preprocess: Any = None) -> Pipeline:
+        """Return what predicts a stream of items.
+
+        Args:
+            images: whether some items are images; `None`: perhaps.
+            preprocess: as for `predict`.
+        """
+        preprocessing = None
+        if images is not False:
+            preprocessing = self._preprocessing(preprocess, images)
+
+        def decode(item: Item) -> np.ndarray:
+            return _decoded(item, self._needed(preprocessing))
+
+        inputs = self.metadata.inputs if self.metadata else ()
+        outputs = self.metadata.outputs if self.metadata else ()
+        return Pipeline(
+            *(self._runner.run, self.inputs, self.outputs, decode),
+            {x.name: tuple(map(printable, x.labels or ())) for x in outputs},
+            {x.name: x.verified for x in inputs if x.verified},
+        )
+
+    def _preprocessing(
+        self, given: Any, required: bool | None
+    ) -> Preprocessing | None:
+        """Return how images become the input, as given or as known."""
+        made = None
+        if given is not None:
+            made = make_preprocessing(given)
+        elif self.metadata is not None:
+            made = self.metadata.inputs[0].preprocessing
+        if isinstance(made, Mapping):
+            check_choice("input", self.inputs[0].name, made)
+            made = made[self.inputs[0].name]
+        if made is not None and len(self.inputs) == 1:
+            return made.fitted(self.inputs[0])
+        return self._needed(None) if required else None
+
+    def _needed(self, preprocessing: Preprocessing | None) -> Preprocessing:
+        if len(self.inputs) > 1:
+            names = ", ".join(f'"{spec.name}"' for spec in self.inputs)
+            raise RequestError(
+                f"{self._name} has the inputs {names}, and one image is not "
+                "enough; give a .npz with one array per input"
+            )
+        if preprocessing is None:
+            raise RequestError(
+                f"{self._name} does not say how pixels become its input; say "
+                f"it with --preprocess {'|'.join(PRESETS)} (unit: 0 to 1), or "
+                "export the model again with it"
+            )
+        return preprocessing
+
+
+def _decoded(item: Item, preprocessing: Preprocessing) -> np.ndarray:
+    """Return the sample of one image."""
+    content: Any = item.content
+    if isinstance(content, bytes):
+        content = BytesIO(content)
+    elif isinstance(content, (str, Path)) and not os.path.isfile(content):
+        check_regular(Path(content))
+    return read(content, preprocessing, item.name)

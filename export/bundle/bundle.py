@@ -23,6 +23,7 @@ REPORT = "report.json"
 MAX_REPORT = 2**26  # bytes
 FILES = ("probes", "layer_references")  # entries of the report beside artifacts
 PROBES = "probes.npz"
+UNHASHED = (Path("assets"),)
 LAYER_REFERENCES = "layer_references.npz"
 
 
@@ -50,7 +51,24 @@ def sha256_of(path: Path) -> str:
     for file in files:
         name = file.relative_to(path.parent).as_posix()
         total.update(f"{_file_hash(file)}  {name}\n".encode())
+    for folder in _empty_folders(path):
+        name = folder.relative_to(path.parent).as_posix()
+        total.update(f"{name}/\n".encode())
     return total.hexdigest()
+
+
+def _empty_folders(path: Path) -> list[Path]:
+    """Return the folders in a folder that contain nothing.
+
+    Bundles of version 0.1.0 have one that is not in the hash.
+    """
+    return sorted(
+        found
+        for found in path.rglob("*")
+        if found.is_dir()
+        and not any(found.iterdir())
+        and found.relative_to(path) not in UNHASHED
+    )
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:

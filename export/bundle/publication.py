@@ -16,12 +16,13 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 from keras_inception_export.bundle.bundle import is_only_a_bundle
-from keras_inception_export.errors import RequestError, writing
+from keras_inception_export.errors import RequestError, os_reason, writing
 
 try:
     import fcntl
@@ -30,6 +31,8 @@ except ImportError:  # not on Windows
 
 PREFIX = ".keras-inception."
 LOCK, NEW, OLD = "lock", "bundle", "old"
+STARTING = 60.0
+"""Seconds within which an export has written its name to its lock."""
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
 
 
@@ -47,7 +50,7 @@ def _check_replaceable(output: Path, overwrite: bool) -> None:
             f"{output} exists already; give another --output, or --overwrite "
             "to replace it once the new bundle is verified"
         )
-    if os.path.ismount(output):
+    if _is_mount(output):
         raise RequestError(
             f"{output} is a mount point, which cannot be replaced; give a "
             "folder within it as --output"
@@ -59,6 +62,19 @@ def _check_replaceable(output: Path, overwrite: bool) -> None:
         )
 
 
+def _is_mount(path: Path) -> bool:
+    """Return whether a folder is a mount point.
+
+    `os.path.ismount` misses one that shows a folder of the same file system.
+    """
+    mounts: list[str] = []
+    with contextlib.suppress(OSError):
+        text = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+        mounts = [line.split()[4] for line in text.splitlines()]
+    escaped = str(path).replace("\\", r"\134").replace(" ", r"\040")
+    return os.path.ismount(path) or escaped in mounts
+
+
 @contextlib.contextmanager
 def staging(output: Path) -> Iterator[Path]:
     """Yield a temporary folder near `output`, in which a bundle is written.
@@ -67,25 +83,26 @@ def staging(output: Path) -> Iterator[Path]:
     killed have left is removed first.
     """
     output = _followed(output)
-    parent = next(x for x in output.parents if x.exists())
+    parent = _parent_of(output)
     with contextlib.ExitStack() as stack:
         try:
             _sweep(parent)
             holder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
             stack.callback(shutil.rmtree, holder, ignore_errors=True)
-            lock = stack.enter_context((holder / LOCK).open("w"))
-            _try_lock(lock)
-            lock.write(output.name)
-            lock.flush()
+            lock = stack.enter_context((holder / LOCK).open("wb", 0))
+            if fcntl is not None:  # wait for an export that looks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write(os.fsencode(output.name))
             folder = holder / NEW
             folder.mkdir()
             folder.chmod(0o755)
         except OSError as error:
             raise RequestError(
-                f"{output} cannot be created, because {parent} is not a "
-                f"writable folder: {error.strerror}"
+                f"{output} cannot be created, because nothing can be written "
+                f"in {parent}: {os_reason(error)}"
             ) from error
-        yield folder
+        with writing(output):
+            yield folder
 
 
 def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
@@ -138,25 +155,45 @@ def _exchange_at_once(folder: Path, output: Path) -> bool:
     raise OSError(number, os.strerror(number))
 
 
-def _sweep(parent: Path) -> None:
-    """Remove what killed exports left in a folder.
+def remove_leftovers(output: Path) -> None:
+    """Remove what killed exports left where a bundle is published.
 
     If one was killed between the two steps of an exchange, the old bundle is
     put back first.
     """
+    _sweep(_parent_of(_followed(output)))
+
+
+def _sweep(parent: Path) -> None:
     for holder in parent.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError), (holder / LOCK).open("r+") as lock:
-            # A process that has just started has not written the name yet.
-            name = _try_lock(lock) and lock.read()
-            if not name:
+        with contextlib.suppress(OSError), (holder / LOCK).open("a+b") as lock:
+            if not _try_lock(lock):
+                continue
+            lock.seek(0)
+            name = os.fsdecode(lock.read())
+            if not name and time.time() - holder.stat().st_mtime < STARTING:
                 continue
             output = parent / Path(name).name
             if (holder / OLD).exists() and not os.path.lexists(output):
                 os.rename(holder / OLD, output)
-            shutil.rmtree(holder, ignore_errors=True)
+            _remove(holder)
 
 
-def _try_lock(file: TextIO) -> bool:
+def _remove(folder: Path) -> None:
+    """Remove a folder to which a process may write that is being killed."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
+
+
+def _parent_of(output: Path) -> Path:
+    """Return the folder, which exists, that a bundle is written in."""
+    return next(x for x in output.parents if x.exists())
+
+
+def _try_lock(file: IO) -> bool:
     """Lock a file until it is closed; return whether no process holds it."""
     if fcntl is None:
         return False

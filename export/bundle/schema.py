@@ -274,6 +274,8 @@ class Report(_Part):
     """the model"""
     versions: dict[str, str | None]
     """the versions of the packages that were used"""
+    metadata: dict[str, Any] | None = None
+    """what each artifact says of itself ([format](preprocessing.md))"""
     probes: ProbesFile
     """the inputs and expected outputs, a file"""
     coverage: CoverageOfModel

@@ -11,52 +11,105 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from keras_inception_export.cli import tables
+from keras_inception_export.bundle.publication import remove_leftovers
+from keras_inception_export.cli import supervision, tables
 from keras_inception_export.cli.parser import make_parser
 from keras_inception_export.errors import (
     INTERNAL_EXIT_CODE,
+    ArtifactError,
     ExportError,
+    RequestError,
     RuntimeMissingError,
     check_choice,
+    exhausted,
     reason_of,
 )
-from keras_inception_export.logs import progress_to
+from keras_inception_export.logs import printable, progress_to
 from keras_inception_export.model.networks import NETWORKS
+
+PIPE_EXIT_CODE = 141
+"""Exit code if what reads the output has ended, as a shell reports it."""
 
 
 def main(words=None) -> int:
     """Run the command and return its exit code.
 
-    0: verified, or done. 1: an artifact failed verification. 2: the request
-    or the input is wrong, or nothing could be run. 70: an internal error.
+    0: verified, or done. 1: an artifact failed verification, or some of many
+    inputs have no result. 2: the request or the input is wrong, or nothing
+    could be run. 70: an internal error. 128 + N: ended by signal N.
+
+    Args:
+        words: the arguments. Defaults to `None`: those of this process, and
+            a child process does the work, so that this one can report
+            whatever ends it.
     """
-    arguments = make_parser().parse_args(words)
+    if words is not None or not hasattr(os, "fork"):
+        return _run(make_parser().parse_args(words))
+    supervision.open_standard_streams()
+    with supervision.deferred_signals() as signals:
+        arguments = make_parser().parse_args()
+        return supervision.supervise(
+            functools.partial(_run, arguments),
+            functools.partial(_clean, arguments),
+            signals,
+        )
+
+
+def _run(arguments) -> int:
+    """Run a subcommand; print an error as one line."""
     quiet = contextlib.nullcontext(sys.stderr) if arguments.debug else _quiet()
     with quiet as terminal, _restored_environment():
+        arguments.terminal = terminal
         try:
-            return COMMANDS[arguments.command](arguments)
+            code = COMMANDS[arguments.command](arguments)
+            sys.stdout.flush()
+            return code
         except ExportError as error:
             if arguments.debug:
                 raise
-            line = " ".join(str(error).split())
-            print(tables.printable(f"keras-inception: {line}"), file=terminal)
-            return error.exit_code
+            line, code = str(error), error.exit_code
+            if isinstance(error, ArtifactError) and exhausted(error):
+                line, code = exhausted(error), RequestError.exit_code
+        except BrokenPipeError:  # `head`, say, has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return PIPE_EXIT_CODE
         except Exception as error:
             if arguments.debug:
                 raise
-            line = (
-                f"keras-inception: unexpected {type(error).__name__}: "
-                f"{reason_of(error)}; run again with --debug for details"
-            )
-            print(tables.printable(line), file=terminal)
-            return INTERNAL_EXIT_CODE
+            line, code = exhausted(error), RequestError.exit_code
+            if not line:
+                line = (
+                    f"unexpected {type(error).__name__}: {reason_of(error)}; "
+                    "run again with --debug for details"
+                )
+                code = INTERNAL_EXIT_CODE
         except KeyboardInterrupt:
-            print("keras-inception: interrupted", file=terminal)
-            return 130
+            line = supervision.STOPS["SIGINT"] + _clean(arguments)
+            code = 130
+        line = f"keras-inception: {' '.join(line.split())}"
+        print(printable(line), file=terminal)
+        return code
+
+
+def _clean(arguments) -> str:
+    """Remove what is half written; return what to add to the message."""
+    if arguments.command == "export":
+        with contextlib.suppress(OSError):
+            remove_leftovers(Path(arguments.output))
+    if arguments.command == "predict" and arguments.output:
+        from keras_inception_export.prediction.lines import LINES
+
+        if Path(arguments.output).suffix in LINES:
+            return f"; go on with --output {arguments.output} --resume"
+    return ""
 
 
 def _export(arguments):
     from keras_inception_export.options import ExportOptions
+    from keras_inception_export.pipeline.resources import (
+        check_resources,
+        parameters_in,
+    )
 
     # Checked before TensorFlow is imported, which takes seconds.
     options = ExportOptions(
@@ -67,8 +120,12 @@ def _export(arguments):
             if (value := getattr(arguments, field.name, None)) is not None
         },
     )
+    parameters = 0
     if arguments.model:
         check_choice("model", arguments.model, NETWORKS)
+    else:
+        parameters = parameters_in(arguments.model_file)
+    check_resources(parameters, options, loaded=False)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     # TensorFlow's oneDNN allocator never returns memory: the peak of an export
     # of 132 M parameters is 5.9 GB with it and 3.4 GB without, in equal time.
@@ -131,27 +188,18 @@ def _diagnose(arguments):
 
 
 def _predict(arguments):
-    from keras_inception_export.bundle.artifact import load_artifact
-    from keras_inception_export.data.samples import load_inputs, save_outputs
+    from keras_inception_export.cli.predict import predict
 
-    artifact = load_artifact(arguments.artifact)
-    samples, labels = load_inputs(
-        arguments.inputs, artifact.inputs, arguments.pixel_scale
-    )
-    outputs = artifact(samples)
-    if arguments.output:
-        save_outputs(arguments.output, outputs)
-    if arguments.json:
-        values = {name: array.tolist() for name, array in outputs.items()}
-        print(json.dumps({"samples": labels, "outputs": values}))
-    else:
-        print(tables.predictions(outputs, labels, arguments.top))
-    return 0
+    return predict(arguments)
 
 
 def _info(arguments):
     from keras_inception_export.bundle.info import describe
+    from keras_inception_export.bundle.snippets import snippet
 
+    if arguments.code is not None:
+        print(snippet(arguments.path, arguments.code), end="")
+        return 0
     facts = describe(arguments.path)
     return _print(arguments, facts, lambda: tables.information(facts))
 

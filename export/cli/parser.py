@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from keras_inception_export.formats.registry import (
     DEFAULT_FORMATS,
+    FASTEST_FIRST,
     FORMATS,
     SCHEMES,
 )
@@ -25,7 +26,7 @@ def make_parser():
         "computes.",
         epilog="Exit codes: 0 verified; 1 an artifact failed verification; 2 "
         "the request or the input is wrong, or nothing could be run; 70 an "
-        "internal error.",
+        "internal error; 128 + N ended by signal N.",
     )
     commands = parser.add_subparsers(
         required=True, metavar="COMMAND", dest="command"
@@ -43,10 +44,9 @@ def make_parser():
     images.add_argument(
         "--pixel-scale",
         type=_number,
-        default=1.0,
         metavar="FACTOR",
-        help="factor for the pixel values of image files (0 to 255), such as "
-        "1/255; default 1",
+        help="a preprocessing that only multiplies pixels of 0 to 255 by this "
+        "factor, such as 1/255",
     )
     imports = argparse.ArgumentParser(add_help=False)
     imports.add_argument(
@@ -85,30 +85,7 @@ def make_parser():
         action="store_true",
         help="show every layer, not only the relevant ones",
     )
-    predict = commands.add_parser(
-        "predict",
-        parents=[common, images],
-        help="run an artifact on inputs",
-        description="Run an artifact with the runtime of its format.",
-    )
-    predict.add_argument("artifact", metavar="ARTIFACT")
-    predict.add_argument(
-        "inputs",
-        nargs="+",
-        metavar="INPUT",
-        help=".npy or image files with samples for the only input, or one "
-        ".npz with one array per input",
-    )
-    predict.add_argument(
-        "--output", metavar="FILE.npz", help="save the outputs to this file"
-    )
-    predict.add_argument(
-        "--top",
-        type=int,
-        default=3,
-        metavar="K",
-        help="classes shown per sample; default 3",
-    )
+    _add_predict(commands, [common, images])
     _add_benchmark(commands, [common, imports])
     info = commands.add_parser(
         "info",
@@ -117,7 +94,81 @@ def make_parser():
         description="Describe a bundle, an artifact or a .keras file.",
     )
     info.add_argument("path", metavar="FILE_OR_DIR")
+    info.add_argument(
+        "--code",
+        metavar="LANGUAGE",
+        help="print a program that runs the artifact on images without this "
+        "package: python, javascript or cpp",
+    )
     return parser
+
+
+def _add_predict(commands, parents):
+    predict = commands.add_parser(
+        "predict",
+        parents=parents,
+        help="run an artifact on images or other inputs",
+        description="Run an artifact, or one of a bundle, with the runtime of "
+        "its format. Images become inputs as the artifact says. An input that "
+        "cannot be read is reported, and does not stop the others.",
+    )
+    predict.add_argument("artifact", metavar="ARTIFACT_OR_BUNDLE")
+    predict.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help='images, folders of images, patterns such as "photos/**/*.jpg", '
+        ".npy, .npz with one array per input, .parquet with a column of "
+        "images, or .tar with images",
+    )
+    predict.add_argument(
+        "--format",
+        metavar="NAME",
+        help=f"the artifact of a bundle, any of {', '.join(FORMATS)}; default "
+        f"the first of {', '.join(FASTEST_FIRST)} whose runtime is installed",
+    )
+    predict.add_argument(
+        "--scheme",
+        metavar="NAME",
+        help=f"its quantization, any of {', '.join(SCHEMES)}; default float32",
+    )
+    predict.add_argument(
+        "--preprocess",
+        metavar="PRESET",
+        help="how images become inputs, where the artifact does not say it or "
+        "to override it: none (0 to 255), unit (0 to 1), tf, torch, caffe, or "
+        "a .json file",
+    )
+    predict.add_argument(
+        "--output",
+        metavar="FILE",
+        help="write the results to this .csv, .jsonl, .parquet, or the whole "
+        "outputs to this .npz",
+    )
+    predict.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the --output of an interrupted run, .csv or .jsonl",
+    )
+    predict.add_argument(
+        "--engine",
+        metavar="NAME",
+        default="local",
+        help="local, or ray: the workers of a Ray cluster; default local",
+    )
+    predict.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="workers of the engine ray, with one core each; default all cores",
+    )
+    predict.add_argument(
+        "--top",
+        type=int,
+        default=3,
+        metavar="K",
+        help="classes shown or written per output; default 3",
+    )
 
 
 def _add_export(commands, parents):
@@ -156,6 +207,26 @@ def _add_export(commands, parents):
         "seeded random inputs",
     )
     export.add_argument(
+        "--preprocess",
+        metavar="PRESET",
+        help="how images become inputs, for samples and in every artifact: "
+        "none (0 to 255), unit (0 to 1), tf, torch, caffe, or a .json file; "
+        "default as the published weights of a network of this package "
+        "expect, none if the model scales pixels itself, otherwise unknown",
+    )
+    export.add_argument(
+        "--pixels",
+        action="store_true",
+        help="let the artifacts take uint8 pixels, and compute the "
+        "preprocessing themselves",
+    )
+    export.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="the names of the classes, one per line or a .json list; default "
+        "the names of the folders of samples",
+    )
+    export.add_argument(
         "--batch-size",
         type=int,
         metavar="N",
@@ -168,6 +239,12 @@ def _add_export(commands, parents):
         "--overwrite",
         action="store_true",
         help="replace an existing bundle after the new one is verified",
+    )
+    export.add_argument(
+        "--force",
+        action="store_true",
+        help="try an export that needs more memory or disk space than there "
+        "is, by an estimate",
     )
     _add_quantization(export)
 

@@ -1,10 +1,11 @@
 """Format the results of the other subcommands for a terminal or as JSON."""
 
-from pathlib import Path
+from pathlib import PurePath
 
 from keras_inception_export.bundle.bundle import REPORT
 from keras_inception_export.data.coverage import Coverage
 from keras_inception_export.formats.registry import display_name
+from keras_inception_export.logs import printable
 
 _COLUMNS = "{:1}  {:<14} {:>9}  {:<20} {:>9}  {:>9}"
 _MEASURED = "   {:<14} {:<20} {:>8} {:>9}  {:>9}  {:>9}"
@@ -14,17 +15,6 @@ _TIMES = "{:>8} {:>7} {:>7} {:>9} {:>7} {:<6} {:>8} {:>10} {:>9}"
 def progress(line):
     """Print one step of a long command immediately."""
     print(printable(line), flush=True)
-
-
-def printable(line):
-    """Return a line in which control characters are shown as escapes.
-
-    Names come from models and files, and could write anything to a terminal.
-    """
-    return "".join(
-        x if x.isprintable() else x.encode("unicode_escape").decode()
-        for x in line
-    )
 
 
 def joined(lines):
@@ -54,8 +44,7 @@ def export_summary(report, output):
         "",
         *_checked(report),
         f"{checks} and published in {output}",
-        "Next: keras-inception predict "
-        f"{Path(output) / artifacts[-1]['path']} INPUT",
+        f"Next: keras-inception predict {output} INPUT",
     ]
     return joined(lines)
 
@@ -173,15 +162,36 @@ def verification(results, folder, report):
     return joined(lines)
 
 
-def predictions(outputs, labels, top):
-    """Return the top classes, or the range, of the outputs per sample."""
-    width = max(map(len, labels))
-    lines = []
-    for index, label in enumerate(labels):
-        for name, array in outputs.items():
-            values = array[index]
-            lines.append(f"{label:<{width}}  {name}  {_values(values, top)}")
-    return joined(lines)
+def short_name(name):
+    """Return the name of a file without its folder."""
+    return PurePath(name).name
+
+
+class Predictions:
+    """The table of `predict`, of which each batch is printed as it comes.
+
+    Args:
+        top: how many classes are shown per output.
+    """
+
+    def __init__(self, top):
+        self._top, self._width = top, 0
+
+    def text(self, predictions):
+        """Return the top classes, or the range, of each output per sample."""
+        names = [short_name(prediction.name) for prediction in predictions]
+        self._width = max(self._width, *map(len, names))
+        lines = []
+        for name, prediction in zip(names, predictions, strict=True):
+            cells = [
+                f"{output}  {_values(prediction, output, self._top)}"
+                for output in prediction.outputs
+            ]
+            lines += [
+                f"{name:<{self._width}}  {cell}"
+                for cell in cells or [f"error: {prediction.error}"]
+            ]
+        return joined(lines)
 
 
 def information(facts):
@@ -323,10 +333,13 @@ def _spec(role, spec):
     return f"{role:<14} {spec['name']}: {spec['dtype']} ({shape})"
 
 
-def _values(values, top):
+def _values(prediction, output, top):
+    values = prediction.outputs[output]
     if values.ndim == 1 and len(values) > 1:
-        best = values.argsort()[::-1][:top]
-        return "  ".join(f"class {i} {values[i]:.4f}" for i in best)
+        return "  ".join(
+            f"{label or f'class {index}'} {score:.4f}"
+            for index, label, score in prediction.top(top, output)
+        )
     if values.size == 1:
         return f"{values.item():.6g}"
     return (

@@ -1,35 +1,22 @@
-"""Read image files as samples of a model; needs Pillow.
-
-Pixels are 0 to 255, in the orientation that the file's EXIF data demands. Other
-kinds of images are converted:
-
-    16 bits per pixel   divided by 257
-    palette, CMYK       to their colours
-    alpha               left out
-    gray, for RGB       the same value in each channel
-    RGB, for gray       0.299 R + 0.587 G + 0.114 B
-    floating point      refused, since its range is unknown
-"""
+"""Find image files, and read them as samples of a model; needs Pillow."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_inception_export.data.reading import reading
+from keras_inception_export.data.preprocessing import (
+    Preprocessing,
+    channel_axis,
+    read,
+)
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 from keras_inception_export.logs import logger
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
-"""Pillow goes by the content, and runs programs for some other formats."""
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
@@ -48,8 +35,12 @@ def images_in(path: Path) -> list[Path]:
     ]
 
 
-def folder_classes(path: Path, images: Sequence[Path]) -> np.ndarray | None:
+def folder_classes(
+    path: Path, images: Sequence[Path]
+) -> tuple[np.ndarray, tuple[str, ...] | None] | None:
     """Return the class of each image, if there is one folder per class.
+
+    Also return the names of classes 0, 1, ... unless there are gaps.
 
     The class is the folder's name if all names are numbers, otherwise the
     index of the name in alphabetical order, empty folders included. There are
@@ -79,7 +70,10 @@ def folder_classes(path: Path, images: Sequence[Path]) -> np.ndarray | None:
     shown = ", ".join(f"{name} {classes[name]}" for name in names[:10])
     more = f", and {len(names) - 10} more" if len(names) > 10 else ""
     logger.info("Classes  %s%s", shown, more)
-    return np.array([classes[folder[0]] for folder in folders], "int64")
+    found = np.array([classes[folder[0]] for folder in folders], "int64")
+    ordered = tuple(sorted(classes, key=classes.__getitem__))
+    has_all = sorted(numbers) == list(range(len(names)))
+    return found, ordered if has_all else None
 
 
 def _hidden(name: str) -> bool:
@@ -87,67 +81,14 @@ def _hidden(name: str) -> bool:
 
 
 def read_image(
-    path: Path, specs: Sequence[TensorSpec], scale: float
+    path: Path, specs: Sequence[TensorSpec], preprocessing: Preprocessing
 ) -> np.ndarray:
-    """Return one image, resized to the height and width of the input.
-
-    The pixels are float32, unless the input takes plain integers and the scale
-    is 1.
-    """
-    shape = specs[0].shape[1:]
-    if len(specs) != 1 or len(shape) != 3:
+    """Return one image as a sample of the only input."""
+    if len(specs) != 1 or channel_axis(specs[0]) is None:
         names = ", ".join(f'"{spec.name}"' for spec in specs)
         raise RequestError(
             f"{path} is an image, but the model's inputs are {names} "
-            f"of shape {[list(spec.shape) for spec in specs]}; give a .npz"
+            f"of shape {[list(spec.shape) for spec in specs]}, expected one "
+            "with 1 or 3 channels; give a .npz"
         )
-    try:
-        from PIL import Image, ImageOps
-    except ImportError:
-        raise RequestError(
-            f"{path} is an image, which needs the package pillow; install "
-            "pillow, or give a .npy"
-        ) from None
-    channels_first = shape[0] in (1, 3) and shape[2] not in (1, 3)
-    channels = shape[0] if channels_first else shape[2]
-    if channels not in (1, 3):
-        raise RequestError(
-            f"{path} is an image, but the model takes {channels} channels, "
-            "not 1 or 3; give a .npy"
-        )
-    height, width = shape[1:] if channels_first else shape[:2]
-    with reading(path, error=RequestError):
-        with Image.open(path, formats=FORMATS) as file:
-            image = _to_bytes(ImageOps.exif_transpose(file))
-        image = image.convert("L" if channels == 1 else "RGB")
-        size = (width or image.width, height or image.height)
-        pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
-    if channels_first:
-        pixels = np.moveaxis(pixels, -1, 0)
-    if scale == 1 and not specs[0].takes_reals:
-        return pixels
-    return pixels.astype("float32") * np.float32(scale)
-
-
-def _to_bytes(image: Image.Image) -> Image.Image:
-    """Return an image with values of 0 to 255, without a palette.
-
-    Raises:
-        ValueError: if the range of its values is unknown.
-    """
-    from PIL import Image
-
-    if image.mode.startswith("I;16") or (image.mode, image.format) == (
-        "I",
-        "PNG",
-    ):
-        values = np.asarray(image).astype("float64") / 257
-        return Image.fromarray(values.round().astype("uint8"))
-    if image.mode in ("I", "F"):
-        raise ValueError(
-            f'its pixels are of mode "{image.mode}", whose range is unknown; '
-            "expected 8 or 16 bits per channel; give a .npy"
-        )
-    # Pillow warns if it converts a palette with transparency to RGB directly.
-    return image.convert("RGBA") if image.mode in ("P", "PA") else image
+    return read(path, preprocessing.fitted(specs[0]))

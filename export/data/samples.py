@@ -1,28 +1,30 @@
 """Read the user's samples, and check them against the model's inputs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from keras_inception_export.data import images
 from keras_inception_export.data.npz import read_arrays
+from keras_inception_export.data.preprocessing import PRESETS, Preprocessing
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import RequestError, check_regular, writing
+from keras_inception_export.errors import RequestError, check_regular
 
 
 @dataclass(frozen=True)
 class Samples:
     """Samples that fit a model's inputs, with their labels if there are any.
 
-    `inputs` have one row per sample; `labels` are classes counted from 0.
+    `inputs` have one row per sample; `labels` are classes counted from 0, and
+    `classes` their names, as far as folders have them.
     """
 
     inputs: Mapping[str, np.ndarray]
     labels: np.ndarray | None = None
+    classes: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -32,11 +34,14 @@ class Samples:
         return Samples(
             {name: array[rows] for name, array in self.inputs.items()},
             None if self.labels is None else self.labels[rows],
+            self.classes,
         )
 
 
 def load_samples(
-    source, specs: Sequence[TensorSpec], pixel_scale: float = 1.0
+    source,
+    specs: Sequence[TensorSpec],
+    preprocessing: Preprocessing = PRESETS["none"],
 ) -> Samples:
     """Return samples that fit the inputs, with labels if there are any.
 
@@ -56,12 +61,13 @@ def load_samples(
               their names if all are numbers, otherwise the index of each name
               in alphabetical order.
         specs: the model's inputs.
-        pixel_scale: factor for pixel values, 0 to 255. Defaults to `1.0`.
+        preprocessing: how images become samples. Defaults to `"none"` of
+            `PRESETS`: values of 0 to 255.
     """
-    origin = "the samples"
+    origin, classes = "the samples", None
     if isinstance(source, (str, Path)):
         origin = str(source)
-        source = _read(Path(source), specs, pixel_scale)
+        source, classes = _read(Path(source), specs, preprocessing)
     elif not isinstance(source, (Mapping, tuple)) and not hasattr(
         source, "__array__"
     ):
@@ -69,7 +75,7 @@ def load_samples(
     source, labels = _separate_labels(source, specs)
     inputs = _by_input(source, specs, origin)
     number = len(next(iter(inputs.values())))
-    return Samples(inputs, _as_classes(labels, number, origin))
+    return Samples(inputs, _as_classes(labels, number, origin), classes)
 
 
 def _separate_labels(source, specs):
@@ -158,25 +164,44 @@ def _as_classes(labels, number, origin):
     return labels.astype("int64")
 
 
-def _by_input(source, specs, origin):
-    """Return one array per input name, each checked against its spec."""
+def array_names(
+    source: Collection[str] | None, specs: Sequence[TensorSpec], origin: str
+) -> dict[str, str]:
+    """Return, per input, the name of its array in a source of arrays.
+
+    Args:
+        source: the names of its arrays; `None`: it is one array without a name.
+        specs: the model's inputs.
+        origin: what the source is called in messages.
+    """
     names = [spec.name for spec in specs]
-    if not isinstance(source, Mapping):
+    if source is None:
         if len(names) != 1:
             raise RequestError(
                 f"{origin} has one array, but the model has the inputs "
                 f"{_quoted(names)}; give a .npz with one array per input"
             )
-        source = {names[0]: source}
-    elif len(names) == 1 and names[0] not in source and "x" in source:
-        source = {names[0]: source["x"]}
-    if not source.keys() >= set(names):
+        return {names[0]: names[0]}
+    if len(names) == 1 and names[0] not in source and "x" in source:
+        return {names[0]: "x"}
+    if not set(source) >= set(names):
         raise RequestError(
             f"{origin} has the arrays {_quoted(source)}, but the model has the "
             f"inputs {_quoted(names)}; name the arrays like the inputs"
         )
+    return {name: name for name in names}
+
+
+def _by_input(source, specs, origin):
+    """Return one array per input name, each checked against its spec."""
+    named = isinstance(source, Mapping)
+    keys = array_names(source if named else None, specs, origin)
+    if not named:
+        source = dict.fromkeys(keys, source)
     samples = {
-        spec.name: _checked(_as_array(source[spec.name], origin), spec, origin)
+        spec.name: check_array(
+            _as_array(source[keys[spec.name]], origin), spec, origin
+        )
         for spec in specs
     }
     counts = {name: len(array) for name, array in samples.items()}
@@ -188,43 +213,8 @@ def _by_input(source, specs, origin):
     return samples
 
 
-def load_inputs(
-    paths: Sequence[str | Path],
-    specs: Sequence[TensorSpec],
-    pixel_scale: float = 1.0,
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Read several files of samples for one call; return also their names.
-
-    A sample's name is that of its file, with an index if the file has several.
-    """
-    parts = [load_samples(str(path), specs, pixel_scale) for path in paths]
-    names = [
-        f"{Path(path).name}[{i}]" if len(part) > 1 else Path(path).name
-        for path, part in zip(paths, parts, strict=True)
-        for i in range(len(part))
-    ]
-    try:
-        samples = {
-            spec.name: np.concatenate(
-                [part.inputs[spec.name] for part in parts]
-            )
-            for spec in specs
-        }
-    except ValueError:
-        raise RequestError(
-            "the inputs differ in size and cannot go into one call; run them "
-            "one by one"
-        ) from None
-    return samples, names
-
-
-def save_outputs(path: str | Path, outputs: Mapping[str, Any]) -> None:
-    """Write outputs to one `.npz` file."""
-    with writing(path), open(path, "wb") as file:
-        np.savez(file, **outputs)
-
-
-def _read(path, specs, scale):
+def _read(path, specs, preprocessing):
+    """Return the source in a file or folder, and the names of its classes."""
     check_regular(path)
     if path.is_dir():
         files = images.images_in(path)
@@ -233,33 +223,41 @@ def _read(path, specs, scale):
                 f"{path} contains no images: expected files ending in "
                 f"{', '.join(images.IMAGE_SUFFIXES)}"
             )
-        arrays = [images.read_image(file, specs, scale) for file in files]
+        arrays = [
+            images.read_image(file, specs, preprocessing) for file in files
+        ]
         origin = f"the images in {path}"
         pixels = _concatenate(arrays, len(specs[0].shape), origin)
-        return pixels, images.folder_classes(path, files)
+        labels, classes = images.folder_classes(path, files) or (None, None)
+        return (pixels, labels), classes
     if images.is_image(path):
-        return images.read_image(path, specs, scale)[None]
+        return images.read_image(path, specs, preprocessing)[None], None
     if path.suffix not in (".npy", ".npz"):
         raise RequestError(
             f"{path} is not a recognised input: expected .npy, .npz, an image "
             "or a folder of images"
         )
     with reading(path, error=RequestError):
-        return read_arrays(path)
+        return read_arrays(path), None
 
 
-def _checked(array, spec, origin):
-    """Return an array in the dtype of its input, once it is checked."""
-    fits = array.ndim == len(spec.shape) and all(
+def check_shape(shape: Sequence[int], spec: TensorSpec, origin: str) -> None:
+    """Raise RequestError unless samples of a shape fit an input."""
+    fits = len(shape) == len(spec.shape) and all(
         expected in (None, size)
-        for expected, size in zip(spec.shape[1:], array.shape[1:], strict=True)
+        for expected, size in zip(spec.shape[1:], shape[1:], strict=True)
     )
-    if not fits or not array.size:
+    if not fits or not all(shape):
         sizes = ("any" if n is None else str(n) for n in spec.shape[1:])
         raise RequestError(
-            f'{origin} has an array of shape {array.shape} for "{spec.name}", '
+            f'{origin} has an array of shape {tuple(shape)} for "{spec.name}", '
             f"expected (samples, {', '.join(sizes)})"
         )
+
+
+def check_array(array: np.ndarray, spec: TensorSpec, origin: str) -> np.ndarray:
+    """Return samples in the dtype of their input, once they are checked."""
+    check_shape(array.shape, spec, origin)
     if array.dtype.kind not in ("fiub" if spec.takes_reals else "iub"):
         raise RequestError(
             f'{origin} has {array.dtype} for "{spec.name}", expected '

@@ -4,6 +4,7 @@
 need numpy and the runtimes only.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from keras_inception_export.diagnosis.layer_reference import (
 )
 from keras_inception_export.diagnosis.tensor_matching import locate_tensors
 from keras_inception_export.formats.registry import FORMATS
+from keras_inception_export.time_limit import limit, within
 from keras_inception_export.verification.probes import Probes
 
 MAX_LOCATION_ERROR = 0.5
@@ -153,7 +155,11 @@ def examine(
     published = references.artifacts.get(artifact["path"])
     try:
         intermediates = open_intermediates(path)
-        found = locate_tensors(intermediates, layers, feeds, published)
+        locate = functools.partial(
+            locate_tensors, intermediates, layers, feeds, published
+        )
+        seconds = limit(bundle.size_of(path), len(feeds) * len(layers))
+        found = within(seconds, f"running {path}", locate)
     except errors.RuntimeMissingError as error:
         return replace(nothing, reason=str(error))
     except errors.ExportError as error:

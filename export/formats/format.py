@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from keras_inception_export.errors import ArtifactError, reason_of
+from keras_inception_export.time_limit import limit, within
+
 if TYPE_CHECKING:  # `--help` needs the formats, and must not wait for NumPy
     import numpy as np
 
+    from keras_inception_export.data.metadata import Metadata
     from keras_inception_export.data.tensor_spec import TensorSpec
 
 
 class Runner(Protocol):
     """An artifact opened by its own runtime.
 
-    `inputs` and `outputs` are in the declared order of the Keras model.
+    `inputs` and `outputs` are in the declared order of the Keras model. It may
+    have a method `stop`, which ends a call of `run` in another thread.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -64,6 +69,35 @@ class Quantizer(Protocol):
         """Return the layers that the runtime computes in float."""
 
 
+class _Limited:
+    """A runner each of whose calls has a time limit."""
+
+    def __init__(
+        self,
+        open_runner: Callable[..., Runner],
+        path: Path,
+        nbytes: int,
+        threads: int | None,
+    ) -> None:
+        self._name, self._nbytes = str(path), nbytes
+        self._runner = within(
+            limit(nbytes), f"opening {path}", open_runner, path, threads
+        )
+        self.inputs = self._runner.inputs
+        self.outputs = self._runner.outputs
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute every output from arrays keyed by input name."""
+        rows = max((len(x) for x in feeds.values() if x.ndim), default=1)
+        return within(
+            limit(self._nbytes, rows),
+            f"running {self._name}",
+            self._runner.run,
+            feeds,
+            stop=getattr(self._runner, "stop", lambda: None),
+        )
+
+
 @dataclass(frozen=True)
 class Format:
     """Everything the exporter knows about one format.
@@ -73,6 +107,9 @@ class Format:
         file_name: name of its artifact in a bundle.
         write: `write(inference_model, path, *, opset)` writes an artifact.
         open_runner: `open_runner(path, threads=None)` opens one.
+        attach: `attach(path, text)` adds the text of the metadata, as UTF-8,
+            to an artifact that has none.
+        attached: `attached(path)` returns that text; `None` if there is none.
         read_specs: `read_specs(path)` returns inputs and outputs without
             running the artifact; `None` if opening it runs nothing.
         suffixes: file name suffixes that identify an artifact.
@@ -86,14 +123,19 @@ class Format:
         schemes: how the quantizer can quantize.
         fast_quantizer: whether the quantizer writes an artifact in about a
             second, so that the layers of all formats are ranked with it.
+        snippets: `snippets()` returns templates of programs by language;
+            `None` if there are none.
         default: whether it is written unless formats are named.
         packages: the distributions that write and run it, for reports.
+        max_bytes: how large an artifact may be; `None` for any size.
     """
 
     name: str
     file_name: str
     write: Callable[..., None]
     open_runner: Callable[..., Runner]
+    attach: Callable[[Path, bytes], None]
+    attached: Callable[[Path], bytes | None]
     read_specs: Callable[[Path], Specs] | None = None
     suffixes: tuple[str, ...] = ()
     marker: str | None = None
@@ -102,8 +144,10 @@ class Format:
     quantizer: Callable[..., Quantizer] | None = None
     schemes: tuple[str, ...] = ()
     fast_quantizer: bool = False
+    snippets: Callable[[], Mapping[str, str]] | None = None
     default: bool = True
     packages: tuple[str, ...] = ()
+    max_bytes: int | None = None
 
     def artifact_name(self, scheme: str | None = None) -> str:
         """Return the file name of an artifact in a bundle; `None`: float32."""
@@ -115,8 +159,37 @@ class Format:
         """Return the inputs and outputs of an artifact, which is not run."""
         if self.read_specs is not None:
             return self.read_specs(path)
-        runner = self.open_runner(path)
+        runner = self.open(path)
         return runner.inputs, runner.outputs
+
+    def write_metadata(self, path: Path, metadata: Metadata) -> None:
+        """Write what an artifact says of itself into the artifact."""
+        self.attach(path, metadata.encoded())
+
+    def read_metadata(self, path: Path) -> Metadata | None:
+        """Return what an artifact says of itself, or `None`.
+
+        Raises:
+            ArtifactError: if the artifact or its metadata is damaged.
+        """
+        from keras_inception_export.data.metadata import Metadata
+
+        try:
+            content = self.attached(path)
+        except Exception as error:  # whatever a damaged file raises
+            raise ArtifactError(
+                f"{path} is damaged, its metadata cannot be read "
+                f"({reason_of(error)}); export the model again"
+            ) from error
+        return None if content is None else Metadata.decoded(content)
+
+    def open(self, path: Path, threads: int | None = None) -> Runner:
+        """Open an artifact with `open_runner`, within a time limit."""
+        return _Limited(self.open_runner, path, self.nbytes(path), threads)
+
+    def nbytes(self, path: Path) -> int:
+        """Return the size of an artifact, the sum over its files."""
+        return sum(file.stat().st_size for file in self.files(path))
 
     def recognizes(self, path: Path) -> bool:
         """Return whether `path` is an artifact of this format, by its name."""

@@ -8,6 +8,9 @@ import numpy as np
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 
+PIXELS = 0.0, 255.0
+"""The range of an input that takes pixels: in uint8, its scale is 1."""
+
 LARGEST = 127
 """The integer that represents the largest weight of a filter."""
 

@@ -17,6 +17,9 @@ DEFAULT_FORMATS = tuple(
 )
 """What is written unless formats are named."""
 
+FASTEST_FIRST = ("openvino", "onnx", "tflite", "saved_model")
+"""The order in which the artifact of a bundle is chosen for predictions."""
+
 SCHEMES = tuple(
     dict.fromkeys(
         scheme for record in FORMATS.values() for scheme in record.schemes

@@ -43,6 +43,8 @@ class InferenceModel:
         output_order: the same for `model.output`.
         dtype: "float32" or "float64", in which `call` computes whatever the
             dtype policies of the layers are. Defaults to "float32".
+        pixels: the float inputs of a model to quantize whose values are pixels
+            of 0 to 255; int8 artifacts take them as uint8. Defaults to none.
 
     Attributes:
         float32_layers: the layers that `call` computed in float32 though
@@ -55,6 +57,7 @@ class InferenceModel:
     input_order: tuple[int, ...]
     output_order: tuple[int, ...]
     dtype: str = "float32"
+    pixels: tuple[str, ...] = ()
     float32_layers: dict[str, None] = field(
         default_factory=dict, init=False, repr=False
     )

@@ -199,6 +199,10 @@ class _Walk:
             for outer, inner in self.graph.captures:
                 if inner is tensor and outer.dtype != tf.resource:
                     return outer.numpy()
+        if value is None and tensor.op.type in ("Squeeze", "Reshape"):
+            value = self.constant(tensor.op.inputs[0])
+            if value is not None:
+                value = _same(tensor.op, [value])
         return value
 
 

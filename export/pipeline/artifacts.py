@@ -10,11 +10,14 @@ from typing import Any
 
 from keras_inception_export.bundle import bundle
 from keras_inception_export.bundle.artifact import load_artifact
+from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import (
     ConversionError,
     ExportError,
     RequestError,
+    exhausted,
+    os_reason,
     reason_of,
 )
 from keras_inception_export.formats.registry import FORMATS
@@ -52,7 +55,7 @@ def write_float(
         logger.info("Write  %s", name)
         start = time.perf_counter()
         path = folder / FORMATS[name].file_name
-        with _named_failures(name):
+        with _named_failures(name, folder):
             FORMATS[name].write(model, path, opset=options.opset)
         seconds = round(time.perf_counter() - start, 2)
         written.append(WrittenArtifact(name, None, path, seconds))
@@ -73,26 +76,40 @@ def write_quantized(
             model, evaluation, probes, folder, Path(workdir), options
         )
         for scheme in options.quantize:
-            with _named_failures(scheme):
+            with _named_failures(scheme, folder):
                 written += write_scheme(writer, scheme)
         if PREPARED_SCHEME in options.quantize:
             return written, writer.prepared.inference_model
     return written, None
 
 
+def add_metadata(artifact: WrittenArtifact, metadata: Metadata) -> None:
+    """Write into an artifact what it says of itself."""
+    record = FORMATS[artifact.format]
+    own = metadata.of_artifact(
+        *record.specs(artifact.path), artifact.quantization
+    )
+    record.write_metadata(artifact.path, own)
+
+
 @contextlib.contextmanager
-def _named_failures(name: str) -> Iterator[None]:
+def _named_failures(name: str, folder: Path) -> Iterator[None]:
     """Turn the exception of a conversion into one line that names it."""
     try:
         yield
     except ExportError:
         raise
-    except OSError as error:
-        raise RequestError(
-            f"{name} cannot be written: {error.strerror or error}; the "
-            "previous contents of the output folder are unchanged"
-        ) from error
     except Exception as error:
+        reason = exhausted(error)
+        if isinstance(error, OSError):
+            reason = os_reason(error)
+        if not folder.exists():
+            reason = f"{folder} was removed meanwhile"
+        if reason:
+            raise RequestError(
+                f"{name} cannot be written: {reason}; the previous contents "
+                "of the output folder are unchanged"
+            ) from error
         raise ConversionError(
             f"the model cannot be converted to {name}: {reason_of(error)}"
         ) from error

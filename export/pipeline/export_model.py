@@ -9,6 +9,9 @@ import keras
 
 from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.bundle.schema import VERSION
+from keras_inception_export.data.labels import check_labels, labelled_outputs
+from keras_inception_export.data.metadata import Metadata
+from keras_inception_export.data.preprocessing import PRESETS
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.diagnosis.capture import capture_layer_references
 from keras_inception_export.diagnosis.diagnose import record_artifact
@@ -22,14 +25,28 @@ from keras_inception_export.model.inference_model import (
 )
 from keras_inception_export.model.input_ranges import input_domains
 from keras_inception_export.model.loading import functional, load_model
+from keras_inception_export.model.pixels import (
+    fold_pixels,
+    of_pixels,
+    with_pixels,
+)
 from keras_inception_export.options import CALIBRATION_SAMPLES, ExportOptions
 from keras_inception_export.pipeline.artifacts import (
+    add_metadata,
     artifact_report,
     verify_written,
     write_float,
     write_quantized,
 )
+from keras_inception_export.pipeline.describe import (
+    check_pixels,
+    choose_preprocessing,
+    make_metadata,
+    with_labels,
+    with_ranges,
+)
 from keras_inception_export.pipeline.make_probes import make_probes
+from keras_inception_export.pipeline.resources import check_resources
 from keras_inception_export.pipeline.subprocess_export import (
     export_in_tensorflow,
 )
@@ -49,7 +66,10 @@ def export_model(
     *,
     formats=DEFAULT_FORMATS,
     samples=None,
-    pixel_scale=1.0,
+    preprocess=None,
+    pixel_scale=None,
+    labels=None,
+    pixels=False,
     batch_size=None,
     opset=18,
     quantize=(),
@@ -58,6 +78,7 @@ def export_model(
     min_agreement=None,
     max_accuracy_drop=None,
     overwrite=False,
+    force=False,
     progress=None,
 ):
     """Export a model, verify every artifact, and publish the bundle.
@@ -87,8 +108,21 @@ def export_model(
             path of a `.npy`, `.npz` or image file or of a folder of images
             (in one folder per class if labelled). Defaults to `None`: seeded
             random inputs in the range that the model expects.
-        pixel_scale: factor for the pixel values of image files, which are 0
-            to 255. Defaults to `1.0`.
+        preprocess: how images become inputs, for samples and in every
+            artifact: `"none"` (values of 0 to 255), `"unit"` (0 to 1), `"tf"`,
+            `"torch"` or `"caffe"` as in `keras.applications`; a
+            `Preprocessing`, or a dictionary or `.json` file of its fields; or
+            a dictionary of these by input name. Defaults to `None`: as the
+            published weights of a network of this package expect, `"none"` if
+            the model scales pixels itself, otherwise unknown.
+        pixel_scale: a preprocessing that only multiplies pixels of 0 to 255
+            by this factor. Defaults to `None`.
+        labels: the names of the classes, in the order of an output's columns;
+            or the path of a file with one per line, or of a `.json` list.
+            Defaults to `None`: the names of the folders of samples.
+        pixels: whether the artifacts take uint8 pixels, RGB or grey, channels
+            last, and compute the preprocessing themselves. Defaults to
+            `False`.
         batch_size: samples per call, in all formats; `None` for any number.
             Defaults to `None`.
         opset: ONNX opset, 13 to 18. Defaults to `18`.
@@ -108,6 +142,8 @@ def export_model(
             samples may fall, if there are labels. Defaults to `None`: 0.005.
         overwrite: whether an existing bundle at `output_dir` may be
             replaced after the new one is verified. Defaults to `False`.
+        force: whether to try an export that needs more memory or disk space
+            than there is, by an estimate. Defaults to `False`.
         progress: called with one line of text per step. Defaults to `None`:
             the steps are only log records of `keras_inception_export`.
 
@@ -131,7 +167,10 @@ def export_model(
         output_dir=output_dir,
         formats=formats,
         samples=samples,
+        preprocess=preprocess,
         pixel_scale=pixel_scale,
+        labels=labels,
+        pixels=pixels,
         batch_size=batch_size,
         opset=opset,
         quantize=quantize,
@@ -140,6 +179,7 @@ def export_model(
         min_agreement=min_agreement,
         max_accuracy_drop=max_accuracy_drop,
         overwrite=overwrite,
+        force=force,
     )
     with progress_to(progress):
         return run_export(model_or_path, options)
@@ -152,8 +192,7 @@ def run_export(
     """Export as `export_model` does, with options that are already checked."""
     if keras.backend.backend() != "tensorflow":
         return export_in_tensorflow(source, options)
-    made_with = versions()
-    facts, model, probes, evaluation = _prepare(source, options)
+    facts, model, probes, evaluation, metadata = _prepare(source, options)
     inputs, outputs = model.inputs, model.outputs
     with publication.staging(options.output_dir) as folder:
         written = write_float(model, folder, options)
@@ -161,6 +200,8 @@ def run_export(
             model, evaluation, probes, folder, options
         )
         written += quantized
+        for artifact in written:
+            add_metadata(artifact, metadata)
         probes.save(folder / bundle.PROBES)
         coverage = measure_coverage(model, probes.feeds)
         logger.info("Coverage  %s", coverage.summary())
@@ -187,7 +228,8 @@ def run_export(
         report = {
             "schema_version": VERSION,
             "model": facts,
-            "versions": made_with,
+            "versions": metadata.versions,
+            "metadata": metadata.as_json(),
             "probes": {
                 **bundle.entry(folder, bundle.PROBES),
                 **probes.as_json(),
@@ -210,8 +252,8 @@ def run_export(
 
 def _prepare(
     source, options: ExportOptions
-) -> tuple[dict[str, Any], InferenceModel, Probes, Evaluation | None]:
-    """Return facts about the model, its inference model, probes, evaluation."""
+) -> tuple[dict[str, Any], InferenceModel, Probes, Evaluation | None, Metadata]:
+    """Return facts, the inference model, probes, evaluation and metadata."""
     path = None
     if isinstance(source, (str, Path)):
         path = str(source)
@@ -228,12 +270,34 @@ def _prepare(
     logger.info(
         "Model  %s, %s parameters", facts["name"], f"{facts['parameters']:,}"
     )
+    check_resources(facts["parameters"], options, loaded=True)
+    specs, domains = InferenceModel.of(original).inputs, input_domains(original)
+    preprocessing = choose_preprocessing(
+        options.preprocess, original, specs, domains
+    )
+    built_in = {}
+    if options.pixels:
+        check_pixels(preprocessing, specs, options)
+        built_in = preprocessing
+        original = with_pixels(original, built_in)
+        preprocessing = {x: of_pixels(made) for x, made in built_in.items()}
+        domains = input_domains(original)
     model = to_inference_model(original, options.batch_size)
+    if model.model is not original:
+        fold_pixels(model.model)
+    labels = options.labels
+    if labels:
+        check_labels(labels, model.outputs)  # before what takes long
     samples = evaluation = None
     if options.samples is not None:
-        samples = load_samples(
-            options.samples, model.inputs, options.pixel_scale
-        )
+        first = preprocessing.get(model.inputs[0].name, PRESETS["none"])
+        samples = load_samples(options.samples, model.inputs, first)
+        if labels:
+            samples = with_labels(samples, labels)
+        elif samples.classes and labelled_outputs(
+            samples.classes, model.outputs
+        ):
+            labels = samples.classes
         if options.quantize:
             parts = split(samples, options.calibration_samples)
             logger.info("Evaluate  Keras on %d samples", len(parts.evaluation))
@@ -244,10 +308,19 @@ def _prepare(
     probes = make_probes(
         original,
         model,
-        input_domains(original),
+        with_ranges(domains, preprocessing),
         samples.inputs if samples else None,
     )
-    return facts, model, probes, evaluation
+    metadata = make_metadata(
+        model,
+        original.name,
+        preprocessing,
+        built_in,
+        labels,
+        probes,
+        versions(),
+    )
+    return facts, model, probes, evaluation, metadata
 
 
 def _raise_findings(results: list[VerificationResult]) -> None:

@@ -16,6 +16,7 @@ from keras_inception_export.formats.registry import FORMATS, display_name
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
 from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.pixels import with_real_pixels
 from keras_inception_export.options import ExportOptions
 from keras_inception_export.quantization.equalization import equalize
 from keras_inception_export.quantization.evaluation import Evaluation
@@ -118,7 +119,17 @@ class ArtifactWriter:
         """The calibration samples, one array per input name."""
         if self.evaluation is None:
             return {}
-        return self.evaluation.split.calibration.inputs
+        return {
+            name: array.astype("float32")
+            if name in self.model_to_prepare.pixels
+            else array
+            for name, array in self.evaluation.split.calibration.inputs.items()
+        }
+
+    @cached_property
+    def model_to_prepare(self) -> InferenceModel:
+        """The float model, whose pixels are float inputs, for int8."""
+        return with_real_pixels(self.float_model)
 
     @cached_property
     def prepared(self) -> PreparedModel:
@@ -131,7 +142,7 @@ class ArtifactWriter:
         given = self.calibration, self.workdir, self.options.opset
         try:
             logger.info("Equalize  channels")
-            equalized, channels = equalize(self.float_model, *given)
+            equalized, channels = equalize(self.model_to_prepare, *given)
             logger.info("Round  kernels")
             kernels = round_kernels(equalized, *given)
         except ConversionError as error:
@@ -140,7 +151,7 @@ class ArtifactWriter:
                 "to the nearest: both need ONNX: %s",
                 error,
             )
-            return PreparedModel(self.float_model)
+            return PreparedModel(self.model_to_prepare)
         return PreparedModel(equalized, kernels, channels)
 
     def model(self, scheme: str) -> PreparedModel:

@@ -95,14 +95,18 @@ def verify_artifact(
     if quantization:
         probes = probes.only()
     try:
-        runner = FORMATS[result.format].open_runner(path)
+        runner = FORMATS[result.format].open(path)
         results = [_run(runner, feed) for feed in probes.feeds]
     except errors.RuntimeMissingError as error:
         return replace(result, missing=str(error))
-    except errors.ExportError as error:
-        return replace(result, findings=(str(error),))
     except Exception as error:
+        if reason := errors.exhausted(error):
+            raise errors.RequestError(
+                f"{path} cannot be run: {reason}"
+            ) from error
         finding = f"cannot be run: {errors.reason_of(error)}"
+        if isinstance(error, errors.ExportError):
+            finding = str(error)
         return replace(result, findings=(finding,))
     findings = [
         f"has the {role} {_listed(found)}; expected {_listed(expected)}"

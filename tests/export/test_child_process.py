@@ -142,13 +142,22 @@ def test_prints_do_not_disturb_answers(child, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("how", "status"), [("exit", 3), ("kill", -9)])
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        ("exit", "ended with status 3"),
+        (
+            "kill",
+            "was killed by signal 9 (SIGKILL), perhaps because memory ran out",
+        ),
+    ],
+)
 def test_a_crash_is_one_line(how, status):
     with pytest.raises(RuntimeError) as raised:
         run_in_child(TARGETS, "crash", how=how)
     assert str(raised.value) == (
-        f"the child process ended with status {status}; the last line of its "
-        "standard error: out of memory"
+        f"the child process {status}; the last line of its standard error: "
+        "out of memory"
     )
 
 
@@ -157,8 +166,9 @@ def test_a_large_request_to_a_crashed_child():
         run_in_child("missing_target", "echo", value="x" * 2**20)
 
 
-def test_interrupts_are_left_to_the_parent(child):
-    assert child.call("interrupt") == "answer"
+def test_interrupts_are_left_to_the_parent():
+    """What Ctrl-C in a terminal sends does not reach a child."""
+    assert run_in_child("os", "getpgrp") != os.getpgrp()
 
 
 def test_an_interrupted_call_closes_the_child():

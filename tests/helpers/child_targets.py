@@ -81,12 +81,6 @@ def crash(how):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def interrupt():
-    """Receive what Ctrl-C in a terminal sends to parent and child alike."""
-    os.kill(os.getpid(), signal.SIGINT)
-    return "answer"
-
-
 def work(fifo, native):
     """Log "busy", then work for a minute; `fifo` is open to the end.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_inception_export.data.tensor_spec import quantized_feed
-from keras_inception_export.errors import RuntimeMissingError
+from keras_inception_export.errors import missing
 from keras_inception_export.formats.onnx.protobuf import fields, message
 from keras_inception_export.formats.onnx.runtime import OnnxRunner, open_session
 
@@ -53,9 +53,8 @@ class OnnxIntermediates:
         try:
             import onnx
         except ImportError as error:
-            raise RuntimeMissingError(
-                f"finding the layers of {self._path} needs the package onnx, "
-                "which is not installed; pip install onnx"
+            raise missing(
+                f"finding the layers of {self._path}", "onnx", error
             ) from error
         graph = onnx.GraphProto.FromString(
             b"".join(

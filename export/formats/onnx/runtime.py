@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import RuntimeMissingError
+from keras_inception_export.errors import missing
 
 QUANTIZATION = "quantization"
 """The metadata key for the scale and the zero point of each quantized input
@@ -47,10 +47,7 @@ def open_session(
     try:
         import onnxruntime
     except ImportError as error:
-        raise RuntimeMissingError(
-            f"{path} needs ONNX Runtime, which is not installed; "
-            "pip install onnxruntime"
-        ) from error
+        raise missing(str(path), "onnxruntime", error) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     if threads is not None:
@@ -86,6 +83,7 @@ class OnnxRunner:
 
     def __init__(self, session: Any) -> None:
         self._session = session
+        self._options: Any = None
         metadata = session.get_modelmeta().custom_metadata_map
         steps = json.loads(metadata.get(QUANTIZATION, "{}"))
         self.inputs = tuple(_spec(x, steps) for x in session.get_inputs())
@@ -100,8 +98,18 @@ class OnnxRunner:
         if names is None:
             names = [spec.name for spec in self.outputs]
         # ONNX Runtime would compute all outputs if none were named.
-        values = self._session.run(names, dict(feeds)) if names else []
+        values = []
+        if names:
+            import onnxruntime
+
+            self._options = onnxruntime.RunOptions()
+            values = self._session.run(names, dict(feeds), self._options)
         return dict(zip(names, values, strict=True))
+
+    def stop(self) -> None:
+        """End `run`, from another thread."""
+        if self._options is not None:
+            self._options.terminate = True
 
 
 def _spec(value: Any, steps: dict[str, dict]) -> TensorSpec:

@@ -9,6 +9,8 @@ FORMAT = Format(
     companions=("{stem}.bin",),
     write=lazy(f"{__name__}.export:write"),
     open_runner=lazy(f"{__name__}.runtime:open_runner"),
+    attach=lazy(f"{__name__}.metadata:attach"),
+    attached=lazy(f"{__name__}.metadata:attached"),
     default=False,
     packages=("openvino",),
 )

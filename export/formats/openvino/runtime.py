@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
-from keras_inception_export.errors import RuntimeMissingError
+from keras_inception_export.errors import missing
 from keras_inception_export.formats.format import Runner
 
 
@@ -33,10 +33,7 @@ def import_openvino(path: Path) -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise RuntimeMissingError(
-            f"{path} needs OpenVINO, which is not installed; "
-            "pip install openvino"
-        ) from error
+        raise missing(str(path), "openvino", error) from error
     return openvino
 
 

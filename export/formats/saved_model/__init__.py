@@ -8,6 +8,8 @@ FORMAT = Format(
     marker="saved_model.pb",
     write=lazy(f"{__name__}.export:write"),
     open_runner=lazy(f"{__name__}.runtime:open_runner"),
+    attach=lazy(f"{__name__}.metadata:attach"),
+    attached=lazy(f"{__name__}.metadata:attached"),
     read_specs=lazy(f"{__name__}.runtime:read_specs"),
     packages=("tensorflow",),
 )

@@ -4,6 +4,7 @@
 SavedModel.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
 from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.formats.rewriting import Rewrite, rewritten
 from keras_inception_export.formats.saved_model import runtime
+from keras_inception_export.formats.saved_model.conversions import CONVERSIONS
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.size_dependent import any_size
 
@@ -29,7 +33,11 @@ def write(inference_model: InferenceModel, path: Path, *, opset: int) -> None:
         outputs = inference_model.call(*map(feeds.get, names["inputs"]))
         return dict(zip(names["outputs"], outputs, strict=True))
 
-    save_function(serve, inference_model.inputs, path, inference_model.model)
+    save_function(
+        serve, inference_model.inputs, path, inference_model.model, CONVERSIONS
+    )
+    with contextlib.suppress(OSError):  # unless it has files
+        (path / "assets").rmdir()
     order_file = path / runtime.ORDER_FILE
     order_file.parent.mkdir()
     order_file.write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
@@ -40,23 +48,30 @@ def save_function(
     inputs: Sequence[TensorSpec],
     path: Path,
     model: keras.Model,
+    rewrites: Mapping[str, Rewrite],
 ) -> None:
     """Trace a function of keyword tensors and save it as `serving_default`.
 
     The `tf.Module` that is saved contains only the variables that the trace
     captured: a Keras layer in it would write its weights a second time.
-    `model` is the Keras model that the function calls.
+    `model` is the Keras model that the function calls; `rewrites` replace
+    operations of TensorFlow.
     """
     specs = {
         spec.name: tf.TensorSpec(spec.shape, spec.dtype, spec.name)
         for spec in inputs
     }
     traced = tf.function(function, autograph=False)
-    with any_size(model):
+    with any_size(model), rewritten(rewrites):
         concrete = traced.get_concrete_function(**specs)
     module = tf.Module()
-    module.weights = list(concrete.variables)
-    captured = {id(tensor) for tensor, _ in concrete.graph.captures}
+    # In the order of the trace: TensorFlow lists variables by their address.
+    captured = {
+        id(tensor): i for i, (tensor, _) in enumerate(concrete.graph.captures)
+    }
+    module.weights = sorted(
+        concrete.variables, key=lambda variable: captured[id(variable.handle)]
+    )
     module.tables = [
         table
         for table in _lookup_tables(model)
@@ -64,6 +79,14 @@ def save_function(
     ]
     signatures = {runtime.SIGNATURE: concrete}
     tf.saved_model.save(module, str(path), signatures=signatures)
+    _make_reproducible(path / "fingerprint.pb")
+
+
+def _make_reproducible(path: Path) -> None:
+    """Replace the random identifier of a saved model by its checksum."""
+    fingerprint = FingerprintDef.FromString(path.read_bytes())
+    fingerprint.uuid = str(fingerprint.saved_model_checksum)
+    path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
 def _lookup_tables(model: keras.Model) -> list:

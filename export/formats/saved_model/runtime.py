@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
-from keras_inception_export.errors import RequestError, RuntimeMissingError
+from keras_inception_export.errors import RequestError, missing
 from keras_inception_export.formats.format import Runner, Specs
 
 SIGNATURE = "serving_default"
@@ -72,7 +72,7 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
     try:
         import tensorflow as tf
     except ImportError as error:
-        raise _missing(path) from error
+        raise missing(str(path), "tensorflow", error) from error
     if threads is not None:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -94,7 +94,7 @@ def read_specs(path: Path) -> Specs:
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
         from tensorflow.dtypes import as_dtype
     except ImportError as error:
-        raise _missing(path) from error
+        raise missing(str(path), "tensorflow", error) from error
 
     def declared(tensors, names):
         return tuple(
@@ -122,9 +122,3 @@ def read_specs(path: Path) -> Specs:
 
 def _order(path: Path) -> dict[str, list[str]]:
     return json.loads((path / ORDER_FILE).read_text(encoding="utf-8"))
-
-
-def _missing(path: Path) -> RuntimeMissingError:
-    return RuntimeMissingError(
-        f"{path} needs TensorFlow: pip install tensorflow"
-    )

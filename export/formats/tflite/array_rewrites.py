@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_inception_export.formats.tflite.rewriting import (
+from keras_inception_export.formats.rewriting import (
     Rewrite,
     op_type_of,
 )

@@ -7,13 +7,13 @@ functions for TFLite only. Each function says what is wrong without it.
 
 import tensorflow as tf
 
+from keras_inception_export.formats.rewriting import Rewrite
 from keras_inception_export.formats.tflite import (
     array_rewrites,
     float_rewrites,
     integer_rewrites,
 )
 from keras_inception_export.formats.tflite.integer_rewrites import in_int32
-from keras_inception_export.formats.tflite.rewriting import Rewrite
 
 CONVERSIONS: dict[str, Rewrite] = {
     # Overflow, or lose the digits of small numbers.

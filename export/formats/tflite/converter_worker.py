@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_inception_export.errors import ConversionError
+from keras_inception_export.errors import ConversionError, exhausted
 
 
 def convert(
@@ -30,15 +30,21 @@ def convert(
     try:
         model = converter.convert()
     except Exception as error:
+        if exhausted(error):
+            raise
         return _describe(error)
     Path(output).write_bytes(model)
     return None
 
 
 def quantize(
-    model: str, output: str, float_tensors: Sequence[str], io: str
+    model: str,
+    output: str,
+    float_tensors: Sequence[str],
+    input_dtype: str,
+    output_dtype: str,
 ) -> None:
-    """Convert a calibrated `.tflite` file to inputs and outputs of type `io`.
+    """Convert a calibrated `.tflite` file to inputs and outputs of a dtype.
 
     The operators that compute `float_tensors` stay in float.
 
@@ -50,12 +56,11 @@ def quantize(
     """
     from tensorflow.lite.python.convert import mlir_quantize
 
-    dtype = tf.dtypes.as_dtype(io)
     try:
         converted = mlir_quantize(
             Path(model).read_bytes(),
-            input_data_type=dtype,
-            output_data_type=dtype,
+            input_data_type=tf.dtypes.as_dtype(input_dtype),
+            output_data_type=tf.dtypes.as_dtype(output_dtype),
             denylisted_nodes=list(float_tensors),
         )
     except Exception as error:

@@ -29,7 +29,6 @@ from keras_inception_export.formats.tflite.naming import (
     layers_of,
     name_kernels,
 )
-from keras_inception_export.formats.tflite.rewriting import rewritten
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.name_scopes import recorded
 
@@ -147,8 +146,9 @@ def _convert(
     with tempfile.TemporaryDirectory(prefix=".tflite-", dir=folder) as workdir:
         saved_model = Path(workdir, "saved_model")
         converted = Path(workdir, "converted.tflite")
-        with recorded(inference_model.model, scopes), rewritten(CONVERSIONS):
-            save_function(serve, inputs, saved_model, inference_model.model)
+        model = inference_model.model
+        with recorded(model, scopes):
+            save_function(serve, inputs, saved_model, model, CONVERSIONS)
         refusal = run_in_child(
             CONVERTER,
             "convert",

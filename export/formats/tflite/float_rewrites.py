@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_inception_export.formats.rewriting import op_type_of
 from keras_inception_export.formats.tflite.integer_rewrites import in_int32
-from keras_inception_export.formats.tflite.rewriting import op_type_of
 
 _LARGEST = np.finfo("float32").max
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_inception_export.formats.tflite.rewriting import Rewrite
+from keras_inception_export.formats.rewriting import Rewrite
 
 _NARROW = (tf.int8, tf.uint8, tf.int16, tf.uint16)
 """Integers for which most operators have no kernel, or only one that expects a

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
-from keras_inception_export.errors import RuntimeMissingError
+from keras_inception_export.errors import missing
 from keras_inception_export.formats.format import Runner
 
 SIGNATURE = "serving_default"
@@ -37,9 +37,7 @@ class LiteRTRunner:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise RuntimeMissingError(
-                f"{path} needs LiteRT: pip install ai-edge-litert"
-            ) from error
+            raise missing(str(path), "ai-edge-litert", error) from error
         with reading(path, "is not a complete TFLite file of this exporter"):
             return cls(Interpreter(model_path=str(path), **options))
 

@@ -44,6 +44,18 @@ def leaving(path):
     return json.dumps(make_report(make_artifact(path=path)))
 
 
+@pytest.mark.parametrize(
+    ("folder", "changed"),
+    [("more", True), ("variables/more", True), ("assets", False)],
+)
+def test_empty_folders_are_in_the_hash(folder, changed, tmp_path):
+    """But for the one that version 0.1.0 did not hash."""
+    path = write(tmp_path, FILES["saved_model"]) / "saved_model"
+    published = bundle.sha256_of(path)
+    (path / folder).mkdir()
+    assert (bundle.sha256_of(path) != published) == changed
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_hash_and_size(name, tmp_path):
     """The hash of several files is that of what `sha256sum` prints."""

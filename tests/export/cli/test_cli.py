@@ -53,7 +53,7 @@ def test_export_prints_its_lines_and_always_writes_the_same(
     ]
     assert lines[-2:] == [
         f"Verified against float64 and published in {tmp_path / 'out'}",
-        f"Next: keras-inception predict {tmp_path / 'out/model.onnx'} INPUT",
+        f"Next: keras-inception predict {tmp_path / 'out'} INPUT",
     ]
 
 

@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_inception_export.data.samples import (
-    load_inputs,
-    load_samples,
-    save_outputs,
-)
+from keras_inception_export.data.samples import load_samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 
@@ -164,29 +160,3 @@ def test_a_damaged_file_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(RequestError, match=r"data.npz cannot be read"):
         load_samples(path, SPEC)
-
-
-def test_several_files_become_one_call(tmp_path):
-    np.save(tmp_path / "two.npy", IMAGES[:2])
-    np.save(tmp_path / "one.npy", IMAGES[2:3])
-    paths = [tmp_path / "two.npy", tmp_path / "one.npy"]
-    inputs, names = load_inputs(paths, SPEC)
-    assert names == ["two.npy[0]", "two.npy[1]", "one.npy"]
-    np.testing.assert_array_equal(inputs["image"], IMAGES[:3])
-
-
-def test_files_of_different_sizes_are_refused(tmp_path):
-    spec = (TensorSpec("steps", (None, None, 2), "float32"),)
-    paths = [tmp_path / "short.npy", tmp_path / "long.npy"]
-    for path, size in zip(paths, (3, 5), strict=True):
-        np.save(path, np.ones((1, size, 2)))
-    with pytest.raises(RequestError, match="differ in size"):
-        load_inputs(paths, spec)
-
-
-def test_outputs_are_saved(tmp_path):
-    save_outputs(tmp_path / "out.npz", {"scores": LABELS})
-    with np.load(tmp_path / "out.npz") as saved:
-        np.testing.assert_array_equal(saved["scores"], LABELS)
-    with pytest.raises(RequestError, match="cannot be written"):
-        save_outputs(tmp_path / "missing" / "out.npz", {"scores": LABELS})

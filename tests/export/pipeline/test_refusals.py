@@ -1,5 +1,6 @@
 """What export_model refuses, and that it changes nothing then."""
 
+import contextlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,11 @@ from keras_inception_export import (
 )
 from keras_inception_export.bundle import bundle as bundles
 from keras_inception_export.bundle import publication
-from keras_inception_export.data.samples import save_outputs
+from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.diagnosis.layer_reference import LayerReferences
 from keras_inception_export.formats.registry import FORMATS
+from keras_inception_export.prediction.pipeline import Prediction
+from keras_inception_export.prediction.writers import open_writer
 from keras_inception_export.verification.probes import Probes
 from tests.helpers.format_cases import constant_model
 from tests.helpers.numeric import randomize
@@ -83,10 +86,16 @@ def test_full_disk_leaves_nothing(saved, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def write_results(path):
+    writer = open_writer(path, (TensorSpec("x", (None, 3), "float32"),), 3)
+    with contextlib.closing(writer):
+        writer.write([Prediction("one", {"x": np.ones(3, "float32")})])
+
+
 FILES = {
     "probes.npz": Probes((), (), (), ()).save,
     "layer_references.npz": LayerReferences(()).save,
-    "outputs.npz": lambda path: save_outputs(path, {"x": np.ones(3)}),
+    **dict.fromkeys(("out.csv", "out.jsonl", "out.npz"), write_results),
     "report.json": lambda path: bundles.write_report(path.parent, {}),
 }
 
@@ -94,7 +103,7 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_a_full_disk_is_reported_for_every_file(name, tmp_path):
     (tmp_path / name).symlink_to("/dev/full")
-    message = f"{name} cannot be written: No space left on device"
+    message = f"{name} cannot be written: the disk is full"
     with pytest.raises(RequestError, match=message):
         FILES[name](tmp_path / name)
 

@@ -43,6 +43,7 @@ def quantize(
     ranges: Ranges,
     float_layers: Collection[str],
     io: str | None,
+    pixels: Collection[str] = (),
 ) -> Graph:
     """Return the graph in int8.
 
@@ -51,6 +52,7 @@ def quantize(
         ranges: the calibrated ranges of its values.
         float_layers: the layers that stay in float.
         io: the dtype of inputs and outputs; `None` leaves them in float.
+        pixels: the inputs that get uint8 in any case. Defaults to none.
     """
     uneven, mixed = uneven_joins(
         (
@@ -66,12 +68,16 @@ def quantize(
     sort_depth_first(graph)
     graph.prune()
     chosen = integer_nodes(graph, float_layers, uneven)
+    chosen |= {
+        node.name
+        for node in graph.nodes
+        if node.op_type == "Add" and set(pixels) & set(node.input)
+    }
     ranges = join_ranges(graph, ranges, chosen)
     result = _insert_conversions(graph, ranges, chosen)
     conversions.pad_integers(result)
     conversions.skip_rounding(graph, result, chosen)
-    if io is not None:
-        integer_io.quantize_io(result, ranges, io)
+    integer_io.quantize_io(result, ranges, io, pixels)
     conversions.keep_float(
         result, {x.name for x in layer_nodes(graph)} - chosen
     )

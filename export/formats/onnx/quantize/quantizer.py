@@ -32,6 +32,7 @@ from keras_inception_export.formats.onnx.quantize.placement import (
 )
 from keras_inception_export.formats.onnx.serialize import write_file
 from keras_inception_export.formats.quantizer import (
+    PIXELS,
     calibration_arrays,
     check_layers,
     kernel_scale,
@@ -91,6 +92,7 @@ class OnnxQuantizer:
         self._graph = float_graph(inference_model, opset)
         self._kernels = kernels
         self._specs = inference_model.inputs
+        self._pixels = inference_model.pixels
         self._folder = folder
         self._calibration = calibration
         self.layers = tuple(
@@ -123,7 +125,9 @@ class OnnxQuantizer:
         graph = self._graph.copy()
         if scheme == "int8":
             _round_kernels(graph, self._kernels, float_layers)
-            graph = quantize(graph, self._ranges, float_layers, io)
+            graph = quantize(
+                graph, self._ranges, float_layers, io, self._pixels
+            )
         elif scheme == "dynamic":
             _store_int8(graph)
         else:
@@ -169,7 +173,8 @@ class OnnxQuantizer:
     @cached_property
     def _ranges(self) -> Ranges:
         samples = calibration_arrays(self._specs, self._calibration)
-        return calibrate(self._graph, self._folder, samples)
+        ranges = calibrate(self._graph, self._folder, samples)
+        return ranges | dict.fromkeys(self._pixels, PIXELS)
 
 
 def _optimized(path: Path) -> Sequence[onnx.NodeProto]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.quantizer import (
+    PIXELS,
     rounded_kernel,
     uneven_joins,
 )
@@ -86,17 +87,25 @@ class CalibratedModel:
         graph.outputs = outputs
 
     def calibrate(
-        self, samples: Iterable[np.ndarray], ranges: np.ndarray
+        self,
+        samples: Iterable[np.ndarray],
+        ranges: np.ndarray,
+        pixels: Collection[int] = (),
     ) -> None:
         """Record the range of every tensor.
 
         `samples` has one array per input; `ranges` has the smallest and the
-        largest value of each output that `save_for_calibration` writes.
+        largest value of each output that `save_for_calibration` writes;
+        `pixels` has the positions of the inputs that take pixels.
         """
-        inputs = zip(self._structure.graph.inputs, samples, strict=True)
+        limits = [
+            PIXELS if i in pixels else (array.min(), array.max())
+            for i, array in enumerate(samples)
+        ]
+        inputs = zip(self._structure.graph.inputs, limits, strict=True)
         self._ranges = {
-            index: np.array([array.min(), array.max()])
-            for index, array in inputs
+            index: np.array(values, np.float32)
+            for index, values in inputs
             if self._structure.is_float(index)
         } | dict(zip(self._activations(), ranges, strict=True))
         for index, values in self._ranges.items():
@@ -107,7 +116,11 @@ class CalibratedModel:
                 )
 
     def save_calibrated(
-        self, path: Path, float_layers: Collection[str], integer_io: bool
+        self,
+        path: Path,
+        float_layers: Collection[str],
+        integer_inputs: bool,
+        integer_outputs: bool,
     ) -> list[str]:
         """Write the model for the converter.
 
@@ -129,7 +142,7 @@ class CalibratedModel:
         )
         in_float = self._layers_in_float(float_layers, uneven, mixed)
         float_operators = self._float_operators(
-            in_float, () if integer_io else graph.outputs
+            in_float, () if integer_outputs else graph.outputs
         )
         needed = {
             tensor
@@ -137,8 +150,10 @@ class CalibratedModel:
             if operator not in float_operators
             for tensor in (*operator.inputs, *operator.outputs)
         }
-        if integer_io:
-            needed.update(graph.inputs, graph.outputs)
+        if integer_inputs:
+            needed.update(graph.inputs)
+        if integer_outputs:
+            needed.update(graph.outputs)
         # Tensors that are joined or split share one scale, even in float, and
         # the converter derives it from the ranges it knows: so it must know
         # all of them, or none.

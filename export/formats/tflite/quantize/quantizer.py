@@ -100,12 +100,19 @@ class TFLiteQuantizer:
         model = self._calibrated
         calibrated = self._folder / "calibrated.tflite"
         raw = self._folder / "raw.tflite"
-        in_float = model.save_calibrated(calibrated, float_layers, bool(io))
+        input_io = "uint8" if self._source.pixels else io
+        in_float = model.save_calibrated(
+            calibrated,
+            float_layers,
+            bool(input_io),
+            bool(io),
+        )
         self._converter.call(
             "quantize",
             model=calibrated,
             float_tensors=in_float,
-            io=io or "float32",
+            input_dtype=input_io or "float32",
+            output_dtype=io or "float32",
             output=raw,
         )
         structure = Structure(raw.read_bytes())
@@ -163,7 +170,10 @@ class TFLiteQuantizer:
             inputs=paths,
             rows=fixed[0] if fixed else 1,
         )
-        self._model.calibrate(arrays, np.array(ranges, np.float32))
+        pixels = [
+            i for i, x in enumerate(specs) if x.name in self._source.pixels
+        ]
+        self._model.calibrate(arrays, np.array(ranges, np.float32), pixels)
         return self._model
 
     @cached_property

@@ -87,6 +87,33 @@ def test_saves_a_lookup_table(tmp_path):
     np.testing.assert_array_equal(indices, [[3, 2], [1, 0]])
 
 
+@pytest.mark.parametrize(
+    "activation",
+    [
+        *map(layers.Activation, ("mish", "gelu", "elu", "tanh", "relu6")),
+        *(layers.LeakyReLU(negative_slope=x) for x in (0.2, 0.3, 1.5)),
+    ],
+    ids=["mish", "gelu", "elu", "tanh", "relu6", "0.2", "0.3", "1.5"],
+)
+def test_computes_an_activation_after_a_sum(activation, tmp_path):
+    # With oneDNN, TensorFlow computes all of this as one operation.
+    x = keras.Input((6, 6, 3), name="x")
+    normal = keras.initializers.RandomNormal(stddev=0.5, seed=1)
+    convolution = layers.Conv2D(
+        3, 3, padding="same", kernel_initializer=normal, bias_initializer=normal
+    )
+    model = keras.Model(x, activation(convolution(x) + x), name="fused")
+    feeds = {"x": np.random.default_rng(0).normal(size=(2, 6, 6, 3))}
+    feeds["x"] = feeds["x"].astype("float32")
+    runner = open_runner(
+        write(InferenceModel.of(model), tmp_path / "saved_model")
+    )
+    (output,) = runner.run(feeds).values()
+    expected = model(feeds["x"]).numpy()
+    np.testing.assert_allclose(output, expected, atol=2e-6)
+    assert abs(output - model(feeds["x"] + 0.1).numpy()).max() > 2e-6
+
+
 class PythonLength(layers.Layer):
     """Computes with the batch size, which has no value while it is traced."""
 

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
+from keras_inception_export.formats.rewriting import rewritten
 from keras_inception_export.formats.tflite import export
 from keras_inception_export.formats.tflite.conversions import CONVERSIONS
-from keras_inception_export.formats.tflite.rewriting import rewritten
 from keras_inception_export.formats.tflite.runtime import open_runner
 from keras_inception_export.model.inference_model import InferenceModel
 

@@ -1,6 +1,7 @@
 """Give an int8 graph integer inputs and outputs."""
 
 import json
+from collections.abc import Collection
 
 import numpy as np
 import onnx
@@ -15,12 +16,25 @@ from keras_inception_export.formats.onnx.quantize.passes.conversions import (
 from keras_inception_export.formats.onnx.runtime import QUANTIZATION
 
 
-def quantize_io(graph: Graph, ranges: Ranges, dtype: str) -> None:
-    """Make float inputs and outputs integers; record scales in the metadata."""
+def quantize_io(
+    graph: Graph,
+    ranges: Ranges,
+    io: str | None,
+    pixels: Collection[str] = (),
+) -> None:
+    """Make float inputs and outputs integers; record scales in the metadata.
+
+    Args:
+        graph: the quantized graph, which is changed.
+        ranges: the calibrated ranges.
+        io: the dtype of inputs and outputs; `None` leaves them in float.
+        pixels: the inputs that get uint8 in any case. Defaults to none.
+    """
     scales = {}
     for value in [*graph.inputs, *graph.outputs]:
         kind, name = value.type.tensor_type, value.name
-        if kind.elem_type != onnx.TensorProto.FLOAT:
+        dtype = "uint8" if name in pixels else io
+        if dtype is None or kind.elem_type != onnx.TensorProto.FLOAT:
             continue
         kind.elem_type = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         zero, scale = compute_scale_zp(
@@ -42,7 +56,8 @@ def quantize_io(graph: Graph, ranges: Ranges, dtype: str) -> None:
             _convert(graph, "DequantizeLinear", whole, rounded, scale, zero)
             real = rounded
         _convert(graph, "QuantizeLinear", real, name, scale, shifted)
-    graph.metadata[QUANTIZATION] = json.dumps(scales)
+    if scales:
+        graph.metadata[QUANTIZATION] = json.dumps(scales)
 
 
 def _convert(

@@ -47,7 +47,7 @@ def block(kernels=None):
 def saved(model, path, float_layers=(), integer_io=False):
     """Save a calibrated model; return it, and the names to keep in float."""
     model.calibrate(SAMPLES, RANGES)
-    in_float = model.save_calibrated(path, float_layers, integer_io)
+    in_float = model.save_calibrated(path, float_layers, integer_io, integer_io)
     numbers = {f"tensor_{i}.": name for i, name in enumerate(NAMES)}
     return Structure(path.read_bytes()), [numbers[name] for name in in_float]
 

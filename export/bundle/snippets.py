@@ -1,0 +1,173 @@
+"""Programs that run an artifact without this package, in other languages."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from keras_inception_export.bundle.bundle import check_published
+from keras_inception_export.data.preprocessing import Preprocessing
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.errors import RequestError, check_choice
+from keras_inception_export.formats.registry import format_of
+from keras_inception_export.logs import printable
+from keras_inception_export.prediction.records import is_scores
+
+LANGUAGES = ("python", "javascript", "cpp")
+
+ARRAYS = {
+    "float32": ("Float32Array", "float"),
+    "float64": ("Float64Array", "double"),
+    "uint8": ("Uint8Array", "uint8_t"),
+    "int32": ("Int32Array", "int32_t"),
+}
+"""The names of dtypes in JavaScript and in C++."""
+
+FITS = {"stretch": "fill", "crop": "cover", "pad": "contain"}
+KERNELS = {"nearest": "nearest", "bicubic": "cubic", "lanczos": "lanczos3"}
+"""What JavaScript's sharp calls the ways to resize; otherwise "linear"."""
+
+PIXELS = {
+    "rgb": "r, g, b",
+    "bgr": "b, g, r",
+    "grey": "{}round(0.299 * r + 0.587 * g + 0.114 * b)",
+}
+
+
+def snippet(path: str | Path, language: str) -> str:
+    """Return a program that predicts the classes of images.
+
+    Args:
+        path: the artifact, which says how pixels become its input.
+        language: one of `LANGUAGES`.
+
+    Raises:
+        RequestError: if there is no program for it.
+    """
+    path = Path(path)
+    check_choice("language", language, LANGUAGES)
+    record = format_of(path)
+    check_published(path)
+    templates = record.snippets() if record.snippets else {}
+    if language not in templates:
+        raise RequestError(
+            f"there is no {language} code for {record.name}; there is some in "
+            f"{', '.join(templates) or 'no language'}"
+        )
+    inputs, outputs = record.specs(path)
+    known = record.read_metadata(path)
+    made = known.inputs[0].preprocessing if known else None
+    scores = [spec for spec in outputs if is_scores(spec) and spec.shape[1]]
+    if known is None or made is None or len(inputs) > 1 or not scores:
+        raise RequestError(
+            f"there is code for artifacts that say how pixels become their "
+            f"only input, and have scores of classes, unlike {path}; export "
+            "the model with --preprocess"
+        )
+    if inputs[0].scale is not None or inputs[0].dtype not in ARRAYS:
+        raise RequestError(
+            f"there is no code for inputs of {inputs[0].dtype}; expected one "
+            f"of {', '.join(ARRAYS)}, not quantized"
+        )
+    made = made.fitted(inputs[0])
+    number = int(scores[0].shape[1] or 0)
+    labels = {x.name: x.labels for x in known.outputs}.get(scores[0].name)
+    if not labels or len(labels) != number:
+        labels = tuple(f"class {i}" for i in range(number))
+    values = _values(path, inputs[0], scores[0], made, labels)
+    values |= _of_language(language, values, made)
+    return Template(templates[language]).substitute(values)
+
+
+def _values(
+    path: Path,
+    image: TensorSpec,
+    scores: TensorSpec,
+    made: Preprocessing,
+    labels: Sequence[str],
+) -> dict[str, Any]:
+    """Return what is the same text in Python, JavaScript and C++."""
+    sizes = ("any" if n is None else f"{n}" for n in image.shape)
+
+    def each(values):
+        return json.dumps([*values] * (made.channels // len(values)))
+
+    return {
+        "file": re.sub(r"[^\w.-]", "_", path.name),
+        "file_text": json.dumps(str(path)),
+        "input": json.dumps(image.name),
+        "output": json.dumps(scores.name),
+        "labels": json.dumps([*map(printable, labels)], ensure_ascii=False),
+        "batch": image.shape[0] or 1,
+        "dtype": image.dtype,
+        "shape": f"({', '.join(sizes)})",
+        "size": json.dumps(list(made.size) if all(made.size) else None),
+        "channels": made.channels,
+        "color": made.color,
+        "divisor": 1 / made.scale,
+        "mean": each(made.mean),
+        "std": each(made.std),
+        "channels_first": json.dumps(made.data_format == "channels_first"),
+    }
+
+
+def _of_language(
+    language: str, values: dict[str, Any], made: Preprocessing
+) -> dict[str, Any]:
+    """Return what differs between the languages."""
+    pixel = PIXELS[made.color]
+    if language == "python":
+        return {"read": _read(made)}
+    if language == "javascript":
+        return {
+            "array": ARRAYS[values["dtype"]][0],
+            "pixel": f"[{pixel.format('Math.')}]",
+            "fit": FITS[made.resize],
+            "kernel": KERNELS.get(made.interpolation, "linear"),
+        }
+    height, width = made.size
+    lists = ("labels", "mean", "std")
+    return {
+        "array": ARRAYS[values["dtype"]][1],
+        "pixel": f"{{{pixel.format('std::')}}}",
+        "fits": f"width == {width} && height == {height}"
+        if height and width
+        else "width > 0 && height > 0",
+        "magick": f"-resize '{width}x{height}!'" if height and width else "",
+        **{name: f"{{{values[name][1:-1]}}}" for name in lists},
+    }
+
+
+def _read(made: Preprocessing) -> str:
+    """Return the body of a function in Python that reads an image."""
+    mode = "L" if made.color == "grey" else "RGB"
+    lines = [
+        "image = ImageOps.exif_transpose(Image.open(path))",
+        f'image = image.convert("{mode}")',
+    ]
+    if all(made.size):
+        size = f"({made.size[1]}, {made.size[0]})"
+        method = f"Image.Resampling.{made.interpolation.upper()}"
+        call = {
+            "stretch": f"image.resize({size}, {method})",
+            "crop": f"ImageOps.fit(image, {size}, {method})",
+            "pad": f"ImageOps.pad(image, {size}, {method})",
+        }[made.resize]
+        lines.append(f"image = {call}")
+    lines.append(
+        "values = np.asarray(image).reshape(image.height, image.width, -1)"
+    )
+    if made.color == "bgr":
+        lines.append("values = values[..., ::-1]")
+    lines.append('values = values.astype("float32")')
+    if made.scale != 1:
+        lines.append(f"values /= {1 / made.scale!r}")
+    for sign, name, plain in (("-", "mean", 0), ("/", "std", 1)):
+        numbers = getattr(made, name)
+        if set(numbers) != {plain}:
+            lines.append(f'values {sign}= np.array({list(numbers)}, "float32")')
+    if made.data_format == "channels_first":
+        lines.append("values = np.moveaxis(values, -1, 0)")
+    return "\n".join(f"    {line}" for line in lines)

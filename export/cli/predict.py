@@ -1,0 +1,208 @@
+"""The subcommand `predict`: any number of inputs, while they are read."""
+
+import contextlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from keras_inception_export.bundle.artifact import Artifact, load_artifact
+from keras_inception_export.cli import tables
+from keras_inception_export.data.preprocessing import Preprocessing
+from keras_inception_export.errors import (
+    InputError,
+    RequestError,
+    check_choice,
+)
+from keras_inception_export.logs import printable, progress_to
+from keras_inception_export.prediction.lines import Resumed, resume
+from keras_inception_export.prediction.pipeline import Pipeline, Prediction
+from keras_inception_export.prediction.sources import Sources
+from keras_inception_export.prediction.writers import check_output, open_writer
+
+SHOWN = 10
+"""The number of results that are shown of those that go to a file."""
+
+Sink = Callable[[Sequence[Prediction]], Any]
+
+
+def predict(arguments: Any) -> int:
+    """Print or write the results of all inputs; 1 if some have none."""
+    output = Path(arguments.output) if arguments.output else None
+    if arguments.top < 1:
+        raise RequestError(f"--top must be at least 1, got {arguments.top}")
+    if output is not None:
+        check_output(output, resume=arguments.resume)
+    elif arguments.resume:
+        raise RequestError("--resume needs the --output of the first run")
+    check_choice("engine", arguments.engine, ENGINES)
+    options = {"format": arguments.format, "scheme": arguments.scheme}
+    artifact = load_artifact(arguments.artifact, **options)
+    sources = Sources(arguments.inputs, artifact.inputs)
+    known = sources.images, _preprocessing(arguments)
+    pipeline = artifact.pipeline(*known)
+    items = iter(sources)
+    done = Resumed()
+    if output is not None and arguments.resume:
+        done = resume(
+            *(output, items, artifact.outputs, arguments.top),
+            pipeline.batch_size,
+        )
+    batches = ENGINES[arguments.engine](
+        *(pipeline, partial(_open, arguments.artifact, options, known)),
+        *(items, arguments.workers),
+    )
+    count = _Count(done.items, done.failed, done.error)
+    with (
+        _sinks(arguments, artifact, output, done) as sinks,
+        _progress_bar(arguments, sources, done) as advance,
+        progress_to(partial(_tell, arguments)),
+        contextlib.closing(batches),
+    ):
+        for batch in batches:
+            for sink in sinks:
+                sink(batch)
+            advance(len(batch))
+            count.add(batch)
+    if output is not None and not arguments.json and count.total > SHOWN:
+        print(printable(f"{count.total:,} results are in {output}"))
+    count.check(", ".join(arguments.inputs[:3]))
+    return 0
+
+
+@dataclass
+class _Count:
+    """Counts the results, and those that are errors."""
+
+    total: int
+    failed: int
+    error: str | None
+
+    def add(self, batch: Sequence[Prediction]) -> None:
+        errors = [x.error for x in batch if x.error is not None]
+        self.total += len(batch)
+        self.failed += len(errors)
+        self.error = self.error or next(iter(errors), None)
+
+    def check(self, inputs: str) -> None:
+        """Raise an error if there are inputs without a result."""
+        if not self.total:
+            raise RequestError(
+                f"{inputs}: nothing to predict; expected at least one image "
+                "or sample"
+            )
+        if self.failed == self.total:
+            more = f" (and {self.failed - 1} others)" if self.failed > 1 else ""
+            raise RequestError(f"{self.error}{more}")
+        if self.failed:
+            raise InputError(
+                f"{self.failed:,} of {self.total:,} inputs have no result, the "
+                f"first one because {self.error}"
+            )
+
+
+def _open(path: str, options: dict, known: tuple) -> Pipeline:
+    """Open the artifact on a worker, which has one core."""
+    return load_artifact(path, threads=1, **options).pipeline(*known)
+
+
+def _ray(*arguments: Any) -> Generator[list[Prediction], None, None]:
+    from keras_inception_export.prediction.ray_engine import ray_batches
+
+    return ray_batches(*arguments)
+
+
+ENGINES: dict[str, Callable[..., Generator[list[Prediction], None, None]]] = {
+    "local": lambda pipeline, _, items, workers: pipeline(items),
+    "ray": _ray,
+}
+"""What runs the batches, by its name."""
+
+
+def _preprocessing(arguments: Any) -> str | Preprocessing | None:
+    if arguments.pixel_scale is None:
+        return arguments.preprocess
+    if arguments.preprocess is not None:
+        raise RequestError(
+            "--preprocess and --pixel-scale both say how pixels become inputs; "
+            "give one of them"
+        )
+    return Preprocessing(scale=arguments.pixel_scale)
+
+
+def _tell(arguments: Any, line: str) -> None:
+    line = printable(f"keras-inception: {line}")
+    print(line, file=arguments.terminal)
+
+
+@contextlib.contextmanager
+def _sinks(
+    arguments: Any, artifact: Artifact, output: Path | None, done: Resumed
+) -> Iterator[list[Sink]]:
+    """Yield what takes the results of every batch."""
+    with contextlib.ExitStack() as stack:
+        sinks: list[Sink] = []
+        table = tables.Predictions(arguments.top)
+        if arguments.json:
+            collected: list[Prediction] = []
+            sinks.append(collected.extend)
+        elif output is None:
+            sinks.append(lambda batch: print(table.text(batch), flush=True))
+        else:
+            shown: list[Prediction] = []
+            sinks.append(
+                lambda batch: shown.extend(batch[: SHOWN - len(shown)])
+            )
+        if output is not None:
+            writer = open_writer(
+                output, artifact.outputs, arguments.top, resumed=done.length
+            )
+            stack.callback(writer.close)
+            sinks.append(writer.write)
+        yield sinks
+    if arguments.json:
+        print(json.dumps(_as_json(collected, artifact)))
+    elif output is not None and shown:
+        print(table.text(shown))
+
+
+def _as_json(predictions: Sequence[Prediction], artifact: Artifact) -> dict:
+    found = [x for x in predictions if x.error is None]
+    errors = {x.name: x.error for x in predictions if x.error is not None}
+    return {
+        "samples": [tables.short_name(x.name) for x in found],
+        "outputs": {
+            spec.name: [x.outputs[spec.name].tolist() for x in found]
+            for spec in artifact.outputs
+        },
+        **({"errors": errors} if errors else {}),
+    }
+
+
+@contextlib.contextmanager
+def _progress_bar(
+    arguments: Any, sources: Sources, done: Resumed
+) -> Iterator[Callable[[int], Any]]:
+    """Yield what advances a bar on a terminal that has no table."""
+    visible = arguments.terminal.isatty() and (
+        arguments.output or arguments.json or not sys.stdout.isatty()
+    )
+    with contextlib.ExitStack() as stack:
+        advance: Callable[[int], Any] = lambda number: None  # noqa: E731
+        if visible:
+            with contextlib.suppress(ImportError):
+                from tqdm import tqdm
+
+                bar = tqdm(
+                    total=sources.count(),
+                    initial=done.items,
+                    unit=" images" if sources.images else " samples",
+                    file=arguments.terminal,
+                    ncols=shutil.get_terminal_size().columns,
+                )
+                advance = stack.enter_context(bar).update
+        yield advance

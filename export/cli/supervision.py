@@ -1,0 +1,139 @@
+"""Run the command in a child process, whatever may end it.
+
+Libraries swallow Ctrl-C, end the process where memory runs out, and the system
+kills it. The parent, which imports none of them, then says in one line what
+happened, and removes what was half written.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from keras_inception_export.child_process import end_with_parent, killed_by
+from keras_inception_export.logs import printable
+
+STOPS = {
+    name: text
+    for name, text in (
+        ("SIGINT", "interrupted"),
+        ("SIGTERM", "terminated"),
+        ("SIGHUP", "interrupted, because the terminal was closed"),
+    )
+    if hasattr(signal, name)
+}
+"""Signals that ask the command to stop, and what it then prints."""
+
+_CHILD = getattr(signal, "SIGCHLD", signal.SIGTERM)  # not on Windows
+
+
+def open_standard_streams() -> None:
+    """Open what the command was started without, so that it can be used."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # The lowest free number, unless Python has used it meanwhile.
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
+
+
+@contextlib.contextmanager
+def deferred_signals() -> Iterator[set[signal.Signals]]:
+    """Keep signals that would end this process until they are waited for."""
+    signals = {signal.Signals[name] for name in STOPS}
+    signals = {x for x in signals if signal.getsignal(x) != signal.SIG_IGN}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals | {_CHILD})
+    handler = signal.signal(_CHILD, lambda *_: None)  # or it may be discarded
+    try:
+        yield signals
+    finally:
+        signal.signal(_CHILD, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def supervise(
+    run: Callable[[], int],
+    clean: Callable[[], str],
+    signals: set[signal.Signals],
+) -> int:
+    """Run a function in a child process, and return the exit code.
+
+    Args:
+        run: returns the exit code.
+        clean: is called if the child was ended by a signal; returns what is
+            added to the message.
+        signals: end the child at once.
+    """
+    with _temporary_folder() as folder:
+        code, stopped = _run_in_child(run, signals, folder)
+    if code >= 0 and not stopped:
+        return code
+    number = signal.Signals(stopped or -code)
+    line = f"keras-inception: {_explained(number)}{clean()}"
+    print(printable(line), file=sys.stderr)
+    return 128 + number
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[str | None]:
+    """Yield a folder for the temporary files of a process that may be killed.
+
+    If there is none, the process says so if it needs one.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = None
+        with contextlib.suppress(OSError):
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(
+                    prefix="keras-inception-", ignore_cleanup_errors=True
+                )
+            )
+        yield folder
+
+
+def _run_in_child(
+    run: Callable[[], int], signals: set[signal.Signals], folder: str | None
+) -> tuple[int, int]:
+    """Return a child's exit code, and the signal for which it was killed."""
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        if folder is not None:
+            os.environ["TMPDIR"] = tempfile.tempdir = folder
+        _serve(run, signals, parent)
+    stopped = 0
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+        received = signal.sigwait(signals | {_CHILD})
+        if received in signals and not stopped:
+            stopped = received
+            os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(ended[1]), stopped
+
+
+def _explained(number: signal.Signals) -> str:
+    return STOPS.get(number.name) or (
+        f"the process was {killed_by(number)}; free memory, or raise its limit"
+    )
+
+
+def _serve(
+    run: Callable[[], int], signals: set[signal.Signals], parent: int
+) -> NoReturn:
+    """Run the function, and end this process with its exit code."""
+    code = 1
+    try:
+        end_with_parent()
+        if os.getppid() == parent:
+            for number in (*signals, _CHILD):
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals | {_CHILD})
+            code = run()
+    except BaseException:  # with --debug
+        sys.excepthook(*sys.exc_info())
+        sys.stdout.flush()
+    # No destructors: threads of a runtime may still be running.
+    os._exit(code)

@@ -1,0 +1,41 @@
+"""The table of what TensorFlow computes wrongly in a graph, but not eagerly.
+
+For a type of operation, `CONVERSIONS` has the function that computes the same
+with operations that every TensorFlow gets right. Models are traced with these
+functions for SavedModel only. Each function says what is wrong without it.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_inception_export.formats.rewriting import Rewrite, op_type_of
+
+
+def leaky_relu(x: tf.Tensor, *, alpha: float = 0.2) -> tf.Tensor | None:
+    """Keep the slope, for which oneDNN takes 0.2 after a sum.
+
+    It computes a convolution, the sum with a bias and with another tensor,
+    and the activation as one operation, and forgets the slope.
+    """
+    if np.float32(alpha) == np.float32(0.2):
+        return None
+    return tf.where(x > 0, x, tf.cast(alpha, x.dtype) * x)
+
+
+def tanh(x: tf.Tensor) -> tf.Tensor | None:
+    """Keep x * tanh(softplus(x)), or Mish, from being one operation.
+
+    oneDNN cannot compute it after a convolution and a sum, and TensorFlow
+    fails when it runs.
+    """
+    if op_type_of(x) != "Softplus":
+        return None
+    x = x.op.inputs[0]
+    return tf.tanh(tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x))))
+
+
+CONVERSIONS: dict[str, Rewrite] = {
+    "LeakyRelu": leaky_relu,
+    "Tanh": tanh,
+}
+"""By type of TensorFlow operation, what replaces it."""

@@ -1,0 +1,232 @@
+"""What an artifact will say of itself: its inputs, outputs and labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_inception_export.data.domain import Domain
+from keras_inception_export.data.labels import labelled_outputs
+from keras_inception_export.data.metadata import (
+    IMAGE,
+    SCORES,
+    VALUES,
+    InputMetadata,
+    Metadata,
+    OutputMetadata,
+)
+from keras_inception_export.data.preprocessing import (
+    PRESETS,
+    Preprocessing,
+    channel_axis,
+)
+from keras_inception_export.data.samples import Samples
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.errors import RequestError, check_choice
+from keras_inception_export.formats.schemes import PREPARED_SCHEME
+from keras_inception_export.logs import logger
+from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.options import ExportOptions
+from keras_inception_export.verification.probes import USUAL, Probes
+from keras_inception_layers.preprocessing import find_mode
+
+TAKES_PIXELS = 32
+"""An input whose usual values are larger is made for pixels of 0 to 255."""
+
+SCALED_TWICE = 16
+"""How many times smaller than the usual values of an input the preprocessed
+ones are, at least, if both the model and the preprocessing scale them."""
+
+
+def choose_preprocessing(
+    wanted: Preprocessing | Mapping[str, Preprocessing] | None,
+    model: keras.Model,
+    specs: Sequence[TensorSpec],
+    domains: Mapping[str, Domain],
+) -> dict[str, Preprocessing]:
+    """Return how images become each input, as far as it is known.
+
+    Args:
+        wanted: what the user asked for: for every image, or by input name.
+        model: the user's model.
+        specs: its inputs.
+        domains: the values that each input takes, by name.
+
+    Raises:
+        RequestError: if it does not fit an input, or the model does it too.
+    """
+    names = [spec.name for spec in specs]
+    images = [spec for spec in specs if channel_axis(spec) is not None]
+    if isinstance(wanted, Preprocessing):
+        by_name = {spec.name: wanted for spec in images or specs}
+    else:
+        by_name = dict(wanted or {})
+    for name in by_name:
+        check_choice("preprocessing: input", name, names)
+    found = {}
+    for spec in specs:
+        reach = float(np.max(domains[spec.name].reach))
+        made = by_name.get(spec.name)
+        if made is not None:
+            found[spec.name] = made = made.fitted(spec)
+            if reach > SCALED_TWICE * max(map(abs, made.range)):
+                raise RequestError(
+                    f'the model scales "{spec.name}" itself, and expects '
+                    f"values of up to {reach:.4g}, but the preprocessing makes "
+                    f"them {made.range[0]:.4g} to {made.range[1]:.4g}; use the "
+                    'preprocessing "none"'
+                )
+        elif spec in images:
+            preset = _default(model, spec, reach)
+            if preset:
+                found[spec.name] = PRESETS[preset].fitted(spec)
+            else:
+                logger.info(
+                    'Preprocessing  unknown: how images become "%s"; predict '
+                    "will need it, unless --preprocess says it",
+                    spec.name,
+                )
+    return found
+
+
+def _default(model, spec, reach) -> str | None:
+    """Return the preset for the images of an input, if that is known."""
+    if not spec.takes_reals:
+        return "none"
+    if reach > TAKES_PIXELS:
+        logger.info(
+            'Preprocessing  "none": the model scales pixels of "%s" itself',
+            spec.name,
+        )
+        return "none"
+    inner = [x.name for x in model.layers if isinstance(x, keras.Model)]
+    for name in (model.name, *inner):
+        if spec.shape[channel_axis(spec)] == 3 and (mode := _mode(name)):
+            logger.info(
+                'Preprocessing  "%s", as the published weights of %s expect',
+                *(mode, name),
+            )
+            return mode
+    return None
+
+
+def _mode(name) -> str | None:
+    try:
+        return find_mode(name, None)
+    except ValueError:
+        return None
+
+
+def check_pixels(
+    preprocessing: Mapping[str, Preprocessing],
+    specs: Sequence[TensorSpec],
+    options: ExportOptions,
+) -> None:
+    """Raise RequestError if artifacts of a model cannot take pixels."""
+    if not preprocessing:
+        raise RequestError(
+            "artifacts can take pixels only if it is known how these become "
+            f"inputs: {', '.join(spec.name for spec in specs)}; give images as "
+            "input and a preprocessing (--preprocess)"
+        )
+    others = [
+        spec.name
+        for spec in specs
+        if spec.takes_reals and spec.name not in preprocessing
+    ]
+    is_int8 = PREPARED_SCHEME in options.quantize
+    if others and is_int8 and options.quantized_io != "uint8":
+        raise RequestError(
+            "an int8 artifact has inputs of one dtype, uint8 for pixels; got "
+            f"other inputs too: {', '.join(others)}; add the quantized io uint8"
+        )
+
+
+def with_ranges(
+    domains: Mapping[str, Domain], preprocessing: Mapping[str, Preprocessing]
+) -> dict[str, Domain]:
+    """Return the domains, with the range of images where nothing else is known.
+
+    Then the probes are like the images that the input gets.
+    """
+    found = dict(domains)
+    for name, made in preprocessing.items():
+        domain = found[name]
+        if np.size(domain.reach) == 1 and (domain.low, domain.high) == (0, 1):
+            low, high = map(np.asarray, made.range)
+            found[name] = replace(domain, low=low, high=high)
+    return found
+
+
+def with_labels(samples: Samples, labels: Sequence[str]) -> Samples:
+    """Return samples whose classes are counted in the order of the labels.
+
+    The folders of images are in alphabetical order.
+    """
+    if samples.labels is None or samples.classes is None:
+        return samples
+    unknown = sorted(set(samples.classes) - set(labels))
+    if unknown:
+        logger.info(
+            "Warning  the folders of the samples are not named like the "
+            "labels (%s), and are counted in alphabetical order",
+            ", ".join(unknown[:3]),
+        )
+        return samples
+    numbers = np.array([labels.index(name) for name in samples.classes])
+    return replace(
+        samples, labels=numbers[samples.labels], classes=tuple(labels)
+    )
+
+
+def make_metadata(
+    model: InferenceModel,
+    name: str,
+    preprocessing: Mapping[str, Preprocessing],
+    built_in: Mapping[str, Preprocessing],
+    labels: Sequence[str] | None,
+    probes: Probes,
+    versions: Mapping[str, Any],
+) -> Metadata:
+    """Return the metadata that all artifacts of a model share.
+
+    An artifact that is not verified is never published, so the metadata may
+    say that it is, and be part of what is verified.
+
+    Raises:
+        RequestError: if no output has one column per label.
+    """
+    labelled = labelled_outputs(labels, model.outputs) if labels else []
+    usual = probes.only(set(USUAL)).feeds
+    inputs = []
+    for spec in model.inputs:
+        arrays = [feed[spec.name] for feed in usual]
+        low = min(array.min() for array in arrays)
+        high = max(array.max() for array in arrays)
+        made = preprocessing.get(spec.name)
+        inputs.append(
+            InputMetadata(
+                *(spec.name, spec.shape, spec.dtype),
+                IMAGE if made else VALUES,
+                made,
+                (float(low), float(high)),
+                built_in.get(spec.name),
+            )
+        )
+    outputs = [
+        OutputMetadata(
+            *(spec.name, spec.shape, spec.dtype),
+            SCORES if spec.name in labelled else VALUES,
+            tuple(labels) if labels and spec.name in labelled else None,
+        )
+        for spec in model.outputs
+    ]
+    return Metadata(
+        name,
+        tuple(inputs),
+        tuple(outputs),
+        versions,
+        verification={"passed": True, "reference": "the model in float64"},
+    )

@@ -1,0 +1,1 @@
+"""Any number of inputs through an artifact, streamed: read, run, written."""

@@ -1,0 +1,123 @@
+"""Images in Parquet files and in tar archives, such as those of webdataset.
+
+They are streamed, and nothing is written to the disk.
+"""
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from keras_inception_export.data.images import is_image
+from keras_inception_export.data.reading import reading
+from keras_inception_export.errors import RequestError
+from keras_inception_export.prediction.items import MAX_BYTES, Item, Opened
+
+IMAGE_COLUMNS = ("image", "img", "jpg", "png")
+"""Which column is taken if several contain bytes."""
+
+BUFFER = 2**20
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose damaged header is an error, not the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        """Return the member of a header; ReadError if it is damaged."""
+        if len(buf) == tarfile.BLOCKSIZE and not any(buf):
+            return super().frombuf(buf, encoding, errors)  # the regular end
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError("it is damaged or ends early") from error
+
+
+def open_tar(path: Path) -> Opened:
+    """Open a tar archive; its images are its files with an image's suffix."""
+    with (
+        reading(path, error=RequestError),
+        tarfile.open(path, "r|*", tarinfo=_Member) as archive,
+    ):
+        archive.next()
+    return Opened(lambda: _tar_items(path), images=True)
+
+
+def _tar_items(path: Path) -> Iterator[Item]:
+    with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
+        while (member := archive.next()) is not None:
+            # An archive would keep what it knows of all its members.
+            archive.members = []  # type: ignore[attr-defined]
+            if not member.isreg() or not is_image(Path(member.name)):
+                continue
+            name = f"{path}/{member.name}"
+            if member.size > MAX_BYTES:
+                message = (
+                    f"{name} has {member.size} bytes: no image is so large"
+                )
+                yield Item(name, RequestError(message))
+                continue
+            content: Any = archive.extractfile(member)
+            yield Item(name, content.read())
+
+
+def open_parquet(path: Path) -> Opened:
+    """Open a Parquet file with one column of images.
+
+    A value is the bytes of an image file, or a structure with the field
+    `bytes`, as Hugging Face's `datasets` writes it.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise RequestError(
+            f"{path} needs the package pyarrow; pip install pyarrow"
+        ) from None
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            schema, count = file.schema_arrow, file.metadata.num_rows
+    except (OSError, pyarrow.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise RequestError(f"{path} cannot be read: {reason}") from error
+    columns = [field.name for field in schema if _has_bytes(field.type)]
+    named = [name for name in IMAGE_COLUMNS if name in columns]
+    if not columns or (len(columns) > 1 and not named):
+        raise RequestError(
+            f"{path} has the columns {', '.join(schema.names)}; expected one "
+            'column of image files, as bytes, or one with the name "image"'
+        )
+    column = columns[0] if len(columns) == 1 else named[0]
+    return Opened(
+        lambda: _parquet_items(path, column), True, lambda: int(count)
+    )
+
+
+def _has_bytes(kind: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_struct(kind):
+        index = kind.get_field_index("bytes")
+        return index >= 0 and _has_bytes(kind.field(index).type)
+    return types.is_binary(kind) or types.is_large_binary(kind)
+
+
+def _parquet_items(path: Path, column: str) -> Iterator[Item]:
+    import pyarrow.parquet
+
+    # Without a buffer size, the images of a row group are in memory together.
+    options: dict[str, Any] = {"buffer_size": BUFFER, "pre_buffer": False}
+    with pyarrow.parquet.ParquetFile(path, **options) as file:
+        number = 0
+        parts = file.iter_batches(
+            batch_size=16, columns=[column], use_threads=False
+        )
+        for part in parts:
+            for value in part.column(0):
+                content = value.as_py()
+                if isinstance(content, dict):
+                    content = content["bytes"]
+                name = f"{path}[{number}]"
+                if content is None:
+                    content = RequestError(f"{name} has no image")
+                yield Item(name, content)
+                number += 1

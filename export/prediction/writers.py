@@ -1,0 +1,192 @@
+"""Write results to a file while they come, whole rows at a time.
+
+.csv, .jsonl    a row per item, also of those that failed; can be continued
+.parquet        the same rows; is readable once it is closed
+.npz            the whole outputs of the items that did not fail
+"""
+
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.errors import RequestError, writing
+from keras_inception_export.prediction.lines import LINES, LineWriter
+from keras_inception_export.prediction.pipeline import Prediction
+from keras_inception_export.prediction.records import (
+    CLASS,
+    is_scores,
+    record,
+)
+
+
+class Writer(Protocol):
+    """Writes results to a file, which is complete when it is closed."""
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        """Write the results of some items."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+def open_writer(
+    path: Path,
+    outputs: Sequence[TensorSpec],
+    top: int,
+    *,
+    resumed: int | None = None,
+) -> Writer:
+    """Return the writer of a file, of the kind that its suffix says.
+
+    Args:
+        path: the file, which is overwritten unless it is continued.
+        outputs: the outputs of the artifact.
+        top: how many classes of an output are written.
+        resumed: the number of bytes that are kept. Defaults to `None`: a new
+            file.
+    """
+    check_output(path)
+    with writing(path):
+        return WRITERS[path.suffix](path, outputs, top, resumed)
+
+
+def check_output(path: Path, *, resume: bool = False) -> None:
+    """Raise RequestError if a file cannot be written, or not continued."""
+    if path.suffix not in WRITERS:
+        raise RequestError(
+            f"{path} cannot be written: expected a name that ends in "
+            f"{', '.join(WRITERS)}"
+        )
+    if resume and path.suffix not in LINES:
+        raise RequestError(
+            f"{path} cannot be continued: resume with a file that ends in "
+            f"{' or '.join(LINES)}"
+        )
+
+
+class _Parquet:
+    """Writes a Parquet file."""
+
+    ROWS = 1024
+
+    def __init__(self, path, outputs, top, resumed):
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            raise RequestError(
+                f"{path} needs the package pyarrow; pip install pyarrow"
+            ) from None
+        self._arrow, self._path = pyarrow, path
+        self._outputs, self._top = outputs, top
+        self._records: list[dict] = []
+        kinds = {spec.name: self._kind(pyarrow, spec) for spec in self._outputs}
+        self._schema = pyarrow.schema(
+            {
+                "name": pyarrow.string(),
+                "error": pyarrow.string(),
+                "outputs": pyarrow.struct(kinds),
+            }
+        )
+        self._file = pyarrow.parquet.ParquetWriter(path, self._schema)
+
+    @staticmethod
+    def _kind(pyarrow, spec):
+        number = pyarrow.from_numpy_dtype(np.dtype(spec.dtype))
+        if spec.scale is not None:
+            number = pyarrow.float32()
+        if is_scores(spec):
+            kinds = (pyarrow.int64(), pyarrow.string(), number)
+            return pyarrow.list_(
+                pyarrow.struct(dict(zip(CLASS, kinds, strict=True)))
+            )
+        for _ in spec.shape[1:]:
+            number = pyarrow.list_(number)
+        return number
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        self._records += [
+            record(x, self._outputs, self._top) for x in predictions
+        ]
+        if len(self._records) >= self.ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        table = self._arrow.Table.from_pylist(self._records, self._schema)
+        with writing(self._path):
+            self._file.write_table(table)
+        self._records = []
+
+    def close(self) -> None:
+        self._flush()
+        with writing(self._path):
+            self._file.close()
+
+
+class _Npz:
+    """Writes the arrays of the outputs; they are on the disk until then."""
+
+    def __init__(self, path, outputs, top, resumed):
+        self._path, self._stack = path, ExitStack()
+        open(path, "ab").close()  # fails now rather than in the end
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._rows = 0
+        self._dtypes: dict[str, np.dtype] = {}
+        self._parts = {
+            spec.name: self._stack.enter_context(
+                tempfile.TemporaryFile(dir=path.parent)
+            )
+            for spec in outputs
+        }
+
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        for prediction in predictions:
+            if prediction.error is not None:
+                continue
+            for name, array in prediction.outputs.items():
+                array = np.asarray(array)
+                shape = self._shapes.setdefault(name, array.shape)
+                self._dtypes.setdefault(name, array.dtype)
+                if array.shape != shape:
+                    raise RequestError(
+                        f"{self._path} cannot hold outputs of the shapes "
+                        f"{shape} and {array.shape}; write a .jsonl"
+                    )
+                with writing(self._path):
+                    self._parts[name].write(array.tobytes())
+            self._rows += 1
+
+    def close(self) -> None:
+        with self._stack, writing(self._path):
+            with zipfile.ZipFile(self._path, "w") as archive:
+                for name in self._shapes:
+                    part = self._parts[name]
+                    with archive.open(
+                        f"{name}.npy", "w", force_zip64=True
+                    ) as x:
+                        header = {
+                            "descr": np.lib.format.dtype_to_descr(
+                                self._dtypes[name]
+                            ),
+                            "fortran_order": False,
+                            "shape": (self._rows, *self._shapes[name]),
+                        }
+                        np.lib.format.write_array_header_1_0(x, header)
+                        part.seek(0)
+                        while block := part.read(2**20):
+                            x.write(block)
+
+
+WRITERS: dict[str, Callable[..., Writer]] = {
+    **{name: partial(LineWriter, lines) for name, lines in LINES.items()},
+    ".parquet": _Parquet,
+    ".npz": _Npz,
+}
+"""The writer of each kind of file, by its suffix."""

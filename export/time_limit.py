@@ -1,0 +1,82 @@
+"""Time limits for the calls of runtimes, which may run for ever.
+
+An artifact is a program: a loop in it need not end.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from keras_inception_export.errors import RequestError, TimeLimitError
+
+VARIABLE = "KERAS_INCEPTION_TIME_LIMIT"
+"""The environment variable with the seconds that every call may take."""
+
+SECONDS = 60.0
+"""Its default."""
+
+PER_ROW, PER_BYTE = 3.0, 1e-7
+"""What is added per sample and per byte of the artifact: a network of 22 GFLOP
+takes 0.05 s per sample, and one of 0.5 GB 1 s to open, on two cores."""
+
+_Result = TypeVar("_Result")
+
+
+def limit(nbytes: int = 0, rows: int = 0) -> float:
+    """Return the seconds that a call of an artifact may take."""
+    text = os.environ.get(VARIABLE, SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds > 0:
+        raise RequestError(
+            f"{VARIABLE} is {text!r}; expected a positive number of seconds"
+        )
+    return seconds + PER_ROW * rows + PER_BYTE * nbytes
+
+
+def within(
+    seconds: float,
+    what: str,
+    function: Callable[..., _Result],
+    *arguments: Any,
+    stop: Callable[[], None] = lambda: None,
+) -> _Result:
+    """Call a function in a thread, and wait for it for a limited time.
+
+    Args:
+        seconds: the limit.
+        what: what is called, for the message.
+        function: what is called. It must release Python's lock.
+        *arguments: its arguments.
+        stop: called after the limit; asks the function to end. Without it,
+            the thread runs until the process ends.
+
+    Raises:
+        TimeLimitError: if it takes longer.
+        Exception: whatever the function raises.
+    """
+    results: list[_Result] = []
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(function(*arguments))
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failures:
+        raise failures[0]
+    if not results:
+        stop()
+        raise TimeLimitError(
+            f"{what} did not end within {seconds:.4g} s; expected a model "
+            "without an endless loop; if it is only slow, give it more time "
+            f"with the environment variable {VARIABLE}, in seconds"
+        )
+    return results[0]

@@ -1,0 +1,240 @@
+"""The subcommand `predict` on a model of a few bytes."""
+
+import csv
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_inception_export.bundle.bundle import sha256_of, write_report
+from keras_inception_export.cli import main
+from keras_inception_export.prediction.pipeline import Pipeline
+from tests.helpers.brightness import (
+    png,
+    scores,
+    write_brightness,
+    write_images,
+)
+from tests.helpers.reports import make_artifact, make_report
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    write_brightness(folder / "model.onnx")
+    write_brightness(folder / "silent.onnx", known=False)
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path):
+    write_images(tmp_path / "in", 50)
+    return tmp_path / "in"
+
+
+def predict(*words):
+    return main(["predict", *map(str, words)])
+
+
+def test_the_artifact_says_how_pixels_become_inputs(models, tmp_path, capfd):
+    (tmp_path / "one.png").write_bytes(png(204))
+    assert predict(models / "model.onnx", tmp_path / "one.png") == 0
+    assert capfd.readouterr() == (
+        "one.png  scores  bright 0.8000  grey, or\\nso 0.4000  dark 0.2000\n",
+        "",
+    )
+
+
+def test_it_asks_where_the_artifact_does_not_say(models, tmp_path, capfd):
+    (tmp_path / "one.png").write_bytes(png(204))
+    command = [models / "silent.onnx", tmp_path / "one.png"]
+    assert predict(*command) == 2
+    shown = capfd.readouterr()
+    assert shown.out == "" and shown.err.count("\n") == 1
+    assert "does not say how pixels become its input; say it with " in shown.err
+    for answer in (["--preprocess", "unit"], ["--pixel-scale", "1/255"]):
+        assert predict(*command, *answer) == 0
+        assert " class 0 0.8000  class 2 0.4000" in capfd.readouterr().out
+    assert predict(*command, "--pixel-scale", "1", "--preprocess", "tf") == 2
+    assert "give one of them" in capfd.readouterr().err
+
+
+def test_unlike_inputs_are_reported_once(models, images, capfd):
+    assert predict(models / "model.onnx", images, "--preprocess", "none") == 0
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1 and "was verified on 0 to 1" in lines[0]
+
+
+def test_damaged_images_do_not_stop_the_others(models, images, capfd):
+    (images / "a" / "bad.png").write_bytes(png(1)[:50])
+    (images / "b" / "bad.png").write_text("no image")
+    assert predict(models / "model.onnx", images) == 1
+    shown = capfd.readouterr()
+    assert len(shown.out.splitlines()) == 52
+    assert shown.out.count("bad.png  error: ") == 2
+    assert shown.err.count("\n") == 1
+    assert "2 of 52 inputs have no result, the first one because" in shown.err
+
+
+def test_nothing_but_damaged_images(models, tmp_path, capfd):
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_text("no image")
+    output = tmp_path / "out.csv"
+    assert predict(models / "model.onnx", tmp_path, "--output", output) == 2
+    assert capfd.readouterr().err.endswith("a.png' (and 1 others)\n")
+    assert output.read_text().count("cannot identify image file") == 2
+
+
+def test_the_first_results_of_a_file_are_shown(models, images, capfd):
+    output = images.parent / "out.csv"
+    assert predict(models / "model.onnx", images, "--output", output) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 11 and lines[-1] == f"50 results are in {output}"
+    with open(output, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 50
+    values = np.array([int(row["name"][-7:-4]) * 5 for row in rows]) / 255
+    best = [float(row["scores_score_1"]) for row in rows]
+    np.testing.assert_allclose(best, scores(values).max(axis=1), atol=1e-6)
+
+
+def test_the_reader_of_the_output_ends_early(models, images):
+    code = "import sys; from keras_inception_export.cli.main import main\n"
+    command = [sys.executable, "-c", code + "sys.exit(main(sys.argv[1:]))"]
+    words = [*command, "predict", *map(str, (models / "model.onnx", images))]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
+
+
+def test_json(models, images, capfd):
+    (images / "c.png").write_text("no image")
+    command = [models / "model.onnx", f"{images}/*.png", f"{images}/a/00*"]
+    assert predict(*command, "--json") == 1
+    found = json.loads(capfd.readouterr().out)
+    assert found["samples"] == [f"00{i}.png" for i in (0, 2, 4, 6, 8)]
+    expected = scores(np.arange(0, 50, 10) / 255)
+    np.testing.assert_allclose(found["outputs"]["scores"], expected, atol=1e-6)
+    assert list(found["errors"]) == [f"{images}/c.png"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_an_interrupted_run_is_resumed(
+    suffix, models, images, capfd, monkeypatch
+):
+    (images / "b" / "bad.png").write_text("no image")
+    command = [models / "model.onnx", images, "--output"]
+    whole, output = (images.parent / f"{x}{suffix}" for x in ("whole", "out"))
+    assert predict(*command, whole) == 1
+    load, loaded = Pipeline._load, []
+
+    def interrupted(self, part):
+        loaded.extend(part)
+        if part[0].name.endswith("064.png") or len(loaded) > 32:
+            raise KeyboardInterrupt
+        return load(self, part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "_load", interrupted)
+        assert predict(*command, output) == 130
+    done = output.read_bytes()
+    shown = capfd.readouterr().err
+    assert f"interrupted; go on with --output {output} --resume\n" in shown
+    assert 16 <= done.count(b"\n") < 51 and whole.read_bytes().startswith(done)
+    output.write_bytes(done[:-10])
+    capfd.readouterr()
+    assert predict(*command, output, "--resume") == 1
+    assert output.read_bytes() == whole.read_bytes()
+    assert "1 of 51 inputs have no result" in capfd.readouterr().err
+    assert predict(*command, output, "--resume") == 1
+    assert output.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--resume"], "--resume needs the --output"),
+        (["--output", "x.txt"], "expected a name that ends in .csv"),
+        (["--output", "x.parquet", "--resume"], "cannot be continued"),
+        (["--top", "0"], "--top must be at least 1"),
+        (["--preprocess", "torc"], 'did you mean "torch"?'),
+        (["--format", "onnx"], "is not a bundle"),
+    ],
+)
+def test_wrong_options(words, message, models, images, capfd, monkeypatch):
+    monkeypatch.chdir(images)
+    assert predict(models / "model.onnx", "a", *words) == 2
+    shown = capfd.readouterr().err
+    assert message in shown and shown.count("\n") == 1
+    assert sorted(x.name for x in images.iterdir()) == ["a", "b"]
+
+
+@pytest.fixture
+def bundle(models, tmp_path):
+    """A bundle with an artifact whose runtime is missing, and two others."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    write_brightness(folder / "model.onnx")
+    write_brightness(folder / "model.int8.onnx", known=False)
+    (folder / "model.tflite").write_bytes(b"")
+    (folder / "model.xml").write_bytes(b"")
+    entries = [
+        ("tflite", None, "model.tflite"),
+        ("onnx", None, "model.onnx"),
+        ("onnx", "int8", "model.int8.onnx"),
+        ("openvino", None, "model.xml"),
+    ]
+    artifacts = [
+        make_artifact(
+            format=name,
+            quantization=scheme,
+            path=path,
+            sha256=sha256_of(folder / path),
+        )
+        for name, scheme, path in entries
+    ]
+    write_report(folder, make_report(*artifacts))
+    return folder
+
+
+def test_the_fastest_artifact_of_a_bundle(bundle, images, capfd, monkeypatch):
+    for module in ("openvino", "ai_edge_litert.interpreter"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert predict(bundle, images / "a") == 0
+    assert " bright " in capfd.readouterr().out
+    assert predict(bundle, images / "a", "--scheme", "int8") == 2
+    assert "model.int8.onnx does not say" in capfd.readouterr().err
+    assert predict(bundle, images / "a", "--format", "tflite") == 2
+    assert "needs ai-edge-litert" in capfd.readouterr().err
+    assert predict(bundle, images / "a", "--format", "saved_model") == 2
+    assert "has no saved_model; it has tflite, onnx, onnx int8, openvino" in (
+        capfd.readouterr().err
+    )
+
+
+def test_a_progress_bar_on_a_terminal(models, images):
+    """On a pseudo-terminal, which is read after the command has ended."""
+    pytest.importorskip("tqdm")
+    parent, child = pty.openpty()
+    code = "import sys; from keras_inception_export.cli.main import main\n"
+    command = [sys.executable, "-c", code + "sys.exit(main(sys.argv[1:]))"]
+    words = ["predict", models / "model.onnx", images, "--output"]
+    try:
+        words.append(images.parent / "out.csv")
+        done = subprocess.run(
+            [*command, *map(str, words)],
+            stdout=subprocess.DEVNULL,
+            stderr=child,
+        )
+        assert done.returncode == 0
+        shown = os.read(parent, 2**16).decode()
+    finally:
+        os.close(parent)
+        os.close(child)
+    assert "50/50" in shown and "images/s" in shown
