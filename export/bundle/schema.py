@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from keras_inception_export.bundle.bundle import REPORT
+from keras_inception_export.data.reading import first_problem
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 from keras_inception_export.formats.registry import FORMATS, SCHEMES
@@ -276,6 +277,8 @@ class Report(_Part):
     """the versions of the packages that were used"""
     metadata: dict[str, Any] | None = None
     """what each artifact says of itself ([format](preprocessing.md))"""
+    metadata: dict[str, Any] | None = None
+    """what each artifact says of itself, as `docs/metadata.md` describes it"""
     probes: ProbesFile
     """the inputs and expected outputs, a file"""
     coverage: CoverageOfModel
@@ -359,9 +362,7 @@ def checked(facts: Any) -> dict[str, Any]:
     try:
         report = Report.model_validate(facts)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the report"
-        raise ValueError(f"{where}: {first['msg']}") from None
+        raise ValueError(first_problem(error)) from None
     if report.schema_version > VERSION:
         raise RequestError(
             f"{REPORT} has version {report.schema_version} of its schema, "
