@@ -143,8 +143,8 @@ class Artifact:
         self._runner = runner
         self._name = name
         for specs, records in (
-            (self.inputs, metadata and metadata.inputs),
-            (self.outputs, metadata and metadata.outputs),
+            (self.inputs, metadata.inputs if metadata else None),
+            (self.outputs, metadata.outputs if metadata else None),
         ):
             names = [spec.name for spec in specs]
             if records is not None and [x.name for x in records] != names:

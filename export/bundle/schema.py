@@ -277,8 +277,6 @@ class Report(_Part):
     """the versions of the packages that were used"""
     metadata: dict[str, Any] | None = None
     """what each artifact says of itself ([format](preprocessing.md))"""
-    metadata: dict[str, Any] | None = None
-    """what each artifact says of itself, as `docs/metadata.md` describes it"""
     probes: ProbesFile
     """the inputs and expected outputs, a file"""
     coverage: CoverageOfModel
