@@ -34,8 +34,8 @@ def preload():
     pipeline = importlib.import_module(
         "keras_inception_export.pipeline.make_probes"
     )
-    pipeline.search_inputs = functools.partial(
-        pipeline.search_inputs, seconds=0.1
+    pipeline.search_pixels = functools.partial(
+        pipeline.search_pixels, seconds=0.1
     )
 
 
