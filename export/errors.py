@@ -191,8 +191,6 @@ def missing(what: str, package: str, error: ImportError) -> ExportError:
     if isinstance(error, ModuleNotFoundError) and name.split(".")[0] == module:
         reason = f"which is not installed; pip install {package}"
     else:
-        reason = (
-            "which cannot be imported: "
-            f"{exhausted(error) or reason_of(error)}; install it anew"
-        )
+        why = exhausted(error) or f"{reason_of(error)}; install it anew"
+        reason = f"which cannot be imported: {why}"
     return RuntimeMissingError(f"{what} needs {package}, {reason}")

@@ -22,6 +22,7 @@ from keras_inception_export.errors import (
     RuntimeMissingError,
     check_choice,
     exhausted,
+    os_reason,
     reason_of,
 )
 from keras_inception_export.logs import printable, progress_to
@@ -48,11 +49,16 @@ def main(words=None) -> int:
     supervision.open_standard_streams()
     with supervision.deferred_signals() as signals:
         arguments = make_parser().parse_args()
-        return supervision.supervise(
-            functools.partial(_run, arguments),
-            functools.partial(_clean, arguments),
-            signals,
-        )
+        try:
+            return supervision.supervise(
+                functools.partial(_run, arguments),
+                functools.partial(_clean, arguments),
+                signals,
+            )
+        except OSError as error:
+            reason = f"no process can be started: {os_reason(error)}"
+            print(f"keras-inception: {reason}", file=sys.stderr)
+            return RequestError.exit_code
 
 
 def _run(arguments) -> int:
@@ -162,7 +168,7 @@ def _verify(arguments):
     if not any(result.passed for result in results):
         raise RuntimeMissingError(
             f"{arguments.bundle}: no artifact could be run, so nothing is "
-            "verified; install the runtime of one of them"
+            f"verified: {'; '.join(result.missing for result in results)}"
         )
     return 0
 

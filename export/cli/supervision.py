@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from keras_inception_export.child_process import end_with_parent, killed_by
+from keras_inception_export.errors import RequestError
 from keras_inception_export.logs import printable
 
 STOPS = {
@@ -26,6 +27,11 @@ STOPS = {
     if hasattr(signal, name)
 }
 """Signals that ask the command to stop, and what it then prints."""
+
+LEFT = (
+    "a library ended the process, perhaps because memory ran out; free memory, "
+    "or raise its limit"
+)
 
 _CHILD = getattr(signal, "SIGCHLD", signal.SIGTERM)  # not on Windows
 
@@ -69,13 +75,13 @@ def supervise(
         signals: end the child at once.
     """
     with _temporary_folder() as folder:
-        code, stopped = _run_in_child(run, signals, folder)
-    if code >= 0 and not stopped:
+        code, stopped, finished = _run_in_child(run, signals, folder)
+    if finished and not stopped:
         return code
-    number = signal.Signals(stopped or -code)
-    line = f"keras-inception: {_explained(number)}{clean()}"
-    print(printable(line), file=sys.stderr)
-    return 128 + number
+    number = stopped or -code
+    what = _explained(number) if number > 0 else LEFT
+    print(printable(f"keras-inception: {what}{clean()}"), file=sys.stderr)
+    return 128 + number if number > 0 else RequestError.exit_code
 
 
 @contextlib.contextmanager
@@ -97,31 +103,44 @@ def _temporary_folder() -> Iterator[str | None]:
 
 def _run_in_child(
     run: Callable[[], int], signals: set[signal.Signals], folder: str | None
-) -> tuple[int, int]:
-    """Return a child's exit code, and the signal for which it was killed."""
+) -> tuple[int, int, bool]:
+    """Run a function in a child.
+
+    Returns:
+        The child's exit code, the signal for which it was killed, and whether
+        the function returned: libraries may call `exit`.
+    """
     parent = os.getpid()
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         if folder is not None:
             os.environ["TMPDIR"] = tempfile.tempdir = folder
-        _serve(run, signals, parent)
+        _serve(run, signals, parent, writer)
     stopped = 0
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
         received = signal.sigwait(signals | {_CHILD})
         if received in signals and not stopped:
             stopped = received
             os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(ended[1]), stopped
+    os.close(writer)
+    os.set_blocking(reader, False)
+    with open(reader, "rb", 0) as file:
+        finished = file.read(1) or b""
+    return os.waitstatus_to_exitcode(ended[1]), stopped, bool(finished)
 
 
-def _explained(number: signal.Signals) -> str:
-    return STOPS.get(number.name) or (
+def _explained(number: int) -> str:
+    return STOPS.get(signal.Signals(number).name) or (
         f"the process was {killed_by(number)}; free memory, or raise its limit"
     )
 
 
 def _serve(
-    run: Callable[[], int], signals: set[signal.Signals], parent: int
+    run: Callable[[], int],
+    signals: set[signal.Signals],
+    parent: int,
+    writer: int,
 ) -> NoReturn:
     """Run the function, and end this process with its exit code."""
     code = 1
@@ -135,5 +154,6 @@ def _serve(
     except BaseException:  # with --debug
         sys.excepthook(*sys.exc_info())
         sys.stdout.flush()
+    os.write(writer, b"1")
     # No destructors: threads of a runtime may still be running.
     os._exit(code)

@@ -103,6 +103,11 @@ def test_a_signal_is_one_line(name, at, command, output):
     check_ended(name, command, output, at=at)
 
 
+def test_a_library_that_ends_the_process_is_one_line(command, output):
+    code, _, (line,) = export(command, output, at=VERIFY, action="exit")
+    assert code == 2 and "a library ended the process" in line
+
+
 def test_an_export_that_no_signal_ends(command, output):
     code, lines, errors = export(command, output)
     assert (code, lines, errors) == (0, list(faults.IMITATED), [])

@@ -34,8 +34,8 @@ def preload():
     pipeline = importlib.import_module(
         "keras_inception_export.pipeline.make_probes"
     )
-    pipeline.search_inputs = functools.partial(
-        pipeline.search_inputs, seconds=0.1
+    pipeline.search_pixels = functools.partial(
+        pipeline.search_pixels, seconds=0.1
     )
 
 
@@ -56,7 +56,8 @@ def run(
         imitation: whether a bundle is published as by an export, but without
             a model.
         at: after how many printed lines `action` happens.
-        action: a signal to send, or a folder to remove.
+        action: a signal to send, a folder to remove, or "exit", which
+            libraries call.
         worker: whether the signal goes to the process that does the work.
         limits: new limits of the process, by their names in `resource`.
         renamings: the system cannot exchange two folders in one step, and
@@ -104,13 +105,17 @@ def _imitate(pause, arguments):
 
 def _pause(at, action, number):
     """Wait for what happens after a line."""
-    while number == at and (action is None or isinstance(action, int)):
+    if number == at and action == "exit":
+        os._exit(1)
+    while number == at and isinstance(action, int):
         time.sleep(1)
-    while number == at and Path(action).exists():
+    while number == at and action and Path(action).exists():
         time.sleep(0.01)
 
 
 def _act(command, action, worker):
+    if action == "exit":
+        return
     if isinstance(action, str):
         shutil.rmtree(action)
         return
