@@ -77,6 +77,10 @@ class ArtifactError(ExportError):
     exit_code = 1
 
 
+class TimeLimitError(ArtifactError):
+    """An artifact takes longer than the time limit."""
+
+
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Iterator[None]:
     """Raise a failure to write as a RequestError that names the path.

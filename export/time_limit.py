@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.errors import RequestError, TimeLimitError
 
 VARIABLE = "KERAS_INCEPTION_TIME_LIMIT"
 """The environment variable with the seconds that every call may take."""
@@ -55,7 +55,7 @@ def within(
             the thread runs until the process ends.
 
     Raises:
-        ArtifactError: if it takes longer.
+        TimeLimitError: if it takes longer.
         Exception: whatever the function raises.
     """
     results: list[_Result] = []
@@ -74,7 +74,7 @@ def within(
         raise failures[0]
     if not results:
         stop()
-        raise ArtifactError(
+        raise TimeLimitError(
             f"{what} did not end within {seconds:.4g} s; expected a model "
             "without an endless loop; if it is only slow, give it more time "
             f"with the environment variable {VARIABLE}, in seconds"

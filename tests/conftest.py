@@ -8,7 +8,25 @@ import contextlib
 import gc
 import sys
 
+import hypothesis
 import pytest
+
+# The same few examples in every run, on machines of any speed.
+hypothesis.settings.register_profile(
+    "few",
+    max_examples=4,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+hypothesis.settings.register_profile(
+    "thorough",
+    hypothesis.settings.get_profile("few"),
+    max_examples=1000,
+    derandomize=False,
+)
+hypothesis.settings.load_profile("few")
 
 # Parallel workers start with the files that take the longest, so that none of
 # them waits for another one at the end.

@@ -1,5 +1,6 @@
 """Run an exported artifact like a function, or on images and files."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from io import BytesIO
@@ -13,7 +14,7 @@ from keras_inception_export.bundle.bundle import (
     check_published,
     read_report,
 )
-from keras_inception_export.data.batching import run
+from keras_inception_export.data.batching import count, run
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import (
     PRESETS,
@@ -21,8 +22,10 @@ from keras_inception_export.data.preprocessing import (
     make_preprocessing,
     read,
 )
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.errors import (
+    ArtifactError,
     RequestError,
     RuntimeMissingError,
     check_choice,
@@ -39,6 +42,9 @@ from keras_inception_export.logs import printable
 from keras_inception_export.prediction.items import Item
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
 from keras_inception_export.prediction.sources import Sources
+
+MAX_INPUT = 2**32
+"""Bytes that one input may have: samples are padded or resized to its shape."""
 
 
 def load_artifact(
@@ -136,6 +142,20 @@ class Artifact:
         self.metadata = metadata
         self._runner = runner
         self._name = name
+        shapes = [spec.shape for spec in self.inputs]
+        if not all((self.inputs, self.outputs, *shapes)):
+            raise ArtifactError(
+                f"{name} has no inputs or outputs, or an input without a batch "
+                "axis; export the model again"
+            )
+        for spec in self.inputs:
+            size = math.prod(n or 1 for n in spec.shape)
+            if size * np.dtype(spec.dtype).itemsize > MAX_INPUT:
+                raise ArtifactError(
+                    f'{name} has an input "{spec.name}" of shape {spec.shape}, '
+                    f"more than {MAX_INPUT / 1e9:.0f} GB; export the model "
+                    "with a smaller batch size"
+                )
 
     def __call__(self, *arrays: Any) -> dict[str, np.ndarray]:
         """Compute the outputs for any number of samples.
@@ -164,15 +184,23 @@ class Artifact:
                 f"{', '.join(spec.name for spec in self.inputs)}"
             )
         feeds = load_samples(source, self.inputs).inputs
-        fixed = self.inputs[0].shape[0]
-        if fixed is None:
-            results = self._runner.run(feeds)
-        else:
-            results = run(self._runner.run, feeds, fixed)
-        return {
-            spec.name: spec.dequantize(results[spec.name])
-            for spec in self.outputs
-        }
+        fixed, number = self.inputs[0].shape[0], count(feeds)
+        with reading(self._name, "cannot be run", "export the model again"):
+            if fixed is None:
+                results = self._runner.run(feeds)
+            else:
+                results = run(self._runner.run, feeds, fixed)
+            outputs = {
+                spec.name: spec.dequantize(results[spec.name])
+                for spec in self.outputs
+            }
+            for name, array in outputs.items():
+                if array.shape[:1] != (number,):
+                    raise ValueError(
+                        f"the output {name} of {number} samples has the shape "
+                        f"{array.shape}"
+                    )
+            return outputs
 
     def predict(
         self,

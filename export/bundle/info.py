@@ -1,11 +1,11 @@
 """Describe a bundle, an artifact or a `.keras` file."""
 
-import json
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from keras_inception_export.bundle import bundle
+from keras_inception_export.data.reading import read_json, reading
 from keras_inception_export.errors import RequestError, check_regular
 from keras_inception_export.formats.registry import format_of
 
@@ -42,27 +42,31 @@ def describe(path: str | Path) -> dict[str, Any]:
 def _keras_file(path):
     """Read a `.keras` file's config and metadata, which are JSON in a zip."""
     check_regular(path)
-    try:
+    with reading(path, "is not a Keras model", error=RequestError):
         with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-            metadata = json.loads(archive.read("metadata.json"))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
-        raise RequestError(f"{path} is not a Keras model") from None
-    layers = config["config"].get("layers", [])
+            config = read_json(archive, "config.json")
+            metadata = read_json(archive, "metadata.json")
+        layers = config["config"].get("layers", [])
+        return {
+            "name": str(config["config"].get("name", "")),
+            "class": str(config["class_name"]),
+            "bytes": path.stat().st_size,
+            "layers": len(layers),
+            "inputs": [
+                _input(layer["config"])
+                for layer in layers
+                if layer["class_name"] == "InputLayer"
+            ],
+            "keras_version": str(metadata["keras_version"]),
+            "date_saved": str(metadata["date_saved"]),
+        }
+
+
+def _input(config):
+    """Return the facts about an input layer."""
+    dtype = config["dtype"]
     return {
-        "name": config["config"].get("name", ""),
-        "class": config["class_name"],
-        "bytes": path.stat().st_size,
-        "layers": len(layers),
-        "inputs": [
-            {
-                "name": layer["config"]["name"],
-                "shape": layer["config"]["batch_shape"],
-                "dtype": layer["config"]["dtype"],
-            }
-            for layer in layers
-            if layer["class_name"] == "InputLayer"
-        ],
-        "keras_version": metadata["keras_version"],
-        "date_saved": metadata["date_saved"],
+        "name": str(config["name"]),
+        "shape": [n if n is None else int(n) for n in config["batch_shape"]],
+        "dtype": str(dtype["config"]["name"] if "config" in dtype else dtype),
     }

@@ -24,7 +24,7 @@ from keras_inception_export.errors import (
     exhausted,
     reason_of,
 )
-from keras_inception_export.logs import progress_to
+from keras_inception_export.logs import printable, progress_to
 from keras_inception_export.model.networks import NETWORKS
 
 PIPE_EXIT_CODE = 141
@@ -45,6 +45,7 @@ def main(words=None) -> int:
     """
     if words is not None or not hasattr(os, "fork"):
         return _run(make_parser().parse_args(words))
+    supervision.open_standard_streams()
     with supervision.deferred_signals() as signals:
         arguments = make_parser().parse_args()
         return supervision.supervise(
@@ -86,7 +87,7 @@ def _run(arguments) -> int:
             line = supervision.STOPS["SIGINT"] + _clean(arguments)
             code = 130
         line = f"keras-inception: {' '.join(line.split())}"
-        print(tables.printable(line), file=terminal)
+        print(printable(line), file=terminal)
         return code
 
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -27,6 +28,17 @@ STOPS = {
 """Signals that ask the command to stop, and what it then prints."""
 
 _CHILD = getattr(signal, "SIGCHLD", signal.SIGTERM)  # not on Windows
+
+
+def open_standard_streams() -> None:
+    """Open what the command was started without, so that it can be used."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # The lowest free number, unless Python has used it meanwhile.
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
 @contextlib.contextmanager
@@ -56,9 +68,42 @@ def supervise(
             added to the message.
         signals: end the child at once.
     """
+    with _temporary_folder() as folder:
+        code, stopped = _run_in_child(run, signals, folder)
+    if code >= 0 and not stopped:
+        return code
+    number = signal.Signals(stopped or -code)
+    line = f"keras-inception: {_explained(number)}{clean()}"
+    print(printable(line), file=sys.stderr)
+    return 128 + number
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[str | None]:
+    """Yield a folder for the temporary files of a process that may be killed.
+
+    If there is none, the process says so if it needs one.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = None
+        with contextlib.suppress(OSError):
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(
+                    prefix="keras-inception-", ignore_cleanup_errors=True
+                )
+            )
+        yield folder
+
+
+def _run_in_child(
+    run: Callable[[], int], signals: set[signal.Signals], folder: str | None
+) -> tuple[int, int]:
+    """Return a child's exit code, and the signal for which it was killed."""
     parent = os.getpid()
     child = os.fork()
     if child == 0:
+        if folder is not None:
+            os.environ["TMPDIR"] = tempfile.tempdir = folder
         _serve(run, signals, parent)
     stopped = 0
     while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
@@ -66,15 +111,7 @@ def supervise(
         if received in signals and not stopped:
             stopped = received
             os.kill(child, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(ended[1])
-    if code >= 0 and not stopped:
-        return code
-    number = signal.Signals(stopped or -code)
-    print(
-        printable(f"keras-inception: {_explained(number)}{clean()}"),
-        file=sys.stderr,
-    )
-    return 128 + number
+    return os.waitstatus_to_exitcode(ended[1]), stopped
 
 
 def _explained(number: signal.Signals) -> str:
@@ -97,5 +134,6 @@ def _serve(
             code = run()
     except BaseException:  # with --debug
         sys.excepthook(*sys.exc_info())
+        sys.stdout.flush()
     # No destructors: threads of a runtime may still be running.
     os._exit(code)

@@ -28,7 +28,7 @@ def read_labels(source: str | Path | Sequence[str]) -> tuple[str, ...]:
             text = path.read_text(encoding="utf-8-sig")
             is_json = path.suffix.lower() == ".json"
             labels = json.loads(text) if is_json else text.rstrip().split("\n")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RequestError(f"{origin} cannot be read: {error}") from error
     if not isinstance(labels, (list, tuple)) or not labels:
         raise RequestError(

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_inception_export.data.decoding import to_bytes
+from keras_inception_export.data.reading import reading
 from keras_inception_export.errors import (
     RequestError,
     check_choice,
@@ -45,6 +47,10 @@ CHOICES = {
 REALS = ("float16", "float32", "float64")
 INTEGERS = ("uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 """The dtypes that hold the values of pixels."""
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+"""The kinds of images that are read: Pillow goes by the content of a file, and
+runs programs for some other kinds."""
 
 LARGEST = 255
 """The largest value of a pixel."""
@@ -138,7 +144,7 @@ class Preprocessing:
         """
         from PIL import Image, ImageOps
 
-        image = _to_bytes(ImageOps.exif_transpose(image))
+        image = to_bytes(ImageOps.exif_transpose(image))
         image = image.convert("L" if self.color == "grey" else "RGB")
         size = self.size[1] or image.width, self.size[0] or image.height
         method = Image.Resampling[self.interpolation.upper()]
@@ -193,11 +199,9 @@ class Preprocessing:
             if None not in (own, side) and own != side:
                 own_size = f"{[height, width]} of the model"
                 raise _invalid("size", self.size, own_size)
-        color = self.color
+        color = "rgb" if self.color == "grey" else self.color
         if channels == 1:
             color = "grey"
-        elif color == "grey":
-            color = "rgb"
         lengths = {len(self.mean), len(self.std)}
         if channels == 1 and lengths != {1}:
             raise RequestError(
@@ -268,14 +272,11 @@ def read(
             f"{name} is an image, which needs the package pillow; install "
             "pillow, or give a .npy"
         ) from None
-    try:
+    with reading(name, error=RequestError):
         if isinstance(path, Image.Image):
             return preprocessing(path)
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return preprocessing(image)
-    except Exception as error:  # Pillow raises many classes
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise RequestError(f"{name} cannot be read: {reason}") from error
 
 
 def make_preprocessing(value: Any) -> Any:
@@ -291,56 +292,31 @@ def make_preprocessing(value: Any) -> Any:
     Raises:
         RequestError: if there is none like that.
     """
+    if isinstance(value, (str, Path)) and Path(value).suffix == ".json":
+        path = Path(value)
+        check_regular(path)
+        with reading(path, error=RequestError):
+            value = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(value, Mapping):
+        names = {field.name for field in fields(Preprocessing)}
+        parts = (str, Mapping, Preprocessing)
+        if (
+            value
+            and names.isdisjoint(value)
+            and all(isinstance(x, parts) for x in value.values())
+        ):
+            return {name: _one(value[name]) for name in value}
+    return _one(value)
+
+
+def _one(value: Any) -> Preprocessing:
+    """Return the preprocessing of a preset's name or of its fields."""
     if isinstance(value, Preprocessing):
         return value
-    if isinstance(value, Mapping) and value:
-        names = {field.name for field in fields(Preprocessing)}
-        kinds = (str, Mapping, Preprocessing)
-        if names.isdisjoint(value) and all(
-            isinstance(x, kinds) for x in value.values()
-        ):
-            return {name: make_preprocessing(value[name]) for name in value}
-    if not isinstance(value, (str, Path)):
-        return Preprocessing.from_json(value)
-    path = Path(value)
-    if path.suffix.lower() != ".json":
+    if isinstance(value, (str, Path)):
         check_choice("preprocessing", str(value), PRESETS)
         return PRESETS[str(value)]
-    check_regular(path)
-    try:
-        return make_preprocessing(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{path} cannot be read: {error}") from error
-
-
-def as_json(made: Any) -> Any:
-    """Return what `make_preprocessing` returned as JSON can hold it."""
-    if isinstance(made, Mapping):
-        return {name: value.as_json() for name, value in made.items()}
-    return made and made.as_json()
-
-
-def _to_bytes(image: Image.Image) -> Image.Image:
-    """Return an image with values of 0 to 255, without a palette.
-
-    Raises:
-        ValueError: if the range of its values is unknown.
-    """
-    from PIL import Image
-
-    if image.mode.startswith("I;16") or (image.mode, image.format) == (
-        "I",
-        "PNG",
-    ):
-        values = np.asarray(image).astype("float64") / 257
-        return Image.fromarray(values.round().astype("uint8"))
-    if image.mode in ("I", "F"):
-        raise ValueError(
-            f'its pixels are of mode "{image.mode}", whose range is unknown; '
-            "expected 8 or 16 bits per channel; give a .npy"
-        )
-    # Pillow warns if it converts a palette with transparency to RGB directly.
-    return image.convert("RGBA") if image.mode in ("P", "PA") else image
+    return Preprocessing.from_json(value)
 
 
 def _check_numbers(name, values, lengths, *, zero=False) -> None:

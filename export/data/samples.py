@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_inception_export.data import images
-from keras_inception_export.data.npz import UNREADABLE, read_arrays
+from keras_inception_export.data.npz import read_arrays
 from keras_inception_export.data.preprocessing import PRESETS, Preprocessing
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_regular
 
@@ -236,10 +237,8 @@ def _read(path, specs, preprocessing):
             f"{path} is not a recognised input: expected .npy, .npz, an image "
             "or a folder of images"
         )
-    try:
+    with reading(path, error=RequestError):
         return read_arrays(path), None
-    except UNREADABLE as error:
-        raise RequestError(f"{path} cannot be read: {error}") from error
 
 
 def check_shape(shape: Sequence[int], spec: TensorSpec, origin: str) -> None:

@@ -38,6 +38,38 @@ class TensorSpec:
         """Return the spec from a dictionary that `as_json` returned."""
         return cls(**{**facts, "shape": tuple(facts["shape"])})
 
+    def check(self) -> "TensorSpec":
+        """Return the spec, which a file from outside has declared.
+
+        Raises:
+            ValueError: if no array of numbers can be so.
+        """
+        dtype = np.dtype(self.dtype)
+        if dtype.kind not in "biuf" or dtype.name != self.dtype:
+            raise ValueError(f'"{self.name}" has {self.dtype}, not numbers')
+        if not all(n is None or type(n) is int and n >= 0 for n in self.shape):
+            raise ValueError(f'"{self.name}" has the shape {self.shape}')
+        if self.scale is not None:
+            limits = np.iinfo(dtype)
+            if not (
+                type(self.scale) is float
+                and 0 < self.scale <= np.finfo("float32").max
+                and type(self.zero_point) is int
+                and limits.min <= self.zero_point <= limits.max
+            ):
+                raise ValueError(
+                    f'"{self.name}" is quantized with the scale {self.scale} '
+                    f"and the zero point {self.zero_point}"
+                )
+        return self
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Return whether an array of this shape is such a tensor."""
+        return len(shape) == len(self.shape) and all(
+            expected in (None, size)
+            for expected, size in zip(self.shape, shape, strict=True)
+        )
+
     @property
     def takes_reals(self) -> bool:
         """Whether it represents real values, as floats or quantized."""
@@ -77,11 +109,7 @@ def check_feeds(
         )
     for spec in specs:
         array = feeds[spec.name]
-        fits = len(array.shape) == len(spec.shape) and all(
-            expected_size in (None, size)
-            for expected_size, size in zip(spec.shape, array.shape, strict=True)
-        )
-        if not fits or array.dtype != np.dtype(spec.dtype):
+        if not spec.fits(array.shape) or array.dtype != np.dtype(spec.dtype):
             raise RequestError(
                 f"input '{spec.name}' received {array.dtype} {array.shape}, "
                 f"expected {spec.dtype} {spec.shape}"

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_inception_export.data.npz import UNREADABLE, read_arrays
-from keras_inception_export.errors import ArtifactError, writing
+from keras_inception_export.bundle.schema import LayerIndex
+from keras_inception_export.data.npz import read_arrays
+from keras_inception_export.data.reading import reading
+from keras_inception_export.errors import writing
 
 VALUES = 1024
 """Number of sampled values per layer; more only if it has more channels."""
@@ -170,22 +172,25 @@ class LayerReferences:
     @classmethod
     def load(cls, path: Path) -> "LayerReferences":
         """Read what `save` wrote; ArtifactError if the file is damaged."""
-        try:
+        with reading(path.name, "is damaged", "export the model again"):
             arrays = read_arrays(path)
-            index = json.loads(arrays["index"].tobytes())
+            text = arrays["index"].tobytes()
+            index = LayerIndex.model_validate_json(text).model_dump()
             entries, counts, lengths = index["layers"], [], []
             for entry in entries:
                 entry["shape"] = tuple(entry["shape"])
                 counts.append(entry.pop("count"))
                 channels = entry["shape"][entry["channel_axis"]]
                 lengths.append(counts[-1] + channels)
-            positions = _split(arrays["positions"], counts)
-            values = _split(arrays["values"], lengths)
+            positions = _split(arrays["positions"], counts, "i")
+            values = _split(arrays["values"], lengths, "f")
             parts = zip(entries, positions, values, strict=True)
             references = tuple(
                 LayerReference(**entry, positions=where, values=there)
                 for entry, where, there in parts
             )
+            for item in references:
+                _check(item)
             number = len(references) - index["equalized"]
             artifacts = {
                 name: _locations(
@@ -193,11 +198,7 @@ class LayerReferences:
                 )
                 for name, items in index["artifacts"].items()
             }
-        except (*UNREADABLE, KeyError, TypeError) as error:
-            raise ArtifactError(
-                f"{path.name} is damaged ({error}); export the model again"
-            ) from error
-        return cls(references[:number], artifacts, references[number:])
+            return cls(references[:number], artifacts, references[number:])
 
 
 def _entry(
@@ -217,7 +218,9 @@ def _locations(entries, lengths, values) -> tuple[TensorLocation | None, ...]:
     ]
     return tuple(
         entry and TensorLocation(**entry, values=part if len(part) else None)
-        for entry, part in zip(entries, _split(values, counts), strict=True)
+        for entry, part in zip(
+            entries, _split(values, counts, "f"), strict=True
+        )
     )
 
 
@@ -225,7 +228,16 @@ def _join(arrays, dtype) -> np.ndarray:
     return np.concatenate([np.empty(0, dtype), *arrays]).astype(dtype)
 
 
-def _split(array, counts) -> list[np.ndarray]:
-    if len(array) != sum(counts):
-        raise ValueError(f"{len(array)} values, expected {sum(counts)}")
+def _check(item: LayerReference) -> None:
+    """Raise ValueError for positions that the output does not have."""
+    steps = np.diff(item.positions, prepend=-1, append=math.prod(item.shape))
+    if steps.min() < 1 or not np.isfinite(item.values).all():
+        raise ValueError(f"{item.layer} has wrong positions or values")
+
+
+def _split(array, counts, kind) -> list[np.ndarray]:
+    if array.shape != (sum(counts),) or array.dtype.kind != kind:
+        raise ValueError(
+            f"{array.dtype} {array.shape}, expected {sum(counts)} values"
+        )
     return np.split(array, np.cumsum(counts)[:-1]) if counts else []

@@ -12,6 +12,7 @@ import h5py
 import keras
 
 import keras_inception_layers as plugin
+from keras_inception_export.data.reading import read_json, reading
 from keras_inception_export.errors import (
     RequestError,
     check_regular,
@@ -19,6 +20,10 @@ from keras_inception_export.errors import (
 )
 from keras_inception_export.model.networks import NETWORKS
 from keras_inception_export.model.precision import describe
+from keras_inception_export.model.stored_weights import (
+    check_weights,
+    limited_weights,
+)
 from keras_inception_layers import drop_auxiliary
 
 _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")
@@ -39,23 +44,24 @@ def load_model(path):
     """
     path = Path(path)
     check_regular(path)
-    try:
+    with reading(
+        path,
+        "is not a Keras model",
+        "expected a .keras or .h5 file with the whole model, as `model.save` "
+        "writes it; a SavedModel, or a file of weights alone, must be loaded "
+        "into a model first",
+        error=RequestError,
+    ):
         config, version = _read_config(path)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
-        raise RequestError(
-            f"{path} is not a Keras model: expected a .keras or .h5 file with "
-            "the whole model, as `model.save` writes it; a SavedModel, or a "
-            "file of weights alone, must be loaded into a model first"
-        ) from None
-    _refuse_unknown(config, path)
-    try:
-        model = _load(path)
-    except Exception as error:
-        raise RequestError(
-            f"{path}, saved by Keras {version}, cannot be loaded by Keras "
-            f"{keras.__version__}: {reason_of(error)}; if it needs code of "
-            "yours, name the module with --import MODULE"
-        ) from error
+        _refuse_unknown(config, path)
+    with reading(
+        f"{path}, saved by Keras {version},",
+        f"cannot be loaded by Keras {keras.__version__}",
+        "if it needs code of yours, name the module with --import MODULE",
+        error=RequestError,
+    ):
+        with limited_weights(check_weights(path, _load)):
+            model = _load(path)
     if not isinstance(model, keras.Model):
         raise RequestError(
             f"{path} contains a {type(model).__name__}, expected a keras.Model"
@@ -70,8 +76,8 @@ def _read_config(path):
             config = json.loads(file.attrs["model_config"])
             return config, file.attrs.get("keras_version", "2 or older")
     with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json"))
-        metadata = json.loads(archive.read("metadata.json"))
+        config = read_json(archive, "config.json")
+        metadata = read_json(archive, "metadata.json")
     return config, metadata.get("keras_version", "2 or older")
 
 

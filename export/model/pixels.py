@@ -11,7 +11,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_inception_export.data.preprocessing import Preprocessing
+from keras_inception_export.data.batching import Arrays
+from keras_inception_export.data.domain import Domain
+from keras_inception_export.data.preprocessing import (
+    LARGEST,
+    Preprocessing,
+    channel_axis,
+)
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.model.channel_search import SECONDS, search_inputs
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_layers import ConvBN
 
@@ -100,6 +108,17 @@ def of_pixels(made: Preprocessing) -> Preprocessing:
     )
 
 
+def pixel_spec(spec: TensorSpec) -> TensorSpec:
+    """Return the input that takes the pixels of images; others as they are."""
+    axis = channel_axis(spec)
+    if axis is None:
+        return spec
+    batch, *sizes = spec.shape
+    if axis == 1:
+        sizes = [*sizes[1:], sizes[0]]
+    return replace(spec, shape=(batch, *sizes), dtype="uint8")
+
+
 def with_pixels(
     model: keras.Model, preprocessing: Mapping[str, Preprocessing]
 ) -> keras.Model:
@@ -107,8 +126,11 @@ def with_pixels(
 
     Args:
         model: a Functional model; it is not copied.
-        preprocessing: what to compute, by the name of the input.
+        preprocessing: what to compute, by the name of the input. If it is
+            empty, the model itself is returned.
     """
+    if not preprocessing:
+        return model
     named = InferenceModel.of(model)
     by_index = {
         index: preprocessing.get(spec.name)
@@ -116,14 +138,16 @@ def with_pixels(
     }
 
     def make(index: int, tensor: Any) -> tuple[Any, Any]:
-        shape, dtype, made = tensor.shape, tensor.dtype, by_index[index]
+        made = by_index[index]
+        spec = TensorSpec(tensor.name, tuple(tensor.shape), tensor.dtype)
+        if made is not None:
+            spec = pixel_spec(spec)
+        new = keras.Input(
+            batch_shape=spec.shape, dtype=spec.dtype, name=spec.name
+        )
         if made is None:
-            new = keras.Input(batch_shape=shape, dtype=dtype, name=tensor.name)
             return new, new
-        if made.data_format == "channels_first":
-            shape = (shape[0], *shape[2:], shape[1])
-        new = keras.Input(batch_shape=shape, dtype="uint8", name=tensor.name)
-        return new, Pixels.of(made, name=f"{tensor.name}_pixels")(new)
+        return new, Pixels.of(made, name=f"{spec.name}_pixels")(new)
 
     return _on_inputs(model, make)
 
@@ -155,6 +179,32 @@ def with_real_pixels(model: InferenceModel) -> InferenceModel:
         if new.dtype != old.dtype
     )
     return replace(model, model=changed, inputs=inputs, pixels=pixels)
+
+
+def search_pixels(
+    model: InferenceModel,
+    feeds: Sequence[Arrays],
+    domains: Mapping[str, Domain],
+    seconds: float = SECONDS,
+) -> list[Arrays]:
+    """Return what `search_inputs` finds, in whole numbers where it is pixels.
+
+    On whole numbers themselves, it cannot ascend.
+    """
+    real = with_real_pixels(model)
+
+    def cast(feed: Arrays, dtype: str) -> dict[str, np.ndarray]:
+        pixels = {x: np.rint(feed[x]).clip(0, LARGEST) for x in real.pixels}
+        return {**feed, **{x: pixels[x].astype(dtype) for x in pixels}}
+
+    real_domains = {x: Domain(high=np.asarray(LARGEST)) for x in real.pixels}
+    found = search_inputs(
+        real,
+        [cast(feed, "float32") for feed in feeds],
+        {**domains, **real_domains},
+        seconds,
+    )
+    return [cast(feed, "uint8") for feed in found]
 
 
 def _on_inputs(model: keras.Model, make: Callable) -> keras.Model:

@@ -35,13 +35,11 @@ from keras_inception_export.quantization.scheme_writer import write_scheme
 from keras_inception_export.verification.parity import FLOOR
 from keras_inception_export.verification.probes import Probes
 from keras_inception_export.verification.verify import (
+    MAX_QUANTIZED_ERROR,
+    SLACK,
     VerificationResult,
     verify_artifact,
 )
-
-SLACK = 1.5
-"""The tolerance of a quantized artifact, as a multiple of its error at the
-time of publication: processors round int8 differently."""
 
 NOISE = 10 ** (-MIN_SNR_DB / 20)
 """The largest error of a quantized artifact, relative to the largest value,
@@ -135,7 +133,7 @@ def verify_written(
     io = None
     if artifact.quantization == PREPARED_SCHEME:
         io = options.quantized_io
-    limit = float("inf") if artifact.measured else NOISE
+    limit = MAX_QUANTIZED_ERROR if artifact.measured else NOISE
     result = verify_artifact(
         artifact.path,
         _as_integers(inputs, io),

@@ -82,6 +82,12 @@ def choose_preprocessing(
             preset = _default(model, spec, reach)
             if preset:
                 found[spec.name] = PRESETS[preset].fitted(spec)
+            else:
+                logger.info(
+                    'Preprocessing  unknown: how images become "%s"; predict '
+                    "will need it, unless --preprocess says it",
+                    spec.name,
+                )
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_inception_export.bundle import bundle, publication
+from keras_inception_export.bundle.schema import VERSION
 from keras_inception_export.data.labels import check_labels, labelled_outputs
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import PRESETS
@@ -225,6 +226,7 @@ def run_export(
         _raise_findings(results)
         references.save(folder / bundle.LAYER_REFERENCES)
         report = {
+            "schema_version": VERSION,
             "model": facts,
             "versions": metadata.versions,
             "metadata": metadata.as_json(),

@@ -14,9 +14,9 @@ from keras_inception_export.data.batching import Arrays
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.logs import logger
-from keras_inception_export.model.channel_search import search_inputs
 from keras_inception_export.model.divergence import diverging_layer
 from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.pixels import search_pixels, with_real_pixels
 from keras_inception_export.model.reference import (
     float32_outputs,
     float64_outputs,
@@ -62,7 +62,7 @@ def make_probes(
             raise RequestError(problem)
         else:
             unused[regime] = problem
-    searched = search_inputs(
+    searched = search_pixels(
         inference_model, [feed for _, feed, _ in batches], domains
     )
     found, problem = _first_that_runs(live, [searched])
@@ -131,15 +131,18 @@ def _jittered(probes: Probes, model: InferenceModel) -> Probes:
     computed in float32 in the reference too has no error but this one.
     """
     generator = np.random.default_rng(0)
+    model = with_real_pixels(model)
 
-    def off(array):
+    def off(name, array):
+        if name in model.pixels:
+            array = array.astype("float32")
         if array.dtype.kind != "f":
             return array
         step = generator.choice([-1, 1], array.shape) * parity.EPSILON
         return (array * (1 + step)).astype(array.dtype)
 
     feeds = tuple(
-        {name: off(array) for name, array in feed.items()}
+        {name: off(name, array) for name, array in feed.items()}
         for feed in probes.feeds
     )
     changed = _with_keras(replace(probes, feeds=feeds), model)

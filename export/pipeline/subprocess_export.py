@@ -6,7 +6,6 @@ So the model is saved, and a child process with TensorFlow exports the file.
 
 import functools
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -18,7 +17,6 @@ import numpy as np
 from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.child_process import run_in_child
 from keras_inception_export.data.metadata import Metadata
-from keras_inception_export.data.preprocessing import as_json
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.errors import RequestError
 from keras_inception_export.model.inference_model import InferenceModel
@@ -27,7 +25,7 @@ from keras_inception_export.model.loading import (
     import_modules,
     load_model,
 )
-from keras_inception_export.model.pixels import with_pixels
+from keras_inception_export.model.pixels import pixel_spec, with_pixels
 from keras_inception_export.model.reference import float32_outputs
 from keras_inception_export.options import ExportOptions
 from keras_inception_export.verification.parity import FACTOR, compare
@@ -50,17 +48,20 @@ def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
     if not isinstance(source, (str, Path, keras.Model)):
         source = source()
     publication.check_output(options.output_dir, overwrite=options.overwrite)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        publication.staging(options.output_dir) as staged,
-    ):
+    with publication.staging(options.output_dir) as staged:
+        folder = staged / "input"  # it is removed even after a kill
+        folder.mkdir()
         arguments = {x.name: getattr(options, x.name) for x in fields(options)}
         arguments["output_dir"] = staged / "bundle"
-        arguments["samples"] = _samples_file(source, options, Path(folder))
-        arguments["preprocess"] = as_json(options.preprocess)
+        arguments["samples"] = _samples_file(source, options, folder)
+        made = options.preprocess
+        if isinstance(made, Mapping):
+            arguments["preprocess"] = {x: made[x].as_json() for x in made}
+        elif made is not None:
+            arguments["preprocess"] = made.as_json()
         path, modules = source, []
         if isinstance(source, keras.Model):
-            path = Path(folder) / f"{source.name}.keras"
+            path = folder / f"{source.name}.keras"
             source.save(path)
             modules = _modules(source)
         report = run_in_child(
@@ -137,6 +138,8 @@ def _samples_file(source, options: ExportOptions, folder: Path):
         return samples
     model = load_model(source) if isinstance(source, (str, Path)) else source
     specs = InferenceModel.of(functional(model)).inputs
+    if options.pixels:
+        specs = tuple(map(pixel_spec, specs))
     samples = load_samples(samples, specs)
     arrays: dict[str, Any] = dict(samples.inputs)
     if samples.labels is not None:

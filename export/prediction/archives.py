@@ -4,20 +4,18 @@ They are streamed, and nothing is written to the disk.
 """
 
 import tarfile
-import zlib
 from collections.abc import Iterator
-from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 
 from keras_inception_export.data.images import is_image
+from keras_inception_export.data.reading import reading
 from keras_inception_export.errors import RequestError
 from keras_inception_export.prediction.items import MAX_BYTES, Item, Opened
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png")
 """Which column is taken if several contain bytes."""
 
-BROKEN_TAR = (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError)
 BUFFER = 2**20
 
 
@@ -37,11 +35,11 @@ class _Member(tarfile.TarInfo):
 
 def open_tar(path: Path) -> Opened:
     """Open a tar archive; its images are its files with an image's suffix."""
-    try:
-        with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
-            archive.next()
-    except BROKEN_TAR as error:
-        raise RequestError(f"{path} cannot be read: {error}") from error
+    with (
+        reading(path, error=RequestError),
+        tarfile.open(path, "r|*", tarinfo=_Member) as archive,
+    ):
+        archive.next()
     return Opened(lambda: _tar_items(path), images=True)
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from keras_inception_export.data.npz import UNREADABLE
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.samples import array_names, check_shape
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
@@ -36,11 +36,8 @@ class ArrayRows:
 
     def __init__(self, path: Path, specs: Sequence[TensorSpec]) -> None:
         self._path, self._specs = path, specs
-        try:
-            with self._open() as arrays:
-                self.count = _checked(arrays, specs, path)
-        except UNREADABLE as error:
-            raise RequestError(f"{path} cannot be read: {error}") from error
+        with reading(path, error=RequestError), self._open() as arrays:
+            self.count = _checked(arrays, specs, path)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         with self._open() as arrays:

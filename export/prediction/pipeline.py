@@ -17,7 +17,12 @@ import numpy as np
 from keras_inception_export.data.batching import BATCH, Arrays, run
 from keras_inception_export.data.samples import check_array
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import ExportError, RequestError, reason_of
+from keras_inception_export.errors import (
+    ExportError,
+    RequestError,
+    TimeLimitError,
+    reason_of,
+)
 from keras_inception_export.logs import logger
 from keras_inception_export.prediction.items import Item
 
@@ -192,6 +197,8 @@ class Pipeline:
                         f'"{name}" has {len(array)} rows for {len(rows)} '
                         "samples"
                     )
+        except TimeLimitError:  # one sample would take as long
+            raise
         except Exception as error:  # each runtime has its own
             if len(rows) > 1:
                 for i, row in enumerate(rows):

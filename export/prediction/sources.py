@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.images import IMAGE_SUFFIXES, is_image
-from keras_inception_export.data.npz import UNREADABLE
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import (
@@ -30,7 +30,6 @@ from keras_inception_export.errors import (
 )
 from keras_inception_export.logs import printable
 from keras_inception_export.prediction.archives import (
-    BROKEN_TAR,
     open_parquet,
     open_tar,
 )
@@ -189,11 +188,12 @@ def _guarded(path: Path, opened: Opened) -> Opened:
     """Return a source that ends in an item with an error if it is damaged."""
 
     def items():
+        problem = "cannot be read any further"
         try:
-            for item in opened.items():
-                yield Item(printable(item.name), item.content)
-        except (*UNREADABLE, *BROKEN_TAR, ExportError) as error:
-            message = f"{path} cannot be read any further: {error}"
-            yield Item(printable(str(path)), RequestError(message))
+            with reading(path, problem, error=RequestError):
+                for item in opened.items():
+                    yield Item(printable(item.name), item.content)
+        except ExportError as error:
+            yield Item(printable(str(path)), error)
 
     return Opened(items, opened.images, opened.count)

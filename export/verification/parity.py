@@ -275,7 +275,10 @@ def inexact(probes: Probes) -> str:
 def degenerate_outputs(
     probes: Probes, specs: Sequence[TensorSpec]
 ) -> list[str]:
-    """Return a finding per output that is not finite or hardly changes."""
+    """Return a finding per output on which nothing can be verified.
+
+    It is not finite, hardly changes, or Keras itself is inexact.
+    """
     findings = []
     for spec in specs:
         batches = probes.reference_of(spec.name)
@@ -285,6 +288,20 @@ def degenerate_outputs(
                 f'reference: output "{spec.name}" of the model itself is NaN '
                 "or infinite, expected finite values; check the model's "
                 "weights"
+            )
+            continue
+        inexact_in = [
+            regime
+            for regime in probes.by_regime()
+            if keras_error(probes.only({regime}), spec.name) > MAX_KERAS_ERROR
+        ]
+        if inexact_in:
+            findings.append(
+                f'reference: Keras itself is inexact in output "{spec.name}" '
+                f"({inexact_in[0]} inputs), by more than {MAX_KERAS_ERROR:.0%} "
+                "in float32, so a comparison verifies nothing; expected a "
+                "model whose outputs rounding does not change; check its "
+                "weights, or give other samples"
             )
             continue
         by_regime = columns_of(probes, spec)

@@ -3,7 +3,7 @@
 `Probes` holds both, and saves them to a file. It needs numpy only.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.batching import Arrays, count
-from keras_inception_export.data.npz import UNREADABLE, read_arrays
-from keras_inception_export.errors import ArtifactError, writing
+from keras_inception_export.data.npz import read_arrays
+from keras_inception_export.data.reading import reading
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.errors import writing
 
 EXPECTED, SAMPLES = USUAL = "expected", "samples"
 """The regimes of inputs as the model gets them in use."""
@@ -135,9 +137,13 @@ class Probes:
     @classmethod
     def load(cls, path: str | Path) -> "Probes":
         """Read what `save` wrote; ArtifactError if the file is damaged."""
-        try:
+        with reading(
+            Path(path).name,
+            "is damaged",
+            "nothing can be verified; export the model again",
+        ):
             arrays = read_arrays(path)
-            regimes = tuple(arrays.pop("regimes").tolist())
+            regimes = tuple(map(str, arrays.pop("regimes").ravel().tolist()))
             unused = dict(arrays.pop("unused").reshape(-1, 2).tolist())
             parts: dict[str, list[dict]] = {
                 part: [{} for _ in regimes] for part in _PARTS
@@ -145,13 +151,63 @@ class Probes:
             for key, array in arrays.items():
                 part, index, name = key.split("/", 2)
                 parts[part][int(index)][name] = array
-        except (*UNREADABLE, KeyError, IndexError) as error:
-            raise ArtifactError(
-                f"{Path(path).name} is damaged ({error}), so nothing can be "
-                "verified; export the model again"
-            ) from error
-        return cls(
-            **{part: tuple(batches) for part, batches in parts.items()},
-            regimes=regimes,
-            unused=unused,
-        )
+            probes = cls(
+                **{part: tuple(batches) for part, batches in parts.items()},
+                regimes=regimes,
+                unused=unused,
+            )
+            probes._check()
+            return probes
+
+    def _check(self) -> None:
+        """Raise ValueError unless every batch has inputs and outputs."""
+        if not set(USUAL) & set(self.regimes):
+            raise ValueError("it has no usual inputs")
+        for feed, reference, keras in zip(
+            self.feeds, self.reference, self.keras, strict=True
+        ):
+            for batch, first in (
+                (feed, self.feeds[0]),
+                (reference, self.reference[0]),
+                (keras, reference),
+            ):
+                if not batch or batch.keys() != first.keys():
+                    raise ValueError("its batches have different names")
+                for name, array in batch.items():
+                    if array.dtype.kind not in "biuf" or not array.ndim:
+                        raise ValueError(f"{name} is no batch of numbers")
+                    if not array.size or not np.isfinite(array).all():
+                        raise ValueError(f"{name} is empty, or not finite")
+                    if batch is keras and array.shape != reference[name].shape:
+                        raise ValueError(f"{name} has different shapes")
+            if len({len(array) for array in feed.values()}) > 1:
+                raise ValueError("its inputs differ in number")
+
+    def check_fits(
+        self,
+        inputs: Sequence[TensorSpec],
+        outputs: Sequence[TensorSpec],
+        regimes: Mapping[str, int],
+    ) -> None:
+        """Raise ValueError unless these are the probes of a report.
+
+        Args:
+            inputs: those of an artifact.
+            outputs: those of the artifact.
+            regimes: the number of inputs per regime; none in a report of an
+                early version.
+        """
+        for specs, names in (
+            (inputs, self.feeds[0]),
+            (outputs, self.reference[0]),
+        ):
+            if {spec.name for spec in specs} != set(names):
+                raise ValueError(f"it names {', '.join(names)}")
+        for feed in self.feeds:
+            for spec in inputs:
+                if not spec.fits(feed[spec.name].shape):
+                    raise ValueError(
+                        f"{spec.name} has the shape {feed[spec.name].shape}"
+                    )
+        if regimes and regimes != self.as_json()["regimes"]:
+            raise ValueError("the report has other numbers of inputs")

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_inception_export import errors
 from keras_inception_export.bundle import bundle
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec, quantized_feed
 from keras_inception_export.diagnosis.diagnose import (
     examine,
@@ -29,8 +30,20 @@ from keras_inception_export.formats.registry import (
     display_name,
     format_of,
 )
-from keras_inception_export.verification.parity import OutputParity, compare
+from keras_inception_export.verification.parity import (
+    OutputParity,
+    compare,
+    degenerate_outputs,
+)
 from keras_inception_export.verification.probes import Probes
+
+SLACK = 1.5
+"""The tolerance of a quantized artifact, as a multiple of its error at the
+time of publication: processors round int8 differently."""
+
+MAX_QUANTIZED_ERROR = 1.0
+"""The largest error of a quantized artifact that is published, relative to the
+largest value. It is that of an output of zeros."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +116,20 @@ def verify_artifact(
         )
         if _listed(found) != _listed(expected)
     ]
-    quantized = {x.name for x in runner.outputs if x.scale is not None}
-    dequantized = [
-        replace(spec, dtype="float32") if spec.name in quantized else spec
-        for spec in outputs
-    ]
-    parity, more = compare(results, dequantized, probes, limits)
+    real = _dequantized(outputs, runner.outputs)
+    parity, more = compare(results, real, probes, limits)
     return replace(result, parity=tuple(parity), findings=(*findings, *more))
+
+
+def _dequantized(
+    specs: Sequence[TensorSpec], of_artifact: Sequence[TensorSpec]
+) -> list[TensorSpec]:
+    """Return the specs of real values, where the artifact has integers."""
+    quantized = {spec.name for spec in of_artifact if spec.scale is not None}
+    return [
+        replace(spec, dtype="float32") if spec.name in quantized else spec
+        for spec in specs
+    ]
 
 
 def _run(
@@ -170,6 +190,7 @@ def _verify(folder: Path, sha256: str | None) -> tuple[VerificationResult, ...]:
     if "layer_references" in report:
         bundle.published(folder, report, "layer_references")
     probes = Probes.load(bundle.published(folder, report, "probes"))
+    _check_probes(probes, report)
     results = [
         _verify_artifact(folder, artifact, probes)
         for artifact in report["artifacts"]
@@ -184,6 +205,26 @@ def _verify(folder: Path, sha256: str | None) -> tuple[VerificationResult, ...]:
             )
         ]
     return tuple(results)
+
+
+def _check_probes(probes: Probes, report: Mapping[str, Any]) -> None:
+    """Raise ArtifactError for probes that could not have been published."""
+    for artifact in report["artifacts"]:
+        inputs, outputs = _specs(artifact)
+        with reading(bundle.PROBES, "does not fit the report"):
+            regimes = report["probes"].get("regimes", {})
+            probes.check_fits(inputs, outputs, regimes)
+    findings = degenerate_outputs(probes, _dequantized(outputs, outputs))
+    if findings:
+        raise errors.ArtifactError(f"{bundle.PROBES}: {'; '.join(findings)}")
+
+
+def _specs(artifact: Mapping[str, Any]) -> list[tuple[TensorSpec, ...]]:
+    """Return the inputs and outputs of an artifact of a report."""
+    return [
+        tuple(map(TensorSpec.from_json, artifact[role]))
+        for role in ("inputs", "outputs")
+    ]
 
 
 def with_diagnosis(
@@ -216,18 +257,16 @@ def _verify_artifact(
     if bundle.sha256_of(path) != artifact["sha256"]:
         finding = "is not the file that was published (its hash differs)"
         return replace(unopened, findings=(finding,))
-    inputs, outputs = (
-        tuple(map(TensorSpec.from_json, artifact[role]))
-        for role in ("inputs", "outputs")
-    )
-    if {spec.name for spec in outputs} != set(probes.reference[0]):
-        raise errors.ArtifactError(
-            f"{folder / bundle.REPORT} and {bundle.PROBES} name different "
-            "outputs; export the model again"
-        )
+    inputs, outputs = _specs(artifact)
     limits = None
     if quantization:
         limits = {x["output"]: x["tolerance"] for x in artifact["parity"]}
+        if not all(
+            x is not None and x <= SLACK * MAX_QUANTIZED_ERROR
+            for x in limits.values()
+        ):
+            finding = "has a tolerance in the report that is never published"
+            return replace(unopened, findings=(finding,))
     return verify_artifact(
         path, inputs, outputs, probes, quantization=quantization, limits=limits
     )

@@ -30,8 +30,8 @@ def _short_search(monkeypatch):
     """Search inputs for a sixth of the time; tests of the search take all."""
     module = sys.modules.get("keras_inception_export.pipeline.make_probes")
     if module:
-        short = functools.partial(module.search_inputs, seconds=0.5)
-        monkeypatch.setattr(module, "search_inputs", short)
+        short = functools.partial(module.search_pixels, seconds=0.5)
+        monkeypatch.setattr(module, "search_pixels", short)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 from keras_inception_export.bundle import publication
 from keras_inception_export.child_process import ChildProcess
 from tests.helpers import faults
+from tests.helpers.reports import make_report
 
 ROOT = Path(__file__).parents[2]
 WRITE, VERIFY = 1, 2  # the lines of an imitation of an export
@@ -44,8 +45,7 @@ def output(tmp_path):
 
 
 def write_bundle(folder, text):
-    artifact = {"format": "onnx", "path": "model.onnx", "sha256": ""}
-    faults.bundle.write_report(folder, {"artifacts": [artifact]})
+    faults.bundle.write_report(folder, make_report())
     (folder / "model.onnx").write_text(text)
 
 

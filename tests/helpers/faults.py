@@ -18,6 +18,7 @@ from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.cli import main, tables
 from keras_inception_export.logs import logger, progress_to
 from keras_inception_export.options import ExportOptions
+from tests.helpers.reports import make_report
 
 COMMAND = sys.modules[main.__module__]
 IMITATED = ("Write  onnx", "Verify  onnx")
@@ -96,8 +97,7 @@ def _imitate(pause, arguments):
             (folder / "model.onnx").write_text("new")
             logger.info(text)
             pause(number)
-        artifact = {"format": "onnx", "path": "model.onnx", "sha256": ""}
-        bundle.write_report(folder, {"artifacts": [artifact]})
+        bundle.write_report(folder, make_report())
         publication.publish(folder, output, overwrite=options.overwrite)
     return 0
 

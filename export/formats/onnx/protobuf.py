@@ -50,9 +50,10 @@ def _varint(number: int) -> bytes:
 
 def _read_varint(file: BinaryIO) -> int:
     number = shift = 0
-    while True:
+    while shift < 64:
         (byte,) = file.read(1)
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
             return number
         shift += 7
+    raise ValueError("a number of more than 64 bits")

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import (
-    ArtifactError,
-    missing,
-    reason_of,
-)
+from keras_inception_export.errors import missing
 
 QUANTIZATION = "quantization"
 """The metadata key for the scale and the zero point of each quantized input
 and output, as JSON."""
+
+
+DAMAGED = "cannot be opened by ONNX Runtime"
 
 
 def open_runner(path: Path, threads: int | None = None) -> "OnnxRunner":
@@ -31,7 +31,8 @@ def open_runner(path: Path, threads: int | None = None) -> "OnnxRunner":
         RuntimeMissingError: ONNX Runtime is not installed.
         ArtifactError: the file cannot be read.
     """
-    return OnnxRunner(open_session(path, threads))
+    with reading(path, DAMAGED, "export the model again"):
+        return OnnxRunner(open_session(path, threads))
 
 
 def open_session(
@@ -56,17 +57,12 @@ def open_session(
         "session.model_external_initializers_file_folder_path",
         str(path.parent),
     )
-    try:
+    with reading(path, DAMAGED, "export the model again"):
         return onnxruntime.InferenceSession(
             _joined(path, appended) if appended else path,
             options,
             providers=["CPUExecutionProvider"],
         )
-    except Exception as error:
-        raise ArtifactError(
-            f"{path} cannot be opened by ONNX Runtime: {reason_of(error)}; "
-            "export the model again"
-        ) from error
 
 
 def _joined(path: Path, appended: bytes) -> bytes:
@@ -123,4 +119,4 @@ def _spec(value: Any, steps: dict[str, dict]) -> TensorSpec:
         tuple(x if isinstance(x, int) else None for x in value.shape),
         {"float": "float32", "double": "float64"}.get(dtype, dtype),
         **steps.get(value.name, {}),
-    )
+    ).check()

@@ -14,8 +14,9 @@ import onnx
 from keras_inception_export.formats.onnx.graph import SMALL, Constant, Graph
 from keras_inception_export.formats.onnx.protobuf import key
 
-PROTOBUF_LIMIT = 2**31 - 1
-"""The size limit of a protobuf message in bytes."""
+PROTOBUF_LIMIT = 2**31 - 1 - 2**20
+"""The size limit of a protobuf message in bytes, less what the metadata, which
+is appended later, may need."""
 
 PAGE = 4096
 """External tensors start at multiples of this many bytes, so that they can be

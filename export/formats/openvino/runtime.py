@@ -9,12 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
-from keras_inception_export.errors import (
-    ArtifactError,
-    missing,
-    reason_of,
-)
+from keras_inception_export.errors import missing
 from keras_inception_export.formats.format import Runner
 
 
@@ -25,13 +22,10 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
-    try:
+    with reading(
+        path, "cannot be opened by OpenVINO", "export the model again"
+    ):
         return OpenVINORunner(openvino.compile_model(path, "CPU", options))
-    except RuntimeError as error:
-        raise ArtifactError(
-            f"{path} cannot be opened by OpenVINO: {reason_of(error)}; export "
-            "the model again"
-        ) from error
 
 
 def import_openvino(path: Path) -> Any:
@@ -66,4 +60,4 @@ def _spec(port: Any) -> TensorSpec:
             for axis in port.partial_shape
         ),
         np.dtype(port.element_type.to_dtype()).name,
-    )
+    ).check()

@@ -4,6 +4,7 @@
 SavedModel.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ def write(inference_model: InferenceModel, path: Path, *, opset: int) -> None:
     save_function(
         serve, inference_model.inputs, path, inference_model.model, CONVERSIONS
     )
+    with contextlib.suppress(OSError):  # unless it has files
+        (path / "assets").rmdir()
     order_file = path / runtime.ORDER_FILE
     order_file.parent.mkdir()
     order_file.write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")

@@ -1,23 +1,21 @@
 """Run SavedModel artifacts with TensorFlow, which is imported when needed."""
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
-from keras_inception_export.errors import (
-    ArtifactError,
-    RequestError,
-    missing,
-)
+from keras_inception_export.errors import RequestError, missing
 from keras_inception_export.formats.format import Runner, Specs
 
 SIGNATURE = "serving_default"
 """The signature of every artifact."""
+
+DAMAGED = "is not a complete SavedModel of this exporter"
 
 ORDER_FILE = Path("assets.extra", "signature.json")
 """The file with the declared order of inputs and outputs, which the signatures
@@ -55,7 +53,9 @@ def _declared(tensors: Mapping, names: list[str]) -> tuple[TensorSpec, ...]:
             f"its signature has {sorted(tensors)}, expected {names}"
         )
     return tuple(
-        TensorSpec(name, tuple(tensors[name].shape), tensors[name].dtype.name)
+        TensorSpec(
+            name, tuple(tensors[name].shape), tensors[name].dtype.name
+        ).check()
         for name in names
     )
 
@@ -81,7 +81,7 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
                 f"received threads={threads}, but TensorFlow already runs in "
                 "this process with another number; use a new process"
             ) from error
-    with _damaged(path):
+    with reading(path, DAMAGED):
         return _TensorFlowRunner(tf.saved_model.load(str(path)), _order(path))
 
 
@@ -105,11 +105,11 @@ def read_specs(path: Path) -> Specs:
                     for axis in tensors[name].tensor_shape.dim
                 ),
                 as_dtype(tensors[name].dtype).name,
-            )
+            ).check()
             for name in names
         )
 
-    with _damaged(path):
+    with reading(path, DAMAGED):
         content = (path / "saved_model.pb").read_bytes()
         (graph,) = SavedModel.FromString(content).meta_graphs
         signature = graph.signature_def[SIGNATURE]
@@ -122,19 +122,3 @@ def read_specs(path: Path) -> Specs:
 
 def _order(path: Path) -> dict[str, list[str]]:
     return json.loads((path / ORDER_FILE).read_text(encoding="utf-8"))
-
-
-@contextlib.contextmanager
-def _damaged(path: Path) -> Iterator[None]:
-    """Raise any error as an ArtifactError.
-
-    It is not documented what a damaged file raises: OSError, ValueError,
-    AttributeError and errors of TensorFlow and protobuf were observed.
-    """
-    try:
-        yield
-    except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise ArtifactError(
-            f"{path} is not a complete SavedModel of this exporter: {reason}"
-        ) from error

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
-from keras_inception_export.errors import ArtifactError, missing
+from keras_inception_export.errors import missing
 from keras_inception_export.formats.format import Runner
 
 SIGNATURE = "serving_default"
@@ -37,14 +38,8 @@ class LiteRTRunner:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise missing(str(path), "ai-edge-litert", error) from error
-        try:
+        with reading(path, "is not a complete TFLite file of this exporter"):
             return cls(Interpreter(model_path=str(path), **options))
-        except (ValueError, RuntimeError) as error:
-            reason = str(error).partition("\n")[0]
-            raise ArtifactError(
-                f"{path} is not a complete TFLite file of this exporter: "
-                f"{reason}"
-            ) from error
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compute every output from arrays keyed by input name."""
@@ -75,7 +70,7 @@ def _spec(name: str, details: Mapping[str, Any]) -> TensorSpec:
         # LiteRT reports a scale of 0 for a tensor that is not quantized.
         float(scale) or None,
         int(zero_point),
-    )
+    ).check()
 
 
 def open_runner(path: Path, threads: int | None = None) -> Runner:

@@ -21,6 +21,7 @@ from keras_inception_export.cli import main
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.verification.probes import Probes
+from tests.helpers.reports import PARITY, make_artifact, make_report
 
 KEYS = [
     *("name", "format", "quantization", "bytes", "error", "agreement"),
@@ -28,6 +29,7 @@ KEYS = [
     *("speed_low", "speed_high"),
 ]
 SPEC = TensorSpec("pixels", (None, 8), "float32")
+OUTPUT = TensorSpec("scores", (None, 3), "float32")
 KERNEL = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
 
 
@@ -58,13 +60,20 @@ def save_keras(path, kernel=KERNEL):
 
 def artifact(folder, name):
     path = folder / name
-    return {
-        "format": path.suffix[1:],
-        **bundle.entry(folder, name),
-        "bytes": bundle.size_of(path),
-        "inputs": [SPEC.as_json()],
-        "parity": [{"max_error": 1e-7, "keras_max_error": 2e-7}],
+    parity = {
+        **PARITY,
+        "output": OUTPUT.name,
+        "max_error": 1e-7,
+        "keras_max_error": 2e-7,
     }
+    return make_artifact(
+        format=path.suffix[1:],
+        **bundle.entry(folder, name),
+        bytes=bundle.size_of(path),
+        inputs=[SPEC.as_json()],
+        outputs=[OUTPUT.as_json()],
+        parity=[parity],
+    )
 
 
 def make_probes():
@@ -85,10 +94,10 @@ def made(tmp_path_factory):
     folder.mkdir()
     write_onnx(folder / "model.onnx")
     make_probes().save(folder / bundle.PROBES)
-    report = {
-        "model": {"name": "dense", "parameters": 24, "keras_path": None},
-        "artifacts": [artifact(folder, "model.onnx")],
-    }
+    report = make_report(
+        artifact(folder, "model.onnx"),
+        model={"name": "dense", "parameters": 24, "keras_path": None},
+    )
     bundle.write_report(folder, report)
     return folder
 

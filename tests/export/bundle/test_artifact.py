@@ -1,5 +1,7 @@
 """Artifacts that are called like functions, with a runner made of NumPy."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -38,14 +40,15 @@ DOWN = np.full((5, 2), 10, "float32")
 )
 def test_outputs_of_any_number_of_samples(arrays, batch, batches):
     runner = Runner(batch)
-    outputs = Artifact(runner)(*arrays)
+    outputs = Artifact(runner, Path("a.onnx"))(*arrays)
     assert list(outputs) == ["sum"]
     np.testing.assert_array_equal(outputs["sum"], LEFT + DOWN)
     assert runner.batches == batches
 
 
 def test_quantized_outputs_are_real_values():
-    artifact = Artifact(Runner(dtype="int8", scale=0.5, zero_point=4))
+    runner = Runner(dtype="int8", scale=0.5, zero_point=4)
+    artifact = Artifact(runner, Path("a.onnx"))
     outputs = artifact(LEFT, DOWN)["sum"]
     np.testing.assert_array_equal(outputs, (LEFT + DOWN - 4) * 0.5)
 
@@ -61,7 +64,7 @@ def test_quantized_outputs_are_real_values():
 )
 def test_arrays_that_do_not_fit(arrays, message):
     with pytest.raises(RequestError, match=message):
-        Artifact(Runner())(*arrays)
+        Artifact(Runner(), Path("a.onnx"))(*arrays)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from keras_inception_export.bundle import bundle
 from keras_inception_export.errors import ArtifactError, RequestError
+from tests.helpers.reports import make_artifact, make_report
 
 FILES = {
     "model.tflite": {"model.tflite": "a"},
@@ -39,14 +40,20 @@ def sha256(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def report(**changes):
-    artifact = {"format": "onnx", "path": "model.onnx", "sha256": "0"}
-    return {"artifacts": [artifact], **changes}
-
-
 def leaving(path):
-    entry = {"format": "onnx", "path": path, "sha256": "0"}
-    return json.dumps({"artifacts": [entry]})
+    return json.dumps(make_report(make_artifact(path=path)))
+
+
+@pytest.mark.parametrize(
+    ("folder", "changed"),
+    [("more", True), ("variables/more", True), ("assets", False)],
+)
+def test_empty_folders_are_in_the_hash(folder, changed, tmp_path):
+    """But for the one that version 0.1.0 did not hash."""
+    path = write(tmp_path, FILES["saved_model"]) / "saved_model"
+    published = bundle.sha256_of(path)
+    (path / folder).mkdir()
+    assert (bundle.sha256_of(path) != published) == changed
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -96,7 +103,7 @@ def test_neighbours_are_not_hashed(tmp_path):
         (leaving(".."), ArtifactError, "'..' leaves the folder"),
         (leaving(3), ArtifactError, "report.json is damaged"),
         (
-            json.dumps(report(probes={"path": "../probes.npz"})),
+            json.dumps(make_report(probes={"path": "../probes.npz"})),
             ArtifactError,
             "'../probes.npz' leaves the folder",
         ),
@@ -111,21 +118,23 @@ def test_a_damaged_report_is_refused(text, error, message, tmp_path):
 
 
 def test_a_report_is_written_and_read(tmp_path):
-    bundle.write_report(tmp_path, report(model={"name": "Zürich"}))
-    assert bundle.read_report(tmp_path) == report(model={"name": "Zürich"})
+    bundle.write_report(tmp_path, make_report(versions={"of": "Zürich"}))
+    assert bundle.read_report(tmp_path) == make_report(
+        versions={"of": "Zürich"}
+    )
     with pytest.raises(ValueError, match="not JSON compliant"):
-        bundle.write_report(tmp_path, report(error=float("nan")))
+        bundle.write_report(tmp_path, make_report(error=float("nan")))
 
 
 @pytest.mark.parametrize("change", ["content", "loss"])
 def test_probes_must_be_the_published_ones(change, tmp_path):
     path = tmp_path / bundle.PROBES
     path.write_text("probes")
-    facts = report(probes=bundle.entry(tmp_path, bundle.PROBES))
+    facts = make_report(probes=bundle.entry(tmp_path, bundle.PROBES))
     assert json.loads(json.dumps(facts["probes"])) == facts["probes"]
     assert bundle.published(tmp_path, facts, "probes") == path
     CHANGES[change](path)
     with pytest.raises(ArtifactError, match=r"probes.npz is not the file"):
         bundle.published(tmp_path, facts, "probes")
     with pytest.raises(ArtifactError, match=r"probes.npz is not the file"):
-        bundle.published(tmp_path, report(), "probes")
+        bundle.published(tmp_path, make_report(), "probes")

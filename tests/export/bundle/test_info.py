@@ -8,6 +8,7 @@ import pytest
 from keras_inception_export.bundle import bundle
 from keras_inception_export.bundle.info import describe
 from keras_inception_export.errors import RequestError
+from tests.helpers.reports import make_report
 
 CONFIG = {
     "class_name": "Functional",
@@ -52,12 +53,12 @@ def test_a_keras_file(tmp_path):
 
 
 def test_a_bundle(tmp_path):
-    artifact = {"format": "onnx", "path": "model.onnx", "sha256": "0"}
-    bundle.write_report(tmp_path, {"artifacts": [artifact]})
+    report = make_report()
+    bundle.write_report(tmp_path, report)
     assert describe(tmp_path) == {
         "path": str(tmp_path),
         "kind": "bundle",
-        "artifacts": [artifact],
+        **report,
     }
 
 

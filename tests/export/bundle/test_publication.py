@@ -8,10 +8,9 @@ import pytest
 
 from keras_inception_export.bundle import publication
 from keras_inception_export.errors import ArtifactError, RequestError
+from tests.helpers.reports import make_report
 
-REPORT = json.dumps(
-    {"artifacts": [{"format": "onnx", "path": "model.onnx", "sha256": ""}]}
-)
+REPORT = json.dumps(make_report())
 FILES = ("model.onnx", "model.onnx.data", "probes.npz", "layer_references.npz")
 
 

@@ -19,6 +19,7 @@ from tests.helpers.brightness import (
     write_brightness,
     write_images,
 )
+from tests.helpers.reports import make_artifact, make_report
 
 
 @pytest.fixture(scope="module")
@@ -190,15 +191,15 @@ def bundle(models, tmp_path):
         ("openvino", None, "model.xml"),
     ]
     artifacts = [
-        {
-            "format": name,
-            "quantization": scheme,
-            "path": path,
-            "sha256": sha256_of(folder / path),
-        }
+        make_artifact(
+            format=name,
+            quantization=scheme,
+            path=path,
+            sha256=sha256_of(folder / path),
+        )
         for name, scheme, path in entries
     ]
-    write_report(folder, {"artifacts": artifacts})
+    write_report(folder, make_report(*artifacts))
     return folder
 
 

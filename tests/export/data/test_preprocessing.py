@@ -1,6 +1,9 @@
 """Pixels become inputs as Pillow and `keras.applications` make them."""
 
+import dataclasses
 import itertools
+import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,6 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from keras_inception_export.data import preprocessing
+from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import (
     PRESETS,
     Preprocessing,
@@ -177,3 +181,16 @@ def test_inputs_that_do_not_fit(name, shape, message):
     sized = Preprocessing((7, 8))
     with pytest.raises(RequestError, match=r"expected \[8, 8\] of the model"):
         sized.fitted(TensorSpec("x", (None, 8, 8, 3), "float32"))
+
+
+def test_the_docs_name_everything():
+    text = Path("docs/preprocessing.md").read_text(encoding="utf-8")
+    names = [field.name for field in dataclasses.fields(Preprocessing)]
+    values = itertools.chain(*preprocessing.CHOICES.values())
+    for name in [*names, *values, *PRESETS]:
+        assert f"`{name}`" in text
+    example = json.loads(text.partition("```json\n")[2].partition("```")[0])
+    known = Metadata.from_json(example).as_json()
+    assert known.keys() == example.keys()
+    for part in ("inputs", "outputs"):
+        assert example[part][0].keys() == known[part][0].keys()

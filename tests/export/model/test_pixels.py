@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_inception_export.data.domain import Domain
 from keras_inception_export.data.preprocessing import PRESETS, Preprocessing
+from keras_inception_export.model.channel_search import measure_coverage
 from keras_inception_export.model.inference_model import to_inference_model
 from keras_inception_export.model.pixels import (
     Pixels,
     fold_pixels,
     of_pixels,
+    search_pixels,
     with_pixels,
     with_real_pixels,
 )
@@ -114,3 +117,26 @@ def test_structures_and_names_are_kept():
     }
     assert list(changed.output) == ["sum"] and changed.name == "pair"
     assert changed.get_layer("both") is model.get_layer("both")
+
+
+def test_the_search_ascends_on_pixels():
+    """A pattern that random pixels do not contain is found."""
+    image = keras.Input((12, 12, 3), name="image")
+    conv = layers.Conv2D(8, 3, activation="relu")
+    x = layers.GlobalMaxPooling2D()(conv(image))
+    model = keras.Model(image, layers.Dense(4)(x))
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (3, 3, 3, 8))
+    conv.set_weights([signs, -0.85 * np.maximum(signs, 0).sum(axis=(0, 1, 2))])
+    changed = with_pixels(model, {"image": made_for(model, "unit")})
+    inference = to_inference_model(changed)
+    domains = {"image": Domain(high=np.array(255.0), integers=True)}
+    feeds = [{"image": np.tile(PIXELS, (2, 2, 2, 1))[:, :12, :12]}]
+    found = search_pixels(inference, feeds, domains)
+    assert {array.dtype.name for feed in found for array in feed.values()} == {
+        "uint8"
+    }
+    before, after = (
+        measure_coverage(inference, x).layers[0].moved
+        for x in (feeds, [*feeds, *found])
+    )
+    assert before < 4 and after > before

@@ -186,6 +186,8 @@ WRONG = {
     "preset": ({"preprocess": "tff"}, 'did you mean "tf"'),
     "no such file": ({"preprocess": "no.json"}, "no.json does not exist"),
     "field": ({"preprocess": {"scal": 1}}, 'did you mean "scale"'),
+    "nested": ({"preprocess": {"x": {"y": {}}}}, 'field "y" is unknown'),
+    "file within": ({"preprocess": {"x": "a.json"}}, '"a.json" is unknown'),
     "number": ({"preprocess": 1}, "must be a JSON object"),
     "input": ({"preprocess": {"x": "tf"}}, 'input "x" is unknown'),
     "size": ({"preprocess": {"size": [7, 8]}}, r"\[8, 8\] of the model"),

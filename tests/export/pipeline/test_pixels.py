@@ -75,23 +75,23 @@ def check(tmp_path, padding, preset, formats):
         assert image.built_in.mean == PRESETS[preset].mean
         outputs = load_artifact(path)(pixels)["scores"]
         error = np.abs(outputs - expected).max() / np.abs(expected).max()
-        assert error < (0.05 if entry["quantization"] else 1e-5)
+        assert error < (0.1 if entry["quantization"] else 1e-5)
         if entry["quantization"]:
             assert FLOATS.isdisjoint(first_operators(path))
             assert entry["inputs"][0]["scale"] == 1
     assert all(result.passed for result in verify(tmp_path / "out"))
 
 
-def test_artifacts_take_pixels(tmp_path):
-    check(tmp_path, "valid", "caffe", ["onnx"])
+@pytest.mark.parametrize(
+    ("padding", "preset"), [("valid", "caffe"), ("same", "torch")]
+)
+def test_artifacts_take_pixels(padding, preset, tmp_path):
+    check(tmp_path, padding, preset, ["onnx"])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("padding", "preset"), [("valid", "tf"), ("same", "torch")]
-)
-def test_artifacts_of_every_format_take_pixels(padding, preset, tmp_path):
-    check(tmp_path, padding, preset, list(FORMATS))
+def test_artifacts_of_every_format_take_pixels(tmp_path):
+    check(tmp_path, "same", "tf", [x for x in FORMATS if x != "onnx"])
 
 
 @pytest.mark.parametrize(

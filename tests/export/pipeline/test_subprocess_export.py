@@ -9,6 +9,8 @@ from keras_inception_export import (
     verify,
 )
 from keras_inception_export.bundle.bundle import read_report
+from keras_inception_export.data.metadata import Metadata
+from keras_inception_export.data.preprocessing import PRESETS
 from keras_inception_export.logs import progress_to
 from keras_inception_export.options import ExportOptions
 from keras_inception_export.pipeline.subprocess_export import (
@@ -20,11 +22,14 @@ from tests.helpers.numeric import random_images
 
 def test_export(tmp_path):
     keras.utils.set_random_seed(0)
-    images = random_images((30, 12, 12, 3))
+    images = 255 * random_images((30, 12, 12, 3))
     options = ExportOptions(
         output_dir=tmp_path / "out",
         formats="onnx",
-        samples=[(image, 0) for image in images],
+        samples=[(image, 0) for image in images.clip(0).astype("uint8")],
+        preprocess={"image": "tf"},
+        labels=["a", "b", "c", "d"],
+        pixels=True,
         opset=17,
         quantize="float16",
         min_agreement=0,
@@ -39,6 +44,9 @@ def test_export(tmp_path):
     assert read_report(tmp_path / "out") == report
     assert [a["quantization"] for a in report["artifacts"]] == [None, "float16"]
     assert report["evaluation"]["labelled"]
+    metadata = Metadata.from_json(report["metadata"])
+    assert metadata.inputs[0].built_in.mean == PRESETS["tf"].mean
+    assert metadata.outputs[0].labels == options.labels
     assert report["evaluation"]["min_agreement"] == 0
     assert all(result.passed for result in verify(tmp_path / "out"))
     with pytest.raises(RequestError, match="exists already"):

@@ -1,0 +1,105 @@
+"""Read files from outside, which may be damaged or made to do harm.
+
+`reading` turns whatever a library raises into one line. The other functions
+bound what a compressed file expands to, before it is expanded.
+"""
+
+import contextlib
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+from keras_inception_export.errors import (
+    ArtifactError,
+    ExportError,
+    RequestError,
+    reason_of,
+)
+
+FREE = 2**28
+"""Bytes that a file may expand to, however small it is."""
+
+MAX_EXPANSION = 100
+"""How many times larger than the file its content may be, above `FREE`."""
+
+MAX_JSON = 2**24
+"""Bytes of JSON, which becomes 30 times as large in memory, that are read
+however small the file is."""
+
+MAX_REASON = 200  # characters of a library's message, which may quote the file
+
+
+@contextlib.contextmanager
+def reading(
+    path: str | os.PathLike,
+    problem: str = "cannot be read",
+    action: str = "",
+    error: type[ExportError] = ArtifactError,
+) -> Iterator[None]:
+    """Raise any error as one line that names the file.
+
+    It is not documented what a library raises for a damaged file.
+
+    Args:
+        path: the file or folder that is read.
+        problem: what is wrong with it. Defaults to `"cannot be read"`.
+        action: what to do. Defaults to `""`: nothing.
+        error: the class to raise. Defaults to `ArtifactError`.
+
+    Raises:
+        RequestError: if the content does not fit into memory.
+    """
+    try:
+        yield
+    except ExportError:
+        raise
+    except MemoryError as cause:
+        raise RequestError(
+            f"{path} {problem}: there is not enough memory for it"
+        ) from cause
+    except Exception as cause:
+        reason = reason_of(cause)
+        if isinstance(cause, LookupError):  # its message is the missing key
+            reason = f"{type(cause).__name__} {reason}"
+        if len(reason) > MAX_REASON:
+            reason = f"{reason[:MAX_REASON]}…"
+        end = action and f"; {action}"
+        raise error(f"{path} {problem}: {reason}{end}") from cause
+
+
+def check_expansion(
+    declared: int,
+    size: int,
+    free: int = FREE,
+    action: str = "save it again without compression",
+) -> None:
+    """Raise ValueError if a file expands to much more than its size.
+
+    Args:
+        declared: the bytes that it declares to contain.
+        size: its own size in bytes.
+        free: what it may declare in any case. Defaults to `FREE`.
+        action: what to do with a file that is right.
+    """
+    if declared > max(free, MAX_EXPANSION * size):
+        raise ValueError(
+            f"it declares {declared / 1e9:.2g} GB in {size / 1e6:.2g} MB, "
+            f"more than {MAX_EXPANSION} times as much; {action}"
+        )
+
+
+def check_methods(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError for a compression whose expansion has no bound."""
+    for info in archive.infolist():
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{info.filename} is neither stored nor deflated")
+
+
+def read_json(archive: zipfile.ZipFile, name: str) -> Any:
+    """Return the content of a JSON file in an archive."""
+    check_methods(archive)
+    info = archive.getinfo(name)
+    check_expansion(info.file_size, info.compress_size, MAX_JSON)
+    return json.loads(archive.read(info))
