@@ -34,6 +34,7 @@ function draw() {
 async function classify() {
   const number = ++wanted;
   const isCurrent = () => number === wanted;
+  find("classes").ariaBusy = "true";
   try {
     const model = await (opened[format] ??= openModel(folder, format));
     if (!isCurrent()) return;
@@ -50,10 +51,11 @@ async function classify() {
       `${RUNTIMES[format].name}, on this device` +
         (scores ? `: ${time.toFixed(0)} ms` : ""),
     );
-    document.body.dataset.shown = number;
   } catch (error) {
     delete opened[format];
     if (isCurrent()) say(error.message, true);
+  } finally {
+    if (isCurrent()) find("classes").ariaBusy = "false";
   }
 }
 

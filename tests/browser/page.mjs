@@ -18,22 +18,16 @@ const context = await browser.newContext({
 });
 context.on("request", (request) => found.requests.push(request.url()));
 const page = await context.newPage();
-page.setDefaultTimeout(20000);
+page.setDefaultTimeout(60000);
 page.on("console", (line) => found.console.push([line.type(), line.text()]));
 page.on("pageerror", (error) => found.console.push(["error", error.message]));
 
-/** Wait for the answer to what `act` does, and add what the page shows. */
+/** Add what the page shows once it has answered what `act` does. */
 async function shown(name, act) {
-  const before = (await page.evaluate("document.body.dataset.shown")) ?? 0;
   await act();
-  await page.waitForFunction(
-    (number) =>
-      Number(document.body.dataset.shown) > number ||
-      document.querySelector("footer.error"),
-    Number(before),
-  );
-  await page.waitForTimeout(200); // the last of several answers
+  await page.locator("#classes[aria-busy=false]").waitFor({ state: "attached" });
   if (task.screenshots) {
+    await page.waitForTimeout(200); // bars move
     await page.screenshot({ path: `${task.screenshots}/${name}.png` });
   }
   found.shown.push(
