@@ -95,13 +95,16 @@ def _by_path(layer):
 def set_dtype(dtype):
     """Return an edit that makes every floating-point part compute in `dtype`.
 
-    Mixed dtype policies become plain ones. Integer inputs are not changed.
+    Mixed dtype policies become plain ones; quantized ones stay quantized.
+    Integer inputs are not changed.
     """
 
     def edit(part):
         if isinstance(part, dict):
             if _is_float_policy(part):
                 part.update(class_name="DTypePolicy", config={"name": dtype})
+            elif "source_name" in part:  # of a quantized policy
+                part["source_name"] = dtype
             elif part.get("dtype") in FLOATS:
                 part["dtype"] = dtype
             part = list(part.values())

@@ -142,6 +142,16 @@ class Artifact:
         self.metadata = metadata
         self._runner = runner
         self._name = name
+        for specs, records in (
+            (self.inputs, metadata.inputs if metadata else None),
+            (self.outputs, metadata.outputs if metadata else None),
+        ):
+            names = [spec.name for spec in specs]
+            if records is not None and [x.name for x in records] != names:
+                raise ArtifactError(
+                    f"{name} has metadata for others than {', '.join(names)}; "
+                    "export the model again"
+                )
         shapes = [spec.shape for spec in self.inputs]
         if not all((self.inputs, self.outputs, *shapes)):
             raise ArtifactError(

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from keras_inception_export.bundle.bundle import REPORT
+from keras_inception_export.data.reading import first_problem
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 from keras_inception_export.formats.registry import FORMATS, SCHEMES
@@ -65,7 +66,7 @@ class _Part(BaseModel):
     )
 
 
-class _Exact(_Part):
+class Exact(_Part):
     """A part that is passed on as arguments, without unknown keys."""
 
     model_config = ConfigDict(extra="ignore")
@@ -89,7 +90,7 @@ class ProbesFile(File):
     """per regime that was not used, why"""
 
 
-class LayerChannels(_Exact):
+class LayerChannels(Exact):
     """The coverage of one layer."""
 
     layer: str
@@ -149,7 +150,7 @@ class EvaluationFacts(_Part):
     """what is suspicious about the samples"""
 
 
-class Tensor(_Exact):
+class Tensor(Exact):
     """An input or output."""
 
     name: Name
@@ -300,49 +301,6 @@ class Report(_Part):
         return self
 
 
-class LayerEntry(_Exact):
-    """A `LayerReference` without its arrays; `count`: its positions."""
-
-    layer: str
-    output: str
-    source: Count | None
-    has_weights: bool
-    shape: Annotated[list[Size], Field(min_length=1, max_length=32)]
-    channel_axis: Count
-    scale: Annotated[float, Field(gt=0)]
-    keras_error: Annotated[float, Field(ge=0, allow_inf_nan=True)]
-    count: Size
-
-
-class LocationEntry(_Exact):
-    """A `TensorLocation` without its values."""
-
-    tensor: str
-    channels_first: bool
-    error: Figure
-    has_values: bool
-
-
-class LayerIndex(_Exact):
-    """The index of the layer references."""
-
-    layers: list[LayerEntry]
-    equalized: Count
-    artifacts: dict[str, list[LocationEntry | None]]
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        number = len(self.layers) - self.equalized
-        if self.equalized not in (0, number):
-            raise ValueError("there are other equalized layers than layers")
-        for index, entry in enumerate(self.layers):
-            if entry.channel_axis >= len(entry.shape):
-                raise ValueError(f"{entry.layer} has no such channel axis")
-            if entry.source is not None and entry.source >= index % number:
-                raise ValueError(f"{entry.layer} reads a later layer")
-        return self
-
-
 def checked(facts: Any) -> dict[str, Any]:
     """Return a report in which everything has the declared type and range.
 
@@ -359,9 +317,7 @@ def checked(facts: Any) -> dict[str, Any]:
     try:
         report = Report.model_validate(facts)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the report"
-        raise ValueError(f"{where}: {first['msg']}") from None
+        raise ValueError(first_problem(error)) from None
     if report.schema_version > VERSION:
         raise RequestError(
             f"{REPORT} has version {report.schema_version} of its schema, "

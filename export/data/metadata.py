@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from keras_inception_export.data.preprocessing import Preprocessing
+from keras_inception_export.data.reading import first_problem
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ArtifactError, RequestError
 
@@ -140,22 +141,21 @@ class Metadata:
         Raises:
             ArtifactError: if it is damaged, or of a later schema.
         """
+        from pydantic import TypeAdapter, ValidationError
+
         try:
             if facts["schema"] != SCHEMA:
                 raise ValueError(
                     f"its schema is {facts['schema']}, expected {SCHEMA}"
                 )
-            inputs = [_record(InputMetadata, x) for x in facts["inputs"]]
-            outputs = [_record(OutputMetadata, x) for x in facts["outputs"]]
-            return _known(
-                cls,
-                {**facts, "inputs": tuple(inputs), "outputs": tuple(outputs)},
-            )
+            return TypeAdapter(cls).validate_python(facts)
         except (
             *(AttributeError, KeyError, TypeError, ValueError),
             RequestError,
         ) as error:
-            reason = error if str(error) else type(error).__name__
+            reason: Any = error if str(error) else type(error).__name__
+            if isinstance(error, ValidationError):
+                reason = first_problem(error)
             raise ArtifactError(
                 f"the metadata cannot be read ({reason}); export the model "
                 "again, or use the version that wrote it"
@@ -170,7 +170,7 @@ class Metadata:
         """
         try:
             facts = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             facts = None
         return cls.from_json(facts)
 
@@ -214,23 +214,3 @@ def _first(labels):
     """Return the first labels and the number of all."""
     more = ", ..." if len(labels) > 3 else ""
     return f"{', '.join(labels[:3])}{more} ({len(labels)})"
-
-
-def _known(kind, facts):
-    """Return a record of a dictionary, without the keys it does not know."""
-    names = kind.__dataclass_fields__
-    return kind(**{name: facts[name] for name in facts if name in names})
-
-
-def _record(kind, facts):
-    """Return the record of an input or output."""
-    facts = dict(facts)
-    for name in ("preprocessing", "built_in"):
-        if facts.get(name) is not None:
-            facts[name] = Preprocessing.from_json(facts[name])
-    if facts.get("labels") is not None:
-        facts["labels"] = [str(label) for label in facts["labels"]]
-    for name in ("shape", "verified", "labels"):
-        if facts.get(name) is not None:
-            facts[name] = tuple(facts[name])
-    return _known(kind, facts)

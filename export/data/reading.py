@@ -69,6 +69,13 @@ def reading(
         raise error(f"{path} {problem}: {reason}{end}") from cause
 
 
+def first_problem(error: Any) -> str:
+    """Return the first of the problems that pydantic found, as one line."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
 def check_expansion(
     declared: int,
     size: int,

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_inception_export.bundle.schema import LayerIndex
 from keras_inception_export.data.npz import read_arrays
 from keras_inception_export.data.reading import reading
+from keras_inception_export.diagnosis.layer_index import LayerIndex
 from keras_inception_export.errors import writing
 
 VALUES = 1024

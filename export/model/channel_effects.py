@@ -260,6 +260,7 @@ def _projection(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
     total = tf.constant(0.0)
     for index, output in enumerate(outputs):
         if output.dtype.is_floating:
+            output = tf.cast(output, "float32")
             shape = tf.shape(output)
             signs = tf.random.stateless_uniform(
                 shape, (0, index), 0, 2, "int32"

@@ -5,6 +5,7 @@ The layers keep their weights: Keras casts each one when it is read.
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from typing import Any
 
 import keras
@@ -101,9 +102,12 @@ def _settings(operation: Any, dtype: str) -> Iterator[tuple[Any, str, Any]]:
         if getattr(operation, "dtype", None) in FLOATS:
             yield operation, "dtype", dtype
         return
-    policy = operation.dtype_policy
-    if operation.compute_dtype in FLOATS and not policy.quantization_mode:
-        yield operation, "_dtype_policy", keras.DTypePolicy(dtype)
+    if operation.compute_dtype in FLOATS:
+        policy: Any = keras.DTypePolicy(dtype)
+        if operation.dtype_policy.quantization_mode:  # it has no float64
+            policy = copy(operation.dtype_policy)
+            policy._compute_dtype = "float32"
+        yield operation, "_dtype_policy", policy
     graph = vars(operation).get("_functional") or operation
     for tensor in getattr(graph, "_inputs", ()):  # of a Functional model
         if tensor.dtype in FLOATS:

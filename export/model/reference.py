@@ -10,7 +10,15 @@ import numpy as np
 from keras_inception_export.data.batching import Arrays
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, reason_of
+from keras_inception_export.model.call_hooks import observed
 from keras_inception_export.model.inference_model import InferenceModel
+
+POOLS = tuple(
+    getattr(keras.layers, f"{kind}Pooling{rank}D")
+    for kind in ("Average", "Max")
+    for rank in (1, 2, 3)
+)
+"""Layers with windows that must fit into their input."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,15 @@ def float64_outputs(model: keras.Model, feeds: Sequence[Arrays]) -> Reference:
 
 def _outputs(inference_model, feeds):
     names = [spec.name for spec in inference_model.outputs]
+    layers = inference_model.model._flatten_layers()
+    pools = [layer for layer in layers if isinstance(layer, POOLS)]
     outputs = []
     for feed in feeds:
         try:
-            arrays = compute(inference_model.call, inference_model.inputs, feed)
+            with observed(pools, _not_empty):
+                arrays = compute(
+                    inference_model.call, inference_model.inputs, feed
+                )
         except Exception as error:
             shapes = [tuple(value.shape) for value in feed.values()]
             raise RequestError(
@@ -64,6 +77,23 @@ def _outputs(inference_model, feeds):
             ) from error
         outputs.append(dict(zip(names, arrays, strict=True)))
     return outputs
+
+
+def _not_empty(layer, call):
+    """Return a `call` that fails if there is no place for the window.
+
+    TensorFlow ends the process, by a division by zero.
+    """
+
+    def checked(inputs, *args, **kwargs):
+        if min(layer.compute_output_shape(inputs.shape)) < 1:
+            raise ValueError(
+                f"the window {layer.pool_size} is larger than the input of "
+                f"shape {tuple(inputs.shape)}"
+            )
+        return call(inputs, *args, **kwargs)
+
+    return checked
 
 
 def compute(

@@ -111,8 +111,11 @@ def _first_that_runs(
         except RequestError as error:
             problem = problem or str(error)
             continue
-        found = list(zip(feeds, outputs, strict=True))
         arrays = [array for batch in outputs for array in batch.values()]
+        if not all(array.size for array in arrays):
+            problem = problem or "an output of the model itself is empty"
+            continue
+        found = list(zip(feeds, outputs, strict=True))
         if all(np.isfinite(array.astype("float64")).all() for array in arrays):
             return found, ""
         problem = "the outputs of the model itself are not finite"

@@ -4,6 +4,7 @@ A model gets inputs as it does in use, but also mixed signs, large and constant
 values, and, where it takes any size, small, odd and unequal ones.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -30,6 +31,12 @@ IMAGE_SIZES = (64, 96, 96)
 OTHER_SIZES = (8, 12, 12)
 """The size of an unknown axis in each usual batch, for images and for other
 inputs. The last two are equal, so that samples of both can be compared."""
+
+FACTORS = (1, 8, 64, 512)
+"""How much larger unknown axes may be: the first that the model can compute."""
+
+LARGEST_SAMPLE = 2**16
+"""Values of a sample with axes that are larger by a factor."""
 
 MAGNITUDES = (1e3, 1e2, 1e1)
 """How much larger than usual `large` inputs are: the first that the model can
@@ -60,46 +67,75 @@ def regimes(
     generator = np.random.default_rng(0)
     usual: tuple[int, ...] = BATCH_SIZES
     unusual = UNUSUAL_BATCH
-    if sum(np.prod(_shape(spec, 1, 0)) for spec in specs) > FULL_SIZE:
+    if _values(specs, 0) > FULL_SIZE:
         usual, unusual = (1, 2), 1
     fixed = specs[0].shape[0]
     if fixed is not None:
         usual, unusual = (fixed,) * len(usual), fixed
 
+    unknown = any(None in spec.shape[1:] for spec in specs)
+    factors = [1] + [
+        factor
+        for factor in FACTORS[1:] * unknown
+        if _values(specs, -1, factor) <= LARGEST_SAMPLE
+    ]
+
     def feed(
-        fill: Callable, number: int, sizes=None, index: int = -1
+        fill: Callable, number: int, sizes=None, index: int = -1, factor=1
     ) -> Arrays:
         found = {}
         for spec in specs:
-            shape = _shape(spec, number, index, sizes)
+            shape = _shape(spec, number, index, sizes, factor)
             values = fill(generator, domains[spec.name], shape)
             found[spec.name] = _in_dtype(values, spec.dtype)
         return found
 
     if not all(np.all(domain.bounded) for domain in domains.values()):
-        yield "mixed signs", [[feed(_mixed, unusual)]]
+        yield (
+            "mixed signs",
+            [[feed(_mixed, unusual, factor=factor)] for factor in factors],
+        )
         yield (
             "large",
-            [[feed(_times(_mixed, size), unusual)] for size in MAGNITUDES],
+            [
+                [feed(_times(_mixed, size), unusual, factor=factor)]
+                for factor in factors
+                for size in MAGNITUDES
+            ],
         )
-    yield "constant", [[feed(_constant, unusual)]]
-    if any(None in spec.shape[1:] for spec in specs):
+    yield (
+        "constant",
+        [[feed(_constant, unusual, factor=factor)] for factor in factors],
+    )
+    if unknown:
         for regime, sizes in SIZES.items():
             pairs = [feed(_usual, fixed or 2, pair) for pair in sizes]
             yield regime, [[pair] for pair in pairs]
-    batches = [
-        feed(_usual, number, index=index) for index, number in enumerate(usual)
-    ]
-    yield EXPECTED, [batches]
+    yield (
+        EXPECTED,
+        [
+            [
+                feed(_usual, number, index=index, factor=factor)
+                for index, number in enumerate(usual)
+            ]
+            for factor in factors
+        ],
+    )
     if samples is not None:
         yield SAMPLES, [list(_repeated(samples, usual))]
 
 
-def _shape(spec, number, index, sizes=None) -> tuple[int, ...]:
+def _values(specs: Sequence[TensorSpec], index: int, factor: int = 1) -> int:
+    """Return the number of values of a sample, over all inputs."""
+    shapes = (_shape(spec, 1, index, None, factor) for spec in specs)
+    return sum(math.prod(shape) for shape in shapes)
+
+
+def _shape(spec, number, index, sizes, factor) -> tuple[int, ...]:
     """Return the shape of a batch; unknown axes take the sizes in turn."""
     if sizes is None:
         default = IMAGE_SIZES if len(spec.shape) == 4 else OTHER_SIZES
-        sizes = (default[index],)
+        sizes = (default[index] * factor,)
     unknown = 0
     shape = [number]
     for size in spec.shape[1:]:

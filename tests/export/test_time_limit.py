@@ -67,7 +67,7 @@ def test_an_endless_model_is_one_line(endless, tmp_path, capfd):
 def test_opening_has_a_limit_too(endless, monkeypatch):
     never = threading.Event()
     record = formats.Format(
-        "never", "x", print, lambda path: never.wait(), print, print
+        "never", "x", print, lambda *_: never.wait(), print, print
     )
     with pytest.raises(ArtifactError, match="^opening .* did not end"):
         record.open(endless)

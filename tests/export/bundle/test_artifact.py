@@ -1,7 +1,5 @@
 """Artifacts that are called like functions, with a runner made of NumPy."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -40,7 +38,7 @@ DOWN = np.full((5, 2), 10, "float32")
 )
 def test_outputs_of_any_number_of_samples(arrays, batch, batches):
     runner = Runner(batch)
-    outputs = Artifact(runner, Path("a.onnx"))(*arrays)
+    outputs = Artifact(runner)(*arrays)
     assert list(outputs) == ["sum"]
     np.testing.assert_array_equal(outputs["sum"], LEFT + DOWN)
     assert runner.batches == batches
@@ -48,7 +46,7 @@ def test_outputs_of_any_number_of_samples(arrays, batch, batches):
 
 def test_quantized_outputs_are_real_values():
     runner = Runner(dtype="int8", scale=0.5, zero_point=4)
-    artifact = Artifact(runner, Path("a.onnx"))
+    artifact = Artifact(runner)
     outputs = artifact(LEFT, DOWN)["sum"]
     np.testing.assert_array_equal(outputs, (LEFT + DOWN - 4) * 0.5)
 
@@ -64,7 +62,7 @@ def test_quantized_outputs_are_real_values():
 )
 def test_arrays_that_do_not_fit(arrays, message):
     with pytest.raises(RequestError, match=message):
-        Artifact(Runner(), Path("a.onnx"))(*arrays)
+        Artifact(Runner())(*arrays)
 
 
 @pytest.mark.parametrize(

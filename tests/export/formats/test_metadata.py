@@ -132,7 +132,9 @@ JSON = METADATA.as_json()
         ({"inputs": None}, "cannot be read"),
         ({"inputs": [{"name": "image"}]}, "cannot be read"),
         ({"outputs": [JSON["outputs"][0] | {"labels": 3}]}, "cannot be read"),
-        ({"inputs": [JSON["inputs"][0] | {"preprocessing": 1}]}, "JSON object"),
+        ({"inputs": [JSON["inputs"][0] | {"preprocessing": 1}]}, "be a dict"),
+        ({"inputs": [JSON["inputs"][0] | {"verified": ["a", 1]}]}, "a valid n"),
+        ({"inputs": [JSON["inputs"][0] | {"name": 1}]}, "a valid string"),
     ],
     ids=str,
 )

@@ -107,7 +107,7 @@ def test_what_is_known_without_options(make, preset):
     assert found == (preset and PRESETS[preset].fitted(spec))
 
 
-@pytest.mark.parametrize("preset", ["unit", "tf", "torch"])
+@pytest.mark.parametrize("preset", ["unit", "torch"])
 @pytest.mark.parametrize(
     "case", [x for x in KNOWN if KNOWN[x][1] == "none" and x != "uint8"]
 )

@@ -43,6 +43,7 @@ KINDS_OF_INPUTS = (
 
 PATHS = [FORMATS[name].file_name for name in DEFAULT_FORMATS]
 REPORT_KEYS = [
+    "schema_version",
     "model",
     "versions",
     "metadata",
@@ -251,6 +252,8 @@ def test_static_batch(tmp_path):
 
 STEPS = [
     "Model  small, 502 parameters",
+    'Preprocessing  unknown: how images become "image"; predict will need it, '
+    "unless --preprocess says it",
     "Reference  the model in float64",
     "Write  onnx",
     "Coverage  25 of 25 channels (100 %) in 7 layers",
