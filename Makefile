@@ -36,9 +36,11 @@ QUICK_JAX = XLA_FLAGS=--xla_backend_optimization_level=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 # Threads of two workers on two cores would wait for each other.
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
+# What has a target, and dependencies, of its own.
+OTHERS = --ignore tests/backends --ignore tests/browser
 PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS)
 
-.PHONY: demo quick test slow backends lint runtime-only bench lock clean
+.PHONY: demo quick test slow backends browser lint runtime-only bench lock clean
 
 demo: $(STAMP)
 	mkdir -p dist
@@ -48,11 +50,11 @@ quick: $(STAMP)
 	$(PYTEST) -m "not slow and not full_size" $(QUICK)
 
 test: $(STAMP)
-	$(PYTEST) -m "not slow" --ignore tests/backends
+	$(PYTEST) -m "not slow" $(OTHERS)
 
 # What takes too long for every change.
 slow: $(STAMP)
-	$(PYTEST) -m slow --ignore tests/backends
+	$(PYTEST) -m slow $(OTHERS)
 
 # The plugin under JAX and torch, and what goes from one backend to the other.
 backends: $(STAMP)
@@ -61,6 +63,17 @@ backends: $(STAMP)
 		$(PYTEST) -m "not full_size and not slow" $(PLUGIN)
 	KERAS_BACKEND=torch $(PYTEST) -m "not full_size and not slow" $(PLUGIN)
 	$(QUICK_JAX) $(PYTEST) tests/backends
+
+# The page of examples/browser in Chromium, and the programs for Node.js.
+CHROMIUM ?= /usr/bin/chromium
+browser: $(STAMP)
+	test -x $(CHROMIUM) || { apt-get update --quiet=2 && \
+		apt-get install --yes --quiet=2 --no-install-recommends chromium; }
+	for folder in examples tests; do \
+		npm ci --prefix $$folder/browser --ignore-scripts --no-audit \
+			--no-fund --loglevel=error || exit 1; \
+	done
+	CHROMIUM=$(CHROMIUM) $(ONE_THREAD) $(BIN)/python -m pytest tests/browser
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

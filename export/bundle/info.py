@@ -29,6 +29,7 @@ def describe(path: str | Path) -> dict[str, Any]:
             "inputs": [spec.as_json() for spec in inputs],
             "outputs": [spec.as_json() for spec in outputs],
         }
+    known = artifact_format.read_metadata(path)
     return {
         "path": str(path),
         "kind": artifact_format.name,
@@ -36,6 +37,7 @@ def describe(path: str | Path) -> dict[str, Any]:
         "sha256": bundle.sha256_of(path),
         "inputs": entry["inputs"],
         "outputs": entry["outputs"],
+        "metadata": known and known.as_json(),
     }
 
 

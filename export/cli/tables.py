@@ -4,6 +4,7 @@ from pathlib import PurePath
 
 from keras_inception_export.bundle.bundle import REPORT
 from keras_inception_export.data.coverage import Coverage
+from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.formats.registry import display_name
 from keras_inception_export.logs import printable
 
@@ -198,15 +199,23 @@ def information(facts):
     """Return the lines of `info`."""
     if facts["kind"] == "bundle":
         return _bundle(facts)
-    skip = ("inputs", "outputs")
+    roles = ("inputs", "outputs")
     lines = [
         f"{key:<14} {size(value) if key == 'bytes' else value}"
         for key, value in facts.items()
-        if key not in skip
+        if key not in (*roles, "metadata")
     ]
-    for role in skip:
+    for role in roles:
         lines += [_spec(role, spec) for spec in facts.get(role, ())]
-    return joined(lines)
+    return joined(lines + _metadata(facts))
+
+
+def _metadata(facts):
+    """Return the lines on images and classes, if anything is known."""
+    if not facts.get("metadata"):
+        return []
+    known = Metadata.from_json(facts["metadata"])
+    return [f"{heading:<14} {text}" for heading, text in known.summary()]
 
 
 def benchmark(result):
@@ -287,6 +296,7 @@ def _bundle(facts):
         + ", ".join(f"{name} {v}" for name, v in versions.items()),
         *(_spec("inputs", spec) for spec in first["inputs"]),
         *(_spec("outputs", spec) for spec in first["outputs"]),
+        *_metadata(facts),
         "",
         *_artifacts(facts["artifacts"]),
     ]

@@ -22,6 +22,9 @@ NAME = "keras_inception"
 IMAGE, VALUES, SCORES = "image", "values", "class scores"
 """The meanings of inputs and outputs."""
 
+RESIZED = {"stretch": "stretched", "crop": "cropped", "pad": "padded"}
+"""How an image is resized, as a word."""
+
 
 @dataclass(frozen=True)
 class InputMetadata:
@@ -108,6 +111,20 @@ class Metadata:
             quantization=quantization,
         )
 
+    def summary(self) -> list[tuple[str, str]]:
+        """Return headings and lines on images and classes, one per name."""
+        images = [
+            ("images", f"{record.name}: {', '.join(_image(record))}")
+            for record in self.inputs
+            if record.preprocessing
+        ]
+        classes = [
+            ("classes", f"{record.name}: {_first(record.labels)}")
+            for record in self.outputs
+            if record.labels
+        ]
+        return images + classes
+
     def as_json(self) -> dict[str, Any]:
         """Return the metadata as a dictionary, as JSON can hold it."""
         return json.loads(self.encoded())
@@ -156,3 +173,44 @@ class Metadata:
         except (ValueError, RecursionError):
             facts = None
         return cls.from_json(facts)
+
+
+def _image(record):
+    """Return what becomes of an image before it is an input, in short."""
+    made, built_in = record.preprocessing, record.built_in
+    sides = ["any" if side is None else str(side) for side in made.size]
+    yield f"{' x '.join(sides)} {_color(made)}"
+    yield f"{RESIZED[made.resize]} ({made.interpolation})"
+    if made.data_format == "channels_first":
+        yield "channels first"
+    yield from _normalization(made)
+    if built_in:
+        texts = [_color(built_in), *_normalization(built_in)]
+        yield f"then in the artifact {', '.join(texts)}"
+
+
+def _color(made):
+    return made.color if made.color == "grey" else made.color.upper()
+
+
+def _normalization(made):
+    """Return texts on how pixels of 0 to 255 become values."""
+    if made.keeps_values:
+        return ["values 0 to 255"]
+    inverse = 1 / made.scale
+    scale = f"1/{inverse:g}" if abs(inverse) > 1 else f"{made.scale:g}"
+    fields = {"scale": scale, "mean": _numbers(made.mean)}
+    fields["std"] = _numbers(made.std)
+    plain = {"scale": "1", "mean": "0", "std": "1"}
+    return [f"{k} {v}" for k, v in fields.items() if v != plain[k]]
+
+
+def _numbers(values):
+    shown = values[:1] if len(set(values)) == 1 else values
+    return " ".join(f"{x:g}" for x in shown)
+
+
+def _first(labels):
+    """Return the first labels and the number of all."""
+    more = ", ..." if len(labels) > 3 else ""
+    return f"{', '.join(labels[:3])}{more} ({len(labels)})"

@@ -12,7 +12,6 @@ from tests.helpers.commands import run
 
 @pytest.mark.slow
 def test_the_rows_of_two_workers(tmp_path):
-    pytest.importorskip("ray")
     model = write_brightness(tmp_path / "model.onnx")
     images = tmp_path / "in"
     write_images(images, 150)
