@@ -101,7 +101,9 @@ def max_error(
     It is relative to the largest absolute value of the float64 reference.
     """
     scale = _largest(reference).max(initial=0.0) or 1.0
-    return float(_column_errors(outputs, reference).max(initial=0.0) / scale)
+    largest = _column_errors(outputs, reference).max(initial=0.0)
+    with np.errstate(invalid="ignore"):  # NaN where both are infinite
+        return float(largest / scale)
 
 
 def tolerance(keras_error: float) -> float:
