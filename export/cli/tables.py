@@ -4,7 +4,6 @@ from pathlib import PurePath
 
 from keras_inception_export.bundle.bundle import REPORT
 from keras_inception_export.data.coverage import Coverage
-from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.formats.registry import display_name
 from keras_inception_export.logs import printable
 
@@ -214,6 +213,8 @@ def _metadata(facts):
     """Return the lines on images and classes, if anything is known."""
     if not facts.get("metadata"):
         return []
+    from keras_inception_export.data.metadata import Metadata
+
     known = Metadata.from_json(facts["metadata"])
     return [f"{heading:<14} {text}" for heading, text in known.summary()]
 

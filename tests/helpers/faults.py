@@ -107,8 +107,8 @@ def _pause(at, action, number):
     """Wait for what happens after a line."""
     if number == at and action == "exit":
         os._exit(1)
-    while number == at and isinstance(action, int):
-        time.sleep(1)
+    if number == at and isinstance(action, int):
+        time.sleep(60)
     while number == at and action and Path(action).exists():
         time.sleep(0.01)
 
@@ -127,6 +127,8 @@ def _act(command, action, worker):
 
 def _serve(words, limits, renamings):
     """Run the command in this process, which ends."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)  # a job in the background
     if renamings is not None:
         publication._exchange_at_once = lambda *_: False
         publication.os = _Killed(renamings)

@@ -141,7 +141,9 @@ def test_an_artifact_beside_keras(folder, tmp_path, capfd):
 
 def test_what_cannot_be_run_is_reported(folder, tmp_path, capfd, monkeypatch):
     """LiteRT is missing, and the bundle names no `.keras` file."""
-    (tmp_path / "ai_edge_litert.py").write_text("raise ImportError('none')")
+    (tmp_path / "ai_edge_litert.py").write_text(
+        "raise ModuleNotFoundError('none', name='ai_edge_litert')"
+    )
     paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     monkeypatch.setenv("PYTHONPATH", paths)
     (folder / "model.tflite").write_text("never opened")
