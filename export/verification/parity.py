@@ -101,9 +101,9 @@ def max_error(
     It is relative to the largest absolute value of the float64 reference.
     """
     scale = _largest(reference).max(initial=0.0) or 1.0
-    largest = _column_errors(outputs, reference).max(initial=0.0)
     with np.errstate(invalid="ignore"):  # NaN where both are infinite
-        return float(largest / scale)
+        error = _column_errors(outputs, reference).max(initial=0.0)
+        return float(error / scale)
 
 
 def tolerance(keras_error: float) -> float:
