@@ -100,6 +100,9 @@ class ObservedModel:
         self.fixed_batch = self.specs[0].shape[0]
         self.layers: list[tuple[keras.Layer, int]] = []
         self.multiplications = 0.0  # per sample
+        self.differentiable = True
+        """Whether TensorFlow has a gradient of every operation, for its sizes,
+        on this processor."""
         self._known: dict[str, tuple[Effects, np.ndarray]] = {}
         signature = [
             tf.TensorSpec((self.fixed_batch, *feed[x.name].shape[1:]), x.dtype)
@@ -143,7 +146,15 @@ class ObservedModel:
             run = self._traced
             if not self.layers or self.is_large:
                 run = self._effects
-            *effects, tops = (x.numpy() for x in run(*self._tensors(feed)))
+            try:
+                arrays = [x.numpy() for x in run(*self._tensors(feed))]
+            except tf.errors.OpError:
+                if not self.differentiable:
+                    raise
+                self.differentiable = False
+                self._traced = self._effects  # which has no gradients now
+                return self.measure(feed)
+            *effects, tops = arrays
             self._known[key] = Effects(*effects), tops
         return self._known[key]
 
@@ -154,10 +165,14 @@ class ObservedModel:
 
         It is that of the channel's largest value before its activation.
         """
-        found = self._ascent(
-            tf.constant(targets, "int32"), *self._tensors(feed)
-        )
         names = [spec.name for spec in self.specs if spec.takes_reals]
+        try:
+            found = self._ascent(
+                tf.constant(targets, "int32"), *self._tensors(feed)
+            )
+        except tf.errors.OpError:
+            self.differentiable = False
+            return {name: np.zeros_like(feed[name]) for name in names}
         return {
             name: np.nan_to_num(array.numpy(), posinf=0, neginf=0)
             for name, array in zip(names, found, strict=True)
@@ -172,10 +187,12 @@ class ObservedModel:
             seen, tops, outputs = self._run(inputs, watch=tape.watch)
             total = _projection(outputs)
         values = [value for _, value in seen]
+        gradients = [None] * len(values)
         try:
-            gradients = tape.gradient(total, values)
+            if self.differentiable:
+                gradients = tape.gradient(total, values)
         except LookupError:  # TensorFlow has operations without a gradient
-            gradients = [None] * len(values)
+            self.differentiable = False
         self.layers = [(x, _flat(x, value).shape[-1]) for x, value in seen]
         self.multiplications = sum(_multiplications(*pair) for pair in seen)
         none = tf.zeros((tf.shape(inputs[0])[0], 0))

@@ -210,7 +210,8 @@ class _Search:
         """Return whether some values of an input can be changed a little."""
         domain = self.domains[spec.name]
         whole = np.logical_or(domain.integers, domain.bounded)
-        return spec.dtype.startswith("float") and not np.all(whole)
+        changes = spec.dtype.startswith("float") and not np.all(whole)
+        return changes and self.model.differentiable
 
     def drawn(self, number: int, coarse: bool = False) -> Arrays:
         """Return random samples; coarse ones are equal in blocks of 3."""

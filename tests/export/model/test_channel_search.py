@@ -6,6 +6,7 @@ The truth is taken from models in which one channel is zero.
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from keras_inception_export.data.domain import Domain
@@ -156,3 +157,30 @@ def test_inputs_are_found_and_stay_in_range():
     again = search_inputs(InferenceModel.of(model), [feed], {"x": Domain()})
     np.testing.assert_array_equal(again[0]["x"], samples)
     assert not search_inputs(inference_model, [feed], {"x": Domain()}, 0)
+
+
+class WithoutGradient(layers.Layer):
+    """A layer of which this processor cannot compute the gradient."""
+
+    def call(self, inputs):
+        @tf.custom_gradient
+        def identity(x):
+            def fail(upstream):
+                return tf.ensure_shape(tf.reshape(upstream, [-1])[:0], [7])
+
+            return tf.identity(x), fail
+
+        return identity(inputs)
+
+
+def test_a_model_without_gradients_is_measured_and_not_searched():
+    x = keras.Input((2,), name="x")
+    hidden = layers.Dense(2, "relu", name="hidden")
+    model = keras.Model(x, WithoutGradient()(hidden(x)))
+    hidden.set_weights([np.eye(2, dtype="float32"), np.zeros(2, "float32")])
+    found = moved(model, [1.0, -1.0], [0.5, -2.0])["hidden"]
+    assert (found.moved, found.channels) == (1, 2)
+    feeds = [{"x": np.array([[1.0, -1.0]], "float32")}]
+    assert isinstance(
+        search_inputs(InferenceModel.of(model), feeds, {"x": Domain()}), list
+    )
