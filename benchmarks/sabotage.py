@@ -1,6 +1,6 @@
 """Replace the artifacts of a bundle by wrong ones, and see which are noticed.
 
-    python benchmarks/sabotage.py [--formats onnx,tflite] [--only KIND,...]
+    python benchmarks/sabotage.py [--formats onnx,tflite] [--only "KIND;..."]
 
 Each kind of fault is built into a copy of the model, which is exported as it
 is; its artifacts take the place of the right ones, with their hashes in the
@@ -236,9 +236,9 @@ def main() -> None:
         "formats": options.formats.split(","),
         "samples": rng.uniform(0, 1, (120, 16, 16, 3)).astype("float32"),
         "quantize": options.quantize.split(",") if options.quantize else (),
-        "min_agreement": 0,
+        "min_agreement": 0 if options.quantize else None,
     }
-    kinds = options.only.split(",") if options.only else list(FAULTS)
+    kinds = options.only.split(";") if options.only else list(FAULTS)
     right = network()
     weights = {}
     for variable in right.weights:
