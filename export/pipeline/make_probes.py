@@ -22,6 +22,11 @@ from keras_inception_export.model.reference import (
     float64_outputs,
 )
 from keras_inception_export.verification import parity
+from keras_inception_export.verification.degenerate import (
+    MAX_KERAS_ERROR,
+    degenerate_outputs,
+    inexact,
+)
 from keras_inception_export.verification.probes import USUAL, Probes
 from keras_inception_export.verification.regimes import regimes
 
@@ -84,12 +89,12 @@ def make_probes(
             ", ".join(exact.float32_layers),
         )
     for regime in set(names) - set(USUAL):
-        output = parity.inexact(probes.only({regime}))
+        output = inexact(probes.only({regime}))
         if output:
             unused[regime] = f'Keras is inexact in float32 in "{output}"'
     kept = set(names) - set(unused)
     probes = replace(probes.only(kept), unused=unused)
-    findings = parity.degenerate_outputs(probes, live.outputs)
+    findings = degenerate_outputs(probes, live.outputs)
     if findings:
         raise ArtifactError("; ".join(findings))
     _check_rebuilt(live, rebuilt.only(kept), probes)
@@ -180,7 +185,7 @@ def _with_largest_error(
             limits = [limit] * len(errors)
             if not bounded:
                 usual = regime in USUAL
-                limits[-1] = parity.MAX_KERAS_ERROR if usual else np.inf
+                limits[-1] = MAX_KERAS_ERROR if usual else np.inf
             allowed = [
                 error if error <= limit else -1.0
                 for error, limit in zip(errors, limits, strict=True)

@@ -8,7 +8,6 @@ largest of all columns of similar range, since that of a single column may be
 small by chance. 16 units of float32 rounding are always allowed.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +15,12 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.verification.columns import (
+    large_rows,
+    largest_errors,
+    largest_values,
+    rms_errors,
+)
 from keras_inception_export.verification.probes import USUAL, Probes
 
 EPSILON = float(np.finfo("float32").eps)
@@ -32,13 +37,6 @@ of the output's range is then that of all regimes."""
 NOISE = 0.1
 """A column in which Keras differs by more than this part of the range holds
 rounding noise. It is compared with the noise, and loosens no other column."""
-
-MAX_KERAS_ERROR = 1e-2
-"""Probes on which Keras itself differs by more, in float32, are not used."""
-
-MIN_MOVEMENT = 30.0
-"""The least difference between the samples of some column, in tolerances, for
-which a comparison of that output verifies anything."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +98,9 @@ def max_error(
 
     It is relative to the largest absolute value of the float64 reference.
     """
-    scale = _largest(reference).max(initial=0.0) or 1.0
+    scale = largest_values(reference).max(initial=0.0) or 1.0
     with np.errstate(invalid="ignore"):  # NaN where both are infinite
-        error = _column_errors(outputs, reference).max(initial=0.0)
+        error = largest_errors(outputs, reference).max(initial=0.0)
         return float(error / scale)
 
 
@@ -154,7 +152,7 @@ def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
     for regime, batches in probes.by_regime().items():
         got = [outputs[index] for index in batches]
         reference = [probes.reference[index][spec.name] for index in batches]
-        error = _column_errors(got, reference)
+        error = largest_errors(got, reference)
         if not error.size:
             continue
         columns = all_columns[regime]
@@ -165,7 +163,7 @@ def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
         ratio, column = columns.worst(error)
         unit = columns.scale[column] or 1.0
         ranges = np.where(columns.noise, np.inf, columns.scale)
-        relative = _rms(got, reference) / ranges
+        relative = rms_errors(got, reference) / ranges
         squares += float(np.square(relative).sum())
         count += len(error)
         figures = (
@@ -203,9 +201,9 @@ def columns_of(
     for regime, batches in probes.by_regime().items():
         reference = [probes.reference[index][spec.name] for index in batches]
         keras = [probes.keras[index][spec.name] for index in batches]
-        scales[regime] = _largest(reference)
-        errors[regime] = _column_errors(keras, reference)
-        rows[regime] = _large_rows(reference, scales[regime])
+        scales[regime] = largest_values(reference)
+        errors[regime] = largest_errors(keras, reference)
+        rows[regime] = large_rows(reference, scales[regime])
     shares = _shares(list(scales.values()), list(rows.values()))
     floor = FLOOR if spec.dtype.startswith(("float", "bfloat")) else 0.0
     floor *= factor / FACTOR
@@ -266,71 +264,6 @@ def keras_error(probes: Probes, output: str) -> float:
     return float("inf") if np.isnan(error) else error
 
 
-def inexact(probes: Probes) -> str:
-    """Return the output in which Keras is too inexact in float32, or ""."""
-    for name in probes.reference[0]:
-        if keras_error(probes, name) > MAX_KERAS_ERROR:
-            return name
-    return ""
-
-
-def degenerate_outputs(
-    probes: Probes, specs: Sequence[TensorSpec]
-) -> list[str]:
-    """Return a finding per output on which nothing can be verified.
-
-    It is not finite, hardly changes, or Keras itself is inexact.
-    """
-    findings = []
-    for spec in specs:
-        batches = probes.reference_of(spec.name)
-        scale = _largest(batches).max(initial=0.0)
-        if not np.isfinite(scale):
-            findings.append(
-                f'reference: output "{spec.name}" of the model itself is NaN '
-                "or infinite, expected finite values; check the model's "
-                "weights"
-            )
-            continue
-        inexact_in = [
-            regime
-            for regime in probes.by_regime()
-            if keras_error(probes.only({regime}), spec.name) > MAX_KERAS_ERROR
-        ]
-        if inexact_in:
-            findings.append(
-                f'reference: Keras itself is inexact in output "{spec.name}" '
-                f"({inexact_in[0]} inputs), by more than {MAX_KERAS_ERROR:.0%} "
-                "in float32, so a comparison verifies nothing; expected a "
-                "model whose outputs rounding does not change; check its "
-                "weights, or give other samples"
-            )
-            continue
-        by_regime = columns_of(probes, spec)
-        allowed = _joined([x.allowed for x in by_regime.values()])
-        if (_movement(batches) > MIN_MOVEMENT * allowed).any() or any(
-            _moves(probes.only({regime}), spec, columns)
-            for regime, columns in by_regime.items()
-        ):
-            continue
-        movement = _movement(batches).max(initial=0.0)
-        relative = movement / scale if scale else 0
-        findings.append(
-            f'reference: output "{spec.name}" hardly depends on the input (it '
-            f"changes by {relative:.1e} of its largest value), so a comparison "
-            "verifies nothing; expected a model whose signals reach its "
-            "outputs: train it, or call it on data with training=True so that "
-            "batch normalization has statistics, or give other samples"
-        )
-    return findings
-
-
-def _moves(probes: Probes, spec: TensorSpec, columns: Columns) -> bool:
-    """Return whether the inputs of one regime change an output."""
-    movement = _movement(probes.reference_of(spec.name))
-    return bool((movement > MIN_MOVEMENT * columns.allowed).any())
-
-
 def _problem(outputs, reference, spec: TensorSpec) -> str:
     """Return why the outputs cannot be compared, or an empty string."""
     for output, expected in zip(outputs, reference, strict=True):
@@ -343,69 +276,3 @@ def _problem(outputs, reference, spec: TensorSpec) -> str:
         if not np.isfinite(output.astype("float64")).all():
             return "holds NaN or infinite values"
     return ""
-
-
-def as_rows(batch: np.ndarray) -> np.ndarray:
-    """Return a batch as rows of columns; a vector is a single column."""
-    return batch.reshape(-1, batch.shape[-1] if batch.ndim > 1 else 1)
-
-
-def _largest(batches: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the largest absolute value per column; NaN if one holds NaN."""
-    return _joined(
-        [
-            np.abs(as_rows(batch.astype("float64"))).max(axis=0, initial=0.0)
-            for batch in batches
-        ]
-    )
-
-
-def _large_rows(batches, scale: np.ndarray) -> np.ndarray:
-    """Return, per column, how many values are as large as its range / 16."""
-    counts = np.zeros(len(scale), int)
-    for rows in map(as_rows, batches):
-        width = rows.shape[1]
-        large = np.abs(rows) * 16 >= scale[:width]
-        counts[:width] += large.sum(axis=0)
-    return counts
-
-
-def _column_errors(outputs, reference) -> np.ndarray:
-    """Return the largest difference per column, absolute."""
-    return _largest(
-        [
-            output.astype("float64") - expected
-            for output, expected in zip(outputs, reference, strict=True)
-        ]
-    )
-
-
-def _rms(outputs, reference) -> np.ndarray:
-    """Return the root mean square of the difference per column."""
-    parts = [
-        np.sqrt(np.square(as_rows(output.astype("float64") - y)).mean(axis=0))
-        for output, y in zip(outputs, reference, strict=True)
-        if output.size
-    ]
-    return _joined(parts)
-
-
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the maximum over batches; the last axis may differ in size."""
-    width = max((len(part) for part in parts), default=0)
-    padded = [np.pad(part, (0, width - len(part))) for part in parts]
-    return np.max(padded, axis=0) if padded else np.zeros(0)
-
-
-def _movement(batches) -> np.ndarray:
-    """Return the largest range over all samples of a value, per column."""
-    by_shape = defaultdict(list)
-    for batch in batches:
-        batch = np.atleast_1d(batch).astype("float64")
-        by_shape[batch.shape[1:]].append(batch)
-    return _joined(
-        [
-            as_rows(np.ptp(np.concatenate(samples), axis=0)[None]).max(axis=0)
-            for samples in by_shape.values()
-        ]
-    )

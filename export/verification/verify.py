@@ -30,10 +30,12 @@ from keras_inception_export.formats.registry import (
     display_name,
     format_of,
 )
+from keras_inception_export.verification.degenerate import (
+    degenerate_outputs,
+)
 from keras_inception_export.verification.parity import (
     OutputParity,
     compare,
-    degenerate_outputs,
 )
 from keras_inception_export.verification.probes import Probes
 

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.verification.degenerate import (
+    degenerate_outputs,
+    inexact,
+)
 from keras_inception_export.verification.parity import (
     FLOOR,
     columns_of,
     compare,
-    degenerate_outputs,
-    inexact,
     keras_error,
     max_error,
     tolerance,

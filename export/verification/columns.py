@@ -1,0 +1,75 @@
+"""Statistics per column, the index of the last axis, over batches of an output.
+
+The last axis may differ in size between batches.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def as_rows(batch: np.ndarray) -> np.ndarray:
+    """Return a batch as rows of columns; a vector is a single column."""
+    return batch.reshape(-1, batch.shape[-1] if batch.ndim > 1 else 1)
+
+
+def largest_values(batches: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the largest absolute value per column; NaN if one holds NaN."""
+    return maxima_over(
+        [
+            np.abs(as_rows(batch.astype("float64"))).max(axis=0, initial=0.0)
+            for batch in batches
+        ]
+    )
+
+
+def large_rows(batches, scale: np.ndarray) -> np.ndarray:
+    """Return, per column, how many values are as large as its range / 16."""
+    counts = np.zeros(len(scale), int)
+    for rows in map(as_rows, batches):
+        width = rows.shape[1]
+        large = np.abs(rows) * 16 >= scale[:width]
+        counts[:width] += large.sum(axis=0)
+    return counts
+
+
+def largest_errors(outputs, reference) -> np.ndarray:
+    """Return the largest difference per column, absolute."""
+    return largest_values(
+        [
+            output.astype("float64") - expected
+            for output, expected in zip(outputs, reference, strict=True)
+        ]
+    )
+
+
+def rms_errors(outputs, reference) -> np.ndarray:
+    """Return the root mean square of the difference per column."""
+    parts = [
+        np.sqrt(np.square(as_rows(output.astype("float64") - y)).mean(axis=0))
+        for output, y in zip(outputs, reference, strict=True)
+        if output.size
+    ]
+    return maxima_over(parts)
+
+
+def maxima_over(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the maximum over batches; the last axis may differ in size."""
+    width = max((len(part) for part in parts), default=0)
+    padded = [np.pad(part, (0, width - len(part))) for part in parts]
+    return np.max(padded, axis=0) if padded else np.zeros(0)
+
+
+def movement_of(batches) -> np.ndarray:
+    """Return the largest range over all samples of a value, per column."""
+    by_shape = defaultdict(list)
+    for batch in batches:
+        batch = np.atleast_1d(batch).astype("float64")
+        by_shape[batch.shape[1:]].append(batch)
+    return maxima_over(
+        [
+            as_rows(np.ptp(np.concatenate(samples), axis=0)[None]).max(axis=0)
+            for samples in by_shape.values()
+        ]
+    )

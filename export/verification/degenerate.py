@@ -1,0 +1,90 @@
+"""Find outputs on which a comparison verifies nothing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.verification.columns import (
+    largest_values,
+    maxima_over,
+    movement_of,
+)
+from keras_inception_export.verification.parity import (
+    Columns,
+    columns_of,
+    keras_error,
+)
+from keras_inception_export.verification.probes import Probes
+
+MAX_KERAS_ERROR = 1e-2
+"""Probes on which Keras itself differs by more, in float32, are not used."""
+
+MIN_MOVEMENT = 30.0
+"""The least difference between the samples of some column, in tolerances, for
+which a comparison of that output verifies anything."""
+
+
+def inexact(probes: Probes) -> str:
+    """Return the output in which Keras is too inexact in float32, or ""."""
+    for name in probes.reference[0]:
+        if keras_error(probes, name) > MAX_KERAS_ERROR:
+            return name
+    return ""
+
+
+def degenerate_outputs(
+    probes: Probes, specs: Sequence[TensorSpec]
+) -> list[str]:
+    """Return a finding per output on which nothing can be verified.
+
+    It is not finite, hardly changes, or Keras itself is inexact.
+    """
+    findings = []
+    for spec in specs:
+        batches = probes.reference_of(spec.name)
+        scale = largest_values(batches).max(initial=0.0)
+        if not np.isfinite(scale):
+            findings.append(
+                f'reference: output "{spec.name}" of the model itself is NaN '
+                "or infinite, expected finite values; check the model's "
+                "weights"
+            )
+            continue
+        inexact_in = [
+            regime
+            for regime in probes.by_regime()
+            if keras_error(probes.only({regime}), spec.name) > MAX_KERAS_ERROR
+        ]
+        if inexact_in:
+            findings.append(
+                f'reference: Keras itself is inexact in output "{spec.name}" '
+                f"({inexact_in[0]} inputs), by more than {MAX_KERAS_ERROR:.0%} "
+                "in float32, so a comparison verifies nothing; expected a "
+                "model whose outputs rounding does not change; check its "
+                "weights, or give other samples"
+            )
+            continue
+        by_regime = columns_of(probes, spec)
+        allowed = maxima_over([x.allowed for x in by_regime.values()])
+        if (movement_of(batches) > MIN_MOVEMENT * allowed).any() or any(
+            _moves(probes.only({regime}), spec, columns)
+            for regime, columns in by_regime.items()
+        ):
+            continue
+        movement = movement_of(batches).max(initial=0.0)
+        relative = movement / scale if scale else 0
+        findings.append(
+            f'reference: output "{spec.name}" hardly depends on the input (it '
+            f"changes by {relative:.1e} of its largest value), so a comparison "
+            "verifies nothing; expected a model whose signals reach its "
+            "outputs: train it, or call it on data with training=True so that "
+            "batch normalization has statistics, or give other samples"
+        )
+    return findings
+
+
+def _moves(probes: Probes, spec: TensorSpec, columns: Columns) -> bool:
+    """Return whether the inputs of one regime change an output."""
+    movement = movement_of(probes.reference_of(spec.name))
+    return bool((movement > MIN_MOVEMENT * columns.allowed).any())
