@@ -3,34 +3,14 @@
 `bundle/snippets.py` fills in the names that begin with a dollar sign.
 """
 
-PYTHON = '''"""Run $file on images: pip install onnxruntime numpy pillow
+from keras_inception_export.formats.snippets import python_program
 
-    python predict.py photo.jpg
-"""
-
-import sys
-
-import numpy as np
-import onnxruntime
-from PIL import Image, ImageOps
-
-LABELS = $labels
-
-
-def read(path):
-    """Return an image as a batch: $dtype, $shape."""
-$read
-    batch = np.zeros(($batch, *values.shape), "$dtype")
-    batch[0] = values
-    return batch
-
-
-session = onnxruntime.InferenceSession($file_text)
-for path in sys.argv[1:]:
-    (scores,) = session.run([$output], {$input: read(path)})
-    for index in scores[0].argsort()[::-1][:3]:
-        print(path, LABELS[index], f"{scores[0][index]:.4f}")
-'''
+PYTHON = python_program(
+    "onnxruntime",
+    "import onnxruntime",
+    "session = onnxruntime.InferenceSession($file_text)",
+    "(scores,) = session.run([$output], {$input: read(path)})",
+)
 
 JAVASCRIPT = """// Run $file on images: npm install onnxruntime-node sharp
 //

@@ -3,34 +3,14 @@
 `bundle/snippets.py` fills in the names that begin with a dollar sign.
 """
 
-PYTHON = '''"""Run $file on images: pip install ai-edge-litert numpy pillow
+from keras_inception_export.formats.snippets import python_program
 
-    python predict.py photo.jpg
-"""
-
-import sys
-
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-from PIL import Image, ImageOps
-
-LABELS = $labels
-
-
-def read(path):
-    """Return an image as a batch: $dtype, $shape."""
-$read
-    batch = np.zeros(($batch, *values.shape), "$dtype")
-    batch[0] = values
-    return batch
-
-
-run = Interpreter($file_text).get_signature_runner()
-for path in sys.argv[1:]:
-    scores = run(**{$input: read(path)})[$output]
-    for index in scores[0].argsort()[::-1][:3]:
-        print(path, LABELS[index], f"{scores[0][index]:.4f}")
-'''
+PYTHON = python_program(
+    "ai-edge-litert",
+    "from ai_edge_litert.interpreter import Interpreter",
+    "run = Interpreter($file_text).get_signature_runner()",
+    "scores = run(**{$input: read(path)})[$output]",
+)
 
 
 def templates() -> dict[str, str]:
