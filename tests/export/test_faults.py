@@ -153,7 +153,7 @@ def mounted(folder, options):
     """Mount a small disk in memory, which only root may do."""
     words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     if os.geteuid() or subprocess.run(words, capture_output=True).returncode:
-        pytest.skip("a disk cannot be mounted")
+        pytest.skip("only root may mount a disk; the limit of files needs none")
     try:
         yield
     finally:
