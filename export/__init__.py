@@ -14,7 +14,8 @@ from keras_inception_export.errors import (
     RuntimeMissingError,
 )
 
-_FUNCTIONS = {
+_MODULES = {
+    "Preprocessing": "data.preprocessing",
     "benchmark": "benchmarking.run",
     "export_model": "pipeline.export_model",
     "diagnose": "diagnosis.diagnose",
@@ -26,6 +27,7 @@ __all__ = [
     "ArtifactError",
     "ConversionError",
     "ExportError",
+    "Preprocessing",
     "RequestError",
     "RuntimeMissingError",
     "benchmark",
@@ -37,7 +39,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name not in _FUNCTIONS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_FUNCTIONS[name]}")
+    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
     return getattr(module, name)
