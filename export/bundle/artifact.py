@@ -14,7 +14,7 @@ from keras_inception_export.bundle.bundle import (
     check_published,
     read_report,
 )
-from keras_inception_export.data.batching import count, run
+from keras_inception_export.data.batching import real_outputs
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import (
     PRESETS,
@@ -194,23 +194,10 @@ class Artifact:
                 f"{', '.join(spec.name for spec in self.inputs)}"
             )
         feeds = load_samples(source, self.inputs).inputs
-        fixed, number = self.inputs[0].shape[0], count(feeds)
         with reading(self._name, "cannot be run", "export the model again"):
-            if fixed is None:
-                results = self._runner.run(feeds)
-            else:
-                results = run(self._runner.run, feeds, fixed)
-            outputs = {
-                spec.name: spec.dequantize(results[spec.name])
-                for spec in self.outputs
-            }
-            for name, array in outputs.items():
-                if array.shape[:1] != (number,):
-                    raise ValueError(
-                        f"the output {name} of {number} samples has the shape "
-                        f"{array.shape}"
-                    )
-            return outputs
+            return real_outputs(
+                self._runner.run, feeds, self.inputs, self.outputs
+            )
 
     def predict(
         self,

@@ -1,8 +1,11 @@
 """Cut samples into batches, and compute a model's outputs batch by batch."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+
+from keras_inception_export.data.tensor_spec import TensorSpec
 
 BATCH = 16
 """Samples per call where the batch size is free."""
@@ -36,3 +39,26 @@ def run(
         name: np.concatenate([part[name] for part in parts])[:number]
         for name in parts[0]
     }
+
+
+def real_outputs(
+    call: Callable[[Any], Arrays],
+    feeds: Arrays,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+) -> dict[str, np.ndarray]:
+    """Return the outputs in real values, in one call if the batch size is free.
+
+    Raises:
+        ValueError: if an output has another number of samples.
+    """
+    fixed, number = inputs[0].shape[0], count(feeds)
+    values = run(call, feeds, fixed) if fixed else call(feeds)
+    found = {spec.name: spec.dequantize(values[spec.name]) for spec in outputs}
+    for name, array in found.items():
+        if array.shape[:1] != (number,):
+            raise ValueError(
+                f"the output {name} of {number} samples has the shape "
+                f"{array.shape}"
+            )
+    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,24 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def images_in(path: Path) -> list[Path]:
-    """Return the image files in a folder, at any depth, but hidden ones."""
-    return [
-        file
-        for file in sorted(path.rglob("*"))
-        if is_image(file)
-        and not any(map(_hidden, file.relative_to(path).parts))
-    ]
+def images_in(folder: Path) -> Iterator[Path]:
+    """Yield the image files in a folder, at any depth, but hidden ones.
+
+    They are in the order of their names; only one folder's names are in
+    memory.
+    """
+    with os.scandir(folder) as entries:
+        found = sorted(
+            (entry.name, entry.is_dir(follow_symlinks=False))
+            for entry in entries
+            if not _hidden(entry.name)
+        )
+    for name, is_folder in found:
+        path = folder / name
+        if is_folder:
+            yield from images_in(path)
+        elif is_image(path) and not path.is_dir():
+            yield path
 
 
 def folder_classes(

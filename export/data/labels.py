@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_regular
 
@@ -24,12 +25,10 @@ def read_labels(source: str | Path | Sequence[str]) -> tuple[str, ...]:
     if isinstance(source, (str, Path)):
         origin, path = str(source), Path(source)
         check_regular(path)
-        try:
+        with reading(path, error=RequestError):
             text = path.read_text(encoding="utf-8-sig")
             is_json = path.suffix.lower() == ".json"
             labels = json.loads(text) if is_json else text.rstrip().split("\n")
-        except (OSError, ValueError, RecursionError) as error:
-            raise RequestError(f"{origin} cannot be read: {error}") from error
     if not isinstance(labels, (list, tuple)) or not labels:
         raise RequestError(
             f"{origin} must be a list of names, one per class; got "

@@ -217,7 +217,8 @@ def _read(path, specs, preprocessing):
     """Return the source in a file or folder, and the names of its classes."""
     check_regular(path)
     if path.is_dir():
-        files = images.images_in(path)
+        with reading(path, error=RequestError):
+            files = list(images.images_in(path))
         if not files:
             raise RequestError(
                 f"{path} contains no images: expected files ending in "

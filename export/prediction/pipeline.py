@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_inception_export.data.batching import BATCH, Arrays, run
+from keras_inception_export.data.batching import BATCH, Arrays, real_outputs
 from keras_inception_export.data.samples import check_array
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import (
@@ -185,18 +185,8 @@ class Pipeline:
 
     def _compute(self, part, rows, feeds, results) -> None:
         """Run one batch; if that fails, one sample at a time."""
-        fixed = self.inputs[0].shape[0]
         try:
-            values = run(self.run, feeds, fixed) if fixed else self.run(feeds)
-            outputs = {
-                x.name: x.dequantize(values[x.name]) for x in self.outputs
-            }
-            for name, array in outputs.items():
-                if len(array) != len(rows):
-                    raise ValueError(
-                        f'"{name}" has {len(array)} rows for {len(rows)} '
-                        "samples"
-                    )
+            outputs = real_outputs(self.run, feeds, self.inputs, self.outputs)
         except TimeLimitError:  # one sample would take as long
             raise
         except Exception as error:  # each runtime has its own

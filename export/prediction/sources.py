@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_inception_export.data.images import IMAGE_SUFFIXES, is_image
+from keras_inception_export.data.images import IMAGE_SUFFIXES, images_in
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.data.tensor_spec import TensorSpec
@@ -111,16 +111,16 @@ def _matches(value: str | Path) -> Iterator[Path]:
 def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
     check_regular(path)
     if path.is_dir():
-        if next(_images_in(path), None) is None:
+        if next(images_in(path), None) is None:
             raise RequestError(
                 f"{path} contains no images: expected files ending in "
                 f"{', '.join(IMAGE_SUFFIXES)}; for other files, give a pattern "
                 'such as "data/*.parquet"'
             )
         return Opened(
-            lambda: (Item(printable(x), x) for x in _images_in(path)),
+            lambda: (Item(printable(str(x)), x) for x in images_in(path)),
             True,
-            lambda: sum(1 for _ in _images_in(path)),
+            lambda: sum(1 for _ in images_in(path)),
         )
     for suffixes, opener in READERS.items():
         if path.name.lower().endswith(suffixes):
@@ -129,22 +129,6 @@ def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
         f"{path} is not a recognised input: expected an image, a folder of "
         "images, .npy, .npz, .parquet or .tar"
     )
-
-
-def _images_in(folder: str | Path) -> Iterator[str]:
-    """Yield the images of a folder; only one folder's names are in memory."""
-    with os.scandir(folder) as entries:
-        found = sorted(
-            (entry.name, entry.is_dir(follow_symlinks=False))
-            for entry in entries
-            if not entry.name.startswith(".")
-        )
-    for name, is_folder in found:
-        path = os.path.join(folder, name)
-        if is_folder:
-            yield from _images_in(path)
-        elif is_image(Path(name)) and not os.path.isdir(path):
-            yield path
 
 
 def _open_arrays(path: Path, specs: Sequence[TensorSpec]) -> Opened:

@@ -91,7 +91,10 @@ def test_only_a_few_batches_are_read_ahead():
 def test_outputs_without_a_row_per_sample_are_errors():
     pipeline = Pipeline(lambda feeds: {"sum": np.ones(7)}, ANY, SUMS, None)
     ((found, _),) = pipeline(rows(1, 1))
-    assert 'cannot be computed: "sum" has 7 rows for 1 samples' in found.error
+    assert (
+        "computed: the output sum of 1 samples has the shape (7,)"
+        in found.error
+    )
 
 
 @pytest.mark.parametrize(
