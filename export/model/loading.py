@@ -147,12 +147,6 @@ def _check_layer(layer):
             "stateful=False, and with the state as an input (initial_state) "
             "and an output (return_state=True) if it must go on"
         )
-    if layer.dtype_policy.quantization_mode == "float8":
-        raise RequestError(
-            f"the layer {describe(layer)} is quantized to float8, which no "
-            "format can express; export the model as it was before "
-            '`quantize("float8")`'
-        )
 
 
 def _called_on_inputs(model):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_inception_export.bundle.bundle import USUAL
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.verification.columns import (
     error_to_signal,
@@ -22,7 +23,7 @@ from keras_inception_export.verification.columns import (
     largest_values,
     rms_errors,
 )
-from keras_inception_export.verification.probes import USUAL, Probes
+from keras_inception_export.verification.probes import Probes
 
 EPSILON = float(np.finfo("float32").eps)
 FACTOR = 8.0

@@ -36,13 +36,6 @@ def stateful():
     return keras.Model(steps, cell(steps))
 
 
-def float8():
-    vector = keras.Input((4,))
-    model = keras.Model(vector, layers.Dense(2, name="tiny")(vector))
-    model.quantize("float8", filters=lambda layer: layer.name == "tiny")
-    return model
-
-
 class TwoArguments(Subclassed):
     def call(self, left, right, training=False):
         return left + right
@@ -65,7 +58,6 @@ def called(model, *inputs):
         (unbuilt, '"young" is not built'),
         (layer_name, 'layer name "two words" cannot be a name scope'),
         (stateful, r'"memory" \(Bidirectional\) is stateful'),
-        (float8, r'"tiny" \(Dense\) is quantized to float8'),
         (
             lambda: called(TwoArguments(), VECTOR, VECTOR),
             "the arguments left, right",
