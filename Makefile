@@ -88,7 +88,9 @@ lint: $(STAMP)
 # The sdist, and the wheel that is built from it.
 wheel: $(STAMP)
 	rm -rf dist/wheel
-	$(BIN)/python -m build --outdir dist/wheel > dist/wheel.log 2>&1 || { cat dist/wheel.log; exit 1; }
+	mkdir -p dist/wheel
+	$(BIN)/python -m build --outdir dist/wheel > dist/build.log 2>&1 || \
+		{ cat dist/build.log; exit 1; }
 	$(BIN)/twine check --strict dist/wheel/*
 
 # Verify a bundle without keras and TensorFlow.
