@@ -165,14 +165,13 @@ def compare(
 
 def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
     """Return the record of the worst column in the worst regime."""
-    worst, squares, count = None, 0.0, 0
+    worst: tuple[float, str, int, tuple[float, ...]] | None = None
+    squares, count = 0.0, 0
     all_columns = columns_of(probes, spec, factor)
     for regime, batches in probes.by_regime().items():
         got = [outputs[index] for index in batches]
         reference = [probes.reference[index][spec.name] for index in batches]
         error = largest_errors(got, reference)
-        if not error.size:
-            continue
         columns = all_columns[regime]
         if limit is not None:
             scale = np.full_like(error, columns.scale.max() or 1.0)
@@ -191,8 +190,6 @@ def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
         )
         if worst is None or ratio > worst[0]:
             worst = ratio, regime, column, figures
-    if worst is None:
-        return OutputParity(spec.name, 0.0, 0.0, 0.0, FLOOR, True)
     _, regime, column, (largest, keras_error, allowed) = worst
     return OutputParity(
         spec.name,
