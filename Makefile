@@ -6,6 +6,8 @@ INSTALL = $(BIN)/python -m pip install --quiet
 
 # What runs under JAX and torch as well.
 PLUGIN = tests/models tests/layers
+# Checks of arguments, names and configs run under TensorFlow only.
+NUMERIC = not full_size and not slow and not one_backend
 # One test of every kind, in every room.
 QUICK = tests/test_architecture.py tests/test_smoke.py tests/test_package.py \
 	tests/test_conventions.py tests/layers/test_numerics.py \
@@ -60,9 +62,8 @@ slow: $(STAMP)
 # The plugin under JAX and torch, and what goes from one backend to the other.
 backends: $(STAMP)
 	$(INSTALL) --requirement requirements-backends.lock
-	KERAS_BACKEND=jax $(QUICK_JAX) \
-		$(PYTEST) -m "not full_size and not slow" $(PLUGIN)
-	KERAS_BACKEND=torch $(PYTEST) -m "not full_size and not slow" $(PLUGIN)
+	KERAS_BACKEND=jax $(QUICK_JAX) $(PYTEST) -m "$(NUMERIC)" $(PLUGIN)
+	KERAS_BACKEND=torch $(PYTEST) -m "$(NUMERIC)" $(PLUGIN)
 	$(QUICK_JAX) $(PYTEST) tests/backends
 
 # The page of examples/browser in Chromium, and the programs for Node.js.
