@@ -1,6 +1,6 @@
 """The samples of a quantization, and the outputs of Keras on them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,10 +99,21 @@ class Evaluation:
         return {
             **self.split.as_json(),
             "keras_accuracy": dict(self.criteria.keras_accuracy),
+            "keras_confusion": {
+                name: matrix
+                for name, matrix in self._confusion()
+                if matrix is not None
+            },
             "min_agreement": self.criteria.min_agreement,
             "max_accuracy_drop": self.criteria.max_accuracy_drop,
             "warnings": list(self.warnings),
         }
+
+    def _confusion(self) -> Iterator[tuple[str, list[list[int]] | None]]:
+        labels = self.split.evaluation.labels
+        if labels is not None:
+            for name, scores in self.reference.items():
+                yield name, metrics.confusion(scores, labels)
 
 
 def _changed_weights(

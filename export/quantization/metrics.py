@@ -6,6 +6,7 @@ Needs only numpy.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,8 @@ Outputs = Mapping[str, np.ndarray]
 PROBABILITY_STEP = 1 / 256
 """A probability below this counts as this large: an int8 output has no smaller
 steps, and all columns of one distribution have one unit."""
+MAX_CLASSES = 100
+"""Classes that a confusion matrix may have."""
 _CONSTANT = 1e-6  # deviation of a column, relative to its largest value
 
 
@@ -32,6 +35,8 @@ class Measurement:
             if the output is not one row of scores per sample.
         accuracy: the fraction of the samples that get the class of their
             label; `None` without labels.
+        confusion: the number of samples per label (row) and class (column);
+            `None` without labels.
     """
 
     output: str
@@ -41,6 +46,7 @@ class Measurement:
     max_error: float
     agreement: float | None
     accuracy: float | None
+    confusion: list[list[int]] | None = None
 
     @property
     def worst_db(self) -> float:
@@ -49,7 +55,7 @@ class Measurement:
             return self.snr_db
         return min(self.snr_db, self.column_snr_db)
 
-    def as_json(self) -> dict[str, str | float | None]:
+    def as_json(self) -> dict[str, Any]:
         """Return the record for `report.json`, in six digits."""
         return {
             key: float(f"{value:.6g}") if isinstance(value, float) else value
@@ -79,11 +85,12 @@ def measure(
         signal = np.square(expected, dtype="float64").sum()
         snr = _decibel(signal, np.square(noise).sum())
         error = float(noise.max() / (np.abs(expected).max() or 1))
-        agreement = accuracy = None
+        agreement = accuracy = matrix = None
         if has_scores(expected):
             agreement = _fraction(classes(got), classes(expected))
             if labels is not None and fits_labels(expected, labels):
                 accuracy = _fraction(classes(got), labels)
+                matrix = confusion(got, labels)
         column_snr = columns_snr(got, expected)
         if name in columns:
             column_snr[~columns[name]] = np.nan
@@ -92,7 +99,10 @@ def measure(
             column = int(np.nanargmin(column_snr))
             worst = float(column_snr[column])
         records.append(
-            Measurement(name, snr, worst, column, error, agreement, accuracy)
+            Measurement(
+                *(name, snr, worst, column, error),
+                *(agreement, accuracy, matrix),
+            )
         )
     return records
 
@@ -148,6 +158,20 @@ def classes(scores: np.ndarray) -> np.ndarray:
     if scores.shape[1] == 1:
         return (scores[:, 0] > 0.5).astype("int64")
     return scores.argmax(axis=1)
+
+
+def confusion(scores: np.ndarray, labels: np.ndarray) -> list[list[int]] | None:
+    """Return the number of samples per label (row) and class (column).
+
+    `None` if there are more than `MAX_CLASSES` classes, or the labels are no
+    classes of these scores.
+    """
+    number = max(scores.shape[1], 2) if has_scores(scores) else 0
+    if not 0 < number <= MAX_CLASSES or not fits_labels(scores, labels):
+        return None
+    counts = np.zeros((number, number), "int64")
+    np.add.at(counts, (labels, classes(scores)), 1)
+    return counts.tolist()
 
 
 def _fraction(found: np.ndarray, expected: np.ndarray) -> float:
