@@ -4,6 +4,8 @@ It is small and needs no Keras to be read: a report draws the network from it.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import keras
@@ -15,9 +17,9 @@ MAX_DEPTH = 10
 """Steps, and steps within each other, that are recorded."""
 
 Step = dict[str, Any]
-Graph = Sequence[tuple[Any, Sequence[int]]]
-"""Per call of a layer, in the order of computation: the layer and its output,
-and the indices of the calls whose outputs it reads."""
+Edges = dict[tuple[int, int], int]
+"""Pairs of calls of layers, numbered in the order of computation, of which the
+second reads the first; and at which place among its inputs."""
 
 
 def structure_of(model: keras.Model) -> list[Step]:
@@ -32,31 +34,27 @@ def structure_of(model: keras.Model) -> list[Step]:
 
 
 def _of_model(model: keras.Model) -> list[Step]:
-    graph = _graph(model)
-    sources = [set(read) for _, read in graph]
-    steps = [_step(layer, shape) for (layer, shape), _ in graph]
-    ends = set(range(len(graph))) - set().union(*sources)
-    # A source before the inputs, and a sink after all that nothing reads.
-    edges = {(i, j) for j, read in enumerate(sources) for i in read}
-    edges |= {(-1, j) for j, read in enumerate(sources) if not read}
-    edges |= {(i, len(graph)) for i in ends}
-    return _chain(range(-1, len(graph) + 1), edges, steps)
-
-
-def _graph(model: keras.Model) -> list[tuple[Any, list[int]]]:
     index: dict[int, int] = {}
-    graph: list[tuple[Any, list[int]]] = []
+    steps: list[Step] = []
+    edges: Edges = {}
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
-            read = [index[id(x)] for x in node.input_tensors]
-            outputs = node.output_tensors
-            index.update((id(x), len(graph)) for x in outputs)
-            graph.append(((node.operation, outputs[0].shape), read))
-    return graph
+            for place, tensor in enumerate(node.input_tensors):
+                edges[index[id(tensor)], len(steps)] = place
+            if not node.input_tensors:
+                edges[-1, len(steps)] = 0
+            index.update((id(x), len(steps)) for x in node.output_tensors)
+            shape = node.output_tensors[0].shape
+            steps.append(_step(node.operation, shape))
+    # A source before the inputs, and a sink after all that nothing reads.
+    ends = set(range(len(steps))) - {i for i, _ in edges}
+    places = {index[id(x)]: place for place, x in enumerate(model.outputs)}
+    edges |= {(i, len(steps)): places.get(i, 0) for i in ends}
+    return _chain(range(-1, len(steps) + 1), edges, steps)
 
 
 def _chain(
-    nodes: Sequence[int], edges: set[tuple[int, int]], steps: Sequence[Step]
+    nodes: Sequence[int], edges: Edges, steps: Sequence[Step]
 ) -> list[Step]:
     """Return the steps between the first and the last of sorted nodes.
 
@@ -64,18 +62,16 @@ def _chain(
     network is a chain of them. What lies between two of them divides into
     branches.
     """
-    place = {node: i for i, node in enumerate(nodes)}
-    inner = [(place[i], place[j]) for i, j in edges if {i, j} <= place.keys()]
-    reach = [0] * len(nodes)
-    for i, j in inner:
+    reach = dict.fromkeys(nodes, nodes[0])
+    for i, j in edges:
         reach[i] = max(reach[i], j)
-    cuts, farthest = [], 0
-    for i in range(len(nodes)):
-        if farthest <= i:
-            cuts.append(i)
-        farthest = max(farthest, reach[i])
+    cuts, farthest = [], nodes[0]
+    for place, node in enumerate(nodes):
+        if farthest <= node:
+            cuts.append(place)
+        farthest = max(farthest, reach[node])
     chain: list[Step] = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         between = nodes[start + 1 : end]
         if between:
             chain += _divided(nodes[start], between, nodes[end], edges, steps)
@@ -84,22 +80,33 @@ def _chain(
     return chain
 
 
-def _divided(first, between, last, edges, steps) -> list[Step]:
+def _divided(
+    first: int,
+    between: Sequence[int],
+    last: int,
+    edges: Edges,
+    steps: Sequence[Step],
+) -> list[Step]:
+    """Return the branches between two nodes, in the order `last` reads them."""
+    branches: list[tuple[int, list[Step]]] = []
+    if (first, last) in edges:
+        branches.append((edges[first, last], []))
     parts = _connected(between, edges)
-    shortcut = (first, last) in edges
-    if len(parts) + shortcut < 2:  # the branches read each other
+    if len(parts) + len(branches) < 2:  # the branches read each other
         return [steps[node] for node in between]
-    branches = []
     for part in parts:
-        joined = {*part}
-        own = {(i, j) for i, j in edges if i in joined and j in joined}
-        own |= {(first, j) for i, j in edges if j in joined and i not in joined}
-        own |= {(i, last) for i, j in edges if i in joined and j not in joined}
-        branches.append(_chain([first, *part, last], own, steps))
-    return [{"branches": branches + [[]] * shortcut}]
+        own = {
+            (i if i in part else first, j if j in part else last): place
+            for (i, j), place in edges.items()
+            if i in part or j in part
+        }
+        order = min(place for (_, j), place in own.items() if j == last)
+        branches.append((order, _chain([first, *part, last], own, steps)))
+    branches.sort(key=itemgetter(0))
+    return [{"branches": [branch for _, branch in branches]}]
 
 
-def _connected(nodes, edges) -> list[list[int]]:
+def _connected(nodes: Sequence[int], edges: Edges) -> list[list[int]]:
     """Return sorted nodes in groups that no edge connects."""
     group = {node: {node} for node in nodes}
     for i, j in edges:

@@ -1,7 +1,6 @@
 """The numbers of a report: verification, layers, cost, and classes."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,11 @@ def verification(facts: Facts) -> dict[str, Any]:
         for record in entry["parity"]:
             rows.append({"artifact": name, **record})
     several = len({row["output"] for row in rows}) > 1
+    measured = [
+        {"artifact": name, **record}
+        for name, entry in facts.artifacts
+        for record in entry["measured"]
+    ]
     coverage = facts.report["coverage"]
     layers = [
         {**layer, "share": layer["moved"] / layer["channels"]}
@@ -32,13 +36,10 @@ def verification(facts: Facts) -> dict[str, Any]:
     )[:WORST_LAYERS]
     return {
         "rows": rows,
-        "quantized": any(x["quantization"] for _, x in _schemes(facts)),
         "figure_svg": figures.dots(
             [
                 (
-                    f"{row['artifact']}: {row['output']}"
-                    if several
-                    else row["artifact"],
+                    _label(row, several),
                     _or_infinity(row["max_error"]),
                     _or_infinity(row["tolerance"]),
                     row["passed"],
@@ -46,11 +47,13 @@ def verification(facts: Facts) -> dict[str, Any]:
                 for row in rows
             ]
         ),
-        "measured": [
-            {"artifact": name, **record}
-            for name, entry in facts.artifacts
-            for record in entry["measured"]
-        ],
+        "measured": measured,
+        "measured_figure": measured
+        and figures.bars(
+            [(_label(x, several), max(x["snr_db"], 0)) for x in measured],
+            "signal to noise on the samples, in dB",
+            [f"{x['snr_db']:.1f}" for x in measured],
+        ),
         "evaluation": facts.report["evaluation"],
         "probes": facts.report["probes"],
         "coverage": coverage,
@@ -64,9 +67,9 @@ def verification(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _schemes(facts: Facts) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, entry in facts.artifacts:
-        yield name, {"quantization": entry.get("quantization")}
+def _label(row: dict[str, Any], several: bool) -> str:
+    """Return the name of a row, with the output if there are several."""
+    return f"{row['artifact']}: {row['output']}" if several else row["artifact"]
 
 
 def layers(facts: Facts) -> dict[str, Any] | str:
@@ -87,11 +90,20 @@ def layers(facts: Facts) -> dict[str, Any] | str:
     }
     keras = [layer.keras_error for layer in references.layers]
     series = [*errors.items(), ("Keras in float32", keras)]
+    quantized = {name for name, x in facts.artifacts if x.get("quantization")}
+    groups = {
+        "float32 artifacts, and Keras in float32": [
+            x for x in series if x[0] not in quantized
+        ],
+        "quantized artifacts": [x for x in series if x[0] in quantized],
+    }
     names = [layer.layer for layer in references.layers]
     return {
-        "figure_svg": figures.lines(
-            series, "error, relative to the layer's range"
-        ),
+        "groups": {
+            group: figures.lines(members, "error, relative to the range")
+            for group, members in groups.items()
+            if members
+        },
         "series": [name for name, _ in series],
         "rows": [
             (name, [values[i] for _, values in series])
