@@ -58,27 +58,21 @@ def structure(facts: Facts) -> dict[str, Any] | str:
 
 def use(facts: Facts) -> dict[str, Any]:
     """Return three lines per artifact that run it."""
+
+    def quoted(text: str) -> str:
+        return json.dumps(text, ensure_ascii=False)
+
     programs = []
     for name, entry in facts.artifacts:
         path = f"{facts.folder.resolve().name}/{entry['path']}"
-        inputs = ", ".join(spec["name"] for spec in entry["inputs"])
-        output = entry["outputs"][0]["name"]
-        programs.append(
-            (
-                name,
-                [
-                    "from keras_inception_export import load_artifact",
-                    f"run = load_artifact({json.dumps(path)})",
-                    f"run({_arguments(inputs, entry)})[{json.dumps(output)}]",
-                ],
-            )
-        )
+        inputs = [spec["name"] for spec in entry["inputs"]]
+        if not all(x.isidentifier() for x in inputs):
+            inputs = [f"array_{i + 1}" for i in range(len(inputs))]
+        output = quoted(entry["outputs"][0]["name"])
+        lines = [
+            "from keras_inception_export import load_artifact",
+            f"run = load_artifact({quoted(path)})",
+            f"run({', '.join(inputs)})[{output}]",
+        ]
+        programs.append((name, lines))
     return {"programs": programs}
-
-
-def _arguments(inputs: str, entry: Any) -> str:
-    """Return what is given for the inputs, as arrays that do not exist yet."""
-    names = [spec["name"] for spec in entry["inputs"]]
-    if all(name.isidentifier() for name in names):
-        return ", ".join(names)
-    return ", ".join(f"array_{i + 1}" for i in range(len(names)))
