@@ -125,7 +125,7 @@ def test_an_artifact_beside_keras(folder, tmp_path, capfd):
     assert benchmark(folder, *words) == 0
     shown = capfd.readouterr()
     assert shown.err == ""
-    result = json.loads(shown.out)
+    result = json.loads(shown.out)["result"]
     assert [row["name"] for row in result["rows"]] == ["Keras", "onnx"]
     assert result["baseline"] == "Keras" and result["not_run"] == []
     assert (result["batch_size"], result["threads"]) == (4, 1)

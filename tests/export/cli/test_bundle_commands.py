@@ -24,7 +24,7 @@ def test_verify(published, capfd):
         f"{published}: verified {', '.join(DEFAULT_FORMATS)}"
     )
     assert main(["verify", str(published), "--json"]) == 0
-    assert json.loads(capfd.readouterr().out)["passed"] is True
+    assert json.loads(capfd.readouterr().out)["result"]["passed"] is True
 
 
 def test_a_damaged_artifact_fails_verification(bundle, capfd):
@@ -111,7 +111,7 @@ def test_info(published, saved, capfd):
         shown = capfd.readouterr()
         assert expected in shown.out and shown.err == ""
         assert main(["info", str(path), "--json"]) == 0
-        assert json.loads(capfd.readouterr().out)["path"] == str(path)
+        assert json.loads(capfd.readouterr().out)["result"]["path"] == str(path)
 
 
 def without(*modules):
@@ -148,7 +148,9 @@ RUNTIMES = ("keras", "tensorflow", "ai_edge_litert", "onnxruntime")
 
 def test_nothing_is_verified_without_a_runtime(published):
     done = run(without(*RUNTIMES), "verify", published, "--json")
-    assert (done.returncode, json.loads(done.stdout)["passed"]) == (2, False)
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["result"]["passed"]) == (2, False)
+    assert document["error"]["kind"] == "RuntimeMissingError"
     for command, message in (
         ("verify", "no artifact could be run, so nothing is verified"),
         ("diagnose", "no artifact could be examined"),

@@ -231,7 +231,9 @@ def test_table(bundle, capfd):
     assert main(["diagnose", str(bundle), "--json"]) == 1
     found = {
         artifact["path"]: artifact["first_divergence"]
-        for artifact in json.loads(capfd.readouterr().out)["artifacts"]
+        for artifact in json.loads(capfd.readouterr().out)["result"][
+            "artifacts"
+        ]
     }
     assert found.pop("model.int8.onnx") == LAYERS[2]
     assert set(found.values()) == {None}

@@ -1,0 +1,31 @@
+"""Scripts with which shells complete the words of the command."""
+
+from keras_inception_export.cli.parser import WORDS, make_parser
+from keras_inception_export.errors import check_choice, missing
+
+
+def script(shell: str) -> str:
+    """Return the script for a shell.
+
+    Args:
+        shell: "bash", "zsh" or "fish".
+
+    Raises:
+        RequestError: for another shell.
+        RuntimeMissingError: without shtab, which writes the script.
+    """
+    check_choice("shell", shell, WORDS["SHELL"])
+    try:
+        import shtab
+    except ImportError as error:
+        raise missing("completion", "shtab", error) from None
+    parser = make_parser()
+    for command in (parser, *parser.commands.choices.values()):
+        for action in command._actions:
+            if words := getattr(action, "words", ()):
+                action.choices = list(words)
+            elif path := getattr(action, "path", ""):
+                action.complete = (
+                    shtab.DIRECTORY if path == "folder" else shtab.FILE
+                )
+    return shtab.complete(parser, shell)
