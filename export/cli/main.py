@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import io
-import json
 import os
 import sys
 import traceback
@@ -271,15 +270,16 @@ def _info(arguments) -> Outcome:
         facts = {"path": path, "language": language, "code": code}
         return Outcome(facts, lambda: code.removesuffix("\n"))
     facts = describe(path)
-    following = {
-        "bundle": ("verify", path),
-        "keras": ("export", path, "--output", Path(path).with_suffix("")),
-    }
-    return Outcome(
-        facts,
-        lambda: tables.information(facts),
-        next=following.get(facts["kind"], ()),
-    )
+    following: tuple = ()
+    if facts["kind"] == "bundle":
+        following = ("verify", path)
+    elif facts["kind"] == "keras":
+        following = ("export", path, "--output", Path(path).with_suffix(""))
+    else:
+        with contextlib.suppress(ExportError):
+            snippet(path, "python")
+            following = ("info", path, "--code", "python")
+    return Outcome(facts, lambda: tables.information(facts), next=following)
 
 
 def _benchmark(arguments) -> Outcome:
@@ -303,16 +303,18 @@ def _benchmark(arguments) -> Outcome:
 
 
 def _report(arguments) -> Outcome:
-    with stages(arguments, f"Report  {arguments.bundle}"):
+    bundle = arguments.bundle
+    with stages(arguments, f"Report  {bundle}"):
         path = _write_report(
-            Path(arguments.bundle),
+            Path(bundle),
             arguments.output,
             samples=arguments.samples,
-            benchmark=arguments.benchmark and _measured(arguments.benchmark),
+            benchmark=arguments.benchmark,
         )
     return Outcome(
         {"path": str(path)},
         lambda: printable(f"The report is in {path}"),
+        next=("verify" if arguments.benchmark else "benchmark", bundle),
     )
 
 
@@ -320,17 +322,6 @@ def _write_report(bundle, output=None, **options) -> Path:
     from keras_inception_export import write_report
 
     return write_report(bundle, output, **options)
-
-
-def _measured(path):
-    """Return the result in a file that `benchmark --json` was written to."""
-    from keras_inception_export.data.reading import reading
-
-    with reading(
-        path, "is not what benchmark --json prints", error=RequestError
-    ):
-        document = json.loads(Path(path).read_bytes())
-        return document.get("result") or document
 
 
 def _completion(arguments) -> Outcome:

@@ -41,6 +41,7 @@ WORDS: dict[str, Collection[str]] = {
 """What a shell completes, by what an argument takes."""
 
 FOLDERS = ("DIR", "BUNDLE")
+FILES = ("FILE", "MODEL.keras", "ARTIFACT_OR_BUNDLE", "INPUT")
 
 DESTINATIONS = {
     "MODEL.keras": "model_file",
@@ -123,6 +124,7 @@ def make_parser() -> Parser:
     for name, page in PAGES.items():
         command = parser.commands.add_parser(
             name,
+            help=page.summary,
             usage=f"{COMMAND} {name} {page.usage}",
             description=page.description,
         )
@@ -171,7 +173,8 @@ def _add(group: Any, head: str, text: str) -> None:
     action = group.add_argument(option or destination, **options)
     bare = takes.removesuffix(",...")
     action.words = WORDS.get(bare, ())
-    action.path = "folder" if bare in FOLDERS else "FILE" in bare
+    action.folder = bare in FOLDERS
+    action.file = bare.startswith(FILES)
 
 
 def _add_sections(

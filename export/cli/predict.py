@@ -82,11 +82,11 @@ def predict(arguments: Any) -> Outcome:
 
 
 def _following(arguments: Any) -> Sequence[Any]:
-    """Return the next command: the results in a file, or in a program."""
+    """Return the next command."""
     if arguments.output is None:
         words = arguments.artifact, *arguments.inputs
         return ("predict", *words, "--output", "results.csv")
-    return ()
+    return ("info", arguments.artifact)
 
 
 @dataclass

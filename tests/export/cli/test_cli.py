@@ -15,6 +15,7 @@ from keras_inception_export.cli import main
 from keras_inception_export.cli.parser import make_parser
 from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
 from tests.helpers.commands import run
+from tests.helpers.documents import parse_document
 from tests.helpers.numeric import random_images
 
 PATHS = tuple(FORMATS[name].file_name for name in DEFAULT_FORMATS)
@@ -41,6 +42,7 @@ def test_export_prints_its_lines_and_always_writes_the_same(
     words = ["export", saved, "--output", tmp_path / "out"]
     done = run(COMMANDS[0], *words, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
+    assert not {"\x1b", "\r"} & set(done.stdout)
     expected = sha256_of_files(published)
     assert sha256_of_files(tmp_path / "out") == expected
     formats = ["tflite", "onnx"]
@@ -62,7 +64,7 @@ def test_export_prints_json(saved, tmp_path, capfd):
     assert main([*map(str, words)]) == 0
     shown = capfd.readouterr()
     report = json.loads((out / "report.json").read_text())
-    assert json.loads(shown.out)["result"] == report
+    assert parse_document(shown.out)["result"] == report
     assert shown.err == ""
 
 
@@ -92,6 +94,7 @@ def imported_by(*words):
 def test_help_imports_nothing_heavy():
     imported = imported_by("export", "--help")
     heavy = {"keras", "tensorflow", "numpy", "onnx", "onnxruntime", "PIL"}
+    heavy |= {"rich", "pydantic", "shtab"}
     assert not {repr(name) for name in heavy} & imported
 
 

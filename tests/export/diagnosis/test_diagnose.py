@@ -229,11 +229,10 @@ def test_table(bundle, capfd):
     long = capfd.readouterr().out
     assert all(long.count(f"  {branch} ") == 4 for branch in BRANCHES)
     assert main(["diagnose", str(bundle), "--json"]) == 1
+    document = parse_document(capfd.readouterr().out)
     found = {
         artifact["path"]: artifact["first_divergence"]
-        for artifact in json.loads(capfd.readouterr().out)["result"][
-            "artifacts"
-        ]
+        for artifact in document["result"]["artifacts"]
     }
     assert found.pop("model.int8.onnx") == LAYERS[2]
     assert set(found.values()) == {None}
