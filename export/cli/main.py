@@ -319,7 +319,7 @@ def _report(arguments) -> Outcome:
 
 
 def _write_report(bundle, output=None, **options) -> Path:
-    from keras_inception_export import write_report
+    from keras_inception_export.report.write import write_report
 
     return write_report(bundle, output, **options)
 

@@ -39,7 +39,7 @@ def test_a_terminal(variables, colours, live, words):
     assert code == 0
     assert ("\x1b[3" in shown or "\x1b[2m" in shown) == colours
     assert ("50/50" in shown) == live == ("\x1b[2K" in shown)
-    following = CODES.sub("", shown).partition("\nNext: ")[2]
+    following = CODES.sub("", shown).partition("Next: ")[2]
     expected = [*map(str, words), "--output", "results.csv"]
     assert shlex.split(following)[1:] == expected
 

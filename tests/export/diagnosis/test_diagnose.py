@@ -33,6 +33,7 @@ from tests.helpers.bundles import (
     small_bundle,
     small_hybrid,
 )
+from tests.helpers.documents import parse_document
 
 ARTIFACTS = (
     "model.onnx",
