@@ -40,7 +40,7 @@ def joined(lines: Iterable[str]) -> str:
 
 def _wrapped(line: str, room: int) -> Sequence[str]:
     """Break a line; a few words between two spaces stay together."""
-    if _columns(line) <= room:
+    if columns(line) <= room:
         return (line,)
     label = _LABEL.match(line)
     indent = min(len(label.group()) if label else 0, room // 3)
@@ -68,17 +68,17 @@ def fitted(name: str, part: float) -> str:
 
 def shortened(text: str, room: int) -> str:
     """Return a text without its middle if it needs more columns."""
-    if _columns(text) <= room:
+    if columns(text) <= room:
         return text
     head, tail = text[: (room + 1) // 2], text[len(text) - room // 2 :]
-    while head and _columns(head) + _columns(tail) + 1 > room:
+    while head and columns(head) + columns(tail) + 1 > room:
         head, tail = (
             (head[:-1], tail) if len(head) > len(tail) else (head, tail[1:])
         )
     return f"{head}…{tail}"
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
     """Return how many columns a terminal needs for a text."""
     return sum(
         0
@@ -107,7 +107,7 @@ def grid(rows: Sequence[Row], align: str, *, gap: int = 2) -> list[str]:
         for row in rows
     ]
     table = [row for row in cells if not isinstance(row, str)]
-    widths = [max(map(_columns, column)) for column in zip(*table, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(*table, strict=True)]
     kept = [i for i, number in enumerate(widths) if number]
 
     def excess() -> int:
@@ -146,7 +146,7 @@ def grid(rows: Sequence[Row], align: str, *, gap: int = 2) -> list[str]:
 
 def _padded(text: str, room: int, align: str) -> str:
     text = shortened(text, room)
-    space = " " * (room - _columns(text))
+    space = " " * (room - columns(text))
     return space + text if align == ">" else text + space
 
 
@@ -154,7 +154,7 @@ def _lists(cells: Sequence[Row], room: int) -> list[str]:
     """Return each row as a list of what its cells are."""
     heads, *rows = cells
     names = [head or " " for head in heads]
-    indent = max(map(_columns, names)) + 4
+    indent = max(map(columns, names)) + 4
     lines = []
     for row in rows:
         if isinstance(row, str):

@@ -29,7 +29,7 @@ STYLES = {
     r"(?m)^Next: .*": "dim",
     rf"^{COMMAND}: ": "bold red",
     r"(?s)did\s+you\s+mean\s+\S+": "bold",
-    r"(?s)\bsee\s+keras-inception\s.*--help": "dim",
+    r"see keras-inception .*--help": "dim",
 }
 """The style of what matches a pattern, on a terminal with colours."""
 
@@ -95,19 +95,17 @@ def print_json(
     print(text, flush=True)
 
 
-def print_error(message: str, file: TextIO) -> None:
-    """Print an error as one line."""
+def print_error(message: str, file: TextIO, hint: str = "") -> None:
+    """Print an error as one line, which a terminal breaks at words."""
     line = printable(f"{COMMAND}: {' '.join(message.split())}")
-    room = shutil.get_terminal_size().columns if file.isatty() else len(line)
-    write(
-        textwrap.fill(
-            line,
-            max(room, 20),
-            break_long_words=False,
-            break_on_hyphens=False,
-        ),
-        file,
+    if not file.isatty():
+        write(f"{line} {hint}".rstrip(), file)
+        return
+    room = max(shutil.get_terminal_size().columns, 20)
+    lines = textwrap.wrap(
+        line, room, break_long_words=False, break_on_hyphens=False
     )
+    write("\n".join([*lines, *filter(None, [hint])]), file)
 
 
 def restore(terminal: TextIO) -> None:

@@ -93,12 +93,12 @@ class Parser(argparse.ArgumentParser):
         """Print one line, and end with exit code 2."""
         message = re.sub(r"^argument (?=\S+: )", "", message)
         message += "" if message.endswith("?") else ";"
-        message += f" see {self.prog} --help"
+        hint = f"see {self.prog} --help"
         code = RequestError.exit_code
-        print_error(message, sys.stderr)
+        print_error(message, sys.stderr, hint)
         if "--json" in self._words:
             name = self.prog.removeprefix(COMMAND).strip()
-            error = {"kind": "UsageError", "message": message}
+            error = {"kind": "UsageError", "message": f"{message} {hint}"}
             print_json(name, Outcome(), code=code, error=error)
         sys.exit(code)
 

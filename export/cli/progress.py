@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from keras_inception_export.cli import tables
-from keras_inception_export.cli.layout import joined, shortened
+from keras_inception_export.cli.layout import TIGHT, columns, joined, shortened
 from keras_inception_export.cli.output import (
     make_console,
     print_styled,
@@ -27,6 +27,9 @@ FACTS = {
     **dict.fromkeys(("Preprocessing", "Classes", "Note", "Warning"), ""),
 }
 """The first words of records that are no stages, and the stages after them."""
+
+LABEL, WIDTH = 13, 88
+"""The columns of the first word, and of a whole line."""
 
 _COUNTED = re.compile(r"(\d+) of (\d+)(?=: )")
 
@@ -149,7 +152,7 @@ class _Stages(contextlib.AbstractContextManager):
             if FACTS[kind]:
                 self._finish("✓")
                 self.start(FACTS[kind])
-            self.print(joined([f"  {line}"]))
+            self.print(joined([f"  {_aligned(line)}"]))
             return
         counted = _COUNTED.match(text)
         if not counted or not self._label.startswith(f"{kind}  "):
@@ -165,9 +168,14 @@ class _Stages(contextlib.AbstractContextManager):
 
     def _finish(self, sign: str) -> None:
         if self._label:
-            seconds = f"  {self._amount()}{self._seconds():.1f} s"
-            room = self._console.width - len(seconds) - 2
-            self.print(f"{sign} {shortened(self._label, room)}{seconds}")
+            self.print(f"{sign} {self._with_end(_aligned(self._label))}")
+
+    def _with_end(self, text: str) -> str:
+        """Return a text, and at the right how many are done in which time."""
+        room = min(self._console.width, WIDTH) - 2
+        end = f"{self._amount()}{self._seconds():6.1f} s"
+        text = shortened(text, max(room - len(end) - 1, TIGHT))
+        return f"{text}{end:>{room - columns(text)}}"
 
     def _seconds(self) -> float:
         return time.monotonic() - self._begin
@@ -176,9 +184,9 @@ class _Stages(contextlib.AbstractContextManager):
         """Return how many are done, and how many per second."""
         if not self._unit:
             return ""
-        total = "" if self._total is None else f"/{self._total}"
+        total = "" if self._total is None else f"/{self._total:,}"
         speed = (self._count - self._skipped) / max(self._seconds(), 1e-3)
-        return f"{self._count}{total}  {speed:.0f} {self._unit}/s  "
+        return f"  {self._count:,}{total}  {speed:,.0f} {self._unit}/s"
 
     def _line(self) -> Any:
         """Return the line of the running stage."""
@@ -188,15 +196,22 @@ class _Stages(contextlib.AbstractContextManager):
             return Text("")
         frames = "-\\|/" if self._ascii else "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
         spinner = frames[int(self._seconds() * 10) % len(frames)]
-        end = f"  {self._amount()}{self._seconds():.1f} s"
-        bar, room = "", self._console.width - len(end) - 3
-        if self._total and room > 20:
-            wide = min(30, room // 2)
+        label, bar = _aligned(self._label), ""
+        space = min(self._console.width, WIDTH) - len(self._amount()) - 14
+        if self._total and space - columns(label) >= 6:
+            wide = min(30, space - columns(label))
             full = round(wide * min(self._count / self._total, 1))
             done, left = ("#", ".") if self._ascii else ("━", "─")
-            bar = f"  {done * full}{left * (wide - full)}"
-        label = shortened(self._label, room - len(bar))
-        return Text.assemble(
-            *((f"{spinner} ", "cyan"), label, (bar, "green"), (end, "dim")),
-            no_wrap=True,
-        )
+            bar = f"{done * full}{left * (wide - full)}"
+            label += f"  {bar}"
+        text = Text(f"{spinner} {self._with_end(label)}", no_wrap=True)
+        text.stylize("cyan", 0, 1)
+        text.highlight_regex("━+|#+$", "green")
+        text.highlight_regex(r"─+|\S+ s$", "dim")
+        return text
+
+
+def _aligned(line: str) -> str:
+    """Return a record whose texts stand below each other."""
+    kind, gap, text = line.partition("  ")
+    return f"{kind:<{LABEL}}  {text}" if gap else kind

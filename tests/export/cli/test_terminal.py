@@ -45,11 +45,11 @@ def test_a_terminal(variables, colours, live, words):
 
 
 def test_a_mistake_on_a_terminal():
-    code, shown = run_on_terminal(["export", "--ouput", "x"], columns=30)
+    code, shown = run_on_terminal(["export", "--ouput", "x"], columns=36)
     assert code == 2 and "\x1b[" in shown
     lines = CODES.sub("", shown).splitlines()
-    assert max(map(len, lines)) <= 30
-    assert "see keras-inception export" in " ".join(lines)
+    assert max(map(len, lines)) <= 36
+    assert lines[-1] == "see keras-inception export --help"
 
 
 def test_a_pipe(words):
@@ -81,8 +81,7 @@ def test_stages(failing):
                 live.record(record)
                 running = live._line().plain
                 assert len(running) <= 40
-                if record == RECORDS[3]:
-                    assert "━" in running or "Rank" in running
+                assert running.endswith(" s")
             if failing:
                 raise ValueError
     except ValueError:
@@ -93,10 +92,9 @@ def test_stages(failing):
         for x in text.split("\n")
     ]
     done = [line for line in lines if line[:1] in "✓✗" and line]
-    assert done[:2] == [
-        "✓ Load  digits.keras  #",
-        "✓ Prepare  the inference model  #",
+    assert [line.split()[1] for line in done] == [
+        *("Load", "Prepare", "Write", "Rank", "Verify")
     ]
-    assert done[2] == "✓ Write  tflite  #" and len(done) == 5
+    assert all(line.endswith("#") for line in done)
     assert done[4].startswith("✗" if failing else "✓") and "…" in done[4]
-    assert "  Model  digits, 127 parameters" in lines
+    assert "  Model          digits, 127 parameters" in lines

@@ -151,7 +151,7 @@ ROWS = [
 def test_tables_fit(room, monkeypatch):
     monkeypatch.setattr(layout, "width", lambda: room)
     lines = layout.grid(ROWS, "<~>>>?")
-    assert all(layout._columns(line) <= room for line in lines)
+    assert all(layout.columns(line) <= room for line in lines)
     assert "\x1b" not in "".join(lines)
     assert sum("1.0e-07" in line for line in lines) == len(NAMES)
     assert any("conv" in line and "…" in line for line in lines) == (room < 80)
