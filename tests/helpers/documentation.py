@@ -6,8 +6,9 @@ block depends on its language:
 python          run; with a file name as its title, written to that file
 bash            each line is a command of `COMMANDS`; `# exit code 1` behind it
                 is what it must return
-text            compared with what the block before it printed; figures and
-                the names of digits may differ, `...` is any text
+text            compared with what the block before it printed, `...` being any
+                text; unless its title is "Counted", figures and the names
+                of digits may differ
 json, yaml      parsed
 
 A title that starts with "Not run" gives the reason why a block is only
@@ -78,7 +79,12 @@ def blocks(page):
     """Return the code blocks of a page."""
     text = PAGES[page].read_text(encoding="utf-8")
     found = [
-        Block(match[1], match[2] or "", match[3], text[: match.start()].count("\n") + 2)
+        Block(
+            match[1],
+            match[2] or "",
+            match[3],
+            text[: match.start()].count("\n") + 2,
+        )
         for match in BLOCK.finditer(text)
     ]
     assert 2 * len(found) == len(FENCES.findall(text)), (
@@ -97,10 +103,19 @@ def continued(page):
 
 
 class Session:
-    """The state of a page's blocks: folder, namespace and what was shown."""
+    """The state of a page's blocks: folder, namespace and what was shown.
 
-    def __init__(self, page, **replacements):
-        self.page, self.replacements = page, replacements
+    Args:
+        page: its path in the repository.
+        replacements: what is replaced in its Python blocks, by what.
+        in_process: whether `keras-inception` runs in this process, which has
+            imported TensorFlow, and not in one whose memory is measured.
+    """
+
+    def __init__(self, page, replacements=None, in_process=True):
+        self.page, self.replacements = page, replacements or {}
+        self.in_process, self.peak = in_process, 0
+        self.after = lambda block: None
         self.temporary = tempfile.TemporaryDirectory(prefix="page")
         self.folder = Path(self.temporary.name)
         self.namespace = {"__name__": "__main__"}
@@ -133,6 +148,7 @@ class Session:
             return
         try:
             run(block)
+            self.after(block)
         except BaseException as error:
             error.add_note(place)
             raise
@@ -165,9 +181,17 @@ class Session:
             assert code == int(expected[1] if expected else 0), shown
 
     def text_(self, block):
-        same = doctest.OutputChecker().check_output(
-            without_figures(block.text), without_figures(self.shown), TABLES
-        )
+        """Compare; with `UPDATE_DOCS=1`, write what was shown instead."""
+        if os.environ.get("UPDATE_DOCS"):
+            path = PAGES[self.page]
+            text = path.read_text(encoding="utf-8")
+            shown = self.shown.rstrip() + "\n"
+            path.write_text(text.replace(block.text, shown), encoding="utf-8")
+            return
+        pair = (block.text, self.shown)
+        if block.title != "Counted":
+            pair = tuple(FIGURES.sub("#", text) for text in pair)
+        same = doctest.OutputChecker().check_output(*pair, TABLES)
         assert same, f"expected:\n{block.text}\nshown:\n{self.shown}"
 
     def json_(self, block):
@@ -195,10 +219,6 @@ def parse(block):
         assert block.text.strip()
 
 
-def without_figures(text):
-    return FIGURES.sub("#", text)
-
-
 def captured(function):
     """Return what a call prints."""
     shown = io.StringIO()
@@ -208,21 +228,67 @@ def captured(function):
 
 
 def keras_inception(session, words):
-    """Run the command in this process, which has imported TensorFlow."""
+    """Run the command; what it prints may go to a file behind `>`."""
+    if not session.in_process:
+        return follow(session, words)
     from keras_inception_export.cli import main
 
-    *words, output = words if words[-2:-1] == [">"] else [*words, None]
-    codes = []
-    stdout, stderr = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-        try:
-            codes.append(main(words[1 : -1 if output else None]))
-        except SystemExit as end:
-            codes.append(end.code)
+    *words, output = words if ">" in words else [*words, None]
+    words = [word for word in words if word != ">"]
+    stdout = io.StringIO()
+    with tempfile.TemporaryFile("w+") as stderr, descriptor_2(stderr):
+        with contextlib.redirect_stdout(stdout):
+            try:
+                code = main(words[1:])
+            except SystemExit as end:
+                code = end.code
+        stderr.seek(0)
+        shown = stderr.read()
     if output:
         Path(output).write_text(stdout.getvalue())
-        return codes[0] or 0, stderr.getvalue()
-    return codes[0] or 0, stderr.getvalue() + stdout.getvalue()
+    else:
+        shown += stdout.getvalue()
+    return code or 0, shown
+
+
+@contextlib.contextmanager
+def descriptor_2(file):
+    """Let a file receive what this process and libraries in C++ complain of."""
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        with contextlib.redirect_stderr(file):
+            yield
+            file.flush()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def follow(session, words):
+    """Run the command in a process; measure the peak of its largest one.
+
+    Its own usage record would start with the memory of this one.
+    """
+    command = [sys.executable, "-m", "keras_inception_export", *words[1:]]
+    with Path("shown.txt").open("w+") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+        while process.poll() is None:
+            for status in statuses(process.pid):
+                for kilobytes in re.findall(r"VmHWM:\s+(\d+) kB", status):
+                    session.peak = max(session.peak, int(kilobytes) * 1024)
+            time.sleep(0.05)
+    return process.returncode, Path("shown.txt").read_text()
+
+
+def statuses(pid):
+    """Yield what the system says of a process and of its children."""
+    with contextlib.suppress(OSError):  # one that has just ended
+        folder = Path(f"/proc/{pid}")
+        yield (folder / "status").read_text()
+        for children in folder.glob("task/*/children"):
+            for child in children.read_text().split():
+                yield from statuses(child)
 
 
 def make(session, words):
@@ -234,8 +300,13 @@ def make(session, words):
 def python(session, words):
     """Run a program in this process, or in another one behind `&`."""
     if words[-1] != "&":
-        path = Path(words[1])
-        return 0, captured(lambda: runpy.run_path(str(path), None, "__main__"))
+        before, sys.argv = sys.argv, words[1:]
+        try:
+            return 0, captured(
+                lambda: runpy.run_path(words[1], None, "__main__")
+            )
+        finally:
+            sys.argv = before
     log = open("server.log", "w+")
     session.servers.append(
         subprocess.Popen(
@@ -244,7 +315,9 @@ def python(session, words):
     )
     until = time.monotonic() + 60
     while not Path("server.log").read_text() and time.monotonic() < until:
-        assert session.servers[-1].poll() is None, Path("server.log").read_text()
+        assert session.servers[-1].poll() is None, Path(
+            "server.log"
+        ).read_text()
         time.sleep(0.05)
     return 0, Path("server.log").read_text()
 
@@ -269,6 +342,6 @@ COMMANDS = {
 
 
 @functools.cache
-def finished(page, **replacements):
+def finished(page):
     """Return the session of a page all of whose blocks have run."""
-    return Session(page, **replacements).run()
+    return Session(page).run()
