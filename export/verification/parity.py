@@ -165,7 +165,7 @@ def compare(
 
 def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
     """Return the record of the worst column in the worst regime."""
-    found: list[tuple[float, str, int, tuple[float, ...]]] = []
+    found = []
     squares, count = 0.0, 0
     all_columns = columns_of(probes, spec, factor)
     for regime, batches in probes.by_regime().items():
