@@ -42,7 +42,8 @@ ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 OTHERS = --ignore tests/backends --ignore tests/browser
 PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS)
 
-.PHONY: demo quick test slow complete backends browser lint runtime-only bench lock clean
+.PHONY: demo quick test slow complete backends browser notebook lint release \
+	wheel runtime-only bench lock clean
 
 demo: $(STAMP)
 	mkdir -p dist
@@ -80,21 +81,43 @@ browser: $(STAMP)
 	done
 	CHROMIUM=$(CHROMIUM) $(ONE_THREAD) $(BIN)/python -m pytest tests/browser
 
+# Execute the notebook of the examples and keep its outputs in the file.
+notebook: $(STAMP)
+	$(BIN)/python -m tests.helpers.notebooks
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The sdist, and the wheel that is built from it.
+wheel: $(STAMP)
+	rm -rf dist/wheel
+	mkdir -p dist/wheel
+	$(BIN)/python -m build --outdir dist/wheel > dist/build.log 2>&1 || \
+		{ cat dist/build.log; exit 1; }
+	$(BIN)/twine check --strict dist/wheel/*
+
 # Verify a bundle without keras and TensorFlow.
 RUNTIME = numpy|onnxruntime|flatbuffers|protobuf|packaging|pydantic|pydantic-core|annotated-types|typing-extensions|typing-inspection
-runtime-only: $(STAMP)
+runtime-only: wheel
 	rm -rf dist/runtime-only
 	$(PYTHON) -m venv --clear dist/runtime-only/venv
 	$(BIN)/python tests/helpers/make_bundle.py dist/runtime-only/bundle
-	dist/runtime-only/venv/bin/pip install --quiet --no-deps . \
+	dist/runtime-only/venv/bin/pip install --quiet --no-deps dist/wheel/*.whl \
 		$$(grep -oE '^($(RUNTIME))==[^ ]+' requirements.lock)
 	dist/runtime-only/venv/bin/keras-inception verify dist/runtime-only/bundle
 	dist/runtime-only/venv/bin/keras-inception info dist/runtime-only/bundle
+
+# What a user would install, in environments that have nothing else.
+release: wheel runtime-only
+	for extra in jax export; do \
+		$(PYTHON) -m venv --clear dist/release/$$extra && \
+		dist/release/$$extra/bin/pip install --quiet \
+			"$$(echo dist/wheel/*.whl)[$$extra]" && \
+		(cd dist/release && $$extra/bin/python -I \
+			../../tests/helpers/smoke.py $$extra) || exit 1; \
+	done
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/layers.py
