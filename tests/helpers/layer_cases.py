@@ -3,6 +3,7 @@
 `every_case`, `every_option_case` and `every_format` parametrize a test by it.
 """
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -296,6 +297,32 @@ def cases_or_kinds(cases, mark):
             for name, case in cases.items()
         ],
     )
+
+
+def cases_with(name, values, cases=CASES):
+    """Return a mark that runs every case with one value, `KINDS` with each.
+
+    The other cases take the values in turn, under TensorFlow only.
+
+    Args:
+        name: the name of the second parameter.
+        values: its values by their ids.
+        cases: the cases. Defaults to all.
+    """
+    turns = itertools.cycle(values)
+    rows = []
+    for key, case in cases.items():
+        is_kind = key in KINDS
+        rows += [
+            pytest.param(
+                case,
+                values[value],
+                id=f"{key}-{value}",
+                marks=[] if is_kind else pytest.mark.one_backend,
+            )
+            for value in (values if is_kind else [next(turns)])
+        ]
+    return pytest.mark.parametrize(("case", name), rows)
 
 
 # Every case, but in the quick tests only one of each kind.

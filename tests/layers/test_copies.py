@@ -10,6 +10,7 @@ import pytest
 from keras_inception_layers.registration import registered_layers
 from tests.helpers.layer_cases import (
     KINDS,
+    cases_with,
     descendants,
     every_case_or_kind,
     every_config_case,
@@ -98,8 +99,7 @@ def is_frozen(layer):
     )
 
 
-@pytest.mark.parametrize("by", ["constructor", "setter"])
-@every_config_case
+@cases_with("by", {x: x for x in ("constructor", "setter")})
 def test_a_frozen_layer_stays_frozen(case, by, tmp_path):
     if by == "constructor":
         model = functional(case, trainable=False)

@@ -9,6 +9,8 @@ from keras_inception_layers import ConvBN, InceptionV1Block
 from keras_inception_layers.layers.residual_block import ResidualBlock
 from tests.helpers.layer_cases import (
     CASES,
+    OPTION_CASES,
+    cases_with,
     descendants,
     every_config_case,
     every_option_case,
@@ -47,8 +49,7 @@ def values_named(layer, *names):
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("policy", POLICIES)
-@every_config_case
+@cases_with("policy", {x: x for x in POLICIES})
 def test_dtype_policy_is_applied_to_every_child(case, policy):
     layer = case.make(dtype=policy)
     # The output is symbolic, its dtype that of the operations: not every
@@ -91,16 +92,17 @@ def test_activity_regularizer_adds_one_loss():
     assert len(block.losses) == 1
 
 
-@pytest.mark.parametrize(
+@cases_with(
     "initializer",
-    [
-        "he_normal",
-        keras.initializers.RandomNormal(),
-        keras.initializers.RandomNormal(seed=keras.random.SeedGenerator(1)),
-    ],
-    ids=["name", "object", "seed generator"],
+    {
+        "name": "he_normal",
+        "object": keras.initializers.RandomNormal(),
+        "seed generator": keras.initializers.RandomNormal(
+            seed=keras.random.SeedGenerator(1)
+        ),
+    },
+    OPTION_CASES,
 )
-@every_option_case
 def test_a_shared_initializer_draws_different_kernels(case, initializer):
     layer = built(case, kernel_initializer=initializer)
     kernels = values_named(layer, "kernel")

@@ -8,7 +8,7 @@ from tests.helpers.layer_cases import (
     CASES,
     DATA_FORMATS,
     FILTERS,
-    cases_or_kinds,
+    cases_with,
     every_case,
     ordered,
 )
@@ -24,7 +24,6 @@ UNSIZED = {
     for name, case in CASES.items()
     if not name.startswith("AuxiliaryClassifier")
 }
-every_unsized_case = cases_or_kinds(UNSIZED, pytest.mark.one_backend)
 
 
 class Subclassed(keras.Model):
@@ -68,8 +67,7 @@ def test_compiled_models_have_the_same_output():
     assert relative_error(actual, expected) > FLOAT32_TOLERANCE
 
 
-@pytest.mark.parametrize("data_format", DATA_FORMATS)
-@every_unsized_case
+@cases_with("data_format", {x: x for x in DATA_FORMATS}, UNSIZED)
 def test_height_and_width_may_be_unknown(case, data_format):
     layer = case.make(data_format=data_format)
     shape = ordered((None, None, None, case.images[-1]), data_format)
