@@ -55,6 +55,10 @@ SHARED = {
     "name": (["a", None], ["a/b"]),
     "unheard_of": ([], [1]),
 }
+# All blocks pass these on in one place: InceptionV1Block has every value.
+ONE_VALUE = {
+    name: (right[:1], wrong[:1]) for name, (right, wrong) in SHARED.items()
+}
 CONV_ONLY = {
     "filters": ([1, np.int64(4)], [0, -1, 2.5, True, "4", None]),
     "kernel_size": ([3, (1, 3), [3, 1]], [0, (3,), (3, 0), "3"]),
@@ -120,7 +124,8 @@ def every_row(right):
     table = rows(ConvBN, CONV, CONV_ONLY, SHARED, right=right)
     for block in BLOCKS:
         base = {"branch_filters": FILTERS}
-        table += rows(block, base, FILTERS_ONLY, SHARED, right=right)
+        shared = SHARED if block is InceptionV1Block else ONE_VALUE
+        table += rows(block, base, FILTERS_ONLY, shared, right=right)
     for block in AVERAGING:
         base = {"branch_filters": FILTERS}
         border = {"count_border": ([True, False], [])}
@@ -131,7 +136,7 @@ def every_row(right):
             "branch_filters": ([filters], [FILTERS, filters[:1], 5]),
             "count_border": ([], [True]),
         }
-        table += rows(block, base, specific, SHARED, right=right)
+        table += rows(block, base, specific, ONE_VALUE, right=right)
     specific = {
         "kernel_sizes": ([(3, 5), [7, 7]], [3, (3,), (3, 0), (3, 2.5), "35"])
     }
