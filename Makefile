@@ -10,7 +10,7 @@ PLUGIN = tests/models tests/layers
 NUMERIC = not full_size and not slow and not one_backend
 # One test of every kind, in every room.
 QUICK = tests/test_architecture.py tests/test_smoke.py tests/test_package.py \
-	tests/test_conventions.py tests/layers/test_numerics.py \
+	tests/test_drawing.py tests/test_conventions.py tests/layers/test_numerics.py \
 	tests/export/test_options.py tests/export/test_child_process.py \
 	tests/export/data tests/export/bundle tests/export/benchmarking \
 	tests/export/cli/test_benchmark_table.py \
