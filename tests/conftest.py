@@ -31,7 +31,7 @@ hypothesis.settings.load_profile("few")
 # Parallel workers start with the files that take the longest, so that none of
 # them waits for another one at the end.
 LONG_FILES = (
-    "test_readme.py",
+    "test_documentation.py",
     "test_several_machines.py",
     "layers/test_options.py",
     "models/test_inception_arguments.py",
