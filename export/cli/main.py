@@ -99,6 +99,8 @@ def _run_and_print(arguments) -> int:
         sys.stdout.flush()
         if outcome.error:
             raise outcome.error
+        if arguments.json:
+            print_json(arguments.command, outcome)
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
@@ -107,8 +109,6 @@ def _run_and_print(arguments) -> int:
         if error is not outcome.error:
             outcome = Outcome()
         return _fail(arguments, outcome, *_explained(error, arguments))
-    if arguments.json:
-        print_json(arguments.command, outcome)
     print_next(arguments, outcome)
     return 0
 
@@ -137,7 +137,8 @@ def _fail(arguments, outcome, code, kind, message) -> int:
         print_error(message, arguments.terminal)
     if arguments.json:
         error = {"kind": kind, "message": message}
-        print_json(arguments.command, outcome, code=code, error=error)
+        with contextlib.suppress(OSError):  # that may be what failed
+            print_json(arguments.command, outcome, code=code, error=error)
     print_next(arguments, outcome)
     return code
 

@@ -34,6 +34,10 @@ STYLES = {
 """The style of what matches a pattern, on a terminal with colours."""
 
 
+ASCII = str.maketrans({"✓": "+", "✗": "x", "…": "~", "█": "#", "±": "+-"})
+"""What is shown where the encoding has no such signs."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of a command.
@@ -129,6 +133,10 @@ def is_live(file: TextIO) -> bool:
 
 def write(text: str, file: TextIO) -> None:
     """Print a text, with colours on a terminal that has them."""
+    try:
+        text.encode(getattr(file, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = text.translate(ASCII)
     console = make_console(file)
     if console is None:
         print(text, file=file, flush=True)
