@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import io
 import os
 import sys
 import traceback
@@ -57,9 +56,6 @@ def main(words=None) -> int:
     if words is not None or not hasattr(os, "fork"):
         return _run(make_parser().parse_args(words))
     supervision.open_standard_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # without Unicode
     with supervision.deferred_signals() as signals:
         arguments = make_parser().parse_args()
         try:

@@ -133,10 +133,11 @@ def is_live(file: TextIO) -> bool:
 
 def write(text: str, file: TextIO) -> None:
     """Print a text, with colours on a terminal that has them."""
+    encoding = getattr(file, "encoding", None) or "utf-8"
     try:
-        text.encode(getattr(file, "encoding", None) or "utf-8")
+        text.encode(encoding)
     except UnicodeEncodeError:
-        text = text.translate(ASCII)
+        text = text.translate(ASCII).encode(encoding, "replace").decode()
     console = make_console(file)
     if console is None:
         print(text, file=file, flush=True)
