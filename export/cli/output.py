@@ -133,7 +133,8 @@ def is_live(file: TextIO) -> bool:
 
 def write(text: str, file: TextIO) -> None:
     """Print a text, with colours on a terminal that has them."""
-    encoding = getattr(file, "encoding", None) or "utf-8"
+    written = getattr(file, "rich_proxied_file", file)  # by a live progress
+    encoding = getattr(written, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
