@@ -14,6 +14,13 @@ def on_page_markdown(markdown, **kwargs):
     return PICTURE.sub(lambda match: picture(match[1]), markdown)
 
 
+def on_post_page(output, **kwargs):
+    """Give the theme's dialog a name for screen readers."""
+    search = 'data-md-component="search" role="dialog"'
+    assert search in output
+    return output.replace(search, f'{search} aria-label="Search"')
+
+
 def picture(code):
     """Return a figure of the block that is the value of an expression."""
     import keras
