@@ -31,7 +31,8 @@ def picture(code):
     svg = keras_inception_layers.draw(eval(code, names))  # our own pages
     caption = " ".join(code.split())
     one_line = " ".join(str(svg).split())
+    name = caption.split("(")[0]
     return (
-        f'<figure class="block" tabindex="0" aria-label="{caption.split("(")[0]}">'
+        f'<figure class="block" tabindex="0" aria-label="{name}">'
         f"{one_line}<figcaption><code>{caption}</code></figcaption></figure>"
     )

@@ -29,8 +29,11 @@ NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 class Drawing(str):
     """The text of an SVG picture, which a notebook shows as the picture."""
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
-        return {"image/svg+xml": str(self), "text/plain": "<SVG picture>"}
+    def _repr_svg_(self) -> str:
+        return str(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("<SVG picture>")
 
 
 class Box(NamedTuple):

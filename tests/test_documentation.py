@@ -5,7 +5,6 @@ the blocks print into the page.
 """
 
 import re
-from pathlib import Path
 
 import keras
 import numpy as np

@@ -255,7 +255,7 @@ def test_title_description_and_notebook():
     assert root[1].tag == f"{SVG}desc"
     assert "4 branches (1 × 1 conv, 2 filters; 1 × 1" in root[1].text
     assert "id=" not in svg  # two pictures in one page
-    assert svg._repr_mimebundle_()["image/svg+xml"] == svg
+    assert type(svg._repr_svg_()) is str and svg._repr_svg_() == svg
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ def test_every_network_with_conventions_is_tested():
     assert set(NETWORKS) == set(NETWORKS_WITH_CONVENTIONS.values())
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("network", NETWORKS)
 def test_default_shape_and_dropout(network):
     model = network()
@@ -112,6 +113,7 @@ def test_default_shape_and_dropout(network):
     assert model.layers[-1].activation is keras.activations.softmax
 
 
+@pytest.mark.one_backend
 @every_network
 def test_output_shape(network):
     grid, channels = NETWORKS[network].grid, NETWORKS[network].channels
@@ -159,6 +161,7 @@ CONVENTIONS = [
 ]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(("network", "convention"), CONVENTIONS)
 def test_the_smallest_size_cannot_be_smaller(network, convention, monkeypatch):
     """One pixel less is rejected, and would leave an empty feature map."""
@@ -176,6 +179,7 @@ def test_the_smallest_size_cannot_be_smaller(network, convention, monkeypatch):
             network(**options, input_shape=shape)
 
 
+@pytest.mark.one_backend
 @every_network
 def test_default_shape_follows_the_data_format(network):
     keras.config.set_image_data_format("channels_first")
@@ -186,6 +190,7 @@ def test_default_shape_follows_the_data_format(network):
     assert model.output_shape == (None, 1000)
 
 
+@pytest.mark.one_backend
 @every_network
 def test_conventions_set_batch_norm_kernels_and_dropout(network):
     for name, expected in NETWORKS[network].conventions.items():
@@ -224,6 +229,7 @@ def test_saved_and_loaded_networks_are_equal(network, tmp_path):
     assert np.any(to_array(again(images)) != to_array(expected))
 
 
+@pytest.mark.one_backend
 @every_network
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -244,6 +250,7 @@ def test_invalid_arguments_are_rejected(network, options, message):
         network(**{**SMALL, **options})
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "network",
     [InceptionV3, pytest.param(InceptionResNetV2, marks=pytest.mark.slow)],
@@ -270,6 +277,7 @@ def test_imagenet_weights_that_cannot_fit_are_not_downloaded(
             network(**options, convention=convention)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "network",
     [
