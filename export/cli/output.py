@@ -26,7 +26,7 @@ STYLES = {
     r"(?m)^ *✓": "green",
     r"(?m)^ *✗.*": "red",
     r"(?m)^(?: *~|Warning\b.*)": "yellow",
-    r"(?m)^Next: .*": "dim",
+    r"(?m)^Next: .*| +[\d.]+ s$": "dim",
     rf"^{COMMAND}: ": "bold red",
     r"(?s)did\s+you\s+mean\s+\S+": "bold",
     r"see keras-inception .*--help": "dim",
