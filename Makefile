@@ -42,8 +42,8 @@ ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 OTHERS = --ignore tests/backends --ignore tests/browser
 PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS)
 
-.PHONY: demo quick test slow complete backends browser notebook lint release \
-	wheel runtime-only bench lock clean
+.PHONY: demo quick test slow complete backends browser notebook lint docs \
+	release wheel runtime-only bench lock clean
 
 demo: $(STAMP)
 	mkdir -p dist
@@ -97,6 +97,10 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --outdir dist/wheel > dist/build.log 2>&1 || \
 		{ cat dist/build.log; exit 1; }
 	$(BIN)/twine check --strict dist/wheel/*
+
+# The site of docs/ in build/site; any warning is an error.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Verify a bundle without keras and TensorFlow.
 RUNTIME = numpy|onnxruntime|flatbuffers|protobuf|packaging|pydantic|pydantic-core|annotated-types|typing-extensions|typing-inspection
