@@ -42,8 +42,8 @@ ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 OTHERS = --ignore tests/backends --ignore tests/browser
 PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS)
 
-.PHONY: demo quick test slow complete backends browser notebook lint docs \
-	release wheel runtime-only bench lock clean
+.PHONY: demo quick test backends browser notebook lint docs release wheel \
+	runtime-only bench lock clean
 
 demo: $(STAMP)
 	mkdir -p dist
@@ -52,16 +52,10 @@ demo: $(STAMP)
 quick: $(STAMP)
 	$(PYTEST) -m "not slow and not full_size" $(QUICK)
 
+# MARKERS=slow: those that take too long for every change; MARKERS=: all.
+MARKERS = not slow
 test: $(STAMP)
-	$(PYTEST) -m "not slow" $(OTHERS)
-
-# What takes too long for every change.
-slow: $(STAMP)
-	$(PYTEST) -m slow $(OTHERS)
-
-# Both in one run: the tests of a file share what they export.
-complete: $(STAMP)
-	$(PYTEST) $(OTHERS)
+	$(PYTEST) -m "$(MARKERS)" $(OTHERS)
 
 # The plugin under JAX and torch, and what goes from one backend to the other.
 backends: $(STAMP)
