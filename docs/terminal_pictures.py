@@ -25,7 +25,7 @@ PICTURES = {
     "mistake": (["export", "digits.keras", "--ouput", "digits"], r".*"),
     "predict": (
         ["predict", "digits", "digits.npy", "--output", "digits.csv"],
-        r"samples/s\S* +[\d.]+ s",
+        r"samples/s +\x1b\[2m[\d.]+ s",
     ),
 }
 """Per picture, a command, and a pattern of what is shown at its end."""

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import io
 import os
 import sys
 import traceback
@@ -57,9 +56,6 @@ def main(words=None) -> int:
     if words is not None or not hasattr(os, "fork"):
         return _run(make_parser().parse_args(words))
     supervision.open_standard_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # without Unicode
     with supervision.deferred_signals() as signals:
         arguments = make_parser().parse_args()
         try:
@@ -99,6 +95,8 @@ def _run_and_print(arguments) -> int:
         sys.stdout.flush()
         if outcome.error:
             raise outcome.error
+        if arguments.json:
+            print_json(arguments.command, outcome)
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
@@ -107,8 +105,6 @@ def _run_and_print(arguments) -> int:
         if error is not outcome.error:
             outcome = Outcome()
         return _fail(arguments, outcome, *_explained(error, arguments))
-    if arguments.json:
-        print_json(arguments.command, outcome)
     print_next(arguments, outcome)
     return 0
 
@@ -137,7 +133,8 @@ def _fail(arguments, outcome, code, kind, message) -> int:
         print_error(message, arguments.terminal)
     if arguments.json:
         error = {"kind": kind, "message": message}
-        print_json(arguments.command, outcome, code=code, error=error)
+        with contextlib.suppress(OSError):  # that may be what failed
+            print_json(arguments.command, outcome, code=code, error=error)
     print_next(arguments, outcome)
     return code
 

@@ -26,12 +26,16 @@ STYLES = {
     r"(?m)^ *✓": "green",
     r"(?m)^ *✗.*": "red",
     r"(?m)^(?: *~|Warning\b.*)": "yellow",
-    r"(?m)^Next: .*": "dim",
+    r"(?m)^Next: .*| +[\d.]+ s$": "dim",
     rf"^{COMMAND}: ": "bold red",
     r"(?s)did\s+you\s+mean\s+\S+": "bold",
     r"see keras-inception .*--help": "dim",
 }
 """The style of what matches a pattern, on a terminal with colours."""
+
+
+ASCII = str.maketrans({"✓": "+", "✗": "x", "…": "~", "█": "#", "±": "+-"})
+"""What is shown where the encoding has no such signs."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,12 @@ def is_live(file: TextIO) -> bool:
 
 def write(text: str, file: TextIO) -> None:
     """Print a text, with colours on a terminal that has them."""
+    written = getattr(file, "rich_proxied_file", file)  # by a live progress
+    encoding = getattr(written, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(ASCII).encode(encoding, "replace").decode()
     console = make_console(file)
     if console is None:
         print(text, file=file, flush=True)

@@ -1,6 +1,7 @@
 """The subcommand `predict`: any number of inputs, while they are read."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 
 from keras_inception_export.bundle.artifact import Artifact, load_artifact
 from keras_inception_export.cli import tables
-from keras_inception_export.cli.output import Outcome
+from keras_inception_export.cli.output import Outcome, write
 from keras_inception_export.cli.progress import counted
 from keras_inception_export.data.preprocessing import Preprocessing
 from keras_inception_export.errors import (
@@ -73,7 +74,7 @@ def predict(arguments: Any) -> Outcome:
             advance(len(batch))
             count.add(batch)
     if output is not None and not arguments.json and count.total > SHOWN:
-        print(printable(f"{count.total:,} results are in {output}"))
+        write(printable(f"{count.total:,} results are in {output}"), sys.stdout)
     return Outcome(
         _as_json(collected, artifact) if arguments.json else None,
         error=count.error_of(", ".join(arguments.inputs[:3])),
@@ -165,7 +166,7 @@ def _sinks(
         if arguments.json:
             sinks.append(collected.extend)
         elif output is None:
-            sinks.append(lambda batch: print(table.text(batch), flush=True))
+            sinks.append(lambda batch: write(table.text(batch), sys.stdout))
         else:
             shown: list[Prediction] = []
             sinks.append(
@@ -179,7 +180,7 @@ def _sinks(
             sinks.append(writer.write)
         yield sinks
     if output is not None and not arguments.json and shown:
-        print(table.text(shown))
+        write(table.text(shown), sys.stdout)
 
 
 def _as_json(predictions: Sequence[Prediction], artifact: Artifact) -> dict:

@@ -6,7 +6,9 @@ logger is a line.
 """
 
 import contextlib
+import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -83,7 +85,8 @@ def counted(
         else:
             live.print(line)
 
-    console = make_console(arguments.terminal)
+    shown_in = sys.stdout if not (arguments.json or arguments.output) else None
+    console = None if _is_pipe(shown_in) else make_console(arguments.terminal)
     live = None
     with contextlib.ExitStack() as stack:
         stack.enter_context(progress_to(warn))
@@ -93,6 +96,14 @@ def counted(
             live.start(name, total=count(), done=done, unit=unit)
             advance = live.advance
         yield advance
+
+
+def _is_pipe(file: Any) -> bool:
+    """Return whether what a file gets may be shown on the same terminal."""
+    try:
+        return file and stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
+    except (OSError, ValueError):  # not a file of the system
+        return False
 
 
 class _Stages(contextlib.AbstractContextManager):

@@ -24,7 +24,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class Error(_Part):
+class Failure(_Part):
     """What failed."""
 
     kind: Literal[
@@ -58,7 +58,7 @@ class Envelope(_Part):
     """the exit code"""
     result: Any
     """the result; null if there is none. There may be one beside an error"""
-    error: Error | None
+    error: Failure | None
     """what failed; null if nothing did"""
     next: str | None
     """a command that may be typed next"""
@@ -141,7 +141,7 @@ class Predicted(_Part):
     """per input without a result, why"""
 
 
-class Measured(_Part):
+class MeasuredRow(_Part):
     """A row of `benchmark`."""
 
     name: str
@@ -178,7 +178,7 @@ class Unavailable(_Part):
     reason: str
 
 
-class Benchmark(_Part):
+class Benchmarked(_Part):
     """The result of `benchmark`."""
 
     bundle: str
@@ -192,7 +192,7 @@ class Benchmark(_Part):
     seed: int
     baseline: str
     """the row whose speed is 1"""
-    rows: list[Measured]
+    rows: list[MeasuredRow]
     not_run: list[Unavailable]
     others_busy: float | None
     """cores that other programs kept busy"""
@@ -258,7 +258,7 @@ class Script(_Part):
     script: str
 
 
-class Help(_Part):
+class HelpText(_Part):
     """The result of `help`."""
 
     text: str
@@ -268,12 +268,12 @@ RESULTS: dict[str | None, Any] = {
     "export": Report,
     "verify": Verified,
     "predict": Predicted,
-    "benchmark": Benchmark,
+    "benchmark": Benchmarked,
     "diagnose": Diagnosed,
     "report": Page,
     "info": BundleFacts | KerasFacts | ArtifactFacts | Code,
     "completion": Script,
-    "help": Help,
+    "help": HelpText,
     None: None,
 }
 """Per command, the type of its result."""
@@ -282,7 +282,7 @@ RESULTS: dict[str | None, Any] = {
 def _document(command: str | None, result: Any) -> Any:
     name: Any = Literal[command] if command else None
     return create_model(
-        (command or "no command").title(),
+        f"{(command or '').title()}Document",
         __base__=Envelope,
         command=(name, ...),
         result=(result | None if result else None, ...),

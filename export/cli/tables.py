@@ -1,9 +1,11 @@
 """Format the results of the other subcommands for a terminal or as JSON."""
 
+import sys
 from pathlib import PurePath
 
 from keras_inception_export.bundle.bundle import REPORT
 from keras_inception_export.cli.layout import Row, fitted, grid, joined
+from keras_inception_export.cli.output import write
 from keras_inception_export.data.coverage import Coverage
 from keras_inception_export.formats.registry import display_name
 from keras_inception_export.logs import printable
@@ -11,7 +13,7 @@ from keras_inception_export.logs import printable
 
 def progress(line):
     """Print one step of a long command immediately."""
-    print(printable(line), flush=True)
+    write(printable(line), sys.stdout)
 
 
 def size(number):

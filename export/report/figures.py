@@ -17,7 +17,7 @@ import numpy as np
 from keras_inception_export.errors import missing
 from keras_inception_export.logs import printable
 
-WIDTH = 4.4  # inches; at 96 pixels per inch about the width of a phone
+WIDTH = 4.2  # inches; at 96 pixels per inch about the width of a phone
 COLORS = {
     "text": "#010101",
     "muted": "#020202",
@@ -103,7 +103,7 @@ def bars(rows: Sequence[Row], label: str, texts: Sequence[str]) -> str:
             color=COLORS["series-0"],
         )
         for y, ((_, value), text) in enumerate(zip(rows, texts, strict=True)):
-            axes.text(value + largest / 60, y, text, va="center", fontsize=8)
+            axes.text(value + largest / 60, y, text, va="center")
         axes.set_xlim(0, 1.3 * largest)
         _names(axes, [name for name, _ in rows])
         axes.set_xlabel(label)

@@ -145,6 +145,23 @@ def test_a_device_with_one_runtime_verifies(published, tmp_path):
         assert run(command, *words).returncode == 0
 
 
+def test_report(published, tmp_path, capfd, monkeypatch):
+    written = []
+
+    def write_report(bundle, output, **options):
+        written.append((str(bundle), output, options))
+        return tmp_path / "page.html"
+
+    module = "keras_inception_export.report.write.write_report"
+    monkeypatch.setattr(module, write_report)
+    words = ["--output", "x.html", "--samples", "s", "--benchmark", "b.json"]
+    assert main(["report", "bundle", *words, "--json"]) == 0
+    document = parse_document(capfd.readouterr().out)
+    assert document["result"] == {"path": f"{tmp_path / 'page.html'}"}
+    options = {"samples": "s", "benchmark": "b.json"}
+    assert written == [("bundle", "x.html", options)]
+
+
 RUNTIMES = ("keras", "tensorflow", "ai_edge_litert", "onnxruntime")
 
 

@@ -1,14 +1,17 @@
 """Mistakes on the command line, the help texts, and completion."""
 
+import json
+import math
 import subprocess
 import sys
 
+import jsonschema
 import pytest
 
-from keras_inception_export.cli import completion, layout, main
+from keras_inception_export.cli import completion, layout, main, output, schema
 from keras_inception_export.cli.help import OUTPUT, PAGES
 from keras_inception_export.cli.parser import entries, make_parser
-from tests.helpers.documents import parse_document
+from tests.helpers.documents import SCHEMA, parse_document
 
 MISTAKES = {
     "expotr": 'command "expotr" is unknown; did you mean "export"?',
@@ -60,6 +63,32 @@ def test_a_mistake_as_json(line, capfd):
     document = parse_document(capfd.readouterr().out)
     assert document["exit_code"] == 2 and document["result"] is None
     assert document["error"]["message"].count("\n") == 0
+
+
+def test_the_schema_is_published():
+    assert json.loads(SCHEMA.read_text()) == schema.schema()
+    page = SCHEMA.with_name("command_line.md").read_text()
+    for command in PAGES:
+        assert page.count(f"| `{command}` |") == 2  # what it does, its result
+    for key in schema.Envelope.model_fields:
+        assert f"| `{key}` |" in page
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"ok": "yes"}, {"more": 1}, {"result": {}}, {"command": "expotr"}],
+    ids=str,
+)
+def test_the_schema_refuses_other_documents(changes, capfd):
+    assert main(["help", "--json"]) == 0
+    document = parse_document(capfd.readouterr().out)
+    with pytest.raises(jsonschema.ValidationError):
+        parse_document(json.dumps(document | changes))
+
+
+def test_what_json_cannot_express_is_null(capfd):
+    output.print_json("help", output.Outcome({"text": [math.inf, 1.0]}))
+    assert json.loads(capfd.readouterr().out)["result"]["text"] == [None, 1.0]
 
 
 def test_words_that_are_no_mistakes():

@@ -182,7 +182,7 @@ def test_numbers_are_those_of_the_bundle(folder):
         assert (cells["artifact"], cells["output"]) == (name, "scores")
         for title, key in (("error", "max_error"), ("tolerance",) * 2):
             assert float(cells[title]) == pytest.approx(record[key], rel=0.05)
-        assert cells[""] == "passes"
+        assert cells["result"] == "passes"
     hashes = [row[-1] for row in found.tables["Artifacts and their hashes"][1:]]
     assert hashes == [x["sha256"] for x in facts["artifacts"]]
     table = found.tables["Channels that a probe moves, per layer"][1:]
