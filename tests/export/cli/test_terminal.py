@@ -1,6 +1,7 @@
 """What a command shows on a terminal, and what goes into a pipe."""
 
 import io
+import os
 import re
 import shlex
 
@@ -42,6 +43,13 @@ def test_a_terminal(variables, colours, live, words):
     following = CODES.sub("", shown).partition("Next: ")[2]
     expected = [*map(str, words), "--output", "results.csv"]
     assert shlex.split(following)[1:] == expected
+
+
+def test_a_device_without_rich(words, tmp_path):
+    (tmp_path / "rich.py").write_text("raise ImportError")
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    code, shown = run_on_terminal(words, PYTHONPATH=path)
+    assert code == 0 and shown.count("\n") == 51 and "\x1b" not in shown
 
 
 def test_a_mistake_on_a_terminal():
