@@ -10,7 +10,7 @@ PLUGIN = tests/models tests/layers
 NUMERIC = not full_size and not slow and not one_backend
 # One test of every kind, in every room.
 QUICK = tests/test_architecture.py tests/test_smoke.py tests/test_package.py \
-	tests/test_conventions.py tests/layers/test_numerics.py \
+	tests/test_drawing.py tests/test_conventions.py tests/layers/test_numerics.py \
 	tests/export/test_options.py tests/export/test_child_process.py \
 	tests/export/data tests/export/bundle tests/export/benchmarking \
 	tests/export/cli/test_benchmark_table.py \
@@ -42,7 +42,7 @@ ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 OTHERS = --ignore tests/backends --ignore tests/browser
 PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS)
 
-.PHONY: demo quick test slow backends browser notebook lint release wheel \
+.PHONY: demo quick test backends browser notebook lint docs release wheel \
 	runtime-only bench lock clean
 
 demo: $(STAMP)
@@ -52,12 +52,10 @@ demo: $(STAMP)
 quick: $(STAMP)
 	$(PYTEST) -m "not slow and not full_size" $(QUICK)
 
+# MARKERS=slow: those that take too long for every change; MARKERS=: all.
+MARKERS = not slow
 test: $(STAMP)
-	$(PYTEST) -m "not slow" $(OTHERS)
-
-# What takes too long for every change.
-slow: $(STAMP)
-	$(PYTEST) -m slow $(OTHERS)
+	$(PYTEST) -m "$(MARKERS)" $(OTHERS)
 
 # The plugin under JAX and torch, and what goes from one backend to the other.
 backends: $(STAMP)
@@ -93,6 +91,10 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --outdir dist/wheel > dist/build.log 2>&1 || \
 		{ cat dist/build.log; exit 1; }
 	$(BIN)/twine check --strict dist/wheel/*
+
+# The site of docs/ in build/site; any warning is an error.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Verify a bundle without keras and TensorFlow.
 RUNTIME = numpy|onnxruntime|flatbuffers|protobuf|packaging|pydantic|pydantic-core|annotated-types|typing-extensions|typing-inspection

@@ -31,6 +31,7 @@ import numpy as np
 
 BUNDLE = Path(__file__).parents[1] / "tests/data/0.1.0/bundle"
 FOUND = Path(__file__).parents[1] / "build/fuzz"
+NOISE = "WARNING", "INFO", "I0", "E0"  # of libraries, on stderr
 LIMIT = 20  # seconds of processor time
 ODD = [
     *(None, True, "", "x" * 300, "\x1b[2J\n", "../x", "\ud800", [], {}, [[]]),
@@ -306,7 +307,7 @@ def run_case(reader, content, folder):
                 os.close(before)
         seconds = time.process_time() - start
         lines = log.read_text(errors="replace").splitlines()
-        said = [x for x in lines if not x.startswith(("WARNING", "I0", "E0"))]
+        said = [x for x in lines if not x.startswith(NOISE)]
         one_line = len(said) == 1 or code == 1 and not said
         if not (code == 0 or code in (1, 2) and one_line):
             found.append(f"{words[0]}: {code} {said[-1:]}")

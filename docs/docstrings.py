@@ -10,7 +10,7 @@ TITLE = re.compile(
     r"|Args|Returns|Raises|Yields):\n",
     re.MULTILINE,
 )
-ENTRY = re.compile(r"^(\w+): ", re.MULTILINE)
+ENTRY = re.compile(r"^([*\w]+): ", re.MULTILINE)
 
 
 class KerasSections(griffe.Extension):
@@ -28,12 +28,13 @@ class KerasSections(griffe.Extension):
 
 def section(title, text):
     """Return a section as griffe or Markdown expects it."""
-    if title in ("Args", "Returns", "Raises", "Yields"):
+    if title in ("Returns", "Raises", "Yields"):
         return f"{title}:\n{text}"
     text = dedent(text).strip()
     if title == "Example":
         language = "pycon" if text.startswith(">>>") else "python"
         text = f"```{language}\n{text}\n```"
-    elif title == "Call arguments":
+    elif title in ("Args", "Call arguments"):
         text = ENTRY.sub(r"- `\1`: ", text)
+        title = title.replace("Args", "Arguments")
     return f"**{title}**\n\n{text}\n\n"

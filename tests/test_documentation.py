@@ -26,11 +26,17 @@ from tests.helpers.documentation import (
 
 LARGE_MODEL = "docs/explanation/time_and_memory.md"
 FINE_TUNING = "docs/how_to/fine_tuning.md"
+# What people read first; the other pages run in CI.
+FIRST = ("README.md", "docs/tutorial.md")
 PACKAGES = (keras_inception_layers, porting, keras_inception_export)
 
 
 @pytest.mark.parametrize(
-    "page", sorted(PAGES.keys() - {LARGE_MODEL, FINE_TUNING})
+    "page",
+    [
+        pytest.param(page, marks=() if page in FIRST else pytest.mark.slow)
+        for page in sorted(PAGES.keys() - {LARGE_MODEL, FINE_TUNING})
+    ],
 )
 def test_the_blocks_run(page):
     finished(page)

@@ -1,6 +1,7 @@
 """Fill the templates: one file per section, and the page around them."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,14 @@ def render(facts: Facts) -> str:
         lstrip_blocks=True,
         finalize=shown,
     )
+
+    def words(name: str) -> Markup:
+        """Let a class's name break between its words."""
+        parts = re.split(r"(?<=[a-z])(?=[A-Z0-9])", printable(name))
+        return Markup("<wbr>").join(parts)
+
     environment.filters |= {
+        "words": words,
         "error": error,
         "percent": percent,
         "size": size,

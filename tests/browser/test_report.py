@@ -36,8 +36,8 @@ def found(tmp_path_factory):
     for i in range(3):
         x = InceptionV1Block(((2,), (2, 4), (2, 4), (2,)), name=f"b{i}")(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
-    x = keras.layers.Dense(3, activation="softmax", name="a-" + "long" * 30)(x)
-    model = keras.Model(image, x, name="<script>" + "name" * 30)
+    x = keras.layers.Dense(3, activation="softmax", name="long" * 30)(x)
+    model = keras.Model(image, x, name="name" * 30)
     images = np.random.default_rng(0).random((60, 8, 8, 1), "float32")
     labels = model.predict(images, verbose=0).argmax(axis=1)
     export_model(

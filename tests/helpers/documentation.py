@@ -33,6 +33,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +125,7 @@ class Session:
 
     def run(self):
         """Run every block; an error names its line."""
+        keras.utils.clear_session()  # names of layers count from the start
         before = continued(self.page)
         if before:
             shutil.copytree(

@@ -28,9 +28,9 @@ print(keras.models.load_model(sys.argv[1]).count_params())
 """
 
 
-def check(holds, what):
+def check(holds, what, error=""):
     if not holds:
-        raise SystemExit(f"{EXTRA}: {what}: failed")
+        raise SystemExit(f"{EXTRA}: failed: {what}\n{error}")
     print(f"{EXTRA}: {what}")
 
 
@@ -51,7 +51,7 @@ def main():
     image = keras.Input((8, 8, 1), name="image")
     x = inception.InceptionV1Block(FILTERS)(image)
     x = keras.layers.GlobalAveragePooling2D()(x)
-    model = keras.Model(image, keras.layers.Dense(2, name="class")(x))
+    model = keras.Model(image, keras.layers.Dense(2, name="score")(x))
     model.compile("adam", "mse")
     images = np.random.default_rng(0).random((4, 8, 8, 1), "float32")
     loss = model.fit(images, np.zeros((4, 2)), epochs=1, verbose=0)
@@ -63,19 +63,20 @@ def main():
     check(count == str(model.count_params()), "and loaded in a new process")
 
     check(run(*COMMAND, "--help").returncode == 0, "--help is shown")
-    export = run(*COMMAND, "export", "model.keras", "bundle")
+    export = run(*COMMAND, "export", "model.keras", "--output", "bundle")
     if EXTRA == "jax":
         check(not installed("tensorflow"), "TensorFlow is not installed")
-        check(export.returncode == 2, "export says what it needs")
-        check("[export]" in export.stderr, "in one line")
+        line = export.stderr.strip()
+        says = "is not installed; pip install" in line and "\n" not in line
+        check(export.returncode == 2 and says, f"export says it: {line}")
         return
-    check(export.returncode == 0, f"the model is exported {export.stderr}")
+    check(export.returncode == 0, "the model is exported", export.stderr)
     for command in ("verify", "info"):
         done = run(*COMMAND, command, "bundle")
-        check(done.returncode == 0, f"{command} bundle")
+        check(done.returncode == 0, f"{command} bundle", done.stderr)
     np.save("images.npy", images)
     done = run(*COMMAND, "predict", "bundle", "images.npy")
-    check(done.returncode == 0, f"predict bundle images.npy {done.stderr}")
+    check(done.returncode == 0, "predict bundle images.npy", done.stderr)
 
 
 if __name__ == "__main__":
