@@ -105,4 +105,4 @@ def test_stages(failing):
     ]
     assert all(line.endswith("#") for line in done)
     assert done[4].startswith("✗" if failing else "✓") and "…" in done[4]
-    assert "  Model          digits, 127 parameters" in lines
+    assert "  Model     digits, 127 parameters" in lines
