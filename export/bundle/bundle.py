@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_inception_export.data.npz import read_arrays
 from keras_inception_export.data.reading import check_expansion, reading
 from keras_inception_export.errors import (
     ArtifactError,
@@ -188,6 +187,8 @@ def probe_ranges(folder: Path) -> dict[str, tuple[float, float]]:
 
     There is none if the folder is no bundle, or one whose probes are damaged.
     """
+    from keras_inception_export.data.npz import read_arrays
+
     ends: dict[str, list[float]] = {}
     with contextlib.suppress(ExportError):
         path = published(folder, read_report(folder), "probes")

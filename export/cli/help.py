@@ -68,7 +68,7 @@ PAGES = {
         {
             "model": f"""
 MODEL.keras?|  the model
---model NETWORK|  a network at its defaults with seeded random weights instead:
+--model NETWORK|  a network at its defaults with seeded random weights:
     {", ".join(NETWORKS)}
 {IMPORT}
 """,

@@ -153,9 +153,8 @@ def _padded(text: str, room: int, align: str) -> str:
 def _lists(cells: Sequence[Row], room: int) -> list[str]:
     """Return each row as a list of what its cells are."""
     heads, *rows = cells
-    names = [head or " " for head in heads]
-    indent = max(map(columns, names)) + 4
-    lines = []
+    indent = max(map(columns, heads)) + 4
+    lines: list[str] = []
     for row in rows:
         if isinstance(row, str):
             lines.append(row)
@@ -164,11 +163,12 @@ def _lists(cells: Sequence[Row], room: int) -> list[str]:
         start = " ".join(x for x in row[: title + 1] if x)
         if start:
             lines.append(shortened(start, room))
-        lines += [
-            f"  {name:<{indent - 4}}  {shortened(text, room - indent)}"
-            for name, text in zip(
-                names[title + 1 :], row[title + 1 :], strict=True
-            )
-            if text not in ("", "-")
-        ]
+        for head, text in list(zip(heads, row, strict=True))[title + 1 :]:
+            if text in ("", "-"):
+                continue
+            if head:
+                text = shortened(text, room - indent)
+                lines.append(f"  {head:<{indent - 4}}  {text}")
+            else:  # it belongs to the column before
+                lines[-1] += f" {text}"
     return lines

@@ -1,18 +1,18 @@
 """The command `keras-inception`: run a subcommand and print its result."""
 
 import contextlib
-import dataclasses
 import functools
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from keras_inception_export.bundle.publication import remove_leftovers
-from keras_inception_export.cli import supervision, tables
+from keras_inception_export.cli import supervision
+from keras_inception_export.cli.commands import COMMANDS
 from keras_inception_export.cli.output import (
     Outcome,
     print_error,
@@ -22,20 +22,14 @@ from keras_inception_export.cli.output import (
     write,
 )
 from keras_inception_export.cli.parser import make_parser
-from keras_inception_export.cli.progress import stages
 from keras_inception_export.errors import (
     INTERNAL_EXIT_CODE,
-    ArtifactError,
     ExportError,
     RequestError,
-    RuntimeMissingError,
-    check_choice,
     exhausted,
     os_reason,
     reason_of,
 )
-from keras_inception_export.logs import logger, printable
-from keras_inception_export.model.networks import NETWORKS
 
 PIPE_EXIT_CODE = 141
 """Exit code if what reads the output has ended, as a shell reports it."""
@@ -150,206 +144,6 @@ def _clean(arguments) -> str:
         if Path(arguments.output).suffix in LINES:
             return f"; go on with --output {arguments.output} --resume"
     return ""
-
-
-def _export(arguments) -> Outcome:
-    from keras_inception_export.options import ExportOptions
-    from keras_inception_export.pipeline.resources import (
-        check_resources,
-        parameters_in,
-    )
-
-    # Checked before TensorFlow is imported, which takes seconds.
-    options = ExportOptions(
-        output_dir=arguments.output,
-        **{
-            field.name: value
-            for field in dataclasses.fields(ExportOptions)
-            if (value := getattr(arguments, field.name, None)) is not None
-        },
-    )
-    parameters = 0
-    if arguments.model:
-        check_choice("model", arguments.model, NETWORKS)
-    else:
-        parameters = parameters_in(arguments.model_file)
-    check_resources(parameters, options, loaded=False)
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    # TensorFlow's oneDNN allocator never returns memory: the peak of an export
-    # of 132 M parameters is 5.9 GB with it and 3.4 GB without, in equal time.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    with stages(arguments, f"Load  {arguments.model or arguments.model_file}"):
-        from keras_inception_export.model import loading
-        from keras_inception_export.pipeline.export_model import run_export
-
-        loading.import_modules(arguments.imports)
-        source = arguments.model_file
-        if arguments.model:
-            source = functools.partial(loading.build_model, arguments.model)
-        report = run_export(source, options)
-        folder = Path(arguments.output)
-        if arguments.report:
-            logger.info("Report  %s", _write_report(folder))
-    following: tuple = ("report", folder)
-    if arguments.samples and not arguments.samples.endswith(".npz"):
-        following = ("predict", folder, arguments.samples)
-    return Outcome(
-        report,
-        lambda: tables.export_summary(report, arguments.output),
-        next=following,
-    )
-
-
-def _verify(arguments) -> Outcome:
-    from keras_inception_export.bundle.bundle import read_report
-    from keras_inception_export.verification.verify import verify
-
-    folder = arguments.bundle
-    error: ExportError | None = None
-    with stages(arguments, f"Verify  {folder}"):
-        results = verify(folder, sha256=arguments.sha256)
-    report = read_report(Path(folder))
-    failed = [result.name for result in results if result.findings]
-    if failed:
-        error = ArtifactError(f"{folder}: failed {', '.join(failed)}")
-    elif not any(result.passed for result in results):
-        error = RuntimeMissingError(
-            f"{folder}: no artifact could be run, so nothing is "
-            f"verified: {'; '.join(result.missing for result in results)}"
-        )
-    return Outcome(
-        tables.results_as_json(results),
-        lambda: tables.verification(results, folder, report),
-        error=error,
-        told=bool(failed),
-        next=("diagnose" if failed else "benchmark", folder),
-    )
-
-
-def _diagnose(arguments) -> Outcome:
-    from keras_inception_export.cli.diagnosis_table import table
-    from keras_inception_export.diagnosis.diagnose import diagnose
-
-    folder = arguments.bundle
-    error: ExportError | None = None
-    with stages(arguments, f"Diagnose  {folder}"):
-        diagnoses = diagnose(folder)
-    failed = [x.path for x in diagnoses if not x.passed]
-    if failed:
-        error = ArtifactError(f"{folder}: {', '.join(failed)} diverges")
-    elif not any(diagnosis.layers for diagnosis in diagnoses):
-        error = RuntimeMissingError(
-            f"{folder}: no artifact could be examined; that needs "
-            "a TFLite or ONNX artifact and its runtime"
-        )
-    return Outcome(
-        {"artifacts": [diagnosis.as_json() for diagnosis in diagnoses]},
-        lambda: table(diagnoses, everything=arguments.all),
-        error=error,
-        told=bool(failed),
-        next=("report", folder),
-    )
-
-
-def _predict(arguments) -> Outcome:
-    from keras_inception_export.cli.predict import predict
-
-    return predict(arguments)
-
-
-def _info(arguments) -> Outcome:
-    from keras_inception_export.bundle.info import describe
-    from keras_inception_export.bundle.snippets import snippet
-
-    path, language = arguments.path, arguments.code
-    if language is not None:
-        code = snippet(path, language)
-        facts = {"path": path, "language": language, "code": code}
-        return Outcome(facts, lambda: code.removesuffix("\n"))
-    facts = describe(path)
-    following: tuple = ()
-    if facts["kind"] == "bundle":
-        following = ("verify", path)
-    elif facts["kind"] == "keras":
-        following = ("export", path, "--output", Path(path).with_suffix(""))
-    else:
-        with contextlib.suppress(ExportError):
-            snippet(path, "python")
-            following = ("info", path, "--code", "python")
-    return Outcome(facts, lambda: tables.information(facts), next=following)
-
-
-def _benchmark(arguments) -> Outcome:
-    from keras_inception_export.benchmarking.run import benchmark
-
-    with stages(arguments, f"Read  {arguments.bundle}"):
-        result = benchmark(
-            arguments.bundle,
-            batch_size=arguments.batch_size,
-            threads=arguments.threads,
-            rounds=arguments.rounds,
-            keras_file=arguments.keras,
-            modules=arguments.imports,
-            seed=arguments.seed,
-        )
-    return Outcome(
-        result,
-        lambda: tables.benchmark(result),
-        next=("report", arguments.bundle),
-    )
-
-
-def _report(arguments) -> Outcome:
-    bundle = arguments.bundle
-    with stages(arguments, f"Report  {bundle}"):
-        path = _write_report(
-            Path(bundle),
-            arguments.output,
-            samples=arguments.samples,
-            benchmark=arguments.benchmark,
-        )
-    return Outcome(
-        {"path": str(path)},
-        lambda: printable(f"The report is in {path}"),
-        next=("verify" if arguments.benchmark else "benchmark", bundle),
-    )
-
-
-def _write_report(bundle, output=None, **options) -> Path:
-    from keras_inception_export.report.write import write_report
-
-    return write_report(bundle, output, **options)
-
-
-def _completion(arguments) -> Outcome:
-    from keras_inception_export.cli.completion import script
-
-    text = script(arguments.shell)
-    facts = {"shell": arguments.shell, "script": text}
-    return Outcome(facts, lambda: text)
-
-
-def _help(arguments) -> Outcome:
-    parser = make_parser()
-    if arguments.topic:
-        parsers = parser.commands.choices
-        check_choice("command", arguments.topic, parsers)
-        parser = parsers[arguments.topic]
-    text = parser.format_help().removesuffix("\n")
-    return Outcome({"text": text}, lambda: text)
-
-
-COMMANDS: dict[str, Callable[[Any], Outcome]] = {
-    "export": _export,
-    "verify": _verify,
-    "diagnose": _diagnose,
-    "predict": _predict,
-    "info": _info,
-    "benchmark": _benchmark,
-    "report": _report,
-    "completion": _completion,
-    "help": _help,
-}
 
 
 @contextlib.contextmanager

@@ -163,7 +163,7 @@ class _Stages(contextlib.AbstractContextManager):
             if FACTS[kind]:
                 self._finish("✓")
                 self.start(FACTS[kind])
-            self.print(joined([f"  {_aligned(line)}"]))
+            self.print(joined([f"  {_aligned(line, self._console.width)}"]))
             return
         counted = _COUNTED.match(text)
         if not counted or not self._label.startswith(f"{kind}  "):
@@ -179,7 +179,8 @@ class _Stages(contextlib.AbstractContextManager):
 
     def _finish(self, sign: str) -> None:
         if self._label:
-            self.print(f"{sign} {self._with_end(_aligned(self._label))}")
+            label = _aligned(self._label, self._console.width)
+            self.print(f"{sign} {self._with_end(label)}")
 
     def _with_end(self, text: str) -> str:
         """Return a text, and at the right how many are done in which time."""
@@ -207,7 +208,7 @@ class _Stages(contextlib.AbstractContextManager):
             return Text("")
         frames = "-\\|/" if self._ascii else "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
         spinner = frames[int(self._seconds() * 10) % len(frames)]
-        label, bar = _aligned(self._label), ""
+        label, bar = _aligned(self._label, self._console.width), ""
         space = min(self._console.width, WIDTH) - len(self._amount()) - 14
         if self._total and space - columns(label) >= 6:
             wide = min(30, space - columns(label))
@@ -222,7 +223,7 @@ class _Stages(contextlib.AbstractContextManager):
         return text
 
 
-def _aligned(line: str) -> str:
+def _aligned(line: str, room: int) -> str:
     """Return a record whose texts stand below each other."""
     kind, gap, text = line.partition("  ")
-    return f"{kind:<{LABEL}}  {text}" if gap else kind
+    return f"{kind:<{min(LABEL, room // 5)}}  {text}" if gap else kind

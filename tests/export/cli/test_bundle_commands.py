@@ -145,7 +145,7 @@ def test_a_device_with_one_runtime_verifies(published, tmp_path):
         assert run(command, *words).returncode == 0
 
 
-def test_report(published, tmp_path, capfd, monkeypatch):
+def test_report(tmp_path, capfd, monkeypatch):
     written = []
 
     def write_report(bundle, output, **options):

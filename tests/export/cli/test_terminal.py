@@ -1,6 +1,7 @@
 """What a command shows on a terminal, and what goes into a pipe."""
 
 import io
+import os
 import re
 import shlex
 
@@ -42,6 +43,13 @@ def test_a_terminal(variables, colours, live, words):
     following = CODES.sub("", shown).partition("Next: ")[2]
     expected = [*map(str, words), "--output", "results.csv"]
     assert shlex.split(following)[1:] == expected
+
+
+def test_a_device_without_rich(words, tmp_path):
+    (tmp_path / "rich.py").write_text("raise ImportError")
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    code, shown = run_on_terminal(words, PYTHONPATH=path)
+    assert code == 0 and shown.count("\n") == 51 and "\x1b" not in shown
 
 
 def test_a_mistake_on_a_terminal():
@@ -97,4 +105,4 @@ def test_stages(failing):
     ]
     assert all(line.endswith("#") for line in done)
     assert done[4].startswith("✗" if failing else "✓") and "…" in done[4]
-    assert "  Model          digits, 127 parameters" in lines
+    assert "  Model     digits, 127 parameters" in lines
