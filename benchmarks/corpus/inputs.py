@@ -30,8 +30,8 @@ SMALLEST = 1e-9
 it moves by if inputs and weights move by `ROUNDING`: enough that the move is
 not itself rounded away within the model."""
 LOW_PRECISION = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
-"""Instead of `ROUNDING`, for models that compute in these dtypes: the live model
-rounds to them, and an artifact in float32 does not."""
+"""Instead of `ROUNDING`, for models that compute in these dtypes: the live
+model rounds to them, and an artifact in float32 does not."""
 
 
 def _columns(generator, shape):
