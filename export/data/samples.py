@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from keras_inception_export.data.reading import reading
 from keras_inception_export.data.rows import Rows, Spool
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_regular
+from keras_inception_export.logs import logger
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,27 @@ def load_samples(
     inputs = _by_input(source, specs, origin)
     number = len(next(iter(inputs.values())))
     return Samples(inputs, _as_classes(labels, number, origin), classes)
+
+
+def with_labels(samples: Samples, labels: Sequence[str]) -> Samples:
+    """Return samples whose classes are counted in the order of the labels.
+
+    The folders of images are in alphabetical order.
+    """
+    if samples.labels is None or samples.classes is None:
+        return samples
+    unknown = sorted(set(samples.classes) - set(labels))
+    if unknown:
+        logger.info(
+            "Warning  the folders of the samples are not named like the "
+            "labels (%s), and are counted in alphabetical order",
+            ", ".join(unknown[:3]),
+        )
+        return samples
+    numbers = np.array([labels.index(name) for name in samples.classes])
+    return replace(
+        samples, labels=numbers[samples.labels], classes=tuple(labels)
+    )
 
 
 def _separate_labels(source, specs):

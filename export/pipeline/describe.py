@@ -23,7 +23,6 @@ from keras_inception_export.data.preprocessing import (
     Preprocessing,
     channel_axis,
 )
-from keras_inception_export.data.samples import Samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_choice
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
@@ -159,27 +158,6 @@ def with_ranges(
             low, high = map(np.asarray, made.range)
             found[name] = replace(domain, low=low, high=high)
     return found
-
-
-def with_labels(samples: Samples, labels: Sequence[str]) -> Samples:
-    """Return samples whose classes are counted in the order of the labels.
-
-    The folders of images are in alphabetical order.
-    """
-    if samples.labels is None or samples.classes is None:
-        return samples
-    unknown = sorted(set(samples.classes) - set(labels))
-    if unknown:
-        logger.info(
-            "Warning  the folders of the samples are not named like the "
-            "labels (%s), and are counted in alphabetical order",
-            ", ".join(unknown[:3]),
-        )
-        return samples
-    numbers = np.array([labels.index(name) for name in samples.classes])
-    return replace(
-        samples, labels=numbers[samples.labels], classes=tuple(labels)
-    )
 
 
 def make_metadata(

@@ -98,6 +98,11 @@ class Evaluation:
         return {
             **self.split.as_json(),
             "keras_accuracy": dict(self.criteria.keras_accuracy),
+            "keras_confusion": {
+                name: matrix
+                for name, matrix in self.criteria.keras_confusion.items()
+                if matrix is not None
+            },
             "min_agreement": self.criteria.min_agreement,
             "max_accuracy_drop": self.criteria.max_accuracy_drop,
             "warnings": list(self.warnings),

@@ -17,6 +17,8 @@ Outputs = Mapping[str, Any]
 PROBABILITY_STEP = 1 / 256
 """A probability below this counts as this large: an int8 output has no smaller
 steps, and all columns of one distribution have one unit."""
+MAX_CLASSES = 100
+"""Classes that a confusion matrix may have."""
 _BATCH = 256  # samples that are compared together
 _CONSTANT = 1e-6  # deviation of a column, relative to its largest value
 
@@ -37,6 +39,8 @@ class Measurement:
             if the output is not one row of scores per sample.
         accuracy: the fraction of the samples that get the class of their
             label; `None` without labels.
+        confusion: the number of samples per label (row) and class (column);
+            `None` without labels.
     """
 
     output: str
@@ -46,6 +50,7 @@ class Measurement:
     max_error: float
     agreement: float | None
     accuracy: float | None
+    confusion: list[list[int]] | None = None
 
     @property
     def worst_db(self) -> float:
@@ -54,7 +59,7 @@ class Measurement:
             return self.snr_db
         return min(self.snr_db, self.column_snr_db)
 
-    def as_json(self) -> dict[str, str | float | None]:
+    def as_json(self) -> dict[str, Any]:
         """Return the record for `report.json`, in six digits."""
         return {
             key: float(f"{value:.6g}") if isinstance(value, float) else value
@@ -80,8 +85,7 @@ def measure(
     if isinstance(outputs, Mapping):
         outputs = _batches(outputs)
     sums: dict[str, _Sums] = {}
-    agree: dict[str, list[np.ndarray]] = {name: [] for name in reference}
-    right: dict[str, list[np.ndarray]] = {name: [] for name in reference}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in reference}
     start = 0
     for batch in outputs:
         end = start + len(next(iter(batch.values())))
@@ -89,13 +93,17 @@ def measure(
             got, expected = batch[name], reference[name][start:end]
             sums.setdefault(name, _Sums(expected)).add(got, expected)
             if has_scores(expected):
-                found = classes(got)
-                agree[name].append(found == classes(expected))
-                if labels is not None and fits_labels(expected, labels):
-                    right[name].append(found == labels[start:end])
+                found[name].append(classes(got))
         start = end
     records = []
     for name, total in sums.items():
+        agreement = accuracy = matrix = None
+        if has_scores(reference[name]):
+            predicted = np.concatenate(found[name])
+            agreement = _fraction(predicted, classes_of(reference[name]))
+            if labels is not None and fits_labels(reference[name], labels):
+                accuracy = _fraction(predicted, labels)
+                matrix = confusion(predicted, labels, reference[name].shape[1])
         column_snr = total.columns_snr()
         if name in columns:
             column_snr[~columns[name]] = np.nan
@@ -106,8 +114,7 @@ def measure(
         records.append(
             Measurement(
                 *(name, total.snr(), worst, column, total.max_error()),
-                _fraction(agree[name]),
-                _fraction(right[name]),
+                *(agreement, accuracy, matrix),
             )
         )
     return records
@@ -198,8 +205,7 @@ def has_probabilities(output: np.ndarray) -> bool:
 def beats_guessing(output: np.ndarray, labels: np.ndarray) -> bool:
     """Return whether the scores beat always answering the commonest label."""
     commonest = np.bincount(labels).max() / len(labels)
-    found = [classes(part) for part in parts(output, _BATCH)]
-    return bool(np.mean(np.concatenate(found) == labels) > commonest)
+    return _fraction(classes_of(output), labels) > commonest
 
 
 def classes(scores: np.ndarray) -> np.ndarray:
@@ -212,9 +218,35 @@ def classes(scores: np.ndarray) -> np.ndarray:
     return scores.argmax(axis=1)
 
 
-def _fraction(found: list[np.ndarray]) -> float | None:
-    """Return the fraction of true elements; `None` if there are none."""
-    return float(np.mean(np.concatenate(found))) if found else None
+def classes_of(scores: Any) -> np.ndarray:
+    """Return the classes of scores, of which a part is read at a time."""
+    return np.concatenate([classes(part) for part in parts(scores, _BATCH)])
+
+
+def confusion(
+    predicted: np.ndarray, labels: np.ndarray, width: int
+) -> list[list[int]] | None:
+    """Return the number of samples per label (row) and class (column).
+
+    Args:
+        predicted: the class of each sample.
+        labels: its label.
+        width: the number of scores, of which 1 stands for two classes.
+
+    Returns:
+        `None` if there are more than `MAX_CLASSES` classes.
+    """
+    number = max(width, 2)
+    if number > MAX_CLASSES:
+        return None
+    counts = np.zeros((number, number), "int64")
+    np.add.at(counts, (labels, predicted), 1)
+    return counts.tolist()
+
+
+def _fraction(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the fraction of equal elements."""
+    return float(np.mean(found == expected))
 
 
 def _decibel(signal: float, noise: float) -> float:
