@@ -68,7 +68,10 @@ class Preprocessing:
             adds black at both ends of the shorter side. Defaults to
             `"stretch"`.
         interpolation: the name of Pillow's filter. All but `"nearest"`
-            antialias when they reduce. Defaults to `"bilinear"`.
+            antialias when they reduce: the filter is as many times wider as
+            the image is larger, in one step (Pillow's `reducing_gap` is
+            `None`), and this cannot be switched off. `"nearest"` takes the
+            pixel below the centre of each new one. Defaults to `"bilinear"`.
         color: `"rgb"`, `"bgr"` or `"grey"`. Defaults to `"rgb"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `"channels_last"`.

@@ -29,10 +29,10 @@ OTHER_SIZES = (8, 12, 12)
 """The size of an unknown axis in each usual batch, for images and for other
 inputs. The last two are equal, so that samples of both can be compared."""
 
-FACTORS = (1, 8, 64, 512)
+FACTORS = (1, 2, 8, 64, 512)
 """How much larger unknown axes may be: the first that the model can compute."""
 
-LARGEST_SAMPLE = 2**16
+LARGEST_SAMPLE = 2**17
 """Values of a sample with axes that are larger by a factor."""
 
 MAGNITUDES = (1e3, 1e2, 1e1)

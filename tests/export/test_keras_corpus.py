@@ -11,7 +11,6 @@ from benchmarks.corpus.case import Case
 
 REFUSED = {
     "HashedCrossing": "SparseCross",
-    "ReversibleEmbedding": "",
 }
 """For each layer that is not exported to ONNX, a part of the message."""
 

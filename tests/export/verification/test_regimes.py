@@ -98,7 +98,7 @@ def test_unknown_sizes_are_larger_where_the_model_needs_it():
     found = made((None, None, 5))
     for regime in ("mixed signs", "constant", "expected"):
         last = [x[-1].shape[1] for x in found[regime]]
-        assert last == [factor * OTHER_SIZES[-1] for factor in FACTORS[:4]]
+        assert last == [factor * OTHER_SIZES[-1] for factor in FACTORS]
     sizes = [x[-1].shape[1] for x in found["large"]]
     assert sizes == [size for size in last for _ in MAGNITUDES]
     assert [len(x) for (x,) in found["odd size"]] == [2, 2, 2]
