@@ -1,17 +1,21 @@
 """Change files at random, and read them with every command that does.
 
-    python benchmarks/fuzz_readers.py --seconds 60
+    python benchmarks/fuzz_readers.py --seconds 60 [--guided]
+
+With `--guided`, atheris chooses which files to change further: those that reach
+new lines of this package. What went wrong is then kept in `build/fuzz`.
 
 Each reader runs in a process of its own, which may crash or hang. A run is
 right if the command succeeds, or ends with exit code 1 or 2 and one line, in
 `LIMIT` seconds. What is not right is printed with the number of the case, which
-is its seed: `--seed` repeats it.
+is its seed unless guided: `--seed` repeats it.
 """
 
 import argparse
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import os
 import random
@@ -26,6 +30,8 @@ from pathlib import Path
 import numpy as np
 
 BUNDLE = Path(__file__).parents[1] / "tests/data/0.1.0/bundle"
+FOUND = Path(__file__).parents[1] / "build/fuzz"
+NOISE = "WARNING", "INFO", "I0", "E0"  # of libraries, on stderr
 LIMIT = 20  # seconds of processor time
 ODD = [
     *(None, True, "", "x" * 300, "\x1b[2J\n", "../x", "\ud800", [], {}, [[]]),
@@ -274,15 +280,14 @@ def call(words):
     return 0
 
 
-def run_case(reader, seed, folder):
+def run_case(reader, content, folder):
     """Return one line per command that did not end as it must."""
-    make, change, commands = READERS[reader]
-    rng = random.Random(seed)
+    commands = READERS[reader][2]
     for name in ("report.json", "probes.npz", "layer_references.npz"):
         shutil.copy(BUNDLE / name, folder / name)
     artifact = TFLITE if reader == "model.tflite" else ONNX
     shutil.copy(artifact, folder / artifact.name)
-    (folder / reader).write_bytes(change(make(), rng))
+    (folder / reader).write_bytes(content)
     with_hashes(folder, reader)
     found = []
     for words in commands:
@@ -302,7 +307,7 @@ def run_case(reader, seed, folder):
                 os.close(before)
         seconds = time.process_time() - start
         lines = log.read_text(errors="replace").splitlines()
-        said = [x for x in lines if not x.startswith(("WARNING", "I0", "E0"))]
+        said = [x for x in lines if not x.startswith(NOISE)]
         one_line = len(said) == 1 or code == 1 and not said
         if not (code == 0 or code in (1, 2) and one_line):
             found.append(f"{words[0]}: {code} {said[-1:]}")
@@ -316,21 +321,63 @@ SAMPLES = Path(tempfile.gettempdir()) / "fuzz_samples.npy"
 
 def work(reader, seed, number):
     """Run cases, and print what each found; the number of the next before."""
-    np.save(SAMPLES, np.zeros((1, 8, 8, 3), "f4"))
+    make, change, _ = READERS[reader]
     with tempfile.TemporaryDirectory() as folder:
         for case in range(seed, seed + number):
             print(f"case {case}", flush=True)
-            for line in run_case(reader, case, Path(folder)):
+            content = change(make(), random.Random(case))
+            for line in run_case(reader, content, Path(folder)):
                 print(f"{reader} {case} {line}", flush=True)
 
 
-def fuzz(reader, seconds, seed):
+def work_guided(reader, seed):
+    """Do the same, with files that atheris chooses, until it is killed."""
+    import atheris
+
+    make, change, _ = READERS[reader]
+    cases = itertools.count(seed)
+    with tempfile.TemporaryDirectory() as workdir:
+        folder, corpus = Path(workdir) / "bundle", Path(workdir) / "corpus"
+        folder.mkdir()
+        corpus.mkdir()
+        (corpus / "original").write_bytes(make())
+
+        def run(content):
+            print(f"case {(case := next(cases))}", flush=True)
+            for line in run_case(reader, content, folder):
+                print(f"{reader} {case} {line}", flush=True)
+                FOUND.mkdir(parents=True, exist_ok=True)
+                (FOUND / f"{case}-{reader}").write_bytes(content)
+
+        def mutate(content, max_size, seed):
+            rng = random.Random(seed)
+            try:
+                content = change(content, rng)
+            except Exception:  # it is too damaged to be parsed
+                content = change_bytes(content, rng)
+            return content[:max_size]
+
+        words = [sys.argv[0], str(corpus), "-max_len=9999999", f"-seed={seed}"]
+        with atheris.instrument_imports(include=["keras_inception_export"]):
+            words += ["-rss_limit_mb=0", "-timeout=999"]
+            atheris.Setup(words, run, custom_mutator=mutate)
+            atheris.Fuzz()
+
+
+def fuzz(reader, seconds, seed, options=()):
     """Return the cases tried and what went wrong, for one reader."""
     tried, wrong, end = seed, [], time.time() + seconds
     while time.time() < end:
         with tempfile.TemporaryFile("w+") as output:
             child = subprocess.Popen(
-                [sys.executable, __file__, "--work", reader, str(tried)],
+                [
+                    sys.executable,
+                    __file__,
+                    "--work",
+                    reader,
+                    str(tried),
+                    *options,
+                ],
                 stdout=output,
                 stderr=subprocess.DEVNULL,
             )
@@ -361,13 +408,19 @@ def main():
     parser.add_argument("readers", nargs="*", default=list(READERS))
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", nargs=2)
+    parser.add_argument("--guided", action="store_true")
+    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        return work(arguments.work[0], int(arguments.work[1]), 1000)
+        reader, seed = arguments.work[0], int(arguments.work[1])
+        np.save(SAMPLES, np.zeros((1, 8, 8, 3), "f4"))
+        if arguments.guided:
+            return work_guided(reader, seed)
+        return work(reader, seed, 1000)
+    options = ["--guided"] * arguments.guided
     print(f"{'file':<22} {'tried':>7} {'right':>7}")
     for reader in arguments.readers:
-        tried, wrong = fuzz(reader, arguments.seconds, arguments.seed)
+        tried, wrong = fuzz(reader, arguments.seconds, arguments.seed, options)
         failed = {line.split()[1] for line in wrong}
         print(f"{reader:<22} {tried:>7} {tried - len(failed):>7}", flush=True)
         for line in wrong[:10]:

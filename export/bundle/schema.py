@@ -298,7 +298,7 @@ class Report(_Part):
     versions: dict[str, str | None]
     """the versions of the packages that were used"""
     metadata: dict[str, Any] | None = None
-    """what each artifact says of itself ([format](preprocessing.md))"""
+    """what each artifact says of itself ([format](how_to/preprocessing.md))"""
     probes: ProbesFile
     """the inputs and expected outputs, a file"""
     coverage: CoverageOfModel

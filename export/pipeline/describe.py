@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_inception_export.bundle.bundle import USUAL
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.data.labels import labelled_outputs
 from keras_inception_export.data.metadata import (
@@ -28,7 +29,7 @@ from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions
-from keras_inception_export.verification.probes import USUAL, Probes
+from keras_inception_export.verification.probes import Probes
 from keras_inception_layers.preprocessing import find_mode
 
 TAKES_PIXELS = 32

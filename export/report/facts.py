@@ -139,6 +139,7 @@ def _benchmark(source: Any, report: Mapping[str, Any]) -> Benchmark | str:
         check_regular(path)
         with reading(path, error=RequestError):
             source = json.loads(path.read_text(encoding="utf-8"))
+            source = source.get("result", source)  # of `benchmark --json`
     try:
         found = Benchmark.model_validate(source)
     except ValidationError as error:

@@ -200,7 +200,13 @@ def _computed(facts: Facts) -> Matrices:
     found: Matrices = {}
     for output, scores in results.scores.items():
         for name, values in scores.items():
-            counts = metrics.confusion(values, results.samples.labels)
+            labels = results.samples.labels
+            if not metrics.has_scores(values):
+                continue
+            if not metrics.fits_labels(values, labels):
+                continue
+            predicted = metrics.classes_of(values)
+            counts = metrics.confusion(predicted, labels, values.shape[1])
             if counts:
                 found.setdefault(output, {})[name] = counts
     return found

@@ -63,13 +63,35 @@ def maxima_over(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 def movement_of(batches) -> np.ndarray:
     """Return the largest range over all samples of a value, per column."""
-    by_shape = defaultdict(list)
-    for batch in batches:
-        batch = np.atleast_1d(batch).astype("float64")
-        by_shape[batch.shape[1:]].append(batch)
     return maxima_over(
         [
-            as_rows(np.ptp(np.concatenate(samples), axis=0)[None]).max(axis=0)
-            for samples in by_shape.values()
+            as_rows(np.ptp(samples, axis=0)[None]).max(axis=0)
+            for samples in _by_shape(batches)
         ]
     )
+
+
+def error_to_signal(outputs, reference) -> float:
+    """Return the power of the error relative to that of the signal.
+
+    The signal is the difference between each sample and the mean of all
+    samples of its shape, so that no answer that is the same for every input is
+    below 1. It is infinite if the samples do not differ.
+    """
+    error = signal = 0.0
+    for got, expected in zip(
+        _by_shape(outputs), _by_shape(reference), strict=True
+    ):
+        if len(expected) > 1:  # a single sample is its own mean
+            error += np.square(got - expected).sum()
+            signal += np.square(expected - expected.mean(axis=0)).sum()
+    return float(error / signal) if signal else float("inf")
+
+
+def _by_shape(batches) -> list[np.ndarray]:
+    """Return all samples, as one array per shape."""
+    found = defaultdict(list)
+    for batch in batches:
+        batch = np.atleast_1d(batch).astype("float64")
+        found[batch.shape[1:]].append(batch)
+    return [np.concatenate(samples) for samples in found.values()]

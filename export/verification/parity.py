@@ -9,19 +9,21 @@ small by chance. 16 units of float32 rounding are always allowed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from keras_inception_export.bundle.bundle import USUAL
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.verification.columns import (
+    error_to_signal,
     large_rows,
     largest_errors,
     largest_values,
     rms_errors,
 )
-from keras_inception_export.verification.probes import USUAL, Probes
+from keras_inception_export.verification.probes import Probes
 
 EPSILON = float(np.finfo("float32").eps)
 FACTOR = 8.0
@@ -37,6 +39,10 @@ of the output's range is then that of all regimes."""
 NOISE = 0.1
 """A column in which Keras differs by more than this part of the range holds
 rounding noise. It is compared with the noise, and loosens no other column."""
+
+MAX_ERROR_TO_SIGNAL = 0.5
+"""The largest power of the error of a quantized artifact, relative to the
+signal, whatever its tolerance: from 1 on, it is that of a constant answer."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +129,9 @@ def compare(
         specs: the expected outputs.
         probes: the inputs, and the expected values.
         limits: for each output, an error that is allowed in every column,
-            relative to the largest value. Defaults to `None`: the tolerance
-            of each column.
+            relative to the largest value; the outputs must depend on the
+            inputs all the same. Defaults to `None`: the tolerance of each
+            column.
         factor: how many times the error of Keras, or the floor, is allowed,
             in units of the usual eight and sixteen. Defaults to 8.
     """
@@ -139,6 +146,17 @@ def compare(
             limit = limits[spec.name] if limits else None
             record = _compare_columns(outputs, spec, probes, limit, factor)
             problem = "" if record.passed else _difference(record)
+            if (
+                limits
+                and record.passed
+                and _is_constant(outputs, probes.reference_of(spec.name))
+            ):
+                record = replace(record, passed=False)
+                problem = (
+                    "follows the inputs hardly better than a constant; "
+                    "expected an error with at most "
+                    f"{MAX_ERROR_TO_SIGNAL:.0%} of the power of the signal"
+                )
         records.append(record)
         if problem:
             findings.append(f'output "{spec.name}" {problem}')
@@ -147,14 +165,13 @@ def compare(
 
 def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
     """Return the record of the worst column in the worst regime."""
-    worst, squares, count = None, 0.0, 0
+    found = []
+    squares, count = 0.0, 0
     all_columns = columns_of(probes, spec, factor)
     for regime, batches in probes.by_regime().items():
         got = [outputs[index] for index in batches]
         reference = [probes.reference[index][spec.name] for index in batches]
         error = largest_errors(got, reference)
-        if not error.size:
-            continue
         columns = all_columns[regime]
         if limit is not None:
             scale = np.full_like(error, columns.scale.max() or 1.0)
@@ -171,11 +188,9 @@ def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
             float(columns.keras_error[column] / unit),
             float(columns.allowed[column] / unit) if limit is None else limit,
         )
-        if worst is None or ratio > worst[0]:
-            worst = ratio, regime, column, figures
-    if worst is None:
-        return OutputParity(spec.name, 0.0, 0.0, 0.0, FLOOR, True)
-    _, regime, column, (largest, keras_error, allowed) = worst
+        found.append((ratio, regime, column, figures))
+    _, regime, column, figures = max(found, key=lambda each: each[0])
+    largest, keras_error, allowed = figures
     return OutputParity(
         spec.name,
         *(largest, (squares / count) ** 0.5, keras_error, allowed),
@@ -183,6 +198,11 @@ def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
         regime,
         column,
     )
+
+
+def _is_constant(outputs, reference) -> bool:
+    """Return whether a constant would be about as good an answer."""
+    return not error_to_signal(outputs, reference) <= MAX_ERROR_TO_SIGNAL
 
 
 def _difference(record: OutputParity) -> str:

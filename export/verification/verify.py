@@ -37,7 +37,7 @@ from keras_inception_export.verification.parity import (
     OutputParity,
     compare,
 )
-from keras_inception_export.verification.probes import Probes
+from keras_inception_export.verification.probes import USUAL, Probes
 
 SLACK = 1.5
 """The tolerance of a quantized artifact, as a multiple of its error at the
@@ -236,14 +236,27 @@ def with_diagnosis(
     references: LayerReferences,
     feeds: Feeds,
 ) -> VerificationResult:
-    """Add a finding that names the first layer that diverges, if any does."""
+    """Add a finding that names the first layer that diverges.
+
+    Layers are compared on usual inputs. Where only others show the difference,
+    the finding names those.
+    """
     if not result.diverges:
         return result
     suspect = {**artifact, "sha256": None}
-    first = examine(folder, suspect, references, feeds).first
-    if first is None:
+    diagnosis = examine(folder, suspect, references, feeds)
+    failed = {x.regime for x in result.parity if not x.passed}
+    if diagnosis.first:
+        layer = diagnosis.first.described()
+        finding = f"the first layer that diverges is {layer}"
+    elif diagnosis.layers and (unusual := sorted(failed - {*USUAL, ""})):
+        finding = (
+            "no layer diverges on usual inputs, on which layers are compared; "
+            f"{', '.join(unusual)} inputs show the difference, as of a bound "
+            "of an activation or of an overflow"
+        )
+    else:
         return result
-    finding = f"the first layer that diverges is {first.described()}"
     return replace(result, findings=(*result.findings, finding))
 
 

@@ -1,8 +1,12 @@
 """A bundle appears whole, replaces only a bundle, and leaves nothing behind."""
 
+import ctypes
+import errno
 import json
 import os
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -54,7 +58,7 @@ def is_new(output):
 
 
 def test_a_new_bundle_is_published(tmp_path):
-    output = tmp_path / "new" / "out"
+    output = tmp_path / "new" / "er" / "out"
     replace(output, before=lambda: not output.parent.exists() or 1 / 0)
     assert is_new(output)
     assert names(tmp_path) == ["new"]
@@ -169,9 +173,22 @@ def test_a_reader_always_finds_a_bundle(output):
     assert len(looks) > 100 and all(looks)
 
 
-def killed(folder, files, name="out"):
+@pytest.mark.skipif(sys.platform != "linux", reason="renameat2 is of Linux")
+def test_the_system_exchanges_folders(output, monkeypatch):
+    other = make_bundle(output.with_name("other"))
+    assert publication._exchange_at_once(other, output)
+    assert (output / "model.onnx").read_text() == "new"
+    assert (other / "model.onnx").read_text() == "old"
+    with pytest.raises(FileNotFoundError, match="No such file"):
+        publication._exchange_at_once(output, output.with_name("none"))
+    monkeypatch.setattr(ctypes, "get_errno", lambda: errno.EINVAL)
+    assert not publication._exchange_at_once(output, output.with_name("none"))
+
+
+def killed(folder, files, name="out", by="dead"):
     """Write what an export leaves that is killed."""
-    return write(folder / f"{publication.PREFIX}dead", {"lock": name, **files})
+    holder = folder / f"{publication.PREFIX}{by}"
+    return write(holder, {"lock": name, **files})
 
 
 def test_what_a_killed_export_left_is_removed(output):
@@ -186,6 +203,25 @@ def test_a_bundle_that_a_killed_export_had_moved_is_put_back(tmp_path):
     with pytest.raises(RequestError, match="exists already"):
         publication.check_output(tmp_path / "out", overwrite=False)
     assert not is_new(tmp_path / "out")
+
+
+def test_a_bundle_published_meanwhile_stays(output):
+    killed(output.parent, {"old/model.onnx": "older", "bundle/a": "half"})
+    publication.remove_leftovers(output)
+    assert not is_new(output)
+
+
+def test_what_is_left_is_removed_beside_exports_that_live(tmp_path):
+    living = set()
+    for index in range(4):
+        killed(tmp_path, {}, by=f"dead{index}")
+        living.add(killed(tmp_path, {}, name="", by=f"starting{index}"))
+    publication.remove_leftovers(tmp_path / "out")
+    assert set(tmp_path.iterdir()) == living
+    for holder in living:
+        os.utime(holder, (0, 0))
+    publication.remove_leftovers(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_export_that_lives_is_left_alone(tmp_path):
@@ -232,3 +268,20 @@ def test_a_mount_point_is_refused_at_the_start(output, monkeypatch):
     monkeypatch.setattr(os.path, "ismount", lambda path: path == output)
     with pytest.raises(RequestError, match="out is a mount point"):
         publication.check_output(output, overwrite=True)
+
+
+def test_what_is_a_mount_point(tmp_path, monkeypatch):
+    assert publication._is_mount(Path("/"))
+    assert not publication._is_mount(tmp_path)
+    line = f"1 2 3 {tmp_path} {tmp_path}/a\\040b\\134c rw"
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: line)
+    assert publication._is_mount(tmp_path / "a b\\c")
+    assert not publication._is_mount(tmp_path)
+
+
+def test_without_a_list_of_mount_points(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", fails)
+    assert not publication._is_mount(tmp_path)

@@ -4,12 +4,20 @@ import numpy as np
 import pytest
 
 from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.verification.columns import (
+    large_rows,
+    largest_errors,
+    maxima_over,
+    rms_errors,
+)
 from keras_inception_export.verification.degenerate import (
     degenerate_outputs,
     inexact,
 )
 from keras_inception_export.verification.parity import (
     FLOOR,
+    NOISE,
+    Columns,
     columns_of,
     compare,
     keras_error,
@@ -44,6 +52,11 @@ def compared(outputs, expected, spec=SPEC):
 
 
 def test_errors_are_relative_to_the_largest_value():
+    for output, expected, error in ((0.2, 0.1, 1), (0.5, 0, 0.5)):
+        parts = [np.array([float(value)]) for value in (output, expected)]
+        assert max_error(parts[:1], parts[1:]) == error
+        record, _ = compared(parts[:1], probes(parts[1]))
+        assert record.max_error == pytest.approx(error)
     outputs = [np.float32([1.0, 2.0]), np.float32([[4.0]])]
     reference = [np.array([1.0, 2.5]), np.array([[5.0]])]
     assert max_error(outputs, reference) == 1 / 5
@@ -84,7 +97,7 @@ def test_every_difference_is_found(change, words):
     output = change(REFERENCE.astype("float32"))
     result = {} if output is None else {"y": output}
     (record,), (finding,) = compare([result], [SPEC], probes())
-    assert not record.passed
+    assert record.output == "y" and record.passed is False
     assert words in finding and '"y"' in finding
     if words != "differs by":
         assert record.as_json()["max_error"] is None
@@ -129,6 +142,8 @@ def test_rounding_noise_neither_fails_nor_loosens_other_columns():
     output = REFERENCE.copy()
     output[:, 0] = 3e-8 * GENERATOR.normal(size=30)
     expected = probes(reference, keras=keras)
+    noise = columns_of(expected, SPEC)["expected"].noise
+    assert noise.tolist() == [True, False, False, False]
     assert compared([output], expected)[0].passed
     output[0, 0] = 1e-5
     assert compared([output], expected)[0].column == 0
@@ -169,6 +184,115 @@ def test_columns_of_a_batch_of_maps():
     assert columns.noise.tolist() == [False, False, False, True]
 
 
+def test_the_tolerance_of_each_column():
+    """Of columns that are 8, 4, 0, noise and small, from first principles."""
+    spec = TensorSpec("y", (None, 5), "float32")
+    reference = np.array([8, 4, 0, 1e-3, 1e-6]) * np.resize([1, -1], (6, 1))
+    error = np.array([0, 3e-5, 0, 2e-4, 0])
+    tiny = 16 * np.finfo("float32").tiny
+    for factor in (8, 16):
+        columns = columns_of(
+            probes(reference, keras=reference + error), spec, factor
+        )["expected"]
+        assert columns.scale.tolist() == [8, 4, 0, 1e-3, 1e-6]
+        assert columns.noise.tolist() == [False, False, True, True, False]
+        np.testing.assert_allclose(
+            columns.allowed,
+            factor * np.array([3e-5, 3e-5, 2**-23, 2e-4, 2**-22 * 1e-6]) + tiny,
+        )
+        np.testing.assert_allclose(
+            columns.keras_error, [3e-5, 3e-5, 0, 2e-4, 0], rtol=1e-3
+        )
+    still = columns_of(probes(0 * reference), spec)["expected"]
+    np.testing.assert_array_equal(still.allowed, np.full(5, tiny))
+    half = TensorSpec("y", (None, 5), "bfloat16")
+    assert (columns_of(probes(reference), half)["expected"].allowed > 0).all()
+    assert NOISE == 0.1
+
+
+def test_the_range_of_a_column_with_few_values():
+    """It is the column's largest share of the range of a regime, or all."""
+    expected = np.array([[2.0, 1, 1, 1]] * 2 + [[2, 1, 0, 1], [2, 1, 0, 0]])
+    few = np.array([[5.0, 4, 0.01, 0.01], [0, 4, 0, 0], [0, 4, 0, 0]])
+    found = columns_of(
+        joined(probes(expected), probes(few, regime="large")), SPEC
+    )
+    assert found["expected"].scale.tolist() == [2, 1, 2, 1]
+    assert found["large"].scale.tolist() == [5, 4, 5, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("error", "allowed", "noise", "worst"),
+    (
+        ((0.0, 0.5), (0, 1), (False, False), (0.5, 1)),
+        ((1.0, 0.5), (0, 1), (False, False), (np.inf, 0)),
+        ((0.3, 0.2), (1, 1), (False, False), (0.3, 0)),
+        ((0.9, 0.5), (1, 1), (True, False), (0.5, 1)),
+        ((1.0, 0.5), (1, 1), (True, False), (0.5, 1)),
+        ((1.5, 0.5), (1, 1), (True, False), (1.5, 0)),
+    ),
+)
+def test_the_worst_column(error, allowed, noise, worst):
+    columns = Columns(
+        np.ones(2), np.zeros(2), np.array(allowed), np.array(noise)
+    )
+    assert columns.worst(np.array(error)) == worst
+
+
+def test_the_figures_of_a_record():
+    """They are of the first worst regime, the RMS of all but noise."""
+    reference = np.tile([10.0, 20.0, 0.0, 40.0], (4, 1)) * ([[1], [-1]] * 2)
+    keras = reference + [2e-3, 0, 0, 0]
+    parts = [
+        probes(reference, keras=keras, regime=regime)
+        for regime in ("expected", "large")
+    ]
+    wrong = [reference + [0, 1e-2, 0, 0], reference + [0, 0, 0, 2e-2]]
+    for outputs, regime, column in (
+        (wrong, "large", 3),
+        (wrong[:1] * 2, "expected", 1),
+    ):
+        record, _ = compared(outputs, joined(*parts))
+        assert (record.regime, record.column) == (regime, column)
+    scale = abs(reference[0, 1])
+    assert record.keras_max_error == pytest.approx(2e-3 / scale)
+    assert record.max_error == pytest.approx(1e-2 / scale, rel=1e-2)
+    expected = 1e-2 / scale * (2 / 8) ** 0.5
+    assert record.rms_error == pytest.approx(expected, rel=1e-2)
+
+
+def test_a_factor_is_for_the_floor_too():
+    results = [{"y": (REFERENCE * (1 + 3e-6)).astype("float32")}]
+    for factor, passed in ((8, False), (16, True)):
+        (record,), _ = compare(results, [SPEC], probes(error=0), factor=factor)
+        assert record.passed is passed
+
+
+def test_a_limit_is_relative_to_the_largest_value():
+    results = [{"y": np.float32(100 * REFERENCE + 1)}]
+    for limit, passed in ((1e-2, True), (1e-3, False)):
+        (record,), _ = compare(
+            results, [SPEC], probes(100 * REFERENCE), {"y": limit}
+        )
+        assert record.passed is passed
+
+
+def test_every_batch_must_be_there():
+    for function in (compare, largest_errors, rms_errors):
+        arguments = [[], [REFERENCE]]
+        if function is compare:
+            arguments = [[], [SPEC], probes()]
+        with pytest.raises(ValueError, match="zip"):
+            function(*arguments)
+
+
+def test_rows_as_large_as_a_sixteenth_of_the_range_count():
+    rows = np.array([[16.0, -1.0, 0.95]])
+    counts = large_rows([rows, rows, rows[:, :2]], np.full(3, 16.0))
+    assert counts.tolist() == [3, 3, 0]
+    assert maxima_over([]).shape == (0,)
+
+
 def test_probes_on_which_keras_is_inexact():
     assert not inexact(probes(error=1e-3))
     assert inexact(probes(error=0.1)) == "y"
@@ -188,11 +312,53 @@ def test_a_reference_that_depends_on_the_input():
         (np.ones((3, 4)), "hardly depends on the input"),
         (1 + 1e-6 * REFERENCE, "hardly depends on the input"),
         (REFERENCE * np.nan, "is NaN"),
+        (REFERENCE, "differs from float64 by 25.0% (expected inputs)"),
     ),
 )
 def test_degenerate_reference(reference, words):
-    (finding,) = degenerate_outputs(probes(reference), [SPEC])
+    error = 0.25 if reference is REFERENCE else 1e-7
+    (finding,) = degenerate_outputs(probes(reference, error), [SPEC])
     assert words in finding and '"y"' in finding
+
+
+def test_one_regime_that_moves_an_output_is_enough():
+    still, moves = np.ones((3, 4)), probes(REFERENCE, regime="large")
+    apart = probes(2 * still, regime="constant")
+    one_step = np.where(np.arange(4) == 2, REFERENCE, 1.0)
+    for others in ([moves], [apart], [probes(one_step, regime="large")]):
+        assert not degenerate_outputs(joined(probes(still), *others), [SPEC])
+    # Keras is so inexact on large inputs that all together show nothing.
+    reference = 1e3 * REFERENCE
+    rough = probes(reference, keras=reference + 5, regime="large")
+    assert not degenerate_outputs(joined(probes(), rough), [SPEC])
+
+
+def test_each_output_and_regime_has_its_finding():
+    specs = [TensorSpec(name, (None, 4), "float32") for name in "abcd"]
+    good = {name: REFERENCE for name in "abcd"}
+    wrong = {
+        "a": REFERENCE * np.nan,
+        "b": REFERENCE,
+        "c": 2 + 1e-6 * REFERENCE,
+        "d": 0 * REFERENCE,
+    }
+    keras = {**wrong, "b": REFERENCE * 1.1}
+    batches = [good, good, wrong, wrong]
+    expected = Probes(
+        ({},) * 4,
+        ({**good, "c": wrong["c"], "d": wrong["d"]},) * 2 + (wrong,) * 2,
+        ({**good, "c": wrong["c"], "d": wrong["d"]},) * 2 + (keras,) * 2,
+        ("expected", "constant", "large", "mixed signs"),
+    )
+    assert len(batches) == len(expected.keras)
+    findings = degenerate_outputs(expected, specs)
+    changes = np.ptp(wrong["c"], axis=0).max() / wrong["c"].max()
+    for finding, words in zip(
+        findings,
+        ("is NaN", "(large inputs)", f"changes by {changes:.1e}", "by 0.0e+00"),
+        strict=True,
+    ):
+        assert words in finding
 
 
 def test_only_samples_of_the_same_size_are_compared():

@@ -1,6 +1,6 @@
 """Probes: the inputs, those of the layer references, and the file."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -54,7 +54,10 @@ def test_a_fixed_batch_is_not_cut():
 
 def test_large_inputs_give_few_layer_references():
     size = LAYER_REFERENCE_INPUTS // 2
-    assert len(probes_of(np.ones((5, size)), np.ones((1, size))).singles()) == 2
+    for number, samples in ((size, 2), (3 * size, 1)):
+        arrays = np.ones((5, number)), np.ones((1, number))
+        assert len(probes_of(*arrays).singles()) == samples
+    assert len(probes_of(np.ones((1, 4))).together()) == 1
 
 
 def test_unusual_inputs_are_left_out():
@@ -67,5 +70,12 @@ def test_unusual_inputs_are_left_out():
     without = probes.only({"large", "expected"})
     assert without.only().regimes == ("expected",)
     assert probes.only({"large"}).regimes == ("large",)
+    unused = {"small size": "it does not fit"}
+    noted = replace(probes, unused=unused)
+    assert noted.only().unused == unused
+    assert noted.as_json() == {
+        "regimes": {"large": 1, "expected": 1, "samples": 1},
+        "unused": unused,
+    }
     assert probes.by_regime() == {"large": [0], "expected": [1], "samples": [2]}
     assert [y[0, 0] for y in probes.reference_of("x")] == [0, 1, 2]

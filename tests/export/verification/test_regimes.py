@@ -8,7 +8,10 @@ from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.verification.probes import USUAL
 from keras_inception_export.verification.regimes import (
     BATCH_SIZES,
+    FACTORS,
+    IMAGE_SIZES,
     MAGNITUDES,
+    OTHER_SIZES,
     SIZES,
     regimes,
 )
@@ -45,6 +48,30 @@ def test_values_of_each_regime():
     assert list(found)[-1] == "expected" and not set(found) & set(SIZES)
 
 
+def test_values_are_those_of_the_dtype_and_the_domain():
+    bounded = Domain(
+        *(np.array([x, 4.0 * x]) for x in (-2, 3)),
+        integers=np.array([True, False]),
+        bounded=np.array([True, False]),
+    )
+    found = made((None, 50, 2), domain=bounded)
+    for regime in ("mixed signs", "large"):
+        ((batch,), *_) = found[regime]
+        assert {-2, 3} <= set(batch[..., 0].ravel()) <= set(range(-2, 4))
+        assert 10 < np.abs(batch[..., 1]).max()
+    (batch,) = found["constant"][0]
+    assert {3, -2} == set(batch[..., 0].ravel())
+    assert np.float32(0.731 * 12) in batch[..., 1]
+    ((mixed,),) = made((None, 500), "uint8", Domain(high=np.array(255)))[
+        "mixed signs"
+    ]
+    assert (mixed.min(), mixed.max()) == (0, 255)
+    assert np.mean(mixed == 0) > 0.4 and np.mean(mixed == 255) > 0.1
+    ((constant,),) = made((None, 1))["constant"]
+    expected = [0, 0.731, 0.293, -0.391]
+    np.testing.assert_allclose(constant.ravel(), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("dtype", "high"), (("int32", 9), ("bool", 1)))
 def test_bounded_integers_stay_in_their_domain(dtype, high):
     domain = Domain(np.array(0), np.array(high), integers=True, bounded=True)
@@ -63,7 +90,18 @@ def test_unknown_sizes_are_small_odd_and_unequal(shape):
             size[: len(shape) - 2] for size in sizes
         ]
     usual = [x.shape for x in found["expected"][0]]
-    assert usual[0][1:] != usual[1][1:] == usual[2][1:]
+    size = OTHER_SIZES if len(shape) == 3 else IMAGE_SIZES
+    assert [x[1] for x in usual] == list(size)
+
+
+def test_unknown_sizes_are_larger_where_the_model_needs_it():
+    found = made((None, None, 5))
+    for regime in ("mixed signs", "constant", "expected"):
+        last = [x[-1].shape[1] for x in found[regime]]
+        assert last == [factor * OTHER_SIZES[-1] for factor in FACTORS[:4]]
+    sizes = [x[-1].shape[1] for x in found["large"]]
+    assert sizes == [size for size in last for _ in MAGNITUDES]
+    assert [len(x) for (x,) in found["odd size"]] == [2, 2, 2]
 
 
 def test_large_inputs_are_few():

@@ -12,9 +12,16 @@ import tensorflow as tf
 from onnx import numpy_helper
 
 from keras_inception_export import ArtifactError, load_artifact, verify
+from keras_inception_export.bundle import bundle as bundle_module
 from keras_inception_export.bundle.bundle import sha256_of
 from keras_inception_export.bundle.info import describe
 from keras_inception_export.cli import main
+from keras_inception_export.diagnosis.diagnose import load_layer_references
+from keras_inception_export.verification.parity import OutputParity
+from keras_inception_export.verification.verify import (
+    VerificationResult,
+    with_diagnosis,
+)
 from keras_inception_layers import fold_batch_norm
 from tests.helpers.bundles import (
     keep_artifacts,
@@ -73,6 +80,21 @@ def test_one_bias(bundle, biases, path, index):
     replace_in(bundle / path, old, new)
     findings = findings_of(bundle, path)
     assert any('output "scores" differs by' in f for f in findings)
+
+
+@pytest.mark.parametrize(
+    ("regime", "words"), (("large", "large inputs show"), ("expected", None))
+)
+def test_what_only_unusual_inputs_show(bundle, regime, words):
+    """Layers are compared on usual ones, where nothing diverges here."""
+    report = bundle_module.read_report(bundle)
+    (artifact,) = [x for x in report["artifacts"] if x["path"] == "model.onnx"]
+    record = OutputParity("scores", *(1.0,) * 4, False, regime, 0)
+    result = VerificationResult("onnx", None, (record,), ("differs",))
+    loaded = load_layer_references(bundle, report)
+    found = with_diagnosis(result, bundle, artifact, *loaded).findings
+    assert found[0] == "differs" and len(found) == 1 + bool(words)
+    assert (words or "differs") in found[-1]
 
 
 @pytest.mark.parametrize("path", PATHS)
