@@ -61,7 +61,7 @@ CASES = {
     divided: "x [a | b c] join",
     shortcut: "x a [ | b] sum c",
     nested: "x a [ | [b | c] inner d] join",
-    crossing: "x a b c d join",
+    crossing: "x b a c d join",
     heads: "x [a | b]",
     submodel: "x sub[inner a b]",
 }
