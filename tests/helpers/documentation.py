@@ -16,6 +16,7 @@ parsed, and is shown above the block.
 """
 
 import ast
+import atexit
 import contextlib
 import doctest
 import functools
@@ -117,8 +118,8 @@ class Session:
         self.page, self.replacements = page, replacements or {}
         self.in_process, self.peak = in_process, 0
         self.after = lambda block: None
-        self.temporary = tempfile.TemporaryDirectory(prefix="page")
-        self.folder = Path(self.temporary.name)
+        self.folder = Path(tempfile.mkdtemp(prefix="page"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.namespace = {"__name__": "__main__"}
         self.shown = ""
         self.servers = []
