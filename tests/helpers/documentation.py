@@ -310,12 +310,10 @@ def python(session, words):
             )
         finally:
             sys.argv = before
-    log = open("server.log", "w+")
-    session.servers.append(
-        subprocess.Popen(
-            [sys.executable, "-u", *words[1:-1]], stdout=log, stderr=log
-        )
-    )
+    with open("server.log", "w") as log:
+        command = [sys.executable, "-u", *words[1:-1]]
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+    session.servers.append(server)
     until = time.monotonic() + 60
     while not Path("server.log").read_text() and time.monotonic() < until:
         assert session.servers[-1].poll() is None, Path(
