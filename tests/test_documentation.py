@@ -128,3 +128,11 @@ def test_links_of_the_readme_lead_somewhere():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!http)([^)#]+)", text):
         assert (ROOT / target).exists(), target
+
+
+def test_the_picture_of_the_readme_is_what_is_drawn():
+    block = keras_inception_layers.InceptionV1Block(
+        ((64,), (96, 128), (16, 32), (32,))
+    )
+    drawn = keras_inception_layers.draw(block)
+    assert (DOCS / "block.svg").read_text(encoding="utf-8") == drawn

@@ -16,6 +16,7 @@ parsed, and is shown above the block.
 """
 
 import ast
+import atexit
 import contextlib
 import doctest
 import functools
@@ -117,8 +118,8 @@ class Session:
         self.page, self.replacements = page, replacements or {}
         self.in_process, self.peak = in_process, 0
         self.after = lambda block: None
-        self.temporary = tempfile.TemporaryDirectory(prefix="page")
-        self.folder = Path(self.temporary.name)
+        self.folder = Path(tempfile.mkdtemp(prefix="page"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.namespace = {"__name__": "__main__"}
         self.shown = ""
         self.servers = []
@@ -309,12 +310,10 @@ def python(session, words):
             )
         finally:
             sys.argv = before
-    log = open("server.log", "w+")
-    session.servers.append(
-        subprocess.Popen(
-            [sys.executable, "-u", *words[1:-1]], stdout=log, stderr=log
-        )
-    )
+    with open("server.log", "w") as log:
+        command = [sys.executable, "-u", *words[1:-1]]
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+    session.servers.append(server)
     until = time.monotonic() + 60
     while not Path("server.log").read_text() and time.monotonic() < until:
         assert session.servers[-1].poll() is None, Path(
