@@ -40,7 +40,7 @@ ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 OTHERS = --ignore tests/backends --ignore tests/browser
 PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS)
 
-.PHONY: demo quick test slow backends browser lint runtime-only bench lock clean
+.PHONY: demo quick test slow backends browser lint mutants runtime-only bench lock clean
 
 demo: $(STAMP)
 	mkdir -p dist
@@ -79,6 +79,17 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Changes that no test notices, of the code that decides what is published.
+MUTATION = build/mutation
+mutants: $(STAMP)
+	$(INSTALL) mutmut==3.8.1
+	rm -rf $(MUTATION)
+	mkdir -p $(MUTATION)
+	cp -R export $(MUTATION)/keras_inception_export
+	cp -R keras_inception_layers tests docs pyproject.toml $(MUTATION)
+	cd $(MUTATION) && $(CURDIR)/$(BIN)/mutmut run --max-children 2
+	cd $(MUTATION) && $(CURDIR)/$(BIN)/mutmut results
 
 # Verify a bundle without keras and TensorFlow.
 RUNTIME = numpy|onnxruntime|flatbuffers|protobuf|packaging|pydantic|pydantic-core|annotated-types|typing-extensions|typing-inspection
