@@ -6,9 +6,11 @@ INSTALL = $(BIN)/python -m pip install --quiet
 
 # What runs under JAX and torch as well.
 PLUGIN = tests/models tests/layers
+# Checks of arguments, names and configs run under TensorFlow only.
+NUMERIC = not full_size and not slow and not one_backend
 # One test of every kind, in every room.
 QUICK = tests/test_architecture.py tests/test_smoke.py tests/test_package.py \
-	tests/test_conventions.py tests/layers/test_numerics.py \
+	tests/test_drawing.py tests/test_conventions.py tests/layers/test_numerics.py \
 	tests/export/test_options.py tests/export/test_child_process.py \
 	tests/export/data tests/export/bundle tests/export/benchmarking \
 	tests/export/cli/test_benchmark_table.py \
@@ -40,7 +42,8 @@ ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 OTHERS = --ignore tests/backends --ignore tests/browser
 PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS)
 
-.PHONY: demo quick test slow backends browser lint mutants runtime-only bench lock clean
+.PHONY: demo quick test backends browser notebook lint mutants docs release wheel \
+	runtime-only bench lock clean
 
 demo: $(STAMP)
 	mkdir -p dist
@@ -49,19 +52,16 @@ demo: $(STAMP)
 quick: $(STAMP)
 	$(PYTEST) -m "not slow and not full_size" $(QUICK)
 
+# MARKERS=slow: those that take too long for every change; MARKERS=: all.
+MARKERS = not slow
 test: $(STAMP)
-	$(PYTEST) -m "not slow" $(OTHERS)
-
-# What takes too long for every change.
-slow: $(STAMP)
-	$(PYTEST) -m slow $(OTHERS)
+	$(PYTEST) -m "$(MARKERS)" $(OTHERS)
 
 # The plugin under JAX and torch, and what goes from one backend to the other.
 backends: $(STAMP)
 	$(INSTALL) --requirement requirements-backends.lock
-	KERAS_BACKEND=jax $(QUICK_JAX) \
-		$(PYTEST) -m "not full_size and not slow" $(PLUGIN)
-	KERAS_BACKEND=torch $(PYTEST) -m "not full_size and not slow" $(PLUGIN)
+	KERAS_BACKEND=jax $(QUICK_JAX) $(PYTEST) -m "$(NUMERIC)" $(PLUGIN)
+	KERAS_BACKEND=torch $(PYTEST) -m "$(NUMERIC)" $(PLUGIN)
 	$(QUICK_JAX) $(PYTEST) tests/backends
 
 # The page of examples/browser in Chromium, and the programs for Node.js.
@@ -74,6 +74,10 @@ browser: $(STAMP)
 			--no-fund --loglevel=error || exit 1; \
 	done
 	CHROMIUM=$(CHROMIUM) $(ONE_THREAD) $(BIN)/python -m pytest tests/browser
+
+# Execute the notebook of the examples and keep its outputs in the file.
+notebook: $(STAMP)
+	$(BIN)/python -m tests.helpers.notebooks
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -91,16 +95,38 @@ mutants: $(STAMP)
 	cd $(MUTATION) && $(CURDIR)/$(BIN)/mutmut run --max-children 2
 	cd $(MUTATION) && $(CURDIR)/$(BIN)/mutmut results
 
+# The sdist, and the wheel that is built from it.
+wheel: $(STAMP)
+	rm -rf dist/wheel
+	mkdir -p dist/wheel
+	$(BIN)/python -m build --outdir dist/wheel > dist/build.log 2>&1 || \
+		{ cat dist/build.log; exit 1; }
+	$(BIN)/twine check --strict dist/wheel/*
+
+# The site of docs/ in build/site; any warning is an error.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 # Verify a bundle without keras and TensorFlow.
 RUNTIME = numpy|onnxruntime|flatbuffers|protobuf|packaging|pydantic|pydantic-core|annotated-types|typing-extensions|typing-inspection
-runtime-only: $(STAMP)
+runtime-only: wheel
 	rm -rf dist/runtime-only
 	$(PYTHON) -m venv --clear dist/runtime-only/venv
 	$(BIN)/python tests/helpers/make_bundle.py dist/runtime-only/bundle
-	dist/runtime-only/venv/bin/pip install --quiet --no-deps . \
+	dist/runtime-only/venv/bin/pip install --quiet --no-deps dist/wheel/*.whl \
 		$$(grep -oE '^($(RUNTIME))==[^ ]+' requirements.lock)
 	dist/runtime-only/venv/bin/keras-inception verify dist/runtime-only/bundle
 	dist/runtime-only/venv/bin/keras-inception info dist/runtime-only/bundle
+
+# What a user would install, in environments that have nothing else.
+release: wheel runtime-only
+	for extra in jax export; do \
+		$(PYTHON) -m venv --clear dist/release/$$extra && \
+		dist/release/$$extra/bin/pip install --quiet \
+			"$$(echo dist/wheel/*.whl)[$$extra]" && \
+		(cd dist/release && $$extra/bin/python -I \
+			../../tests/helpers/smoke.py $$extra) || exit 1; \
+	done
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/layers.py

@@ -1,6 +1,7 @@
 """Time and memory of writing a model, from 1 to 600 million parameters.
 
-    python benchmarks/scaling.py [--millions 1,10,...] [--plot docs/scaling.png]
+    python benchmarks/scaling.py [--millions 1,10,...] \
+        [--plot docs/explanation/scaling.png]
 
 The models are dense layers, since their size can be chosen. Each row runs in a
 process of its own. The added memory is that of writing the artifact, after the

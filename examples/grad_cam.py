@@ -5,7 +5,7 @@ gradient of the predicted digit with respect to each branch, and draws what
 each of them responds to.
 
     python examples/grad_cam.py [--model dist/digits.keras]
-        [--block block_3_1] [--output docs/grad_cam.png]
+        [--block block_3_1] [--output docs/how_to/grad_cam.png]
 
 Reference: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks
 via Gradient-based Localization", 2016, arXiv:1610.02391.
@@ -90,7 +90,7 @@ def main():
     add = parser.add_argument
     add("--model", type=Path, default=Path("dist/digits.keras"))
     add("--block", default="block_3_1")
-    add("--output", type=Path, default=Path("docs/grad_cam.png"))
+    add("--output", type=Path, default=Path("docs/how_to/grad_cam.png"))
     arguments = parser.parse_args()
     model = keras.saving.load_model(arguments.model)
     _, (images, labels) = digits.load_data()

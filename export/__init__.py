@@ -21,6 +21,7 @@ _MODULES = {
     "diagnose": "diagnosis.diagnose",
     "load_artifact": "bundle.artifact",
     "verify": "verification.verify",
+    "write_report": "report.write",
 }
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "export_model",
     "load_artifact",
     "verify",
+    "write_report",
 ]
 
 

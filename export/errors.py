@@ -153,10 +153,19 @@ def reason_of(error: BaseException) -> str:
 
 
 def exhausted(error: BaseException) -> str:
-    """Return what ran out if that is the cause of an error, else "".
+    """Return what ran out or is not installed, if that is the cause, else "".
 
     Libraries raise any class when the disk is full or memory runs out.
     """
+    name = getattr(error, "name", None) or ""
+    if isinstance(error, ModuleNotFoundError) and name.split(".")[0] not in (
+        "",
+        "keras_inception_export",
+    ):
+        return (
+            f"the package {name.split('.')[0]} is not installed; pip install "
+            "it, or 'keras-inception-layers[export]' for everything"
+        )
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:

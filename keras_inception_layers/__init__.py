@@ -4,6 +4,7 @@ Importing this package registers its layers with Keras, so that a `.keras`
 file that contains them loads without `custom_objects`.
 """
 
+from keras_inception_layers.drawing import draw
 from keras_inception_layers.folding import fold_batch_norm
 from keras_inception_layers.freezing import (
     freeze,
@@ -93,6 +94,7 @@ __all__ = [
     "VGG16",
     "VGG16Inception",
     "decode_predictions",
+    "draw",
     "drop_auxiliary",
     "extract_features",
     "fold_batch_norm",

@@ -26,7 +26,7 @@ LEVELS = (
     {"bundle"},
     {"options"},
     {"verification", "diagnosis", "benchmarking", "quantization"},
-    {"pipeline"},
+    {"pipeline", "report"},
     {"cli", "__init__", "__main__"},
 )
 RANKS = {room: rank for rank, rooms in enumerate(LEVELS) for room in rooms}
@@ -44,6 +44,7 @@ WITHOUT_FRAMEWORK = (
     "diagnosis.diagnose",
     "benchmarking.run",
     "benchmarking.worker",
+    "report.write",
     "formats.registry",
     "formats.onnx.runtime",
     "formats.onnx.intermediates",

@@ -1,4 +1,4 @@
-"""The tables in docs/conventions.md equal those of the code."""
+"""The tables in docs/explanation/conventions.md equal those of the code."""
 
 import inspect
 import re
@@ -15,7 +15,7 @@ from tests.helpers.networks import (
     module_of,
 )
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "conventions.md"
+DOCUMENT = Path(__file__).parents[1] / "docs/explanation/conventions.md"
 SECTION = re.compile(
     r"^## ([\w ]+)\n(.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE
 )

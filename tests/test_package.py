@@ -45,6 +45,7 @@ PUBLIC_NAMES = [
     "VGG16",
     "VGG16Inception",
     "decode_predictions",
+    "draw",
     "drop_auxiliary",
     "extract_features",
     "fold_batch_norm",

@@ -45,6 +45,10 @@ def randomize(model: keras.Model) -> keras.Model:
             *layer._trainable_variables,
             *layer._non_trainable_variables,
         ):
+            if "int8" in variable.dtype and layer.quantization_mode:
+                # Built as a quantized one, it computes nothing but 0.
+                variable.assign(generator.integers(-127, 128, variable.shape))
+                continue
             if variable.dtype not in ("float32", "float16", "bfloat16"):
                 continue
             if variable.name.endswith(("_scale", "_zero", "_history")):

@@ -23,12 +23,15 @@ INTEGER_RANGES = ((-1000, 1000), (-100, 100)) + tuple(
 
 ROUNDING = 2.0**-18
 CONDITION = 4.0
-RELATIVE = 2e-5
+RELATIVE = 2e-5  # more than `CONDITION * ROUNDING`
 SMALLEST = 1e-9
 """An output may differ by `RELATIVE` of the largest value in its column, by
 `SMALLEST` (what saturates ends in 1e-15 or in 0), and by `CONDITION` times what
 it moves by if inputs and weights move by `ROUNDING`: enough that the move is
 not itself rounded away within the model."""
+LOW_PRECISION = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+"""Instead of `ROUNDING`, for models that compute in these dtypes: the live
+model rounds to them, and an artifact in float32 does not."""
 
 
 def _columns(generator, shape):
@@ -108,8 +111,9 @@ def _reference(model, regime, feeds):
     if not any(_finite(output).any() for output in outputs):
         return None
     moved = [_moved_outputs(model, feeds, seed) for seed in range(3)]
+    relative = max(RELATIVE, CONDITION * _rounding(model))
     tolerances = [
-        tolerance(output, [other[i] for other in moved])
+        tolerance(output, [other[i] for other in moved], relative)
         for i, output in enumerate(outputs)
     ]
     return Reference(regime, feeds, outputs, tolerances)
@@ -118,11 +122,14 @@ def _reference(model, regime, feeds):
 def _moved_outputs(model, feeds, seed):
     """Return the outputs after a rounding of all inputs and weights."""
     generator = np.random.default_rng(seed)
-    feeds = {name: _moved(generator, array) for name, array in feeds.items()}
+    step = _rounding(model)
+    feeds = {
+        name: _moved(generator, array, step) for name, array in feeds.items()
+    }
     floats = [x for x in model.weights if x.dtype == "float32"]
     values = [keras.ops.convert_to_numpy(x) for x in floats]
     for variable, value in zip(floats, values, strict=True):
-        variable.assign(_moved(generator, value))
+        variable.assign(_moved(generator, value, step))
     try:
         return run(model, feeds)
     finally:
@@ -130,16 +137,21 @@ def _moved_outputs(model, feeds, seed):
             variable.assign(value)
 
 
-def _moved(generator, array):
+def _rounding(model):
+    dtypes = {layer.compute_dtype for layer in model._flatten_layers()}
+    return max([ROUNDING, *(LOW_PRECISION.get(x, 0) for x in dtypes)])
+
+
+def _moved(generator, array, step):
     if array.dtype.kind != "f":
         return array
     # Inputs near 0 move too: a layer may add a constant to them.
-    step = ROUNDING * generator.uniform(-1, 1, array.shape)
-    moved = array + step * (np.abs(array) + 1)
+    steps = step * generator.uniform(-1, 1, array.shape)
+    moved = array + steps * (np.abs(array) + 1)
     return np.where(array == 0, array, moved).astype(array.dtype)
 
 
-def tolerance(output, moved):
+def tolerance(output, moved, relative=RELATIVE):
     """Return the tolerance of each value of an output."""
     if output.dtype.kind not in "f":
         return np.zeros(output.shape)
@@ -151,7 +163,7 @@ def tolerance(output, moved):
     # Where a value jumps, only that value may: hence the median of the others.
     typical = np.median(moves, axis=rows, keepdims=True)
     tolerance = (
-        RELATIVE * sizes.max(axis=rows, initial=0, keepdims=True)
+        relative * sizes.max(axis=rows, initial=0, keepdims=True)
         + SMALLEST
         + CONDITION * np.maximum(moves, typical)
     )

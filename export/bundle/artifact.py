@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from keras_inception_export.bundle.bundle import (
     REPORT,
     check_published,
+    probe_ranges,
     read_report,
 )
 from keras_inception_export.data.batching import real_outputs
@@ -38,7 +40,7 @@ from keras_inception_export.formats.registry import (
     display_name,
     format_of,
 )
-from keras_inception_export.logs import printable
+from keras_inception_export.logs import logger, printable
 from keras_inception_export.prediction.items import Item
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
 from keras_inception_export.prediction.sources import Sources
@@ -94,6 +96,7 @@ def load_artifact(
         record.open(path, threads),
         record.read_metadata(path),
         str(path),
+        probe_ranges(path.parent),
     )
 
 
@@ -136,12 +139,19 @@ class Artifact:
         runner: Runner,
         metadata: Metadata | None = None,
         name: str = "the artifact",
+        ranges: Mapping[str, tuple[float, float]] = MappingProxyType({}),
     ) -> None:
         self.inputs = runner.inputs
         self.outputs = runner.outputs
         self.metadata = metadata
         self._runner = runner
         self._name = name
+        self._warned = False
+        known = metadata.inputs if metadata else ()
+        self._ranges = {
+            **ranges,
+            **{x.name: x.verified for x in known if x.verified},
+        }
         for specs, records in (
             (self.inputs, metadata.inputs if metadata else None),
             (self.outputs, metadata.outputs if metadata else None),
@@ -249,13 +259,26 @@ class Artifact:
         def decode(item: Item) -> np.ndarray:
             return _decoded(item, self._needed(preprocessing))
 
-        inputs = self.metadata.inputs if self.metadata else ()
         outputs = self.metadata.outputs if self.metadata else ()
         return Pipeline(
             *(self._runner.run, self.inputs, self.outputs, decode),
             {x.name: tuple(map(printable, x.labels or ())) for x in outputs},
-            {x.name: x.verified for x in inputs if x.verified},
+            self._known_ranges(),
         )
+
+    def _known_ranges(self) -> dict[str, tuple[float, float]]:
+        """Return the ranges of the verification; say once if one is unknown."""
+        reals = {spec.name for spec in self.inputs if spec.takes_reals}
+        unknown = reals - self._ranges.keys()
+        if unknown and not self._warned:
+            self._warned = True
+            logger.warning(
+                "Warning  %s does not say on which values it was verified, so "
+                "inputs in another range are not noticed; export the model "
+                "again, or keep the artifact in its bundle",
+                self._name,
+            )
+        return self._ranges
 
     def _preprocessing(
         self, given: Any, required: bool | None

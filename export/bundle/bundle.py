@@ -3,12 +3,14 @@
 The report has a hash of every file.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_inception_export.data.npz import read_arrays
 from keras_inception_export.data.reading import check_expansion, reading
 from keras_inception_export.errors import (
     ArtifactError,
@@ -23,6 +25,8 @@ REPORT = "report.json"
 MAX_REPORT = 2**26  # bytes
 FILES = ("probes", "layer_references")  # entries of the report beside artifacts
 PROBES = "probes.npz"
+EXPECTED, SAMPLES = USUAL = "expected", "samples"
+"""The regimes of the probes that are like the inputs in use."""
 UNHASHED = (Path("assets"),)
 LAYER_REFERENCES = "layer_references.npz"
 
@@ -177,6 +181,25 @@ def published(folder: Path, report: Mapping, role: str) -> Path:
             "so nothing can be verified with it; export the model again"
         )
     return path
+
+
+def probe_ranges(folder: Path) -> dict[str, tuple[float, float]]:
+    """Return the range of each input in the usual probes of a bundle.
+
+    There is none if the folder is no bundle, or one whose probes are damaged.
+    """
+    ends: dict[str, list[float]] = {}
+    with contextlib.suppress(ExportError):
+        path = published(folder, read_report(folder), "probes")
+        with reading(path):
+            arrays = read_arrays(path)
+            for index, regime in enumerate(arrays["regimes"].tolist()):
+                feeds = f"feeds/{index}/"
+                for key, array in arrays.items():
+                    if regime in USUAL and key.startswith(feeds):
+                        found = [float(array.min()), float(array.max())]
+                        ends.setdefault(key[len(feeds) :], []).extend(found)
+    return {name: (min(found), max(found)) for name, found in ends.items()}
 
 
 def _file_hash(path: Path) -> str:

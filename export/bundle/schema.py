@@ -54,6 +54,7 @@ Figure = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Confusion = Annotated[list[list[Count]], Field(max_length=100)]
 FileName = Annotated[str, AfterValidator(_within_the_folder)]
 
 
@@ -116,6 +117,21 @@ class CoverageOfModel(_Part):
     """the same for each layer"""
 
 
+class Step(_Part):
+    """A layer, a block, or a place at which the network divides."""
+
+    name: str = ""
+    """its name; empty where the network only divides"""
+    type: str = ""
+    """its class"""
+    detail: str = ""
+    """its sizes, as text"""
+    shape: list[Count | None] = []
+    """the shape of its output"""
+    branches: list[list["Step"]] = []
+    """its branches, each a list of such steps, joined at its end"""
+
+
 class ModelFacts(_Part):
     """The model."""
 
@@ -142,6 +158,8 @@ class EvaluationFacts(_Part):
     """whether they have labels"""
     keras_accuracy: dict[str, Fraction | None]
     """per output, the accuracy of Keras"""
+    keras_confusion: dict[str, Confusion] = {}
+    """per output, the number of samples per label and class from Keras"""
     min_agreement: float
     """the required fraction of samples of the same class"""
     max_accuracy_drop: float
@@ -208,6 +226,8 @@ class Measured(_Part):
     """the fraction of samples of the same class as from Keras"""
     accuracy: Fraction | None
     """the fraction of samples of the class of their label"""
+    confusion: Confusion | None = None
+    """the number of samples per label (row) and predicted class (column)"""
 
     @model_validator(mode="after")
     def _has_both(self) -> Self:
@@ -273,10 +293,12 @@ class Report(_Part):
     """the version of this schema"""
     model: ModelFacts
     """the model"""
+    structure: list[Step] = []
+    """its layers, from the inputs to the outputs"""
     versions: dict[str, str | None]
     """the versions of the packages that were used"""
     metadata: dict[str, Any] | None = None
-    """what each artifact says of itself ([format](preprocessing.md))"""
+    """what each artifact says of itself ([format](how_to/preprocessing.md))"""
     probes: ProbesFile
     """the inputs and expected outputs, a file"""
     coverage: CoverageOfModel
@@ -348,7 +370,8 @@ def fields(
     for name, field in part.model_fields.items():
         yield f"{prefix}{name}", field.description or ""
         for model, is_list in _models(field.annotation):
-            yield from fields(model, f"{prefix}{name}{'[]' * is_list}.")
+            if model is not part:  # a step has steps
+                yield from fields(model, f"{prefix}{name}{'[]' * is_list}.")
 
 
 def _models(annotation: Any) -> Iterator[tuple[type[BaseModel], bool]]:

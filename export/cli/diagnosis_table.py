@@ -3,15 +3,12 @@
 import math
 from collections.abc import Sequence
 
-from keras_inception_export.cli.tables import joined
+from keras_inception_export.cli.layout import grid, joined
 from keras_inception_export.diagnosis.diagnose import Diagnosis
 from keras_inception_export.diagnosis.layer_comparison import LayerResult
 
 ROWS = 24
 """Approximate number of layers shown per artifact, unless all are shown."""
-
-NAME_WIDTH = 40
-"""Longer paths lose their first characters."""
 
 MIN_DROP_DB = 6.0
 """The smallest drop of the signal-to-noise ratio that is reported, in dB."""
@@ -35,29 +32,27 @@ def _artifact(diagnosis: Diagnosis, everything: bool) -> list[str]:
     if diagnosis.reason:
         return [f"{head}, not examined: {diagnosis.reason}"]
     shown = range(len(layers)) if everything else _relevant(layers)
-    names = [_shortened(layers[index].name) for index in shown]
-    width = max(map(len, ["layer", *names]))
     limit = "published" if quantized else "allowed"
-    lines = [head, f"   {'layer':<{width}}  {'error':>7}  {limit:>9}"]
-    if quantized:
-        lines[-1] += "    dB"
-    for index, name in zip(shown, names, strict=True):
+    rows = [("", "layer", "error", limit, "dB" if quantized else "", "", "")]
+    for index in shown:
         layer = layers[index]
-        allowed = layer.published if quantized else layer.allowed
-        parts = [
-            "✗" if layer.diverges else "~" if layer.changed_channels else "✓",
-            f"{name:<{width}}",
-            f"{_number(layer.error):>7}",
-            f"{_number(allowed):>9}",
-        ]
-        if quantized:
-            parts.append(f"{_decibels(layer.snr):>4}")
-        parts.append(_bar(layer.error))
+        sign, remark = "~" if layer.changed_channels else "✓", ""
         if layer is diagnosis.first:
-            parts.append("starts here")
+            remark = "starts here"
         elif quantized and index and layer.snr_drop >= MIN_DROP_DB:
-            parts.append(f"{layer.snr_drop:.0f} dB lost")
-        lines.append("  ".join(parts).rstrip())
+            remark = f"{layer.snr_drop:.0f} dB lost"
+        rows.append(
+            (
+                "✗" if layer.diverges else sign,
+                layer.name,
+                _number(layer.error),
+                _number(layer.published if quantized else layer.allowed),
+                _decibels(layer.snr) if quantized else "",
+                _bar(layer.error),
+                remark,
+            )
+        )
+    lines = [head, *grid(rows, "<~>>>?<")]
     if len(shown) < len(layers):
         lines.append(
             f"   {len(shown)} of {len(layers)} layers; --all shows every one"
@@ -103,10 +98,6 @@ def _verdict(diagnoses: Sequence[Diagnosis]) -> list[str]:
     if passed:
         lines.append(f"✓  no layer diverges: {', '.join(passed)}")
     return lines
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= NAME_WIDTH else f"…{name[1 - NAME_WIDTH :]}"
 
 
 def _number(value: float | None) -> str:

@@ -1,347 +1,244 @@
-"""The arguments of the command and their help texts."""
+"""The parser of the arguments that are listed in `cli/help.py`."""
 
 import argparse
+import difflib
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Collection, Iterator
 from fractions import Fraction
+from typing import Any, NoReturn
 
-from keras_inception_export.formats.registry import (
-    DEFAULT_FORMATS,
-    FASTEST_FIRST,
-    FORMATS,
-    SCHEMES,
+from keras_inception_export.cli.help import (
+    DESCRIPTION,
+    EXAMPLES,
+    OUTPUT,
+    PAGES,
+    SECTIONS,
 )
+from keras_inception_export.cli.output import (
+    COMMAND,
+    Outcome,
+    print_error,
+    print_json,
+)
+from keras_inception_export.errors import RequestError, check_choice
+from keras_inception_export.formats.registry import FORMATS, SCHEMES
 from keras_inception_export.model.networks import NETWORKS
-from keras_inception_export.options import (
-    CALIBRATION_SAMPLES,
-    MAX_ACCURACY_DROP,
-    MIN_AGREEMENT,
-)
+
+WORDS: dict[str, Collection[str]] = {
+    "NETWORK": NETWORKS,
+    "FORMAT": FORMATS,
+    "SCHEME": SCHEMES,
+    "PRESET": ("none", "unit", "tf", "torch", "caffe"),
+    "DTYPE": ("int8", "uint8"),
+    "ENGINE": ("local", "ray"),
+    "LANGUAGE": ("python", "javascript", "cpp"),
+    "SHELL": ("bash", "zsh", "fish"),
+    "COMMAND": PAGES,
+}
+"""What a shell completes, by what an argument takes."""
+
+FOLDERS = ("DIR", "BUNDLE")
+FILES = ("FILE", "MODEL.keras", "ARTIFACT_OR_BUNDLE", "INPUT")
+
+DESTINATIONS = {
+    "MODEL.keras": "model_file",
+    "BUNDLE": "bundle",
+    "ARTIFACT_OR_BUNDLE": "artifact",
+    "INPUT": "inputs",
+    "FORMAT,...": "formats",
+    "FILE_OR_DIR": "path",
+    "SHELL": "shell",
+    "COMMAND": "topic",
+    "--import": "imports",
+}
+"""The names of values that are not called like their argument."""
 
 
-def make_parser():
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with the closest known word."""
+
+    commands: Any = None
+
+    def __init__(self, **options):
+        super().__init__(formatter_class=_Formatter, **options)
+        self._words: list[str] = []
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Check what may be misspelt before what is missing."""
+        self._words = list(sys.argv[1:] if args is None else args)
+        self._check_words()
+        return super().parse_known_args(self._words, namespace)
+
+    def _check_words(self) -> None:
+        known = self._option_string_actions
+        for word in self._words:
+            if word == "--":
+                return
+            name = word.partition("=")[0]
+            if re.match(r"--?[^-\d\s.]\S*$", name) and " " not in word:
+                if not any(x.startswith(name) for x in known):
+                    hint = _closest(name, known)
+                    self.error(f'option "{name}" is unknown{hint}')
+            elif self.commands is not None:
+                try:
+                    check_choice("command", word, self.commands.choices)
+                except RequestError as error:
+                    self.error(str(error))
+                return
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line, and end with exit code 2."""
+        message = re.sub(r"^argument (?=\S+: )", "", message)
+        message += "" if message.endswith("?") else ";"
+        hint = f"see {self.prog} --help"
+        code = RequestError.exit_code
+        print_error(message, sys.stderr, hint)
+        if "--json" in self._words:
+            name = self.prog.removeprefix(COMMAND).strip()
+            error = {"kind": "UsageError", "message": f"{message} {hint}"}
+            print_json(name, Outcome(), code=code, error=error)
+        sys.exit(code)
+
+
+def _closest(name: str, known: Collection[str]) -> str:
+    """Return the hint at the known option that is most similar."""
+    wanted = "--" + name.strip("-").replace("_", "-").lower()
+    similar = difflib.get_close_matches(wanted, known, 1)
+    return f'; did you mean "{similar[0]}"?' if similar else ""
+
+
+def make_parser() -> Parser:
     """Return the parser; its result names the subcommand in `command`."""
-    parser = argparse.ArgumentParser(
-        prog="keras-inception",
-        description="Export Keras models to SavedModel, TFLite, ONNX and "
-        "OpenVINO, and verify that each artifact computes what the model "
-        "computes.",
-        epilog="Exit codes: 0 verified; 1 an artifact failed verification; 2 "
-        "the request or the input is wrong, or nothing could be run; 70 an "
-        "internal error; 128 + N ended by signal N.",
+    parser = Parser(
+        prog=COMMAND,
+        usage=f"{COMMAND} COMMAND [OPTION ...]",
+        description=DESCRIPTION,
     )
-    commands = parser.add_subparsers(
-        required=True, metavar="COMMAND", dest="command"
+    parser.commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", dest="command", prog=COMMAND
     )
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--json", action="store_true", help="print the result as JSON"
-    )
-    common.add_argument(
-        "--debug",
-        action="store_true",
-        help="show tracebacks and the logs of all libraries",
-    )
-    images = argparse.ArgumentParser(add_help=False)
-    images.add_argument(
-        "--pixel-scale",
-        type=_number,
-        metavar="FACTOR",
-        help="a preprocessing that only multiplies pixels of 0 to 255 by this "
-        "factor, such as 1/255",
-    )
-    imports = argparse.ArgumentParser(add_help=False)
-    imports.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="a module that registers custom layers; may be repeated",
-    )
-    _add_export(commands, [common, images, imports])
-    verify = commands.add_parser(
-        "verify",
-        parents=[common],
-        help="verify every artifact in a bundle again",
-        description="Run every artifact in a bundle again and compare it with "
-        "the float64 reference. Needs only the runtimes.",
-    )
-    verify.add_argument("bundle", metavar="DIR")
-    verify.add_argument(
-        "--sha256",
-        metavar="HASH",
-        help="expected SHA-256 of report.json, which has the hashes of all "
-        "other files (default: any)",
-    )
-    diagnose = commands.add_parser(
-        "diagnose",
-        parents=[common],
-        help="show the layer where an artifact starts to diverge",
-        description="Compare the output of every layer in each artifact with "
-        "its expected values, and name the first layer that diverges.",
-    )
-    diagnose.add_argument("bundle", metavar="DIR")
-    diagnose.add_argument(
-        "--all",
-        action="store_true",
-        help="show every layer, not only the relevant ones",
-    )
-    _add_predict(commands, [common, images])
-    _add_benchmark(commands, [common, imports])
-    info = commands.add_parser(
-        "info",
-        parents=[common],
-        help="show inputs, outputs, sizes and provenance",
-        description="Describe a bundle, an artifact or a .keras file.",
-    )
-    info.add_argument("path", metavar="FILE_OR_DIR")
-    info.add_argument(
-        "--code",
-        metavar="LANGUAGE",
-        help="print a program that runs the artifact on images without this "
-        "package: python, javascript or cpp",
-    )
+    parser.commands.help = argparse.SUPPRESS  # the section says more
+    for name, page in PAGES.items():
+        command = parser.commands.add_parser(
+            name,
+            help=page.summary,
+            usage=f"{COMMAND} {name} {page.usage}",
+            description=page.description,
+        )
+        for heading, lines in {**page.arguments, "output": OUTPUT}.items():
+            title, _, description = heading.partition(": ")
+            group = command.add_argument_group(title, description or None)
+            target = group
+            if "|" in lines:
+                target = group.add_mutually_exclusive_group(required=True)
+            for head, text in entries(lines):
+                _add(target if "|" in head else group, head, text)
+        _add_sections(command, page.examples, page.files)
+    summaries = [f"{name}  {page.summary}" for name, page in PAGES.items()]
+    _add_sections(parser, EXAMPLES, commands="\n".join(summaries))
     return parser
 
 
-def _add_predict(commands, parents):
-    predict = commands.add_parser(
-        "predict",
-        parents=parents,
-        help="run an artifact on images or other inputs",
-        description="Run an artifact, or one of a bundle, with the runtime of "
-        "its format. Images become inputs as the artifact says. An input that "
-        "cannot be read is reported, and does not stop the others.",
-    )
-    predict.add_argument("artifact", metavar="ARTIFACT_OR_BUNDLE")
-    predict.add_argument(
-        "inputs",
-        nargs="+",
-        metavar="INPUT",
-        help='images, folders of images, patterns such as "photos/**/*.jpg", '
-        ".npy, .npz with one array per input, .parquet with a column of "
-        "images, or .tar with images",
-    )
-    predict.add_argument(
-        "--format",
-        metavar="NAME",
-        help=f"the artifact of a bundle, any of {', '.join(FORMATS)}; default "
-        f"the first of {', '.join(FASTEST_FIRST)} whose runtime is installed",
-    )
-    predict.add_argument(
-        "--scheme",
-        metavar="NAME",
-        help=f"its quantization, any of {', '.join(SCHEMES)}; default float32",
-    )
-    predict.add_argument(
-        "--preprocess",
-        metavar="PRESET",
-        help="how images become inputs, where the artifact does not say it or "
-        "to override it: none (0 to 255), unit (0 to 1), tf, torch, caffe, or "
-        "a .json file",
-    )
-    predict.add_argument(
-        "--output",
-        metavar="FILE",
-        help="write the results to this .csv, .jsonl, .parquet, or the whole "
-        "outputs to this .npz",
-    )
-    predict.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the --output of an interrupted run, .csv or .jsonl",
-    )
-    predict.add_argument(
-        "--engine",
-        metavar="NAME",
-        default="local",
-        help="local, or ray: the workers of a Ray cluster; default local",
-    )
-    predict.add_argument(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="workers of the engine ray, with one core each; default all cores",
-    )
-    predict.add_argument(
-        "--top",
-        type=int,
-        default=3,
-        metavar="K",
-        help="classes shown or written per output; default 3",
-    )
+def entries(lines: str) -> Iterator[list[str]]:
+    """Yield the two parts of each line; a line may go on in indented ones."""
+    for entry in re.split(r"\n(?=\S)", lines.strip()):
+        yield [" ".join(part.split()) for part in entry.split("  ", 1)]
 
 
-def _add_export(commands, parents):
-    export = commands.add_parser(
-        "export",
-        parents=parents,
-        help="write a bundle of verified artifacts",
-        description="Write artifacts of a model in several formats, verify "
-        "each against a float64 reference, and publish them together.",
-    )
-    source = export.add_mutually_exclusive_group(required=True)
-    source.add_argument("model_file", nargs="?", metavar="MODEL.keras")
-    source.add_argument(
-        "--model",
-        metavar="NAME",
-        help="a network at its defaults with seeded random weights: "
-        f"{', '.join(NETWORKS)}",
-    )
-    export.add_argument(
-        "--output", required=True, metavar="DIR", help="the folder to create"
-    )
-    export.add_argument(
-        "--format",
-        dest="formats",
-        type=_names,
-        action="extend",
-        metavar="FORMAT,...",
-        help=f"any of {', '.join(FORMATS)}; may be repeated; default "
-        f"{', '.join(DEFAULT_FORMATS)}",
-    )
-    export.add_argument(
-        "--samples",
-        metavar="FILE_OR_FOLDER",
-        help="data to verify on: .npy, .npz with x (and labels y), an image, "
-        "or a folder of images, in one folder per class if labelled; default "
-        "seeded random inputs",
-    )
-    export.add_argument(
-        "--preprocess",
-        metavar="PRESET",
-        help="how images become inputs, for samples and in every artifact: "
-        "none (0 to 255), unit (0 to 1), tf, torch, caffe, or a .json file; "
-        "default as the published weights of a network of this package "
-        "expect, none if the model scales pixels itself, otherwise unknown",
-    )
-    export.add_argument(
-        "--pixels",
-        action="store_true",
-        help="let the artifacts take uint8 pixels, and compute the "
-        "preprocessing themselves",
-    )
-    export.add_argument(
-        "--labels",
-        metavar="FILE",
-        help="the names of the classes, one per line or a .json list; default "
-        "the names of the folders of samples",
-    )
-    export.add_argument(
-        "--batch-size",
-        type=int,
-        metavar="N",
-        help="samples per call; default any number",
-    )
-    export.add_argument(
-        "--opset", type=int, default=18, help="ONNX opset; default 18"
-    )
-    export.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace an existing bundle after the new one is verified",
-    )
-    export.add_argument(
-        "--force",
-        action="store_true",
-        help="try an export that needs more memory or disk space than there "
-        "is, by an estimate",
-    )
-    _add_quantization(export)
+def _add(group: Any, head: str, text: str) -> None:
+    """Add an argument, such as `--top N=3`, `INPUT+` or `MODEL.keras?|`."""
+    found = re.fullmatch(r"(--\S+)? ?([^=?+!|]*)=?([^?+!|]*)([?+!|]*)", head)
+    option, takes, default, marks = found.groups() if found else [""] * 4
+    destination = DESTINATIONS.get(option) or DESTINATIONS.get(takes)
+    options: dict[str, Any] = {"help": text}
+    if not takes:
+        options["action"] = "store_true"
+    else:
+        convert = TYPES.get(takes, str)
+        options |= {"metavar": takes, "type": convert}
+        options |= {"default": convert(default)} if default else {}
+    if takes.endswith(",..."):
+        options |= {"action": "extend", "type": _names}
+    if takes == "MODULE":
+        options |= {"action": "append", "default": []}
+    if "!" in marks:
+        options["required"] = True
+    if count := re.search(r"[?+]", marks):
+        options["nargs"] = count.group()
+    if option and destination:
+        options["dest"] = destination
+    action = group.add_argument(option or destination, **options)
+    bare = takes.removesuffix(",...")
+    action.words = WORDS.get(bare, ())
+    action.folder = bare in FOLDERS
+    action.file = bare.startswith(FILES)
 
 
-def _add_quantization(export):
-    group = export.add_argument_group(
-        "quantization",
-        "Quantized TFLite and ONNX artifacts, in addition to the float ones. "
-        "They are calibrated on some of the samples and measured on the "
-        "others.",
-    )
-    group.add_argument(
-        "--quantize",
-        type=_names,
-        action="extend",
-        metavar="SCHEME,...",
-        help=f"any of {', '.join(SCHEMES)}; may be repeated",
-    )
-    group.add_argument(
-        "--quantized-io",
-        metavar="DTYPE",
-        help="int8 or uint8, for the inputs and outputs of the int8 "
-        "artifacts; default float32",
-    )
-    group.add_argument(
-        "--calibration-samples",
-        type=int,
-        metavar="N",
-        help="samples to calibrate on, at most half of them; default "
-        f"{CALIBRATION_SAMPLES}",
-    )
-    group.add_argument(
-        "--min-agreement",
-        type=float,
-        metavar="FRACTION",
-        help="fraction of the other samples that must get the same class as "
-        f"from Keras; default {MIN_AGREEMENT}",
-    )
-    group.add_argument(
-        "--max-accuracy-drop",
-        type=float,
-        metavar="FRACTION",
-        help="by how much the fraction of correctly classified samples may "
-        f"fall; default {MAX_ACCURACY_DROP}",
-    )
+def _add_sections(
+    parser: Parser, examples: str, files: str = "", commands: str = ""
+) -> None:
+    """Add the sections that are no arguments."""
+    lines = [f"{COMMAND} {line}" for line in examples.split("\n") if line]
+    texts = {"commands": commands, "examples": "\n".join(lines), **SECTIONS}
+    for title, text in {**texts, "files": files}.items():
+        if text:
+            parser.add_argument_group(title, text.strip())
 
 
-def _add_benchmark(commands, parents):
-    benchmark = commands.add_parser(
-        "benchmark",
-        parents=parents,
-        help="compare the speed of the artifacts of a bundle with Keras",
-        description="Measure the speed of every artifact of a bundle and of "
-        "Keras on this machine's CPU. Each runs in its own process; in every "
-        "round each is measured once, in random order.",
-    )
-    benchmark.add_argument("bundle", metavar="DIR")
-    benchmark.add_argument(
-        "--batch-size",
-        type=int,
-        metavar="N",
-        help="samples per call; default that of the artifacts, or 1",
-    )
-    benchmark.add_argument(
-        "--threads",
-        type=int,
-        metavar="N",
-        help="threads per process; default all cores",
-    )
-    benchmark.add_argument(
-        "--rounds",
-        type=int,
-        default=20,
-        metavar="N",
-        help="measurements of each, at least 0.2 s or two calls; default 20",
-    )
-    benchmark.add_argument(
-        "--keras",
-        metavar="FILE.keras",
-        help="the model; default the file that was exported",
-    )
-    benchmark.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="seed of the random order; default 0",
-    )
+class _Formatter(argparse.HelpFormatter):
+    """Fits the terminal, and keeps the lines of the sections."""
+
+    def __init__(self, prog: str, **options) -> None:
+        columns = min(max(shutil.get_terminal_size().columns, 20), 100)
+        options |= {"max_help_position": 26 if columns >= 60 else 8}
+        super().__init__(prog, **{**options, "width": columns - 1})
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        parts = [line.partition("  ")[::2] for line in text.splitlines()]
+        room = max((len(x) + 2 for x, more in parts if more), default=0)
+        room = room if room <= self._max_help_position + 8 else 4
+        lines = []
+        for name, more in parts:
+            is_example = name.startswith(f"{COMMAND} ")
+            wrapped = textwrap.wrap(
+                f"{name:<{room - 2}}  {more}" if more else name,
+                max(self._width - 2 * is_example, 12),
+                initial_indent=indent,
+                subsequent_indent=indent + " " * (4 if is_example else room),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            lines.append((" \\\n" if is_example else "\n").join(wrapped))
+        return "\n".join(lines)
 
 
-def _number(text):
+def _number(text: str) -> float:
     try:
         return float(Fraction(text))
     except (ValueError, ArithmeticError):
         raise argparse.ArgumentTypeError(
-            f"got {text}, expected a number such as 1/255"
+            f"got {text}, expected a number such as 1/255 or 0.99"
         ) from None
 
 
-def _names(text):
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"got {text}, expected a whole number"
+        ) from None
+
+
+def _names(text: str) -> list[str]:
     return text.split(",")
+
+
+TYPES: dict[str, Any] = {"N": _whole, "FRACTION": _number, "FACTOR": _number}
+"""What reads an argument, by what it takes; otherwise it is a text."""

@@ -1,8 +1,6 @@
 """The subcommand `predict`: any number of inputs, while they are read."""
 
 import contextlib
-import json
-import shutil
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +10,16 @@ from typing import Any
 
 from keras_inception_export.bundle.artifact import Artifact, load_artifact
 from keras_inception_export.cli import tables
+from keras_inception_export.cli.output import Outcome, write
+from keras_inception_export.cli.progress import counted
 from keras_inception_export.data.preprocessing import Preprocessing
 from keras_inception_export.errors import (
+    ExportError,
     InputError,
     RequestError,
     check_choice,
 )
-from keras_inception_export.logs import printable, progress_to
+from keras_inception_export.logs import printable
 from keras_inception_export.prediction.lines import Resumed, resume
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
 from keras_inception_export.prediction.sources import Sources
@@ -30,8 +31,8 @@ SHOWN = 10
 Sink = Callable[[Sequence[Prediction]], Any]
 
 
-def predict(arguments: Any) -> int:
-    """Print or write the results of all inputs; 1 if some have none."""
+def predict(arguments: Any) -> Outcome:
+    """Print or write the results of all inputs; an error if some have none."""
     output = Path(arguments.output) if arguments.output else None
     if arguments.top < 1:
         raise RequestError(f"--top must be at least 1, got {arguments.top}")
@@ -56,11 +57,15 @@ def predict(arguments: Any) -> int:
         *(pipeline, partial(_open, arguments.artifact, options, known)),
         *(items, arguments.workers),
     )
+    collected: list[Prediction] = []
     count = _Count(done.items, done.failed, done.error)
     with (
-        _sinks(arguments, artifact, output, done) as sinks,
-        _progress_bar(arguments, sources, done) as advance,
-        progress_to(partial(_tell, arguments)),
+        _sinks(arguments, artifact, output, done, collected) as sinks,
+        counted(
+            *(arguments, "Predict"),
+            *("images" if sources.images else "samples", sources.count),
+            done=done.items,
+        ) as advance,
         contextlib.closing(batches),
     ):
         for batch in batches:
@@ -69,9 +74,20 @@ def predict(arguments: Any) -> int:
             advance(len(batch))
             count.add(batch)
     if output is not None and not arguments.json and count.total > SHOWN:
-        print(printable(f"{count.total:,} results are in {output}"))
-    count.check(", ".join(arguments.inputs[:3]))
-    return 0
+        write(printable(f"{count.total:,} results are in {output}"), sys.stdout)
+    return Outcome(
+        _as_json(collected, artifact) if arguments.json else None,
+        error=count.error_of(", ".join(arguments.inputs[:3])),
+        next=_following(arguments),
+    )
+
+
+def _following(arguments: Any) -> Sequence[Any]:
+    """Return the next command."""
+    if arguments.output is None:
+        words = arguments.artifact, *arguments.inputs
+        return ("predict", *words, "--output", "results.csv")
+    return ("info", arguments.artifact)
 
 
 @dataclass
@@ -88,21 +104,22 @@ class _Count:
         self.failed += len(errors)
         self.error = self.error or next(iter(errors), None)
 
-    def check(self, inputs: str) -> None:
-        """Raise an error if there are inputs without a result."""
+    def error_of(self, inputs: str) -> ExportError | None:
+        """Return an error if there are inputs without a result."""
         if not self.total:
-            raise RequestError(
+            return RequestError(
                 f"{inputs}: nothing to predict; expected at least one image "
                 "or sample"
             )
         if self.failed == self.total:
             more = f" (and {self.failed - 1} others)" if self.failed > 1 else ""
-            raise RequestError(f"{self.error}{more}")
+            return RequestError(f"{self.error}{more}")
         if self.failed:
-            raise InputError(
+            return InputError(
                 f"{self.failed:,} of {self.total:,} inputs have no result, the "
                 f"first one because {self.error}"
             )
+        return None
 
 
 def _open(path: str, options: dict, known: tuple) -> Pipeline:
@@ -134,24 +151,22 @@ def _preprocessing(arguments: Any) -> str | Preprocessing | None:
     return Preprocessing(scale=arguments.pixel_scale)
 
 
-def _tell(arguments: Any, line: str) -> None:
-    line = printable(f"keras-inception: {line}")
-    print(line, file=arguments.terminal)
-
-
 @contextlib.contextmanager
 def _sinks(
-    arguments: Any, artifact: Artifact, output: Path | None, done: Resumed
+    arguments: Any,
+    artifact: Artifact,
+    output: Path | None,
+    done: Resumed,
+    collected: list[Prediction],
 ) -> Iterator[list[Sink]]:
     """Yield what takes the results of every batch."""
     with contextlib.ExitStack() as stack:
         sinks: list[Sink] = []
         table = tables.Predictions(arguments.top)
         if arguments.json:
-            collected: list[Prediction] = []
             sinks.append(collected.extend)
         elif output is None:
-            sinks.append(lambda batch: print(table.text(batch), flush=True))
+            sinks.append(lambda batch: write(table.text(batch), sys.stdout))
         else:
             shown: list[Prediction] = []
             sinks.append(
@@ -164,10 +179,8 @@ def _sinks(
             stack.callback(writer.close)
             sinks.append(writer.write)
         yield sinks
-    if arguments.json:
-        print(json.dumps(_as_json(collected, artifact)))
-    elif output is not None and shown:
-        print(table.text(shown))
+    if output is not None and not arguments.json and shown:
+        write(table.text(shown), sys.stdout)
 
 
 def _as_json(predictions: Sequence[Prediction], artifact: Artifact) -> dict:
@@ -181,28 +194,3 @@ def _as_json(predictions: Sequence[Prediction], artifact: Artifact) -> dict:
         },
         **({"errors": errors} if errors else {}),
     }
-
-
-@contextlib.contextmanager
-def _progress_bar(
-    arguments: Any, sources: Sources, done: Resumed
-) -> Iterator[Callable[[int], Any]]:
-    """Yield what advances a bar on a terminal that has no table."""
-    visible = arguments.terminal.isatty() and (
-        arguments.output or arguments.json or not sys.stdout.isatty()
-    )
-    with contextlib.ExitStack() as stack:
-        advance: Callable[[int], Any] = lambda number: None  # noqa: E731
-        if visible:
-            with contextlib.suppress(ImportError):
-                from tqdm import tqdm
-
-                bar = tqdm(
-                    total=sources.count(),
-                    initial=done.items,
-                    unit=" images" if sources.images else " samples",
-                    file=arguments.terminal,
-                    ncols=shutil.get_terminal_size().columns,
-                )
-                advance = stack.enter_context(bar).update
-        yield advance

@@ -15,7 +15,6 @@ from typing import NoReturn
 
 from keras_inception_export.child_process import end_with_parent, killed_by
 from keras_inception_export.errors import RequestError
-from keras_inception_export.logs import printable
 
 STOPS = {
     name: text
@@ -65,23 +64,26 @@ def supervise(
     run: Callable[[], int],
     clean: Callable[[], str],
     signals: set[signal.Signals],
-) -> int:
-    """Run a function in a child process, and return the exit code.
+) -> tuple[int, str]:
+    """Run a function in a child process.
 
     Args:
         run: returns the exit code.
         clean: is called if the child was ended by a signal; returns what is
             added to the message.
         signals: end the child at once.
+
+    Returns:
+        The exit code, and what ended the child early, if anything did.
     """
     with _temporary_folder() as folder:
         code, stopped, finished = _run_in_child(run, signals, folder)
     if finished and not stopped:
-        return code
+        return code, ""
     number = stopped or -code
     what = _explained(number) if number > 0 else LEFT
-    print(printable(f"keras-inception: {what}{clean()}"), file=sys.stderr)
-    return 128 + number if number > 0 else RequestError.exit_code
+    code = 128 + number if number > 0 else RequestError.exit_code
+    return code, f"{what}{clean()}"
 
 
 @contextlib.contextmanager

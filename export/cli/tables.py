@@ -1,25 +1,19 @@
 """Format the results of the other subcommands for a terminal or as JSON."""
 
+import sys
 from pathlib import PurePath
 
 from keras_inception_export.bundle.bundle import REPORT
+from keras_inception_export.cli.layout import Row, fitted, grid, joined
+from keras_inception_export.cli.output import write
 from keras_inception_export.data.coverage import Coverage
 from keras_inception_export.formats.registry import display_name
 from keras_inception_export.logs import printable
 
-_COLUMNS = "{:1}  {:<14} {:>9}  {:<20} {:>9}  {:>9}"
-_MEASURED = "   {:<14} {:<20} {:>8} {:>9}  {:>9}  {:>9}"
-_TIMES = "{:>8} {:>7} {:>7} {:>9} {:>7} {:<6} {:>8} {:>10} {:>9}"
-
 
 def progress(line):
     """Print one step of a long command immediately."""
-    print(printable(line), flush=True)
-
-
-def joined(lines):
-    """Return lines as one text."""
-    return "\n".join(map(printable, lines))
+    write(printable(line), sys.stdout)
 
 
 def size(number):
@@ -44,7 +38,6 @@ def export_summary(report, output):
         "",
         *_checked(report),
         f"{checks} and published in {output}",
-        f"Next: keras-inception predict {output} INPUT",
     ]
     return joined(lines)
 
@@ -71,18 +64,12 @@ def _evaluation(report):
     evaluation = report.get("evaluation")
     if not evaluation:
         return []
-    lines = [
-        "",
-        f"Measured on {evaluation['evaluation']:,} samples that the "
-        f"calibration on {evaluation['calibration']:,} others did not see",
-        _MEASURED.format(
-            "artifact", "output", "SNR", "error", "agreement", "accuracy"
-        ),
+    rows: list[Row] = [
+        ("artifact", "output", "SNR", "error", "agreement", "accuracy")
     ]
     name = "Keras"
     for output, accuracy in evaluation["keras_accuracy"].items():
-        cells = (name, output, "", "", "", _percent(accuracy))
-        lines.append(_MEASURED.format(*cells))
+        rows.append((name, output, "", "", "", _percent(accuracy)))
         name = ""
     for artifact in report["artifacts"]:
         name = name_of(artifact)
@@ -92,15 +79,21 @@ def _evaluation(report):
                 *(_error(record["max_error"]), _percent(record["agreement"])),
                 _percent(record["accuracy"]),
             )
-            lines.append(_MEASURED.format(*cells))
+            rows.append(cells)
             name = ""
             # Reports of earlier versions have no columns.
             if record.get("column") is not None:
                 column = f"column {record['column']}"
                 worst = f"{record['column_snr_db']:.1f} dB"
-                lines.append(_MEASURED.format("", column, worst, *[""] * 3))
-        lines += _float_layers(artifact)
-    return lines + [f"Warning: {text}" for text in evaluation["warnings"]]
+                rows.append(("", column, worst, *[""] * 3))
+        rows += _float_layers(artifact)
+    return [
+        "",
+        f"Measured on {evaluation['evaluation']:,} samples that the "
+        f"calibration on {evaluation['calibration']:,} others did not see",
+        *grid(rows, "<~>>>>"),
+        *(f"Warning: {text}" for text in evaluation["warnings"]),
+    ]
 
 
 def _float_layers(artifact):
@@ -110,7 +103,7 @@ def _float_layers(artifact):
         return []
     cost, more = artifact["float_cost"], len(kept) - 3
     return [
-        f"{'':18}{len(kept)} layers in float ({cost['time']:.2f} times the "
+        f"    {len(kept)} layers in float ({cost['time']:.2f} times the "
         f"time, {size(cost['bytes'])} more): {', '.join(kept[:3])}"
         + (f" and {more} more" if more > 0 else "")
     ]
@@ -145,13 +138,14 @@ def results_as_json(results):
 
 def verification(results, folder, report):
     """Return the table and the verdict of `verify`."""
-    lines = [_head("")]
+    rows: list[Row] = [("", "artifact", "", "output", "error", "allowed")]
     for result in results:
         parity = [record.as_json() for record in result.parity]
         if result.missing:
-            lines.append(f"-  {result.name:<14} not run: {result.missing}")
-        lines += _rows(result.name, "", parity)
-        lines += [f"✗  {result.name:<14} {f}" for f in result.findings]
+            rows.append(f"-  {result.name}  not run: {result.missing}")
+        rows += _rows(result.name, "", parity)
+        rows += [f"✗  {result.name}  {f}" for f in result.findings]
+    lines = grid(rows, "<<>~>>")
     failed = [result.name for result in results if result.findings]
     passed = [result.name for result in results if result.passed]
     lines += ["", *_checked(report)]
@@ -179,12 +173,16 @@ class Predictions:
 
     def text(self, predictions):
         """Return the top classes, or the range, of each output per sample."""
-        names = [short_name(prediction.name) for prediction in predictions]
+        names = [
+            fitted(short_name(prediction.name), 1 / 3)
+            for prediction in predictions
+        ]
         self._width = max(self._width, *map(len, names))
         lines = []
         for name, prediction in zip(names, predictions, strict=True):
             cells = [
-                f"{output}  {_values(prediction, output, self._top)}"
+                f"{fitted(output, 1 / 4)}  "
+                f"{_values(prediction, output, self._top)}"
                 for output in prediction.outputs
             ]
             lines += [
@@ -222,14 +220,13 @@ def _metadata(facts):
 def benchmark(result):
     """Return the table and the verdict of `benchmark`."""
     model, machine = result["model"], result["machine"]
-    rows = {row["name"]: _times(row) for row in result["rows"]}
-    rows |= {a["name"]: f" -  {a['reason']}" for a in result["not_run"]}
-    width = max(map(len, rows))
     each = "images/s" if result["images"] else "samples/s"
-    head = _TIMES.format(
-        *("size", "p50 ms", "p90 ms", each, "speed", ""),
-        *("error", "agreement", "accuracy"),
-    )
+    rows = [
+        ("", "size", "p50 ms", "p90 ms", each, "speed", "")
+        + ("error", "agreement", "accuracy"),
+        *map(_times, result["rows"]),
+        *(f"{x['name']}  -  {x['reason']}" for x in result["not_run"]),
+    ]
     return joined(
         [
             "",
@@ -237,8 +234,7 @@ def benchmark(result):
             f"{result['batch_size']}, threads {result['threads']}",
             f"{machine['processor']}, {machine['cores']} cores",
             "",
-            f"{'':<{width}} {head}",
-            *(f"{name:<{width}} {cells}" for name, cells in rows.items()),
+            *grid(rows, "<>>>>><>>>"),
             "",
             *_verdict(result),
         ]
@@ -246,9 +242,10 @@ def benchmark(result):
 
 
 def _times(row):
-    """Return the cells of a row of `benchmark` except its name."""
+    """Return the cells of a row of `benchmark`."""
     spread = (row["speed_high"] - row["speed_low"]) / 2
-    return _TIMES.format(
+    return (
+        row["name"],
         size(row["bytes"]),
         _digits(row["p50_ms"]),
         _digits(row["p90_ms"]),
@@ -305,25 +302,19 @@ def _bundle(facts):
     return joined([*lines, "", f"Figures of the export, from {REPORT}"])
 
 
-def _head(size_title):
-    return _COLUMNS.format(
-        "", "artifact", size_title, "output", "error", "allowed"
-    )
-
-
 def _artifacts(artifacts):
     """Return the table of the published artifacts.
 
     A quantized artifact has no tolerance set in advance: it is measured on the
     samples.
     """
-    rows = [_head("size")]
+    rows = [("", "artifact", "size", "output", "error", "allowed")]
     for artifact in artifacts:
         parity = artifact["parity"]
         if artifact.get("quantization"):
             parity = [record | {"tolerance": None} for record in parity]
         rows += _rows(name_of(artifact), size(artifact["bytes"]), parity)
-    return rows
+    return grid(rows, "<<>~>>")
 
 
 def _rows(name, size_text, parity):
@@ -334,14 +325,15 @@ def _rows(name, size_text, parity):
             *(record["output"], _error(record["max_error"])),
             _error(record["tolerance"]),
         )
-        rows.append(_COLUMNS.format(*cells))
+        rows.append(cells)
         name = size_text = ""
     return rows
 
 
 def _spec(role, spec):
     shape = ", ".join("any" if n is None else str(n) for n in spec["shape"])
-    return f"{role:<14} {spec['name']}: {spec['dtype']} ({shape})"
+    name = fitted(spec["name"], 1 / 2)
+    return f"{role:<14} {name}: {spec['dtype']} ({shape})"
 
 
 def _values(prediction, output, top):

@@ -9,8 +9,8 @@ from keras_inception_export.data.tensor_spec import TensorSpec
 
 BATCH = 16
 """Samples per call where the batch size is free."""
-Arrays = Mapping[str, np.ndarray]
-"""A batch: one array per name of an input or output."""
+Arrays = Mapping[str, Any]
+"""A batch: one array per name of an input or output. Samples may be `Rows`."""
 
 
 def count(arrays: Arrays) -> int:
@@ -26,17 +26,28 @@ def batches(inputs: Arrays, size: int) -> Iterator[dict[str, np.ndarray]]:
         yield {name: array[rows] for name, array in inputs.items()}
 
 
+def stream(
+    call: Callable[[dict[str, np.ndarray]], Arrays],
+    inputs: Arrays,
+    size: int | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the outputs for all samples, batch by batch."""
+    number = count(inputs)
+    size = size or min(BATCH, number)
+    for start, batch in enumerate(batches(inputs, size)):
+        left = number - start * size
+        yield {name: array[:left] for name, array in call(batch).items()}
+
+
 def run(
     call: Callable[[dict[str, np.ndarray]], Arrays],
     inputs: Arrays,
     size: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the outputs for all samples, computed batch by batch."""
-    number = count(inputs)
-    size = size or min(BATCH, number)
-    parts = [call(batch) for batch in batches(inputs, size)]
+    parts = list(stream(call, inputs, size))
     return {
-        name: np.concatenate([part[name] for part in parts])[:number]
+        name: np.concatenate([part[name] for part in parts])
         for name in parts[0]
     }
 

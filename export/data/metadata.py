@@ -1,6 +1,7 @@
 """What an artifact says of itself: the JSON that each artifact contains.
 
-`docs/preprocessing.md` describes the schema, and where each format has it.
+`docs/how_to/preprocessing.md` describes the schema, and where it is in each
+format.
 """
 
 import json

@@ -5,12 +5,20 @@ Their headers are checked before any array is allocated.
 
 import math
 import os
+import shutil
 import zipfile
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 import numpy as np
 
 from keras_inception_export.data.reading import check_expansion, check_methods
+from keras_inception_export.data.rows import (
+    Rows,
+    Spool,
+    file_rows,
+    parts,
+)
 
 
 def read_arrays(path: str | os.PathLike) -> Any:
@@ -20,13 +28,53 @@ def read_arrays(path: str | os.PathLike) -> Any:
         ValueError: if an array declares more than the file contains, or the
             file is compressed to a hundredth of its content.
     """
+    return _opened(path, _read)
+
+
+def open_rows(path: str | os.PathLike) -> Any:
+    """Return the same as `Rows`, for arrays that are larger than the memory.
+
+    Those of a `.npz` file are expanded into temporary files.
+    """
+
+    def open_(file: IO[bytes], size: int) -> Rows:
+        if not isinstance(file, zipfile.ZipExtFile):
+            return _rows(path, file, size)
+        spool = Spool()
+        shutil.copyfileobj(file, spool.file)
+        spool.file.seek(0)
+        return _rows(spool, spool.file, size)
+
+    return _opened(path, open_)
+
+
+def write_arrays(
+    path: str | os.PathLike, arrays: Mapping[str, np.ndarray | Rows]
+) -> None:
+    """Write a `.npz` file, a few rows at a time."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            facts = {
+                "descr": np.lib.format.dtype_to_descr(array.dtype),
+                "fortran_order": False,
+                "shape": array.shape,
+            }
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array_header_1_0(file, facts)
+                for part in parts(array):
+                    file.write(part.tobytes())
+
+
+def _opened(
+    path: str | os.PathLike, open_array: Callable[[IO[bytes], int], Any]
+) -> Any:
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if file.read(len(np.lib.format.MAGIC_PREFIX)).startswith(
             np.lib.format.MAGIC_PREFIX
         ):
             file.seek(0)
-            return _read(file, size)
+            return open_array(file, size)
         with zipfile.ZipFile(file) as archive:
             check_methods(archive)
             members = archive.infolist()
@@ -36,14 +84,14 @@ def read_arrays(path: str | os.PathLike) -> Any:
                 name, suffix = os.path.splitext(member.filename)
                 if suffix == ".npy":
                     with archive.open(member) as content:
-                        arrays[name] = _read(content, member.file_size)
+                        arrays[name] = open_array(content, member.file_size)
             return arrays
 
 
-def _read(file: IO[bytes], size: int) -> np.ndarray:
-    """Return the array in a file of `size` bytes."""
+def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, Any]:
+    """Return shape, order and dtype of the array in a file of `size` bytes."""
     is_first = np.lib.format.read_magic(file) == (1, 0)
-    shape, _, dtype = (
+    shape, is_fortran, dtype = (
         np.lib.format.read_array_header_1_0(file)
         if is_first
         else np.lib.format.read_array_header_2_0(file)
@@ -53,5 +101,18 @@ def _read(file: IO[bytes], size: int) -> np.ndarray:
         raise ValueError(
             f"an array of {dtype} {shape} is declared in {found} bytes"
         )
+    return shape, is_fortran, dtype
+
+
+def _read(file: IO[bytes], size: int) -> np.ndarray:
+    _header(file, size)
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _rows(source: Any, file: IO[bytes], size: int) -> Rows:
+    shape, is_fortran, dtype = _header(file, size)
+    if dtype.hasobject:
+        raise ValueError("it contains Python objects")
+    order = "F" if is_fortran else "C"
+    return file_rows(source, file.tell(), shape, dtype, order)

@@ -1,28 +1,34 @@
 """Read the user's samples, and check them against the model's inputs."""
 
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_inception_export.data import images
-from keras_inception_export.data.npz import read_arrays
+from keras_inception_export.data.npz import open_rows
 from keras_inception_export.data.preprocessing import PRESETS, Preprocessing
 from keras_inception_export.data.reading import reading
+from keras_inception_export.data.rows import Rows, Spool
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_regular
+from keras_inception_export.logs import logger
 
 
 @dataclass(frozen=True)
 class Samples:
     """Samples that fit a model's inputs, with their labels if there are any.
 
-    `inputs` have one row per sample; `labels` are classes counted from 0, and
-    `classes` their names, as far as folders have them.
+    `inputs` have one row per sample: arrays, or `Rows`, which are read when
+    they are needed; `labels` are classes counted from 0, and `classes` their
+    names, as far as folders have them.
     """
 
-    inputs: Mapping[str, np.ndarray]
+    inputs: Mapping[str, Any]
     labels: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
 
@@ -32,7 +38,12 @@ class Samples:
     def take(self, rows) -> "Samples":
         """Return some of the samples."""
         return Samples(
-            {name: array[rows] for name, array in self.inputs.items()},
+            {
+                name: array.take(rows)
+                if isinstance(array, Rows)
+                else array[rows]
+                for name, array in self.inputs.items()
+            },
             None if self.labels is None else self.labels[rows],
             self.classes,
         )
@@ -44,6 +55,10 @@ def load_samples(
     preprocessing: Preprocessing = PRESETS["none"],
 ) -> Samples:
     """Return samples that fit the inputs, with labels if there are any.
+
+    Those of files and iterables are checked now, but not kept in memory:
+    files are read again whenever samples are needed, and what an iterable
+    yields is written to a temporary file.
 
     Args:
         source: one of the following. Labels are integers, or one row of scores
@@ -78,6 +93,27 @@ def load_samples(
     return Samples(inputs, _as_classes(labels, number, origin), classes)
 
 
+def with_labels(samples: Samples, labels: Sequence[str]) -> Samples:
+    """Return samples whose classes are counted in the order of the labels.
+
+    The folders of images are in alphabetical order.
+    """
+    if samples.labels is None or samples.classes is None:
+        return samples
+    unknown = sorted(set(samples.classes) - set(labels))
+    if unknown:
+        logger.info(
+            "Warning  the folders of the samples are not named like the "
+            "labels (%s), and are counted in alphabetical order",
+            ", ".join(unknown[:3]),
+        )
+        return samples
+    numbers = np.array([labels.index(name) for name in samples.classes])
+    return replace(
+        samples, labels=numbers[samples.labels], classes=tuple(labels)
+    )
+
+
 def _separate_labels(source, specs):
     """Return the samples, and the labels or None, of one source."""
     if isinstance(source, tuple):
@@ -102,22 +138,30 @@ def _collect(source, specs):
             "samples and labels, an iterable of these, or a path; got "
             f"{type(source).__name__}"
         )
-    parts = [_separate_labels(item, specs) for item in source]
-    if not parts:
+    by_name = {"x": specs[0]} | {spec.name: spec for spec in specs}
+    spools: dict[str, Spool] = {}
+    origin, labels = "the samples", []
+    named = False
+    for item in source:
+        values, found = _separate_labels(item, specs)
+        labels.append(found)
+        named = isinstance(values, Mapping)
+        for name, value in (values if named else {"x": values}).items():
+            if name in by_name:
+                array = _as_array(value, origin)
+                if array.ndim < len(by_name[name].shape):
+                    array = array[None]
+                spool = spools.setdefault(name, Spool(array.shape[1:]))
+                if spool.shape != array.shape[1:]:
+                    raise _differ(origin, (spool.shape, array.shape[1:]))
+                spool.append(check_array(array, by_name[name], origin))
+    if not spools:
         raise RequestError("the samples are empty; give at least one")
-    if isinstance(parts[0][0], Mapping):
-        dimensions = {"x": len(specs[0].shape)}
-        dimensions |= {spec.name: len(spec.shape) for spec in specs}
-        inputs = {
-            name: _concatenate([x[name] for x, _ in parts], dimensions[name])
-            for name in parts[0][0]
-            if name in dimensions
-        }
-    else:
-        inputs = _concatenate([x for x, _ in parts], len(specs[0].shape))
-    if any(labels is None for _, labels in parts):
+    arrays = {name: spool.rows() for name, spool in spools.items()}
+    inputs = arrays if named else arrays["x"]
+    if any(label is None for label in labels):
         return inputs
-    return inputs, _concatenate([labels for _, labels in parts], 1)
+    return inputs, _concatenate(labels, 1)
 
 
 def _concatenate(values, dimensions, origin="the samples"):
@@ -127,11 +171,14 @@ def _concatenate(values, dimensions, origin="the samples"):
     try:
         return np.stack(arrays) if single else np.concatenate(arrays)
     except ValueError:
-        shapes = sorted({array.shape[not single :] for array in arrays})
-        raise RequestError(
-            f"{origin} differ in shape: {', '.join(map(str, shapes[:3]))}"
-            f"{', …' * (len(shapes) > 3)}; give samples of one shape"
-        ) from None
+        raise _differ(origin, {x.shape[not single :] for x in arrays}) from None
+
+
+def _differ(origin, shapes):
+    return RequestError(
+        f"{origin} differ in shape: {', '.join(map(str, sorted(shapes)[:3]))}"
+        f"{', …' * (len(shapes) > 3)}; give samples of one shape"
+    )
 
 
 def _as_array(value, origin):
@@ -199,9 +246,7 @@ def _by_input(source, specs, origin):
     if not named:
         source = dict.fromkeys(keys, source)
     samples = {
-        spec.name: check_array(
-            _as_array(source[keys[spec.name]], origin), spec, origin
-        )
+        spec.name: _checked(source[keys[spec.name]], spec, origin)
         for spec in specs
     }
     counts = {name: len(array) for name, array in samples.items()}
@@ -211,6 +256,21 @@ def _by_input(source, specs, origin):
             f"got {counts}"
         )
     return samples
+
+
+def _checked(array, spec, origin):
+    """Return an array, or `Rows`, in the dtype of its input."""
+    if not isinstance(array, Rows):
+        return check_array(_as_array(array, origin), spec, origin)
+    check_shape(array.shape, spec, origin)
+    rows = Rows(
+        array.shape,
+        np.dtype(spec.dtype),
+        lambda found: check_array(array.read(found), spec, origin),
+    )
+    with reading(origin, error=RequestError):
+        _ = rows.ends  # all of them can be read
+    return rows
 
 
 def _read(path, specs, preprocessing):
@@ -224,11 +284,7 @@ def _read(path, specs, preprocessing):
                 f"{path} contains no images: expected files ending in "
                 f"{', '.join(images.IMAGE_SUFFIXES)}"
             )
-        arrays = [
-            images.read_image(file, specs, preprocessing) for file in files
-        ]
-        origin = f"the images in {path}"
-        pixels = _concatenate(arrays, len(specs[0].shape), origin)
+        pixels = _image_rows(path, files, specs, preprocessing)
         labels, classes = images.folder_classes(path, files) or (None, None)
         return (pixels, labels), classes
     if images.is_image(path):
@@ -239,7 +295,24 @@ def _read(path, specs, preprocessing):
             "or a folder of images"
         )
     with reading(path, error=RequestError):
-        return read_arrays(path), None
+        return open_rows(path), None
+
+
+def _image_rows(path, files, specs, preprocessing):
+    """Return the images, which are decoded when they are needed."""
+    origin = f"the images in {path}"
+    first = images.read_image(files[0], specs, preprocessing)
+    files = np.array([str(file) for file in files], object)
+
+    def decode(file):
+        return images.read_image(Path(file), specs, preprocessing)
+
+    def read(rows):
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            arrays = [first, *pool.map(decode, files[rows])]
+        return _concatenate(arrays, len(specs[0].shape), origin)[1:]
+
+    return Rows((len(files), *first.shape), first.dtype, read)
 
 
 def check_shape(shape: Sequence[int], spec: TensorSpec, origin: str) -> None:

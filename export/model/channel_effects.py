@@ -170,7 +170,7 @@ class ObservedModel:
             found = self._ascent(
                 tf.constant(targets, "int32"), *self._tensors(feed)
             )
-        except tf.errors.OpError:
+        except Exception:
             self.differentiable = False
             return {name: np.zeros_like(feed[name]) for name in names}
         return {
@@ -191,7 +191,7 @@ class ObservedModel:
         try:
             if self.differentiable:
                 gradients = tape.gradient(total, values)
-        except LookupError:  # TensorFlow has operations without a gradient
+        except Exception:  # an operation has none, or that of a layer fails
             self.differentiable = False
         self.layers = [(x, _flat(x, value).shape[-1]) for x, value in seen]
         self.multiplications = sum(_multiplications(*pair) for pair in seen)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras.src.backend import AutocastScope, get_keras_mask, set_keras_mask
 
+from keras_inception_export.errors import ConversionError
 from keras_inception_export.model.call_hooks import observed, operations_in
 from keras_inception_layers.rebuilding import FLOATS
 
@@ -77,6 +78,22 @@ def describe(layer: Any) -> str:
     """Return the path of a layer, quoted, and its class."""
     path = getattr(layer, "path", None) or layer.name
     return f'"{path}" ({type(layer).__name__})'
+
+
+def check_no_float8(model: keras.Model, format_name: str) -> None:
+    """Raise ConversionError if a layer computes in float8.
+
+    Args:
+        model: the model.
+        format_name: a format that cannot express it, as people know it.
+    """
+    for layer in model._flatten_layers():
+        if layer.dtype_policy.quantization_mode == "float8":
+            raise ConversionError(
+                f"the layer {describe(layer)} is quantized to float8, which "
+                f"{format_name} cannot express; export a SavedModel alone, or "
+                'the model as it was before `quantize("float8")`'
+            )
 
 
 @contextmanager

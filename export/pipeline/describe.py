@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_inception_export.bundle.bundle import USUAL
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.data.labels import labelled_outputs
 from keras_inception_export.data.metadata import (
@@ -22,14 +23,13 @@ from keras_inception_export.data.preprocessing import (
     Preprocessing,
     channel_axis,
 )
-from keras_inception_export.data.samples import Samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_choice
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions
-from keras_inception_export.verification.probes import USUAL, Probes
+from keras_inception_export.verification.probes import Probes
 from keras_inception_layers.preprocessing import find_mode
 
 TAKES_PIXELS = 32
@@ -158,27 +158,6 @@ def with_ranges(
             low, high = map(np.asarray, made.range)
             found[name] = replace(domain, low=low, high=high)
     return found
-
-
-def with_labels(samples: Samples, labels: Sequence[str]) -> Samples:
-    """Return samples whose classes are counted in the order of the labels.
-
-    The folders of images are in alphabetical order.
-    """
-    if samples.labels is None or samples.classes is None:
-        return samples
-    unknown = sorted(set(samples.classes) - set(labels))
-    if unknown:
-        logger.info(
-            "Warning  the folders of the samples are not named like the "
-            "labels (%s), and are counted in alphabetical order",
-            ", ".join(unknown[:3]),
-        )
-        return samples
-    numbers = np.array([labels.index(name) for name in samples.classes])
-    return replace(
-        samples, labels=numbers[samples.labels], classes=tuple(labels)
-    )
 
 
 def make_metadata(

@@ -12,7 +12,7 @@ from keras_inception_export.bundle.schema import VERSION
 from keras_inception_export.data.labels import check_labels, labelled_outputs
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import PRESETS
-from keras_inception_export.data.samples import load_samples
+from keras_inception_export.data.samples import load_samples, with_labels
 from keras_inception_export.diagnosis.capture import capture_layer_references
 from keras_inception_export.diagnosis.diagnose import record_artifact
 from keras_inception_export.errors import ArtifactError, RequestError
@@ -30,6 +30,7 @@ from keras_inception_export.model.pixels import (
     of_pixels,
     with_pixels,
 )
+from keras_inception_export.model.structure import Step, structure_of
 from keras_inception_export.options import CALIBRATION_SAMPLES, ExportOptions
 from keras_inception_export.pipeline.artifacts import (
     add_metadata,
@@ -42,7 +43,6 @@ from keras_inception_export.pipeline.describe import (
     check_pixels,
     choose_preprocessing,
     make_metadata,
-    with_labels,
     with_ranges,
 )
 from keras_inception_export.pipeline.make_probes import make_probes
@@ -192,7 +192,9 @@ def run_export(
     """Export as `export_model` does, with options that are already checked."""
     if keras.backend.backend() != "tensorflow":
         return export_in_tensorflow(source, options)
-    facts, model, probes, evaluation, metadata = _prepare(source, options)
+    facts, structure, model, probes, evaluation, metadata = _prepare(
+        source, options
+    )
     inputs, outputs = model.inputs, model.outputs
     with publication.staging(options.output_dir) as folder:
         written = write_float(model, folder, options)
@@ -228,6 +230,7 @@ def run_export(
         report = {
             "schema_version": VERSION,
             "model": facts,
+            "structure": structure,
             "versions": metadata.versions,
             "metadata": metadata.as_json(),
             "probes": {
@@ -252,8 +255,15 @@ def run_export(
 
 def _prepare(
     source, options: ExportOptions
-) -> tuple[dict[str, Any], InferenceModel, Probes, Evaluation | None, Metadata]:
-    """Return facts, the inference model, probes, evaluation and metadata."""
+) -> tuple[
+    dict[str, Any],
+    list[Step],
+    InferenceModel,
+    Probes,
+    Evaluation | None,
+    Metadata,
+]:
+    """Return facts, structure, model, probes, evaluation and metadata."""
     path = None
     if isinstance(source, (str, Path)):
         path = str(source)
@@ -267,6 +277,7 @@ def _prepare(
         "keras_path": path,
         "backend": keras.backend.backend(),
     }
+    structure = structure_of(original)
     logger.info(
         "Model  %s, %s parameters", facts["name"], f"{facts['parameters']:,}"
     )
@@ -320,7 +331,7 @@ def _prepare(
         probes,
         versions(),
     )
-    return facts, model, probes, evaluation, metadata
+    return facts, structure, model, probes, evaluation, metadata
 
 
 def _raise_findings(results: list[VerificationResult]) -> None:

@@ -10,8 +10,10 @@ from dataclasses import replace
 import keras
 import numpy as np
 
+from keras_inception_export.bundle.bundle import USUAL
 from keras_inception_export.data.batching import Arrays
 from keras_inception_export.data.domain import Domain
+from keras_inception_export.data.rows import Rows
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.logs import logger
 from keras_inception_export.model.divergence import diverging_layer
@@ -27,7 +29,7 @@ from keras_inception_export.verification.degenerate import (
     degenerate_outputs,
     inexact,
 )
-from keras_inception_export.verification.probes import USUAL, Probes
+from keras_inception_export.verification.probes import Probes
 from keras_inception_export.verification.regimes import regimes
 
 SEARCHED = "searched"
@@ -56,7 +58,10 @@ def make_probes(
     live = replace(inference_model, model=model)
     if samples is not None:
         domains = {
-            name: domain.like(samples[name]) for name, domain in domains.items()
+            name: domains[name].like(
+                array.ends if isinstance(array, Rows) else array
+            )
+            for name, array in samples.items()
         }
     batches, unused = [], {}
     for regime, alternatives in regimes(live.inputs, domains, samples):

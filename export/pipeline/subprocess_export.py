@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.child_process import run_in_child
 from keras_inception_export.data.metadata import Metadata
+from keras_inception_export.data.npz import write_arrays
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.errors import RequestError
 from keras_inception_export.model.inference_model import InferenceModel
@@ -145,5 +145,5 @@ def _samples_file(source, options: ExportOptions, folder: Path):
     if samples.labels is not None:
         arrays["y"] = samples.labels
     path = folder / "samples.npz"
-    np.savez(path, **arrays)
+    write_arrays(path, arrays)
     return path

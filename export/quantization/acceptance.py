@@ -27,12 +27,15 @@ class AcceptanceCriteria:
         classifiers: the outputs that are class scores.
         keras_accuracy: the accuracy of Keras per output name; `None` where
             there are no labels.
+        keras_confusion: the number of samples per label (row) and class
+            (column), likewise.
     """
 
     min_agreement: float
     max_accuracy_drop: float
     classifiers: frozenset[str]
     keras_accuracy: Mapping[str, float | None]
+    keras_confusion: Mapping[str, list[list[int]] | None]
 
     @classmethod
     def of(
@@ -56,7 +59,9 @@ class AcceptanceCriteria:
         classifiers = frozenset(_classifiers(outputs, labels, requested))
         measured = metrics.measure(outputs, outputs, labels)
         accuracy = {record.output: record.accuracy for record in measured}
-        return cls(min_agreement, max_accuracy_drop, classifiers, accuracy)
+        confusion = {record.output: record.confusion for record in measured}
+        limits = min_agreement, max_accuracy_drop
+        return cls(*limits, classifiers, accuracy, confusion)
 
     def findings(self, measured: Sequence[metrics.Measurement]) -> list[str]:
         """Return one sentence per criterion that the measurements fail."""

@@ -1,6 +1,6 @@
 """The samples of a quantization, and the outputs of Keras on them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from keras_inception_export.bundle.artifact import Artifact
-from keras_inception_export.data.batching import run
+from keras_inception_export.data.batching import Arrays, run, stream
+from keras_inception_export.data.rows import Rows, Spool
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions
 from keras_inception_export.quantization import metrics
@@ -68,13 +69,11 @@ class Evaluation:
                 for spec, tensor in zip(named.outputs, tensors, strict=True)
             }
 
-        def outputs(number):
-            inputs = parts.evaluation.take(slice(number)).inputs
-            return run(call, inputs, named.inputs[0].shape[0])
-
-        reference = outputs(None)
+        fixed, samples = named.inputs[0].shape[0], parts.evaluation
+        reference = _spooled(stream(call, samples.inputs, fixed))
+        first = samples.take(slice(CHANGED_SAMPLES))
         with keras.StatelessScope(state_mapping=_changed_weights(model)):
-            changed = outputs(CHANGED_SAMPLES)
+            changed = run(call, first.inputs, fixed)
         columns = _determined_columns(changed, reference)
         labels = parts.evaluation.labels
         limits = options.min_agreement, options.max_accuracy_drop
@@ -89,7 +88,7 @@ class Evaluation:
     def measure(self, artifact: Artifact) -> list[metrics.Measurement]:
         """Measure an opened artifact on the evaluation samples."""
         samples = self.split.evaluation
-        outputs = run(artifact, samples.inputs)
+        outputs = stream(artifact, samples.inputs)
         return metrics.measure(
             outputs, self.reference, samples.labels, self.columns
         )
@@ -99,10 +98,24 @@ class Evaluation:
         return {
             **self.split.as_json(),
             "keras_accuracy": dict(self.criteria.keras_accuracy),
+            "keras_confusion": {
+                name: matrix
+                for name, matrix in self.criteria.keras_confusion.items()
+                if matrix is not None
+            },
             "min_agreement": self.criteria.min_agreement,
             "max_accuracy_drop": self.criteria.max_accuracy_drop,
             "warnings": list(self.warnings),
         }
+
+
+def _spooled(batches: Iterable[Arrays]) -> dict[str, Rows]:
+    """Return batches of outputs as arrays in temporary files."""
+    spools: dict[str, Spool] = {}
+    for batch in batches:
+        for name, array in batch.items():
+            spools.setdefault(name, Spool(array.shape[1:])).append(array)
+    return {name: spool.rows() for name, spool in spools.items()}
 
 
 def _changed_weights(

@@ -3,16 +3,23 @@
 Needs only numpy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
-Outputs = Mapping[str, np.ndarray]
+from keras_inception_export.data.rows import parts
+
+Outputs = Mapping[str, Any]
+"""One array, or `Rows`, per name of an output."""
 PROBABILITY_STEP = 1 / 256
 """A probability below this counts as this large: an int8 output has no smaller
 steps, and all columns of one distribution have one unit."""
+MAX_CLASSES = 100
+"""Classes that a confusion matrix may have."""
+_BATCH = 256  # samples that are compared together
 _CONSTANT = 1e-6  # deviation of a column, relative to its largest value
 
 
@@ -32,6 +39,8 @@ class Measurement:
             if the output is not one row of scores per sample.
         accuracy: the fraction of the samples that get the class of their
             label; `None` without labels.
+        confusion: the number of samples per label (row) and class (column);
+            `None` without labels.
     """
 
     output: str
@@ -41,6 +50,7 @@ class Measurement:
     max_error: float
     agreement: float | None
     accuracy: float | None
+    confusion: list[list[int]] | None = None
 
     @property
     def worst_db(self) -> float:
@@ -49,7 +59,7 @@ class Measurement:
             return self.snr_db
         return min(self.snr_db, self.column_snr_db)
 
-    def as_json(self) -> dict[str, str | float | None]:
+    def as_json(self) -> dict[str, Any]:
         """Return the record for `report.json`, in six digits."""
         return {
             key: float(f"{value:.6g}") if isinstance(value, float) else value
@@ -58,7 +68,7 @@ class Measurement:
 
 
 def measure(
-    outputs: Outputs,
+    outputs: Outputs | Iterable[Outputs],
     reference: Outputs,
     labels: np.ndarray | None,
     columns: Mapping[str, np.ndarray] = MappingProxyType({}),
@@ -66,33 +76,46 @@ def measure(
     """Compare an artifact's outputs with those of Keras.
 
     Args:
-        outputs: the artifact's outputs.
+        outputs: the artifact's outputs, as a whole or in batches.
         reference: those of Keras on the same samples.
         labels: the classes of the samples, if they are known.
         columns: per output, whether each column is judged; if an output is
             missing, all of its columns are that vary.
     """
+    if isinstance(outputs, Mapping):
+        outputs = _batches(outputs)
+    sums: dict[str, _Sums] = {}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in reference}
+    start = 0
+    for batch in outputs:
+        end = start + len(next(iter(batch.values())))
+        for name in reference:
+            got, expected = batch[name], reference[name][start:end]
+            sums.setdefault(name, _Sums(expected)).add(got, expected)
+            if has_scores(expected):
+                found[name].append(classes(got))
+        start = end
     records = []
-    for name, expected in reference.items():
-        got = outputs[name].astype("float64")
-        noise = np.abs(got - expected)
-        signal = np.square(expected, dtype="float64").sum()
-        snr = _decibel(signal, np.square(noise).sum())
-        error = float(noise.max() / (np.abs(expected).max() or 1))
-        agreement = accuracy = None
-        if has_scores(expected):
-            agreement = _fraction(classes(got), classes(expected))
-            if labels is not None and fits_labels(expected, labels):
-                accuracy = _fraction(classes(got), labels)
-        column_snr = columns_snr(got, expected)
+    for name, total in sums.items():
+        agreement = accuracy = matrix = None
+        if has_scores(reference[name]):
+            predicted = np.concatenate(found[name])
+            agreement = _fraction(predicted, classes_of(reference[name]))
+            if labels is not None and fits_labels(reference[name], labels):
+                accuracy = _fraction(predicted, labels)
+                matrix = confusion(predicted, labels, reference[name].shape[1])
+        column_snr = total.columns_snr()
         if name in columns:
             column_snr[~columns[name]] = np.nan
         column = worst = None
         if not np.isnan(column_snr).all():
-            column = int(np.nanargmin(column_snr))
+            column = int(np.nanargmin(column_snr.round(6)))  # the first
             worst = float(column_snr[column])
         records.append(
-            Measurement(name, snr, worst, column, error, agreement, accuracy)
+            Measurement(
+                *(name, total.snr(), worst, column, total.max_error()),
+                *(agreement, accuracy, matrix),
+            )
         )
     return records
 
@@ -102,19 +125,62 @@ def columns_snr(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
     A column that is constant in the reference has none: its value is NaN.
     """
-    width = expected.shape[-1] if expected.ndim > 1 else 1
-    expected = expected.reshape(-1, width).astype("float64")
-    noise = np.square(got.reshape(-1, width) - expected).mean(axis=0)
-    deviation = expected.std(axis=0)
-    varies = deviation > _CONSTANT * np.abs(expected).max(axis=0)
-    if has_probabilities(expected):
-        deviation = np.maximum(deviation, PROBABILITY_STEP)
-    signal = np.square(deviation)
-    # Where the artifact is not finite, nothing is left of the signal.
-    noise = np.where(np.isfinite(noise), noise, np.inf)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.clip(signal / noise, 1e-20, 1e20)
-        return np.where(varies, 10 * np.log10(ratio), np.nan)
+    sums = _Sums(expected)
+    sums.add(got, expected)
+    return sums.columns_snr()
+
+
+class _Sums:
+    """What is added up, per column, of the differences of two outputs."""
+
+    def __init__(self, expected: np.ndarray) -> None:
+        self._width = expected.shape[-1] if expected.ndim > 1 else 1
+        # The first row instead of the mean, which is not known yet.
+        self._center = expected.reshape(-1, self._width)[0].astype("float64")
+        self._number = 0
+        self._sums = np.zeros((4, self._width))
+        self._largest = np.zeros((2, self._width))
+        self._probable = True
+
+    def add(self, got: np.ndarray, expected: np.ndarray) -> None:
+        got, expected = (
+            x.reshape(-1, self._width).astype("float64")
+            for x in (got, expected)
+        )
+        noise, moved = np.abs(got - expected), expected - self._center
+        self._number += len(expected)
+        self._sums += [
+            np.square(x).sum(axis=0) for x in (noise, expected, moved)
+        ] + [moved.sum(axis=0)]
+        largest = [x.max(axis=0) for x in (noise, np.abs(expected))]
+        self._largest = np.maximum(self._largest, largest)
+        self._probable = self._probable and has_probabilities(expected)
+
+    def snr(self) -> float:
+        return _decibel(self._sums[1].sum(), self._sums[0].sum())
+
+    def max_error(self) -> float:
+        noise, expected = self._largest.max(axis=1)
+        return float(noise / (expected or 1))
+
+    def columns_snr(self) -> np.ndarray:
+        noise, _, squares, moved = self._sums / self._number
+        signal = np.maximum(squares - np.square(moved), 0)
+        varies = np.sqrt(signal) > _CONSTANT * self._largest[1]
+        if self._probable:
+            signal = np.maximum(signal, PROBABILITY_STEP**2)
+        # Where the artifact is not finite, nothing is left of the signal.
+        noise = np.where(np.isfinite(noise), noise, np.inf)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.clip(signal / noise, 1e-20, 1e20)
+            return np.where(varies, 10 * np.log10(ratio), np.nan)
+
+
+def _batches(outputs: Outputs) -> Iterator[Outputs]:
+    number = len(next(iter(outputs.values())))
+    for start in range(0, number, _BATCH):
+        rows = slice(start, start + _BATCH)
+        yield {name: array[rows] for name, array in outputs.items()}
 
 
 def has_scores(output: np.ndarray) -> bool:
@@ -130,14 +196,16 @@ def fits_labels(output: np.ndarray, labels: np.ndarray) -> bool:
 
 def has_probabilities(output: np.ndarray) -> bool:
     """Return whether each row of scores sums to 1, as probabilities do."""
-    positive = output.shape[-1] > 1 and bool((output >= 0).all())
-    return positive and bool(np.allclose(output.sum(axis=-1), 1, atol=1e-3))
+    return output.shape[-1] > 1 and all(
+        (part >= 0).all() and np.allclose(part.sum(axis=-1), 1, atol=1e-3)
+        for part in parts(output, _BATCH)
+    )
 
 
 def beats_guessing(output: np.ndarray, labels: np.ndarray) -> bool:
     """Return whether the scores beat always answering the commonest label."""
     commonest = np.bincount(labels).max() / len(labels)
-    return _fraction(classes(output), labels) > commonest
+    return _fraction(classes_of(output), labels) > commonest
 
 
 def classes(scores: np.ndarray) -> np.ndarray:
@@ -148,6 +216,32 @@ def classes(scores: np.ndarray) -> np.ndarray:
     if scores.shape[1] == 1:
         return (scores[:, 0] > 0.5).astype("int64")
     return scores.argmax(axis=1)
+
+
+def classes_of(scores: Any) -> np.ndarray:
+    """Return the classes of scores, of which a part is read at a time."""
+    return np.concatenate([classes(part) for part in parts(scores, _BATCH)])
+
+
+def confusion(
+    predicted: np.ndarray, labels: np.ndarray, width: int
+) -> list[list[int]] | None:
+    """Return the number of samples per label (row) and class (column).
+
+    Args:
+        predicted: the class of each sample.
+        labels: its label.
+        width: the number of scores, of which 1 stands for two classes.
+
+    Returns:
+        `None` if there are more than `MAX_CLASSES` classes.
+    """
+    number = max(width, 2)
+    if number > MAX_CLASSES:
+        return None
+    counts = np.zeros((number, number), "int64")
+    np.add.at(counts, (labels, predicted), 1)
+    return counts.tolist()
 
 
 def _fraction(found: np.ndarray, expected: np.ndarray) -> float:

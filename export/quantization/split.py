@@ -6,11 +6,12 @@ better than new data. (An LSTM on overlapping windows of a random walk measured
 55 dB on windows between those of the calibration, and 20 to 35 dB on others.)
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from keras_inception_export.data.rows import parts
 from keras_inception_export.data.samples import Samples
 from keras_inception_export.errors import RequestError
 from keras_inception_export.options import CALIBRATION_SAMPLES
@@ -20,6 +21,7 @@ MIN_SAMPLES = 20
 """With fewer samples, the ranges of a calibration are meaningless."""
 FEW_SAMPLES = 50
 """Fewer calibration samples than this cause a warning."""
+_CONSTANT = 0  # instead of a hash
 LEFT = 0.5
 """The fraction of the other samples that must have no part in common with those
 that calibrate."""
@@ -65,34 +67,44 @@ def split(samples: Samples, calibration: int = CALIBRATION_SAMPLES) -> Split:
         )
     end = min(calibration, number // 2)
     shuffled = np.random.default_rng(SEED).permutation(number)
-    parts = [set.union(*found) for found in zip(*_parts(samples), strict=True)]
+    contents = np.concatenate(
+        list(map(_parts, samples.inputs.values())), axis=1
+    )
     for order in (shuffled, np.arange(number)):
-        seen = set().union(*(parts[row] for row in order[:end]))
-        new = [row for row in order[end:] if seen.isdisjoint(parts[row])]
+        seen = np.setdiff1d(contents[order[:end]], _CONSTANT)
+        new = order[end:][~np.isin(contents[order[end:]], seen).any(axis=1)]
         if len(new) >= LEFT * (number - end):
             return _split(samples, order[:end], new)
     return _split(samples, shuffled[:end], shuffled[end:], overlapping=True)
 
 
 def _split(samples, calibration, evaluation, **options) -> Split:
-    chosen = (np.sort(calibration), np.array(evaluation))
-    return Split(*map(samples.take, chosen), **options)
+    chosen = samples.take(np.sort(calibration))
+    arrays = {name: np.asarray(x) for name, x in chosen.inputs.items()}
+    return Split(
+        replace(chosen, inputs=arrays), samples.take(evaluation), **options
+    )
 
 
-def _parts(samples: Samples) -> Iterator[list[set[bytes]]]:
-    """Yield, per input, the contents of each sample's parts.
+def _parts(array: Any) -> np.ndarray:
+    """Return, per sample of one input, a hash of the content of each part.
 
     These are the sample itself and, of a series, all halves of consecutive
     steps. Parts that are constant, such as padding, do not count.
     """
-    for array in samples.inputs.values():
-        length = array.shape[1] if array.ndim in (2, 3) else 1
-        size = -(-length // 2)
-        found: list[set[bytes]] = []
-        for sample in array:
-            parts = [sample] if sample.size > 1 else []
-            if array.ndim in (2, 3) and length > 3:
-                starts = range(length - size + 1)
-                parts = [sample[start : start + size] for start in starts]
-            found.append({x.tobytes() for x in parts if (x != x.flat[0]).any()})
-        yield found
+    length = array.shape[1] if array.ndim in (2, 3) else 1
+    size = -(-length // 2)
+    is_series = array.ndim in (2, 3) and length > 3
+
+    def hashes(sample: np.ndarray) -> list[int]:
+        found = [sample]
+        if is_series:
+            starts = range(length - size + 1)
+            found = [sample[start : start + size] for start in starts]
+        return [
+            hash(x.tobytes()) if (x != x.flat[0]).any() else _CONSTANT
+            for x in found
+        ]
+
+    samples = (sample for part in parts(array) for sample in part)
+    return np.array([hashes(sample) for sample in samples])

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_inception_export.bundle.bundle import USUAL
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.verification.columns import (
     error_to_signal,
@@ -22,7 +23,7 @@ from keras_inception_export.verification.columns import (
     largest_values,
     rms_errors,
 )
-from keras_inception_export.verification.probes import USUAL, Probes
+from keras_inception_export.verification.probes import Probes
 
 EPSILON = float(np.finfo("float32").eps)
 FACTOR = 8.0
@@ -164,7 +165,7 @@ def compare(
 
 def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
     """Return the record of the worst column in the worst regime."""
-    worst: tuple[float, str, int, tuple[float, ...]] | None = None
+    found = []
     squares, count = 0.0, 0
     all_columns = columns_of(probes, spec, factor)
     for regime, batches in probes.by_regime().items():
@@ -187,9 +188,9 @@ def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
             float(columns.keras_error[column] / unit),
             float(columns.allowed[column] / unit) if limit is None else limit,
         )
-        if worst is None or ratio > worst[0]:
-            worst = ratio, regime, column, figures
-    _, regime, column, (largest, keras_error, allowed) = worst
+        found.append((ratio, regime, column, figures))
+    _, regime, column, figures = max(found, key=lambda each: each[0])
+    largest, keras_error, allowed = figures
     return OutputParity(
         spec.name,
         *(largest, (squares / count) ** 0.5, keras_error, allowed),

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_inception_export.bundle.bundle import EXPECTED, SAMPLES, USUAL
 from keras_inception_export.data.batching import Arrays, count
 from keras_inception_export.data.npz import read_arrays
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import writing
-
-EXPECTED, SAMPLES = USUAL = "expected", "samples"
-"""The regimes of inputs as the model gets them in use."""
 
 _PARTS = ("feeds", "reference", "keras")
 

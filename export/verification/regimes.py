@@ -9,13 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from keras_inception_export.bundle.bundle import EXPECTED, SAMPLES
 from keras_inception_export.data.batching import Arrays, count
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.verification.probes import (
-    EXPECTED,
-    SAMPLES,
-)
 
 BATCH_SIZES = (1, 3, 7)
 """Samples per batch of usual inputs, where the batch size is not fixed."""

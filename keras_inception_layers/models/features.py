@@ -32,7 +32,8 @@ def extract_features(
 
     A level says how often height and width have been halved: feature maps of
     level 3 have 1/8 of them, rounded as the network's poolings round. Level 0
-    is the full size. The layers of each level are in `docs/conventions.md`.
+    is the full size. The layers of each level are in
+    `docs/explanation/conventions.md`.
 
     Args:
         model: a network of this package, also one with side heads, loaded from

@@ -16,6 +16,7 @@ from tests.helpers.backends.processes import (
     finish,
     free_port,
     start,
+    wait_for,
 )
 from tests.helpers.numeric import snapshot
 
@@ -71,9 +72,7 @@ def difference(path, other):
 
 def test_training_resumes_after_a_lost_worker(example, tmp_path):
     first, lost = start_workers(tmp_path)
-    for line in lost.stdout:
-        if "epoch 1 of 2" in line:
-            break
+    wait_for("epoch 1 of 2", lost)
     lost.kill()
     (text,) = finish(first, exit_codes=(1,))
     assert "lost another worker" in text and "start all workers again" in text

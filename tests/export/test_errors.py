@@ -89,6 +89,10 @@ EXHAUSTED = {
         "a child process was killed by signal 9 (SIGKILL)",
     ),
     "another": (ValueError("a shape is wrong"), ""),
+    "a module of this package": (
+        ModuleNotFoundError("No module", name="keras_inception_export.x"),
+        "",
+    ),
     "another signal": (RuntimeError("was killed by signal 95"), ""),
 }
 
@@ -106,6 +110,15 @@ def test_what_ran_out(error, text, nested):
     assert bool(exhausted(error)) == bool(text)
 
 
+def test_what_is_not_installed():
+    error = ModuleNotFoundError("No module", name="tensorflow.python")
+    assert exhausted(error).startswith("the package tensorflow is not inst")
+    # A library tries one package, and another error follows.
+    other = RuntimeError("a shape is wrong")
+    other.__context__ = error
+    assert exhausted(other) == ""
+
+
 MISSING = {
     "itself": (
         ModuleNotFoundError("No module", name="ai_edge_litert.interpreter"),
@@ -113,7 +126,8 @@ MISSING = {
     ),
     "what it needs": (
         ModuleNotFoundError("No module named 'h5py'", name="h5py"),
-        "which cannot be imported: No module named 'h5py'; install it anew",
+        "which cannot be imported: the package h5py is not installed; pip "
+        "install it, or",
     ),
     "a library": (
         ImportError("libx.so: cannot open shared object file"),

@@ -1,6 +1,6 @@
 """Models whose layers a user has changed, and what is documented of them.
 
-The table is that of docs/fine_tuning.md.
+The table is that of docs/how_to/fine_tuning.md.
 """
 
 from functools import cache
@@ -100,7 +100,7 @@ def ignore_warnings(test):
 
 def documented():
     """Return the words of each cell of the table: of a block, of Keras."""
-    page = Path(__file__).parents[2] / "docs" / "fine_tuning.md"
+    page = Path(__file__).parents[2] / "docs/how_to/fine_tuning.md"
     rows = [
         [cell.strip(" `") for cell in line.strip("|").split("|")]
         for line in page.read_text(encoding="utf-8").splitlines()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.cli import main, tables
+from keras_inception_export.cli.output import Outcome
 from keras_inception_export.logs import logger, progress_to
 from keras_inception_export.options import ExportOptions
 from tests.helpers.reports import make_report
@@ -100,7 +101,7 @@ def _imitate(pause, arguments):
             pause(number)
         bundle.write_report(folder, make_report())
         publication.publish(folder, output, overwrite=options.overwrite)
-    return 0
+    return Outcome()
 
 
 def _pause(at, action, number):

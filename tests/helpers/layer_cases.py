@@ -285,23 +285,27 @@ KINDS = (
     "InceptionV3BlockB",
     "AuxiliaryClassifier",
 )
-# A plain `InceptionBlock` passes no options on: its children are the user's.
-OPTION_CASES = {k: case for k, case in CASES.items() if k != "InceptionBlock"}
-every_option_case = pytest.mark.parametrize(
-    "case", OPTION_CASES.values(), ids=OPTION_CASES.keys()
-)
+
+
+def cases_or_kinds(cases, mark):
+    """Return a mark that runs every case; all but `KINDS` have `mark`."""
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(case, id=name, marks=[] if name in KINDS else mark)
+            for name, case in cases.items()
+        ],
+    )
 
 
 # Every case, but in the quick tests only one of each kind.
-every_case_or_kind = pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(
-            case, id=name, marks=[] if name in KINDS else pytest.mark.slow
-        )
-        for name, case in CASES.items()
-    ],
-)
+every_case_or_kind = cases_or_kinds(CASES, pytest.mark.slow)
+# Every case under TensorFlow, one of each kind under the other backends: for
+# what Keras does alike under all of them.
+every_config_case = cases_or_kinds(CASES, pytest.mark.one_backend)
+# A plain `InceptionBlock` passes no options on: its children are the user's.
+OPTION_CASES = {k: case for k, case in CASES.items() if k != "InceptionBlock"}
+every_option_case = cases_or_kinds(OPTION_CASES, pytest.mark.one_backend)
 
 
 def every_format(is_quick):

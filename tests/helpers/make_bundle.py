@@ -5,8 +5,15 @@ import sys
 import keras
 
 from keras_inception_export import export_model
-from keras_inception_layers import VGG16Inception
+from keras_inception_layers import ConvBN, InceptionV1Block
 
 keras.utils.set_random_seed(0)
-model = VGG16Inception(include_top=False, input_shape=(32, 32, 1))
+model = keras.Sequential(
+    [
+        keras.Input((16, 16, 1)),
+        ConvBN(4, 3, strides=2),
+        InceptionV1Block(((4,), (4, 8), (2, 4), (4,))),
+        keras.layers.GlobalAveragePooling2D(),
+    ]
+)
 export_model(model, sys.argv[1], overwrite=True)

@@ -155,6 +155,7 @@ def every_row(right):
     return table
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("layer", "base", "name", "value"), every_row(right=True)
 )
@@ -163,6 +164,7 @@ def test_valid_arguments_are_accepted(layer, base, name, value):
     assert layer.from_config(config).get_config() == config
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("layer", "base", "name", "value"), every_row(right=False)
 )
@@ -181,6 +183,7 @@ def conv(name, **options):
 SHARED_LAYER = conv("shared")
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("branches", "message"),
     [

@@ -27,7 +27,7 @@ from tests.helpers.changed_children import (
     plugin_model,
     set_momentum,
 )
-from tests.helpers.layer_cases import FILTERS, every_case, leaves
+from tests.helpers.layer_cases import FILTERS, every_config_case, leaves
 from tests.helpers.numeric import (
     assert_equal,
     random_images,
@@ -131,7 +131,7 @@ def test_what_keras_keeps_of_its_own_is_as_documented(change, way, tmp_path):
     assert outcome(attention_model, change, way, tmp_path) == expected
 
 
-@every_case
+@every_config_case
 def test_changed_children_of_every_layer_are_saved(case, tmp_path):
     inputs = keras.Input(case.images[1:])
     model = keras.Model(inputs, case.make(name="layer")(inputs))

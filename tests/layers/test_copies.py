@@ -11,8 +11,8 @@ from keras_inception_layers.registration import registered_layers
 from tests.helpers.layer_cases import (
     KINDS,
     descendants,
-    every_case,
     every_case_or_kind,
+    every_config_case,
     every_format,
     ordered,
 )
@@ -78,7 +78,7 @@ def test_saved_and_loaded_layers_are_equal(case, data_format, tmp_path):
     assert [weight.path for weight in loaded.weights] == weights
 
 
-@every_case
+@every_config_case
 def test_build_does_not_change_the_config(case):
     layer = case.make()
     config = layer.get_config()
@@ -99,7 +99,7 @@ def is_frozen(layer):
 
 
 @pytest.mark.parametrize("by", ["constructor", "setter"])
-@every_case
+@every_config_case
 def test_a_frozen_layer_stays_frozen(case, by, tmp_path):
     if by == "constructor":
         model = functional(case, trainable=False)

@@ -10,7 +10,7 @@ from keras_inception_layers.layers.residual_block import ResidualBlock
 from tests.helpers.layer_cases import (
     CASES,
     descendants,
-    every_case,
+    every_config_case,
     every_option_case,
 )
 from tests.helpers.numeric import (
@@ -48,7 +48,7 @@ def values_named(layer, *names):
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("policy", POLICIES)
-@every_case
+@every_config_case
 def test_dtype_policy_is_applied_to_every_child(case, policy):
     layer = case.make(dtype=policy)
     # The output is symbolic, its dtype that of the operations: not every
@@ -61,7 +61,7 @@ def test_dtype_policy_is_applied_to_every_child(case, policy):
     assert keras.backend.standardize_dtype(output.dtype) == layer.compute_dtype
 
 
-@every_case
+@every_config_case
 def test_global_dtype_policy_is_applied_to_every_child(case):
     keras.config.set_dtype_policy("mixed_bfloat16")
     layer = case.make()

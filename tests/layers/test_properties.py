@@ -6,6 +6,7 @@ A few tables are drawn in every run; `--hypothesis-profile thorough` draws
 
 import keras
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ def test_computes_what_a_flat_model_computes(table):
         assert abs(error).max() / scale < GRADIENT_TOLERANCE
 
 
+@pytest.mark.one_backend
 @given(table=tables(), dtype=st.sampled_from(POLICIES))
 def test_is_restored_from_its_config(float64, table, dtype):
     block = block_of(table, dtype)
@@ -78,6 +80,7 @@ def test_is_restored_from_its_config(float64, table, dtype):
     assert [x.dtype for x in again.weights] == [x.dtype for x in block.weights]
 
 
+@pytest.mark.one_backend
 @given(table=tables())
 def test_is_saved_and_cloned(tmp_path_factory, table):
     image = keras.Input(image_shape(table))

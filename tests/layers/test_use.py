@@ -8,6 +8,7 @@ from tests.helpers.layer_cases import (
     CASES,
     DATA_FORMATS,
     FILTERS,
+    cases_or_kinds,
     every_case,
     ordered,
 )
@@ -23,9 +24,7 @@ UNSIZED = {
     for name, case in CASES.items()
     if not name.startswith("AuxiliaryClassifier")
 }
-every_unsized_case = pytest.mark.parametrize(
-    "case", UNSIZED.values(), ids=UNSIZED.keys()
-)
+every_unsized_case = cases_or_kinds(UNSIZED, pytest.mark.one_backend)
 
 
 class Subclassed(keras.Model):

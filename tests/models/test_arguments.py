@@ -20,6 +20,7 @@ every_network = pytest.mark.parametrize("network", NETWORKS)
 IMAGES = (2, 32, 32, 1)
 
 
+@pytest.mark.one_backend
 @every_network
 @pytest.mark.parametrize(
     ("options", "output_shape"),
@@ -41,6 +42,7 @@ def test_output_shape(network, options, output_shape):
     assert network(**options).output_shape == output_shape
 
 
+@pytest.mark.one_backend
 @every_network
 def test_defaults(network):
     model = network(include_top=False)
@@ -53,6 +55,7 @@ def test_defaults(network):
     assert model.name == names[network]
 
 
+@pytest.mark.one_backend
 @every_network
 def test_default_shape_follows_the_data_format(network):
     keras.config.set_image_data_format("channels_first")
@@ -96,6 +99,7 @@ def test_input_tensor_can_belong_to_a_larger_graph(network):
     assert_equal(model(thumbnails), plain(enlarged))
 
 
+@pytest.mark.one_backend
 @every_network
 def test_input_tensor_can_join_several_inputs(network):
     left, right = (keras.Input(IMAGES[1:], name=x) for x in ("left", "right"))
@@ -145,6 +149,7 @@ def test_weights_are_loaded_from_a_file(network, suffix, kind, tmp_path):
     assert_equal(loaded(images), expected)
 
 
+@pytest.mark.one_backend
 @every_network
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -175,6 +180,7 @@ def test_invalid_arguments_are_rejected(network, options, message):
         network(**options)
 
 
+@pytest.mark.one_backend
 @pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
 def test_weights_of_another_network_are_rejected(tmp_path):
     options = {"include_top": False, "input_shape": IMAGES[1:]}
@@ -187,6 +193,7 @@ def test_weights_of_another_network_are_rejected(tmp_path):
 TORCHVISION = partial(GoogLeNet, convention="torchvision")
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("network", "smallest"),
     [(VGG16Inception, 80), (GoogLeNet, 65), (TORCHVISION, 15)],

@@ -14,6 +14,8 @@ from keras_inception_layers import (
 )
 from tests.helpers.layer_cases import FILTERS, leaves
 
+pytestmark = pytest.mark.one_backend
+
 SHAPE = {"include_top": False, "weights": None, "input_shape": (75, 75, 3)}
 
 

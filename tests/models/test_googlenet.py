@@ -107,6 +107,7 @@ def test_equals_table_1_in_numpy(use_batch_norm, tolerance):
     assert relative_error(model(images), expected) > tolerance
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("options", "trainable"),
     [
@@ -123,6 +124,7 @@ def test_parameters(options, trainable):
     assert sum(np.prod(weight.shape) for weight in weights) == trainable
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("convention", "use_batch_norm", "expected"),
     [

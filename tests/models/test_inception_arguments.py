@@ -95,6 +95,12 @@ every_network = pytest.mark.parametrize(
         for x in NETWORKS
     ],
 )
+# For what the networks have from one function: the smallest, and the largest
+# in CI.
+two_networks = pytest.mark.parametrize(
+    "network",
+    [GoogLeNet, pytest.param(InceptionResNetV2, marks=pytest.mark.slow)],
+)
 SMALL = {"include_top": False, "input_shape": (75, 75, 1)}
 
 
@@ -102,7 +108,8 @@ def test_every_network_with_conventions_is_tested():
     assert set(NETWORKS) == set(NETWORKS_WITH_CONVENTIONS.values())
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.one_backend
+@every_network
 def test_default_shape_and_dropout(network):
     model = network()
     size = NETWORKS[network].size
@@ -112,16 +119,20 @@ def test_default_shape_and_dropout(network):
     assert model.layers[-1].activation is keras.activations.softmax
 
 
+@pytest.mark.one_backend
 @every_network
 def test_output_shape(network):
+    """Of the larger networks, the shapes that their stages decide."""
     grid, channels = NETWORKS[network].grid, NETWORKS[network].channels
-    for options, output_shape in (
+    own = (
         ({}, (None, grid, grid, channels)),
-        ({"pooling": "max"}, (None, channels)),
         (
             {"input_shape": (None, 107, 3)},
             (None, None, grid + 1, channels),
         ),
+    )
+    common = (
+        ({"pooling": "max"}, (None, channels)),
         ({"include_top": True, "classes": 7}, (None, 7)),
         (
             {"include_top": True, "input_shape": (None, None, 3)},
@@ -132,12 +143,16 @@ def test_output_shape(network):
             {"input_tensor": keras.Input((80, 75, 2))},
             (None, grid, grid, channels),
         ),
+    )
+    for options, output_shape in (
+        *own,
+        *(common if network is GoogLeNet else ()),
     ):
         model = network(**{**SMALL, **options})
         assert model.output_shape == output_shape, options
 
 
-@every_network
+@two_networks
 def test_a_model_of_unknown_size_accepts_any_size(network):
     options = {"pooling": "avg", "include_top": False}
     model = randomize(network(**options, input_shape=None))
@@ -155,10 +170,12 @@ CONVENTIONS = [
         marks=[] if network is GoogLeNet else pytest.mark.slow,
     )
     for network, facts in NETWORKS.items()
-    for convention in facts.conventions
+    # Only the conventions of GoogLeNet have different smallest sizes.
+    for convention in list(facts.conventions)[: len({*facts.smallest.values()})]
 ]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(("network", "convention"), CONVENTIONS)
 def test_the_smallest_size_cannot_be_smaller(network, convention, monkeypatch):
     """One pixel less is rejected, and would leave an empty feature map."""
@@ -176,7 +193,8 @@ def test_the_smallest_size_cannot_be_smaller(network, convention, monkeypatch):
             network(**options, input_shape=shape)
 
 
-@every_network
+@pytest.mark.one_backend
+@two_networks
 def test_default_shape_follows_the_data_format(network):
     keras.config.set_image_data_format("channels_first")
     model = network()
@@ -186,6 +204,7 @@ def test_default_shape_follows_the_data_format(network):
     assert model.output_shape == (None, 1000)
 
 
+@pytest.mark.one_backend
 @every_network
 def test_conventions_set_batch_norm_kernels_and_dropout(network):
     for name, expected in NETWORKS[network].conventions.items():
@@ -209,7 +228,7 @@ def test_conventions_set_batch_norm_kernels_and_dropout(network):
         assert np.std(to_array(kernel)) == pytest.approx(deviation, rel=0.02)
 
 
-@every_network
+@two_networks
 def test_saved_and_loaded_networks_are_equal(network, tmp_path):
     model = randomize(network(**SMALL))
     images = random_images((1, 75, 75, 1))
@@ -224,6 +243,7 @@ def test_saved_and_loaded_networks_are_equal(network, tmp_path):
     assert np.any(to_array(again(images)) != to_array(expected))
 
 
+@pytest.mark.one_backend
 @every_network
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -244,6 +264,7 @@ def test_invalid_arguments_are_rejected(network, options, message):
         network(**{**SMALL, **options})
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "network",
     [InceptionV3, pytest.param(InceptionResNetV2, marks=pytest.mark.slow)],
@@ -270,6 +291,7 @@ def test_imagenet_weights_that_cannot_fit_are_not_downloaded(
             network(**options, convention=convention)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "network",
     [

@@ -43,14 +43,6 @@ def test_parameters_at_full_size():
         SMALL,
         pytest.param(
             {
-                "include_top": False,
-                "input_shape": (96, 81, 3),
-                "pooling": "avg",
-            },
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            {
                 "include_top": True,
                 "input_shape": (299, 299, 3),
                 "classes": 10,

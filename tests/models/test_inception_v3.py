@@ -151,6 +151,7 @@ def test_input_tensor_and_weights_file_are_accepted(tmp_path):
     assert_equal(loaded(gray.repeat(3, axis=-1)), model(gray))
 
 
+@pytest.mark.one_backend
 def test_imagenet_weights_are_those_of_keras_applications(monkeypatch):
     """A random model replaces the one that the real loader downloads."""
     published = keras_applications(**FEATURES)
@@ -172,6 +173,7 @@ def test_imagenet_weights_are_those_of_keras_applications(monkeypatch):
     assert relative_error(model(images), expected) > TOLERANCE
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("options", "message"),
     [

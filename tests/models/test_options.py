@@ -15,6 +15,8 @@ from keras_inception_layers.models.options import (
 from tests.helpers.networks import NETWORKS, module_of
 from tests.helpers.numeric import to_array
 
+pytestmark = pytest.mark.one_backend
+
 QUICK = ("VGG16", "VGG16Inception", "GoogLeNet")
 every_network = pytest.mark.parametrize("name", NETWORKS)
 

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 
-from keras_inception_layers import VGG16Inception
 from tests.helpers.layer_cases import (
     KINDS,
     every_layer_model,
@@ -42,10 +41,6 @@ np.savez(f"{folder}/state.npz", *state)
 """
 
 
-def hybrid():
-    return VGG16Inception(include_top=False, input_shape=(32, 32, 1))
-
-
 def one_layer_of_each_kind():
     return model_of_layers(KINDS)
 
@@ -55,7 +50,6 @@ def one_layer_of_each_kind():
     [
         one_layer_of_each_kind,
         pytest.param(every_layer_model, marks=pytest.mark.slow),
-        pytest.param(hybrid, marks=pytest.mark.slow),
     ],
 )
 def test_a_new_process_loads_the_trained_model(make, tmp_path):

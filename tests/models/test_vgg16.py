@@ -47,7 +47,8 @@ def test_weights_are_interchangeable(include_top):
     check_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("pooling", ["max", "avg", None])
+@pytest.mark.one_backend
+@pytest.mark.parametrize("pooling", ["max", None])
 def test_weights_file_of_keras_applications(pooling, tmp_path):
     _, theirs = pair(include_top=False, pooling=pooling)
     path = tmp_path / "vgg16.weights.h5"
@@ -61,6 +62,7 @@ def test_weights_file_of_keras_applications(pooling, tmp_path):
     check_equal(ours, theirs)
 
 
+@pytest.mark.one_backend
 def test_weights_file_for_keras_applications(tmp_path):
     ours, theirs = pair(include_top=False)
     randomize(ours, seed=2)

@@ -22,6 +22,9 @@ from tests.helpers.numeric import (
     relative_error,
 )
 
+# Other tests load a file under every backend.
+pytestmark = pytest.mark.one_backend
+
 # Relative to the largest output. Measured: 0.
 TOLERANCE = 1e-5
 # Height and width of the smallest images.

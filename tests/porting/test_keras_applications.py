@@ -26,14 +26,7 @@ NETWORKS = {
         75,
     ),
 }
-# Also compared in tests/models: the quick tests port only the smallest here.
-every_network = pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(x, marks=[] if x == "vgg16" else pytest.mark.slow)
-        for x in NETWORKS
-    ],
-)
+slow = pytest.mark.slow
 # Relative to the largest output. Measured: 0.
 TOLERANCE = 1e-5
 
@@ -53,10 +46,16 @@ def source(name, **options):
     return randomize(theirs(weights=None, **options))
 
 
+# Also compared in tests/models: the quick tests port only the smallest here.
 @pytest.mark.parametrize(
-    "include_top", [pytest.param(True, marks=pytest.mark.slow), False]
+    ("name", "include_top"),
+    [
+        ("vgg16", False),
+        pytest.param("vgg16", True, marks=slow),
+        pytest.param("inception_v3", False, marks=slow),
+        pytest.param("inception_resnet_v2", True, marks=slow),
+    ],
 )
-@every_network
 def test_every_weight_is_copied_to_its_place(name, include_top):
     options = {"include_top": include_top, "pooling": None}
     ours, theirs = make_target(name, **options), source(name, **options)
@@ -73,7 +72,10 @@ def test_every_weight_is_copied_to_its_place(name, include_top):
     assert fingerprints(ours) == fingerprints(theirs)
 
 
-@every_network
+# Keras numbers the layers of InceptionV3, and names those of VGG16.
+@pytest.mark.parametrize(
+    "name", ["vgg16", pytest.param("inception_v3", marks=slow)]
+)
 def test_layer_names_do_not_matter(name):
     options = {"include_top": False, "pooling": None}
     ours, theirs = make_target(name, **options), source(name, **options)

@@ -13,7 +13,7 @@ TOLERANCE = 1e-4
 LOGITS = {"classifier_activation": None, "convention": "torchvision"}
 # The feature maps of the first have odd sizes, which the two conventions round
 # in different directions.
-OTHER_SIZES = [(195, 230), pytest.param((299, 299), marks=pytest.mark.slow)]
+OTHER_SIZES = [(195, 230)]
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ from keras_inception_export.formats.onnx.conversions.rewriting import as_handler
 from keras_inception_export.formats.onnx.graph import Constant, Graph
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.name_scopes import layer_in_scope, recorded
+from keras_inception_export.model.precision import check_no_float8
 from keras_inception_export.model.size_dependent import any_size
 
 WEIGHTED_LAYERS = (
@@ -59,6 +60,7 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     Raises:
         ConversionError: ONNX has no equivalent of an operation.
     """
+    check_no_float8(inference_model.model, "ONNX")
     weights = _weights(inference_model.model)
     scopes: dict[str, str] = {}
     function, signature = _traceable(inference_model, list(weights.values()))

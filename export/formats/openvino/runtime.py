@@ -25,7 +25,10 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
     with reading(
         path, "cannot be opened by OpenVINO", "export the model again"
     ):
-        return OpenVINORunner(openvino.compile_model(path, "CPU", options))
+        model = openvino.Core().read_model(path)
+        return OpenVINORunner(
+            model, openvino.compile_model(model, "CPU", options)
+        )
 
 
 def import_openvino(path: Path) -> Any:
@@ -38,18 +41,22 @@ def import_openvino(path: Path) -> Any:
 
 
 class OpenVINORunner:
-    """An artifact compiled by OpenVINO, a `CompiledModel`."""
+    """An artifact as OpenVINO reads it, and as it has compiled it.
 
-    def __init__(self, compiled: Any) -> None:
+    An output that was compiled also has the names of what became one with it,
+    such as of a product whose addition of zeros was removed.
+    """
+
+    def __init__(self, model: Any, compiled: Any) -> None:
         self._compiled = compiled
-        self.inputs = tuple(map(_spec, compiled.inputs))
-        self.outputs = tuple(map(_spec, compiled.outputs))
+        self.inputs = tuple(map(_spec, model.inputs))
+        self.outputs = tuple(map(_spec, model.outputs))
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compute every output from arrays keyed by input name."""
         check_feeds(self.inputs, feeds)
         results = self._compiled(dict(feeds))
-        return {spec.name: results[spec.name] for spec in self.outputs}
+        return {x.name: results[i] for i, x in enumerate(self.outputs)}
 
 
 def _spec(port: Any) -> TensorSpec:

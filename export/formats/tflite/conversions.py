@@ -35,6 +35,7 @@ CONVERSIONS: dict[str, Rewrite] = {
     "Roll": array_rewrites.roll,
     # No kernel, or none for some integers.
     "Abs": integer_rewrites.absolute,
+    "BatchMatMulV3": integer_rewrites.matmul,
     "BitwiseAnd": integer_rewrites.bitwise_and,
     "BitwiseOr": integer_rewrites.bitwise_or,
     "Invert": integer_rewrites.invert,

@@ -31,6 +31,7 @@ from keras_inception_export.formats.tflite.naming import (
 )
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.name_scopes import recorded
+from keras_inception_export.model.precision import check_no_float8
 
 CONVERTER = f"{__package__}.converter_worker"
 TRIAL = f"{__package__}.trial_worker"
@@ -60,6 +61,7 @@ def write(
     Raises:
         ConversionError: an operation has no builtin TFLite operator.
     """
+    check_no_float8(inference_model.model, "TFLite")
     reduced = scheme != "float32"
     weights = [] if reduced else large_weights(inference_model.model)
     while True:

@@ -12,6 +12,8 @@ _NARROW = (tf.int8, tf.uint8, tf.int16, tf.uint16)
 """Integers for which most operators have no kernel, or only one that expects a
 quantized tensor (and aborts the process without)."""
 
+_EXACT = 2**10  # products of int8 whose sum float32 holds
+
 
 def in_int32(function: Callable[..., Any]) -> Rewrite:
     """Return a rewrite that computes narrow integers in int32.
@@ -35,6 +37,29 @@ def in_int32(function: Callable[..., Any]) -> Rewrite:
         )
 
     return rewrite
+
+
+def matmul(
+    a: tf.Tensor, b: tf.Tensor, *, adj_x: bool = False, adj_y: bool = False
+) -> tf.Tensor | None:
+    """Multiply int8 matrices in float32, which is exact for so many terms.
+
+    The converter has no product of integers, as of `quantize("int8")`.
+    """
+    axes = a.shape.rank - 1 - adj_x, b.shape.rank - 2 + adj_y
+    terms = a.shape[axes[0]] or b.shape[axes[1]]
+    if a.dtype != tf.int8 or b.dtype != tf.int8 or terms is None:
+        return None
+    sizes = [min(_EXACT, terms - i) for i in range(0, terms, _EXACT)]
+    parts = (
+        tf.split(tf.cast(x, tf.float32), sizes, axis)
+        for x, axis in zip((a, b), axes, strict=True)
+    )
+    products = [
+        tf.cast(tf.matmul(x, y, adj_x, adj_y), tf.int32)
+        for x, y in zip(*parts, strict=True)
+    ]
+    return tf.add_n(products) if len(products) > 1 else products[0]
 
 
 def bitwise_and(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:

@@ -3,7 +3,6 @@
 Its model is one dense layer, in ONNX and in Keras.
 """
 
-import json
 import os
 import shutil
 import sys
@@ -21,6 +20,7 @@ from keras_inception_export.cli import main
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.verification.probes import Probes
+from tests.helpers.documents import parse_document
 from tests.helpers.reports import PARITY, make_artifact, make_report
 
 KEYS = [
@@ -125,7 +125,7 @@ def test_an_artifact_beside_keras(folder, tmp_path, capfd):
     assert benchmark(folder, *words) == 0
     shown = capfd.readouterr()
     assert shown.err == ""
-    result = json.loads(shown.out)
+    result = parse_document(shown.out)["result"]
     assert [row["name"] for row in result["rows"]] == ["Keras", "onnx"]
     assert result["baseline"] == "Keras" and result["not_run"] == []
     assert (result["batch_size"], result["threads"]) == (4, 1)

@@ -148,5 +148,5 @@ def test_images_and_classes(tmp_path, capfd):
             "classes        scores: zero, one, two, ... (4)",
         ]
         assert main(["info", str(described), "--json"]) == 0
-        facts = json.loads(capfd.readouterr().out)
+        facts = json.loads(capfd.readouterr().out)["result"]
         assert facts["metadata"] == known.as_json()

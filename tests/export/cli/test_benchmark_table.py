@@ -30,10 +30,10 @@ TABLE = """
 hybrid, 8,442,064 parameters, batch 1, threads 2
 a processor, 2 cores
 
-                size  p50 ms  p90 ms  images/s   speed           error  agreement  accuracy
-Keras        34.2 MB    57.3     123      17.5    1.00         6.0e-07          -         -
-tflite int8  34.2 MB  0.0123     123      17.5    4.70 ± 0.12  6.0e-07     99.65%         -
-onnx         -  no ONNX Runtime
+                size  p50 ms  p90 ms  images/s  speed            error  agreement  accuracy
+Keras        34.2 MB    57.3     123      17.5   1.00          6.0e-07          -         -
+tflite int8  34.2 MB  0.0123     123      17.5   4.70  ± 0.12  6.0e-07     99.65%         -
+onnx  -  no ONNX Runtime
 
 speed: as a multiple of Keras's, the median of 20 rounds ± half its 95 % interval
 

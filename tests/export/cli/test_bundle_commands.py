@@ -11,6 +11,7 @@ from PIL import Image
 from keras_inception_export.cli import main
 from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
 from tests.helpers.commands import run
+from tests.helpers.documents import parse_document
 from tests.helpers.numeric import random_images
 
 PATHS = tuple(FORMATS[name].file_name for name in DEFAULT_FORMATS)
@@ -24,7 +25,7 @@ def test_verify(published, capfd):
         f"{published}: verified {', '.join(DEFAULT_FORMATS)}"
     )
     assert main(["verify", str(published), "--json"]) == 0
-    assert json.loads(capfd.readouterr().out)["passed"] is True
+    assert parse_document(capfd.readouterr().out)["result"]["passed"] is True
 
 
 def test_a_damaged_artifact_fails_verification(bundle, capfd):
@@ -111,7 +112,8 @@ def test_info(published, saved, capfd):
         shown = capfd.readouterr()
         assert expected in shown.out and shown.err == ""
         assert main(["info", str(path), "--json"]) == 0
-        assert json.loads(capfd.readouterr().out)["path"] == str(path)
+        document = parse_document(capfd.readouterr().out)
+        assert document["result"]["path"] == str(path)
 
 
 def without(*modules):
@@ -143,12 +145,31 @@ def test_a_device_with_one_runtime_verifies(published, tmp_path):
         assert run(command, *words).returncode == 0
 
 
+def test_report(published, tmp_path, capfd, monkeypatch):
+    written = []
+
+    def write_report(bundle, output, **options):
+        written.append((str(bundle), output, options))
+        return tmp_path / "page.html"
+
+    module = "keras_inception_export.report.write.write_report"
+    monkeypatch.setattr(module, write_report)
+    words = ["--output", "x.html", "--samples", "s", "--benchmark", "b.json"]
+    assert main(["report", "bundle", *words, "--json"]) == 0
+    document = parse_document(capfd.readouterr().out)
+    assert document["result"] == {"path": f"{tmp_path / 'page.html'}"}
+    options = {"samples": "s", "benchmark": "b.json"}
+    assert written == [("bundle", "x.html", options)]
+
+
 RUNTIMES = ("keras", "tensorflow", "ai_edge_litert", "onnxruntime")
 
 
 def test_nothing_is_verified_without_a_runtime(published):
     done = run(without(*RUNTIMES), "verify", published, "--json")
-    assert (done.returncode, json.loads(done.stdout)["passed"]) == (2, False)
+    document = parse_document(done.stdout)
+    assert (done.returncode, document["result"]["passed"]) == (2, False)
+    assert document["error"]["kind"] == "RuntimeMissingError"
     for command, message in (
         ("verify", "no artifact could be run, so nothing is verified"),
         ("diagnose", "no artifact could be examined"),

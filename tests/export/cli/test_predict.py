@@ -1,7 +1,6 @@
 """The subcommand `predict` on a model of a few bytes."""
 
 import csv
-import json
 import os
 import pty
 import subprocess
@@ -19,6 +18,7 @@ from tests.helpers.brightness import (
     write_brightness,
     write_images,
 )
+from tests.helpers.documents import parse_document
 from tests.helpers.reports import make_artifact, make_report
 
 
@@ -117,7 +117,7 @@ def test_json(models, images, capfd):
     (images / "c.png").write_text("no image")
     command = [models / "model.onnx", f"{images}/*.png", f"{images}/a/00*"]
     assert predict(*command, "--json") == 1
-    found = json.loads(capfd.readouterr().out)
+    found = parse_document(capfd.readouterr().out)["result"]
     assert found["samples"] == [f"00{i}.png" for i in (0, 2, 4, 6, 8)]
     expected = scores(np.arange(0, 50, 10) / 255)
     np.testing.assert_allclose(found["outputs"]["scores"], expected, atol=1e-6)
@@ -220,7 +220,6 @@ def test_the_fastest_artifact_of_a_bundle(bundle, images, capfd, monkeypatch):
 
 def test_a_progress_bar_on_a_terminal(models, images):
     """On a pseudo-terminal, which is read after the command has ended."""
-    pytest.importorskip("tqdm")
     parent, child = pty.openpty()
     code = "import sys; from keras_inception_export.cli.main import main\n"
     command = [sys.executable, "-c", code + "sys.exit(main(sys.argv[1:]))"]
@@ -231,6 +230,7 @@ def test_a_progress_bar_on_a_terminal(models, images):
             [*command, *map(str, words)],
             stdout=subprocess.DEVNULL,
             stderr=child,
+            env={**os.environ, "TERM": "xterm"},
         )
         assert done.returncode == 0
         shown = os.read(parent, 2**16).decode()

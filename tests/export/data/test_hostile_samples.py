@@ -36,7 +36,7 @@ ARRAYS = {
     "huge.npy": (header((2**40, 2)), "is declared in 0 bytes"),
     "negative.npy": (header((-1, 2), data=b"1234"), "is declared in 4 bytes"),
     "empty type.npy": (header((2**40,), "<U0"), "is declared in 0 bytes"),
-    "objects.npy": (header((1,), "|O", b"12345678"), "allow_pickle=False"),
+    "objects.npy": (header((1,), "|O", b"12345678"), "Python objects"),
     "fields.npy": (header((2,), [("a", "<f4")], b"12345678"), "expected"),
     "nested.npy": (b"\x93NUMPY\1\0\xff\xff" + b"(" * 65535, "cannot be read"),
     "half.npy": (header((1, 2), data=b"1234567"), "in 7 bytes"),

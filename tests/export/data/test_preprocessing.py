@@ -184,7 +184,7 @@ def test_inputs_that_do_not_fit(name, shape, message):
 
 
 def test_the_docs_name_everything():
-    text = Path("docs/preprocessing.md").read_text(encoding="utf-8")
+    text = Path("docs/how_to/preprocessing.md").read_text(encoding="utf-8")
     names = [field.name for field in dataclasses.fields(Preprocessing)]
     values = itertools.chain(*preprocessing.CHOICES.values())
     for name in [*names, *values, *PRESETS]:

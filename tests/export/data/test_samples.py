@@ -1,8 +1,12 @@
 """Samples and labels, from every kind of source."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from keras_inception_export.data.batching import run
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
@@ -140,6 +144,47 @@ def test_npz_file(name, save, tmp_path):
     samples = load_samples(tmp_path / name, SPEC)
     np.testing.assert_array_equal(samples.inputs["image"], IMAGES)
     np.testing.assert_array_equal(samples.labels, LABELS)
+
+
+def written(kind, folder):
+    """Return samples that are in a file, or not anywhere, and their values."""
+    values = np.arange(200, dtype="uint8")
+    if kind == "images":
+        for value in values:
+            image = Image.new("L", (64, 64), int(value))
+            image.save(folder / f"{value:03}.png")
+        return folder, values
+    images = np.full((200, 64, 64, 1), values.reshape(-1, 1, 1, 1), "float32")
+    if kind == "batches":
+        return np.split(images, 20), values
+    path = folder / f"x.{kind[:3]}"
+    if kind == "npy":
+        np.save(path, images)
+    else:
+        save = np.savez if kind == "npz" else np.savez_compressed
+        save(path, x=images)
+    return path, values
+
+
+KINDS = ["images", "npy", "npz", "npz compressed", "batches"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_some_samples_are_in_memory(kind, tmp_path):
+    specs = (TensorSpec("image", (None, 64, 64, 1), "float32"),)
+    source, values = written(kind, tmp_path)
+    rows = np.random.default_rng(0).permutation(len(values))[:150]
+    Image.init()
+    tracemalloc.start()
+    samples = load_samples(source, specs).take(rows)
+    means = [
+        run(lambda x: {"y": x["image"].mean((1, 2, 3))}, samples.inputs)["y"]
+        for _ in range(2)
+    ]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(means, 2 * [values[rows]])
+    assert peak < 1.2e6, "of 3.3 MB, of which 0.3 MB are read together"
 
 
 @pytest.mark.parametrize("keep", (0.5, 0.98))

@@ -33,6 +33,7 @@ from tests.helpers.bundles import (
     small_bundle,
     small_hybrid,
 )
+from tests.helpers.documents import parse_document
 
 ARTIFACTS = (
     "model.onnx",
@@ -229,9 +230,10 @@ def test_table(bundle, capfd):
     long = capfd.readouterr().out
     assert all(long.count(f"  {branch} ") == 4 for branch in BRANCHES)
     assert main(["diagnose", str(bundle), "--json"]) == 1
+    document = parse_document(capfd.readouterr().out)
     found = {
         artifact["path"]: artifact["first_divergence"]
-        for artifact in json.loads(capfd.readouterr().out)["artifacts"]
+        for artifact in document["result"]["artifacts"]
     }
     assert found.pop("model.int8.onnx") == LAYERS[2]
     assert set(found.values()) == {None}

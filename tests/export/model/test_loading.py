@@ -38,9 +38,8 @@ def stateful():
 
 def float8():
     vector = keras.Input((4,))
-    model = keras.Model(vector, layers.Dense(2, name="tiny")(vector))
-    model.quantize("float8", filters=lambda layer: layer.name == "tiny")
-    return model
+    tiny = layers.Dense(2, name="tiny", dtype="float8_from_mixed_bfloat16")
+    return keras.Model(vector, tiny(vector))
 
 
 class TwoArguments(Subclassed):
@@ -65,7 +64,7 @@ def called(model, *inputs):
         (unbuilt, '"young" is not built'),
         (layer_name, 'layer name "two words" cannot be a name scope'),
         (stateful, r'"memory" \(Bidirectional\) is stateful'),
-        (float8, r'"tiny" \(Dense\) is quantized to float8'),
+        (float8, r'"tiny" \(Dense\) rounds bfloat16 to float8, which'),
         (
             lambda: called(TwoArguments(), VECTOR, VECTOR),
             "the arguments left, right",

@@ -1,8 +1,13 @@
 """A model of which layers were changed is exported as it is, or refused."""
 
+import keras
+import numpy as np
 import pytest
 
-from keras_inception_export import RequestError, export_model
+from keras_inception_export import export_model, load_artifact
+from keras_inception_export.errors import ConversionError
+from keras_inception_export.formats.registry import FORMATS
+from keras_inception_export.model.inference_model import InferenceModel
 from tests.helpers.changed_children import (
     DOCUMENTED,
     attention_model,
@@ -26,6 +31,30 @@ def test_a_changed_model_is_exported_as_documented(change, tmp_path):
                 tmp_path / make.__name__,
                 formats="onnx",
             )
-        except RequestError:
+        except ConversionError:
             outcome = "error"
         assert outcome == DOCUMENTED[change]["export"][number], make.__name__
+
+
+@ignore_warnings
+def test_float8_is_exported_as_a_saved_model(tmp_path):
+    """Keras rounds in it; its custom gradient cannot be computed."""
+    vector = keras.Input((4,))
+    hidden = keras.layers.Dense(6, "tanh")(vector)
+    model = keras.Model(vector, keras.layers.Dense(2, name="tiny")(hidden))
+    model.quantize("float8", filters=lambda layer: layer.name == "tiny")
+    export_model(model, tmp_path / "out", formats="saved_model")
+    run = load_artifact(tmp_path / "out" / "saved_model")
+    values = np.random.default_rng(0).normal(size=(9, 4)).astype("float32")
+    (got,) = run(values).values()
+    expected = keras.ops.convert_to_numpy(model(values))
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
+    plain = keras.ops.tanh(values @ model.layers[1].kernel)
+    plain = plain @ model.get_layer("tiny").kernel
+    assert np.abs(plain - expected).max() > 1e-3, "it is not rounded"
+    for name in ("onnx", "tflite"):
+        message = r'layer "tiny" \(Dense\) is quantized to float8, which '
+        with pytest.raises(ConversionError, match=message + name.upper()[:2]):
+            FORMATS[name].write(
+                InferenceModel.of(model), tmp_path / name, opset=18
+            )

@@ -12,14 +12,13 @@ from keras_inception_export import RequestError, export_model
 from keras_inception_export.bundle.bundle import read_report
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import PRESETS, Preprocessing
-from keras_inception_export.data.samples import Samples
+from keras_inception_export.data.samples import Samples, with_labels
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.input_ranges import input_domains
 from keras_inception_export.model.loading import functional
 from keras_inception_export.pipeline.describe import (
     choose_preprocessing,
-    with_labels,
 )
 from keras_inception_layers import VGG16
 from keras_inception_layers.preprocessing import MODES, preprocess_input

@@ -158,12 +158,10 @@ def test_more_kinds_of_model(make, tmp_path):
         assert {x["dtype"] for x in artifact["outputs"]} == {"float32"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "policy"),
-    (
-        ("MobileNetV2", "float32"),
-        pytest.param("InceptionV3", "mixed_float16", marks=pytest.mark.slow),
-    ),
+    (("MobileNetV2", "float32"), ("InceptionV3", "mixed_float16")),
 )
 def test_keras_applications(name, policy, tmp_path):
     """Small models and networks of ours are in every format already."""

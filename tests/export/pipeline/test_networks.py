@@ -18,9 +18,8 @@ EXPORTED = {
     if inspect.isfunction(function := getattr(plugin, name))
     and "weights" in inspect.signature(function).parameters
 }
-QUICK = "GoogLeNet"
-VERIFIED = ("GoogLeNet", "InceptionV3")
-"""The blocks of the others are exported in every format by
+VERIFIED = {"GoogLeNet": "onnx", "InceptionV3": DEFAULT_FORMATS}
+"""The blocks of all are exported in every format by
 `test_every_registered_layer_is_verified`, the hybrid by the README."""
 
 
@@ -41,11 +40,13 @@ def test_help_names_every_network(capsys):
 @pytest.mark.parametrize(
     ("name", "formats"),
     [
-        pytest.param(name, DEFAULT_FORMATS, marks=pytest.mark.slow)
-        for name in VERIFIED
-    ]
-    + [(QUICK, "onnx")],
-    ids=[*VERIFIED, f"{QUICK}-onnx"],
+        pytest.param(
+            *pair,
+            id=pair[0],
+            marks=() if pair[1] == "onnx" else pytest.mark.slow,
+        )
+        for pair in VERIFIED.items()
+    ],
 )
 def test_networks_are_verified(name, formats, tmp_path):
     """On small images, without the top: each layer of it counts."""

@@ -1,7 +1,10 @@
 """Batches of a stream: their order, their sizes and what fails."""
 
 import logging
+import math
+import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,6 +178,35 @@ def test_preprocessing_from_python(preprocess, value, tmp_path):
     with pytest.raises(RequestError, match="does not say how pixels become"):
         artifact.predict(inputs)
     assert len(list(artifact.predict(np.ones((2, 4, 4, 1))))) == 2
+
+
+OLD = Path(__file__).parents[2] / "data" / "0.1.0" / "bundle"
+
+
+@pytest.mark.parametrize(
+    ("folder", "values", "message"),
+    [
+        (OLD, 100.0, "has values from 0 to 100, but was verified on"),
+        (OLD, 1.0, None),
+        (None, 100.0, "does not say on which values it was verified"),
+    ],
+    ids=["unlike the probes", "like the probes", "no bundle"],
+)
+def test_an_artifact_without_metadata(
+    folder, values, message, tmp_path, caplog
+):
+    """The probes of its bundle say which values are usual."""
+    path = (folder or tmp_path) / "model.onnx"
+    if folder is None:
+        shutil.copyfile(OLD / "model.onnx", path)
+    artifact = load_artifact(path)
+    assert artifact.metadata is None
+    shape = [size or 32 for size in artifact.inputs[0].shape[1:]]
+    inputs = np.linspace(0, values, 3 * math.prod(shape), dtype="float32")
+    for _ in range(2 if folder is None else 1):
+        list(artifact.predict(inputs.reshape(3, *shape)))
+    found = [record.getMessage() for record in caplog.records]
+    assert len(found) == bool(message) and (message or "") in "".join(found)
 
 
 def test_several_inputs_take_no_image(tmp_path):

@@ -151,6 +151,6 @@ def test_columns_that_the_weights_hardly_determine_are_not_judged(tmp_path):
     )
     (judged,) = evaluation.columns.values()
     assert judged.tolist() == [True, True, False, False]
-    lost = dict(evaluation.reference)
-    (name,) = lost
+    ((name, rows),) = evaluation.reference.items()
+    lost = {name: np.asarray(rows)}
     assert columns_snr(lost[name] * [1, 0, 1, 1], lost[name])[1] < 10

@@ -1,11 +1,11 @@
-"""Write model files under one backend, or read those of all backends.
+"""Write model files under one backend, then read those of all backends.
 
-    python -m tests.helpers.backends.exchange write FOLDER
-    python -m tests.helpers.backends.exchange read FOLDER
+    python -m tests.helpers.backends.exchange FOLDER
 
 `write` saves models and their outputs, one of them after a training step.
-`read` loads the files of every backend and saves the outputs; those of its own
-file once more, with every moving variance perturbed.
+The process then waits for a line of its standard input: all backends have
+written. `read` loads the files of every backend and saves the outputs; those
+of its own file once more, with every moving variance perturbed.
 """
 
 import sys
@@ -14,10 +14,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_inception_layers import VGG16Inception
+from keras_inception_layers import ConvBN, InceptionV1Block
 from tests.helpers.backends.processes import BACKENDS
 from tests.helpers.initial_values import quick_initial_values
-from tests.helpers.layer_cases import every_layer_model
+from tests.helpers.layer_cases import FILTERS, every_layer_model
 from tests.helpers.numeric import (
     ONE_STEP,
     perturb,
@@ -26,14 +26,17 @@ from tests.helpers.numeric import (
     to_array,
 )
 
-MODELS = ("hybrid", "every_layer")
+MODELS = ("trained", "every_layer")
 
 
-def hybrid():
-    """Return a small hybrid after a training step, with its optimizer."""
-    model = VGG16Inception(include_top=False, input_shape=(32, 32, 1))
+def trained():
+    """Return a small model after a training step, with its optimizer."""
+    image = keras.Input((12, 12, 1), name="image")
+    x = InceptionV1Block(FILTERS)(ConvBN(4, 3)(image))
+    model = keras.Model(image, keras.layers.GlobalMaxPooling2D()(x))
     randomize(model).compile(keras.optimizers.Adam(1e-4), "mse", **ONE_STEP)
-    model.train_on_batch(random_images((4, 32, 32, 1)), random_images((4, 512)))
+    targets = random_images((4, *model.output_shape[1:]))
+    model.train_on_batch(random_images((4, 12, 12, 1)), targets)
     return model
 
 
@@ -46,7 +49,8 @@ def outputs(model):
 def write(folder):
     backend = keras.backend.backend()
     for name in MODELS:
-        model = hybrid() if name == "hybrid" else randomize(every_layer_model())
+        trains = name == "trained"
+        model = trained() if trains else randomize(every_layer_model())
         model.save(folder / f"{name}_{backend}.keras")
         np.savez(folder / f"{name}_{backend}_by_{backend}.npz", *outputs(model))
 
@@ -59,7 +63,7 @@ def read(folder):
             model = keras.saving.load_model(path)
             by = f"{name}_{writer}_by_{backend}"
             np.savez(folder / f"{by}.npz", *outputs(model))
-            if name == "hybrid":
+            if name == "trained":
                 assert int(model.optimizer.iterations) == 1
             if writer == backend:
                 for weight in model.weights:
@@ -70,4 +74,7 @@ def read(folder):
 
 if __name__ == "__main__":
     with quick_initial_values():
-        {"write": write, "read": read}[sys.argv[1]](Path(sys.argv[2]))
+        write(Path(sys.argv[1]))
+        print("written", flush=True)
+        sys.stdin.readline()
+        read(Path(sys.argv[1]))

@@ -17,6 +17,7 @@ def start(backend, *arguments):
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -28,6 +29,13 @@ def free_port():
     with socket.socket() as free:
         free.bind(("localhost", 0))
         return free.getsockname()[1]
+
+
+def wait_for(text, process):
+    """Read the output of a process up to the line that has a text."""
+    for line in process.stdout:
+        if text in line:
+            return
 
 
 def finish(*processes, exit_codes=(0,)):

@@ -2,6 +2,7 @@
 
 import sys
 
+import keras
 import pytest
 
 from keras_inception_export import export_model, load_artifact, verify
@@ -13,6 +14,7 @@ from keras_inception_export.errors import (
 from keras_inception_export.formats.openvino.export import write
 from keras_inception_export.formats.openvino.runtime import open_runner
 from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
+from keras_inception_export.model.inference_model import to_inference_model
 from tests.helpers.format_cases import (
     CASES,
     feeds_of,
@@ -46,6 +48,22 @@ def test_computes_what_keras_computes(case, tmp_path):
     perturb(inference_model)
     expected = keras_outputs(inference_model, feeds)
     assert largest_error(outputs, expected) > TOLERANCE
+
+
+def test_outputs_that_openvino_joins_with_others_keep_their_names(tmp_path):
+    """It removes the addition of zeros, and the linear activation."""
+    inputs = keras.Input((8,), name="x")
+    dense = keras.layers.Dense(3, name="a")
+    first = dense(keras.layers.Dense(8)(inputs))
+    outputs = {"z": first, "b": keras.layers.Activation("linear")(first)}
+    model = keras.Model(inputs, outputs | {"copy": inputs})
+    inference_model = to_inference_model(model, None)
+    write(inference_model, tmp_path / "model.xml", opset=18)
+    runner = open_runner(tmp_path / "model.xml")
+    feeds = feeds_of(inference_model, 3)
+    expected = keras_outputs(inference_model, feeds)
+    assert [x.name for x in runner.outputs] == list(expected)
+    assert largest_error(runner.run(feeds), expected) <= TOLERANCE
 
 
 def test_what_openvino_cannot_read_is_refused(tmp_path):

@@ -201,6 +201,7 @@ def test_prints_nothing(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_bytes_are_the_same_in_another_process(tmp_path):
     program = """if True:
         import sys

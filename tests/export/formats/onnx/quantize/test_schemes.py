@@ -155,6 +155,7 @@ quantizer.write(folder / "model.onnx", "int8")
 """
 
 
+@pytest.mark.slow
 def test_writes_the_same_bytes_in_another_process(int8, tmp_path):
     subprocess.run(
         [sys.executable, "-c", WRITE, tmp_path],

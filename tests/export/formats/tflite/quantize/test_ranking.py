@@ -18,6 +18,7 @@ def rank_correlation(first, second):
     return np.corrcoef(*ranks)[0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     # The debugger itself still opens it.
     r"ignore:\s*Warning.\s*tf.lite.Interpreter is deprecated:UserWarning"

@@ -1,0 +1,130 @@
+"""Arrays that are never in memory as a whole; needs only numpy."""
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+PART = 16
+"""Rows that are read together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """An array whose rows are read each time that they are indexed.
+
+    Args:
+        shape: its shape.
+        dtype: its dtype.
+        read: returns the rows of an array of indices.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[np.ndarray], np.ndarray]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        return self.read(np.arange(len(self))[rows])
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def take(self, rows: slice | np.ndarray) -> "Rows":
+        """Return some of the rows, which are not read yet."""
+        chosen = np.arange(len(self))[rows]
+        return Rows(
+            (len(chosen), *self.shape[1:]),
+            self.dtype,
+            lambda found: self.read(chosen[found]),
+        )
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """The smallest and the largest value per index of the last axis.
+
+        All rows are read for it.
+        """
+        width = self.shape[-1] if self.ndim > 1 else 1
+        ends = None
+        for part in parts(self):
+            rows = part.reshape(-1, width)
+            found = np.array([rows.min(axis=0), rows.max(axis=0)])
+            if ends is not None:
+                found[0] = np.minimum(found[0], ends[0])
+                found[1] = np.maximum(found[1], ends[1])
+            ends = found
+        return np.empty((0, width)) if ends is None else ends
+
+
+def parts(array: Any, size: int = PART) -> Iterator[np.ndarray]:
+    """Yield the rows of an array, or of `Rows`, a few at a time."""
+    for start in range(0, len(array), size):
+        yield array[start : start + size]
+
+
+def file_rows(
+    source: "Spool | str | os.PathLike",
+    offset: int,
+    shape: tuple[int, ...],
+    dtype: Any,
+    order: Any = "C",
+) -> Rows:
+    """Return the rows of an array in a file.
+
+    The file is mapped for each reading only: pages that stay mapped count as
+    memory of the process.
+
+    Args:
+        source: the file.
+        offset: where in it the array begins.
+        shape: the shape of the array.
+        dtype: its dtype.
+        order: "C", or "F" for Fortran's. Defaults to "C".
+    """
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        if not math.prod(shape):
+            return np.empty(shape, dtype)[rows]
+        file = source.file if isinstance(source, Spool) else source
+        return np.array(np.memmap(file, dtype, "r", offset, shape, order)[rows])
+
+    return Rows(shape, np.dtype(dtype), read)
+
+
+class Spool:
+    """A temporary file, which exists as long as something reads it.
+
+    Args:
+        shape: the shape of each row that is appended. Defaults to `()`.
+    """
+
+    def __init__(self, shape: tuple[int, ...] = ()) -> None:
+        self.file: Any = tempfile.TemporaryFile()  # noqa: SIM115
+        self.shape = shape
+        self._length, self._dtype = 0, np.dtype("float32")
+
+    def append(self, rows: np.ndarray) -> None:
+        """Write rows, all of one dtype."""
+        self._length, self._dtype = self._length + len(rows), rows.dtype
+        self.file.write(rows.tobytes())
+
+    def rows(self) -> Rows:
+        """Return what was appended."""
+        self.file.flush()
+        return file_rows(self, 0, (self._length, *self.shape), self._dtype)
+
+    def __del__(self) -> None:
+        self.file.close()

@@ -1,0 +1,1 @@
+"""A report on a bundle as one HTML file."""

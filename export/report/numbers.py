@@ -1,0 +1,267 @@
+"""The numbers of a report: verification, layers, cost, and classes."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from keras_inception_export.quantization import metrics
+from keras_inception_export.report import figures
+from keras_inception_export.report.facts import Facts
+from keras_inception_export.report.samples import GALLERY
+
+WORST_LAYERS = 25
+"""Layers with channels that no probe moves, which are drawn."""
+
+
+def verification(facts: Facts) -> dict[str, Any]:
+    """Return every comparison beside its tolerance, and the probes."""
+    rows = []
+    for name, entry in facts.artifacts:
+        for record in entry["parity"]:
+            rows.append({"artifact": name, **record})
+    several = len({row["output"] for row in rows}) > 1
+    measured = [
+        {"artifact": name, **record}
+        for name, entry in facts.artifacts
+        for record in entry["measured"]
+    ]
+    coverage = facts.report["coverage"]
+    layers = [
+        {**layer, "share": layer["moved"] / layer["channels"]}
+        for layer in coverage["layers"]
+    ]
+    worst = sorted(
+        (x for x in layers if x["share"] < 1), key=lambda x: x["share"]
+    )[:WORST_LAYERS]
+    return {
+        "rows": rows,
+        "figure_svg": figures.dots(
+            [
+                (
+                    _label(row, several),
+                    _or_infinity(row["max_error"]),
+                    _or_infinity(row["tolerance"]),
+                    row["passed"],
+                )
+                for row in rows
+            ]
+        ),
+        "measured": measured,
+        "measured_figure": measured
+        and figures.bars(
+            [(_label(x, several), max(x["snr_db"], 0)) for x in measured],
+            "signal to noise on the samples, in dB",
+            [f"{x['snr_db']:.1f}" for x in measured],
+        ),
+        "evaluation": facts.report["evaluation"],
+        "probes": facts.report["probes"],
+        "coverage": coverage,
+        "layers": layers,
+        "worst": worst
+        and figures.bars(
+            [(x["layer"], 100 * x["share"]) for x in worst],
+            "channels that a probe moves, in percent",
+            [f"{x['moved']} of {x['channels']}" for x in worst],
+        ),
+    }
+
+
+def _label(row: dict[str, Any], several: bool) -> str:
+    """Return the name of a row, with the output if there are several."""
+    return f"{row['artifact']}: {row['output']}" if several else row["artifact"]
+
+
+def layers(facts: Facts) -> dict[str, Any] | str:
+    """Return the error of each layer's output in each artifact."""
+    references = facts.references
+    if isinstance(references, str):
+        return references
+    found = {
+        name: references.artifacts[entry["path"]]
+        for name, entry in facts.artifacts
+        if entry["path"] in references.artifacts
+    }
+    if not any(x for locations in found.values() for x in locations):
+        return "No runtime of these artifacts shows the outputs of layers."
+    errors = {
+        name: [x.error if x else math.nan for x in locations]
+        for name, locations in found.items()
+    }
+    keras = [layer.keras_error for layer in references.layers]
+    series = [*errors.items(), ("Keras in float32", keras)]
+    quantized = {name for name, x in facts.artifacts if x.get("quantization")}
+    groups = {
+        "float32 artifacts, and Keras in float32": [
+            x for x in series if x[0] not in quantized
+        ],
+        "quantized artifacts": [x for x in series if x[0] in quantized],
+    }
+    names = [layer.layer for layer in references.layers]
+    return {
+        "groups": {
+            group: figures.lines(members, "error, relative to the range")
+            for group, members in groups.items()
+            if members
+        },
+        "series": [name for name, _ in series],
+        "rows": [
+            (name, [values[i] for _, values in series])
+            for i, name in enumerate(names)
+        ],
+        "hidden": [name for name, _ in facts.artifacts if name not in found],
+    }
+
+
+def cost(facts: Facts) -> dict[str, Any]:
+    """Return the sizes and, if they were measured, the latencies."""
+    sizes = [(name, entry["bytes"]) for name, entry in facts.artifacts]
+    largest = max(size for _, size in sizes)
+    unit, factor = next(
+        (unit, factor)
+        for unit, factor in (("MB", 1e6), ("kB", 1e3), ("bytes", 1))
+        if largest >= factor or factor == 1
+    )
+    result: dict[str, Any] = {
+        "sizes": sizes,
+        "size_figure": figures.bars(
+            [(name, size / factor) for name, size in sizes],
+            f"size in {unit}",
+            [f"{size / factor:,.3g}" for _, size in sizes],
+        ),
+        "latency": facts.benchmark,
+        "latency_figure": "",
+    }
+    if not isinstance(facts.benchmark, str):
+        result["latency_figure"] = figures.bars(
+            [(row.name, row.p50_ms) for row in facts.benchmark.rows],
+            "median latency in milliseconds",
+            [f"{row.p50_ms:.3g}" for row in facts.benchmark.rows],
+        )
+    return result
+
+
+def classes(facts: Facts) -> dict[str, Any] | str:
+    """Return confusion matrices: those of the export, else of the samples."""
+    recorded = _recorded(facts)
+    found = recorded or _computed(facts)
+    if not found:
+        return (
+            "There is no confusion matrix: neither the export nor the report "
+            "was given samples with labels."
+        )
+    outputs = []
+    for output, matrices in found.items():
+        first = next(iter(matrices.values()))
+        names = facts.labels(output)
+        if names is None or len(names) != len(first):
+            names = tuple(f"class {i}" for i in range(len(first)))
+        outputs.append(
+            {
+                "output": output,
+                "labels": names,
+                "matrices": [
+                    {
+                        "artifact": name,
+                        "counts": counts,
+                        "right": int(np.trace(counts)),
+                        "total": int(np.sum(counts)),
+                        "figure": figures.matrix(counts, names),
+                    }
+                    for name, counts in matrices.items()
+                ],
+            }
+        )
+    return {"outputs": outputs, "recorded": bool(recorded)}
+
+
+Matrices = dict[str, dict[str, list[list[int]]]]
+"""Per output and artifact, a confusion matrix."""
+
+
+def _recorded(facts: Facts) -> Matrices:
+    """Return the matrices that the export recorded, Keras first."""
+    evaluation = facts.report["evaluation"] or {}
+    found: Matrices = {}
+    for output, counts in evaluation.get("keras_confusion", {}).items():
+        found[output] = {"Keras": counts}
+    for name, entry in facts.artifacts:
+        for record in entry["measured"] if entry.get("quantization") else ():
+            if record.get("confusion") and record["output"] in found:
+                found[record["output"]][name] = record["confusion"]
+    return found
+
+
+def _computed(facts: Facts) -> Matrices:
+    """Return the matrices of the samples that the report was given."""
+    results = facts.samples
+    if isinstance(results, str) or results.samples.labels is None:
+        return {}
+    found: Matrices = {}
+    for output, scores in results.scores.items():
+        for name, values in scores.items():
+            labels = results.samples.labels
+            if not metrics.has_scores(values):
+                continue
+            if not metrics.fits_labels(values, labels):
+                continue
+            predicted = metrics.classes_of(values)
+            counts = metrics.confusion(predicted, labels, values.shape[1])
+            if counts:
+                found.setdefault(output, {})[name] = counts
+    return found
+
+
+def gallery(facts: Facts) -> dict[str, Any] | str:
+    """Return the samples that artifacts give other classes."""
+    results = facts.samples
+    if isinstance(results, str):
+        return results
+    outputs = []
+    for output in results.scores:
+        names = facts.labels(output)
+
+        def text(index: int, names=names) -> str:
+            known = names is not None and 0 <= index < len(names)
+            return names[index] if known else f"class {index}"
+
+        rows = results.disagreements(output)
+        predicted = results.classes(output)
+        labels = results.samples.labels
+        outputs.append(
+            {
+                "output": output,
+                "count": len(rows),
+                "artifacts": len(predicted),
+                "samples": [
+                    {
+                        "row": int(row),
+                        "picture": results.picture(row),
+                        "label": text(labels[row])
+                        if labels is not None
+                        else None,
+                        "classes": [
+                            (
+                                name,
+                                text(found[row]),
+                                labels is None or found[row] == labels[row],
+                            )
+                            for name, found in predicted.items()
+                        ],
+                    }
+                    for row in rows[:GALLERY]
+                ],
+            }
+        )
+    if not outputs:
+        return "No output has scores of classes, so there is no gallery."
+    return {
+        "outputs": outputs,
+        "total": len(results.samples),
+        "labelled": results.samples.labels is not None,
+        "missing": results.missing,
+    }
+
+
+def _or_infinity(value: float | None) -> float:
+    return math.inf if value is None else value

@@ -1,0 +1,130 @@
+"""Every code block of README.md and docs/ runs; the site is complete.
+
+`UPDATE_DOCS=1 python -m pytest tests/test_documentation.py -k PAGE` writes what
+the blocks print into the page.
+"""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+import sklearn.datasets
+import yaml
+
+import keras_inception_export
+import keras_inception_layers
+from keras_inception_layers import porting
+from tests.helpers.documentation import (
+    DOCS,
+    PAGES,
+    ROOT,
+    Session,
+    blocks,
+    finished,
+)
+
+LARGE_MODEL = "docs/explanation/time_and_memory.md"
+FINE_TUNING = "docs/how_to/fine_tuning.md"
+# What people read first; the other pages run in CI.
+FIRST = ("README.md", "docs/tutorial.md")
+PACKAGES = (keras_inception_layers, porting, keras_inception_export)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=() if page in FIRST else pytest.mark.slow)
+        for page in sorted(PAGES.keys() - {LARGE_MODEL, FINE_TUNING})
+    ],
+)
+def test_the_blocks_run(page):
+    finished(page)
+
+
+@pytest.mark.slow
+def test_the_large_model_is_exported_in_little_memory():
+    """No process of the export passes 4 GB."""
+    session = Session(LARGE_MODEL, in_process=False).run()
+    assert 1e9 < session.peak < 4e9
+    size = sum(
+        path.stat().st_size
+        for path in (session.folder / "hybrid/saved_model").rglob("*")
+        if path.is_file()
+    )
+    assert size <= 1.02 * 4 * 132_084_920
+
+
+@pytest.mark.slow
+def test_fine_tuning_runs_on_few_images(monkeypatch):
+    digits = sklearn.datasets.load_digits()
+    for name in ("images", "target"):
+        digits[name] = digits[name][:32]
+    monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: digits)
+    session = Session(FINE_TUNING, replacements={"EPOCHS = 5": "EPOCHS = 1"})
+    frozen = []
+    session.after = lambda block: (
+        "freeze(base" in block.text
+        and frozen.append(len(session.namespace["base"].trainable_weights))
+    )
+    shown = session.run().namespace
+    assert frozen[0] == 0 < frozen[1]
+    assert set(shown["heads"]) > {"predictions"}
+    assert isinstance(shown["deployed"].output, keras.KerasTensor)
+    values = keras.Model(shown["opened"].input, shown["features"])
+    assert np.any(values(shown["images"][:1]))
+    same = shown["source"](shown["images"][:2])
+    np.testing.assert_array_equal(shown["opened"](shown["images"][:2]), same)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_block_that_is_not_run_says_why(page):
+    for block in blocks(page):
+        if not block.is_run:
+            reason = block.title.removeprefix("Not run")
+            assert len(reason.split()) > 3, f"{page}, line {block.line}"
+
+
+def test_every_imported_name_is_public():
+    public = {name for package in PACKAGES for name in package.__all__}
+    for page in PAGES:
+        for block in blocks(page):
+            for names in re.findall(
+                r"^from keras_inception_\w+ import (.+)$", block.text, re.M
+            ):
+                assert set(names.split(", ")) <= public, page
+
+
+def entries(nav):
+    """Yield the pages of a part of mkdocs.yml's `nav`."""
+    for entry in nav:
+        (target,) = entry.values() if isinstance(entry, dict) else (entry,)
+        yield from entries(target) if isinstance(target, list) else (target,)
+
+
+def test_the_navigation_lists_every_page_once():
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    nav = sorted(entries(yaml.safe_load(text)["nav"]))
+    pages = (path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+    assert nav == sorted(pages)
+
+
+def test_the_reference_has_every_public_name():
+    text = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (DOCS / "reference").glob("*.md")
+    )
+    found = re.findall(r"^::: (\w+)\S*\.(\w+)$", text, re.M)
+    public = [
+        (package.__name__.split(".")[0], name)
+        for package in PACKAGES
+        for name in package.__all__
+    ]
+    assert sorted(found) == sorted(public)
+
+
+def test_links_of_the_readme_lead_somewhere():
+    """Those within docs/ are checked by the strict build."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert (ROOT / target).exists(), target
