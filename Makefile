@@ -42,7 +42,7 @@ ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 OTHERS = --ignore tests/backends --ignore tests/browser
 PYTEST = $(ONE_THREAD) $(BIN)/python -m pytest $(WORKERS)
 
-.PHONY: demo quick test backends browser notebook lint docs release wheel \
+.PHONY: demo quick test backends browser notebook lint mutants docs release wheel \
 	runtime-only bench lock clean
 
 demo: $(STAMP)
@@ -83,6 +83,17 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Changes that no test notices, of the code that decides what is published.
+MUTATION = build/mutation
+mutants: $(STAMP)
+	$(INSTALL) mutmut==3.8.1
+	rm -rf $(MUTATION)
+	mkdir -p $(MUTATION)
+	cp -R export $(MUTATION)/keras_inception_export
+	cp -R keras_inception_layers tests docs pyproject.toml $(MUTATION)
+	cd $(MUTATION) && $(CURDIR)/$(BIN)/mutmut run --max-children 2
+	cd $(MUTATION) && $(CURDIR)/$(BIN)/mutmut results
 
 # The sdist, and the wheel that is built from it.
 wheel: $(STAMP)

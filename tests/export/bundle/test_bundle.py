@@ -119,6 +119,7 @@ def test_a_damaged_report_is_refused(text, error, message, tmp_path):
 
 def test_a_report_is_written_and_read(tmp_path):
     bundle.write_report(tmp_path, make_report(versions={"of": "Zürich"}))
+    assert (tmp_path / "report.json").read_bytes().startswith(b'{\n  "')
     assert bundle.read_report(tmp_path) == make_report(
         versions={"of": "Zürich"}
     )
@@ -132,9 +133,34 @@ def test_probes_must_be_the_published_ones(change, tmp_path):
     path.write_text("probes")
     facts = make_report(probes=bundle.entry(tmp_path, bundle.PROBES))
     assert json.loads(json.dumps(facts["probes"])) == facts["probes"]
+    expected = {"path": bundle.PROBES, "sha256": sha256("probes")}
+    assert bundle.entry(tmp_path, bundle.PROBES) == expected
     assert bundle.published(tmp_path, facts, "probes") == path
     CHANGES[change](path)
     with pytest.raises(ArtifactError, match=r"probes.npz is not the file"):
         bundle.published(tmp_path, facts, "probes")
     with pytest.raises(ArtifactError, match=r"probes.npz is not the file"):
         bundle.published(tmp_path, make_report(), "probes")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_artifact_is_opened_only_as_it_was_published(name, tmp_path):
+    path = write(tmp_path, FILES[name]) / name
+    assert bundle.check_published(path) is None
+    artifact = make_artifact(path=name, sha256=bundle.sha256_of(path))
+    others = make_artifact(path="other"), artifact
+    (tmp_path / "report.json").write_text(json.dumps(make_report(*others)))
+    assert bundle.check_published(path)["path"] == name
+    assert bundle.check_published(tmp_path / "unknown") is None
+    CHANGES["content"](next(iter(bundle.files_of(path))))
+    with pytest.raises(ArtifactError, match="so it is not opened; export"):
+        bundle.check_published(path)
+
+
+def test_a_bundle_has_nothing_but_the_files_of_its_report(tmp_path):
+    write(tmp_path, FILES["saved_model"] | {"p.npz": ""})
+    facts = make_report(make_artifact(path="saved_model"))
+    for path, only in (("p.npz", True), ("q.npz", False)):
+        facts["probes"]["path"] = path
+        (tmp_path / "report.json").write_text(json.dumps(facts))
+        assert bundle.is_only_a_bundle(tmp_path) is only

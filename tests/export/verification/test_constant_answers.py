@@ -6,9 +6,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.options import ExportOptions
-from keras_inception_export.pipeline.artifacts import verify_written
-from keras_inception_export.quantization.artifact_writer import WrittenArtifact
 from keras_inception_export.verification.columns import error_to_signal
 from keras_inception_export.verification.degenerate import (
     degenerate_outputs,
@@ -109,6 +106,12 @@ def identity(path, change=None):
 def test_neither_publication_nor_verify_accepts_one(
     quantization, answer, tmp_path
 ):
+    from keras_inception_export.options import ExportOptions
+    from keras_inception_export.pipeline.artifacts import (
+        WrittenArtifact,
+        verify_written,
+    )
+
     expected, reference = probes("one-hot")
     change = answer and CONSTANTS[answer](reference)[0]
     path = identity(tmp_path / "model.onnx", change)
