@@ -38,6 +38,10 @@ def _export(arguments) -> Outcome:
             if (value := getattr(arguments, field.name, None)) is not None
         },
     )
+    if arguments.report:
+        from keras_inception_export.report.write import checked_path
+
+        checked_path(Path(arguments.output))
     parameters = 0
     if arguments.model:
         check_choice("model", arguments.model, NETWORKS)
@@ -60,7 +64,7 @@ def _export(arguments) -> Outcome:
         folder = Path(arguments.output)
         if arguments.report:
             logger.info("Report  %s", _write_report(folder))
-    following: tuple = ("report", folder)
+    following: tuple = ("verify" if arguments.report else "report", folder)
     if arguments.samples and not arguments.samples.endswith(".npz"):
         following = ("predict", folder, arguments.samples)
     return Outcome(

@@ -43,12 +43,7 @@ def write_report(
         write_report("dist/digits", samples="photos")
     """
     folder = Path(bundle)
-    path = _output(folder, output)
-    try:
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise missing("the report", error.name or "", error) from error
+    path = checked_path(folder, output)
     text = render(gather(folder, samples, benchmark))
     with writing(path):
         file, name = tempfile.mkstemp(dir=path.parent, prefix=".report-")
@@ -63,12 +58,18 @@ def write_report(
     return path
 
 
-def _output(folder: Path, output: str | Path | None) -> Path:
-    """Return the path to write, after checking that nothing else is there.
+def checked_path(folder: Path, output: str | Path | None = None) -> Path:
+    """Return the path to write, after checking that a report can be written.
 
     Raises:
         RequestError: if it is in the bundle, or is not a report.
+        RuntimeMissingError: if Jinja or matplotlib is not installed.
     """
+    try:
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise missing("the report", error.name or "", error) from error
     inside = folder.resolve()
     path = Path(output) if output else inside.with_name(f"{inside.name}.html")
     if path.resolve().is_relative_to(inside):

@@ -162,6 +162,15 @@ def test_report(tmp_path, capfd, monkeypatch):
     assert written == [("bundle", "x.html", options)]
 
 
+def test_a_report_that_cannot_be_written_stops_an_export_at_once(
+    tmp_path, capfd
+):
+    (tmp_path / "out.html").write_text("mine")
+    words = ["export", "no.keras", "--output", f"{tmp_path / 'out'}"]
+    assert main([*words, "--report"]) == 2
+    assert "out.html exists and is not such a report" in capfd.readouterr().err
+
+
 RUNTIMES = ("keras", "tensorflow", "ai_edge_litert", "onnxruntime")
 
 
