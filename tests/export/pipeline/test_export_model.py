@@ -45,6 +45,7 @@ PATHS = [FORMATS[name].file_name for name in DEFAULT_FORMATS]
 REPORT_KEYS = [
     "schema_version",
     "model",
+    "structure",
     "versions",
     "metadata",
     "probes",
