@@ -31,7 +31,8 @@ negative, large, pixels, zeros, constant, with columns of different magnitude,
 of odd and unequal sizes, and integers over the whole range that the model
 accepts. Every value was compared with the live model in float32.
 
-- right: every value agrees, within float32 rounding.
+- right: every value agrees, within the rounding of float32, or of the float16
+  or bfloat16 that the model itself computes in.
 - refused: not exported, with a message that says why.
 - wrong: a value differs, or the runtime cannot run the artifact.
 - crashed: another exception than the exporter's own, or no result.
