@@ -1,11 +1,9 @@
 """What `report.json` contains, checked before anything in a bundle is opened.
 
-Unknown keys are allowed, since later versions add some. `python -m
-keras_inception_export.bundle.schema` prints `docs/report.md`.
+Unknown keys are allowed, since later versions add some.
 """
 
-import typing
-from collections.abc import Iterator
+from collections.abc import Collection
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -32,7 +30,7 @@ DEPTH = 50
 """Objects and lists within each other that a report may have."""
 
 
-def _one_of(names: typing.Collection[str]) -> AfterValidator:
+def _one_of(names: Collection[str]) -> AfterValidator:
     def check(name: str) -> str:
         if name not in names:
             raise ValueError(f"'{name}' is none of {', '.join(names)}")
@@ -361,43 +359,3 @@ def _check_depth(value: Any) -> None:
         ]
     if level:
         raise ValueError(f"it is more than {DEPTH} levels deep")
-
-
-def fields(
-    part: type[BaseModel] = Report, prefix: str = ""
-) -> Iterator[tuple[str, str]]:
-    """Yield every key of a report, as `artifacts[].path`, and its meaning."""
-    for name, field in part.model_fields.items():
-        yield f"{prefix}{name}", field.description or ""
-        for model, is_list in _models(field.annotation):
-            if model is not part:  # a step has steps
-                yield from fields(model, f"{prefix}{name}{'[]' * is_list}.")
-
-
-def _models(annotation: Any) -> Iterator[tuple[type[BaseModel], bool]]:
-    """Yield the parts that a value may be, and whether they are in a list."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation, False
-    for inner in typing.get_args(annotation):
-        for model, is_list in _models(inner):
-            yield model, is_list or typing.get_origin(annotation) is list
-
-
-def document() -> str:
-    """Return the page of the documentation that describes a report."""
-    rows = "\n".join(f"| `{name}` | {text} |" for name, text in fields())
-    return f"""# `report.json`
-
-A bundle's report has version {VERSION} of this schema (`schema_version`; a
-report without it is of version 1). Every command checks it before anything
-else is opened, and ignores unknown keys. This page is printed by `python -m
-keras_inception_export.bundle.schema`.
-
-| key | meaning |
-| --- | --- |
-{rows}
-"""
-
-
-if __name__ == "__main__":
-    print(document(), end="")

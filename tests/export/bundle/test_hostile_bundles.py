@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_inception_export.bundle import schema
+from keras_inception_export.bundle import schema_page
 from keras_inception_export.bundle.bundle import entry, sha256_of
 from keras_inception_export.cli import main
 
@@ -136,8 +136,8 @@ def test_unknown_keys_are_allowed(bundle, capfd):
 
 def test_the_page_on_reports_names_every_key():
     page = (ROOT / "docs/report.md").read_text()
-    assert page == schema.document()
-    found = dict(schema.fields())
+    assert page == schema_page.document()
+    found = dict(schema_page.fields())
     assert all(found.values())
     assert "artifacts[].parity[].tolerance" in found
 
