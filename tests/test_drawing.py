@@ -115,6 +115,18 @@ def test_boxes_do_not_overlap_and_are_in_the_order_of_the_table(case):
         assert known == sorted(known)
 
 
+# What all blocks C of Inception-ResNet v2 have, up to their sum.
+BLOCK_C = [
+    "input",
+    "1 × 1 conv|2 filters",
+    "1 × 1 conv|2 filters",
+    "1 × 3 conv|3 filters",
+    "3 × 1 conv|4 filters",
+    "concatenate, 6 channels",
+    "1 × 1 conv|3 filters, linear",
+]
+
+
 @pytest.mark.parametrize(
     ("block", "texts"),
     [
@@ -133,13 +145,7 @@ def test_boxes_do_not_overlap_and_are_in_the_order_of_the_table(case):
         (
             CASES["InceptionResNetV2BlockC"].make(),
             [
-                "input",
-                "1 × 1 conv|2 filters",
-                "1 × 1 conv|2 filters",
-                "1 × 3 conv|3 filters",
-                "3 × 1 conv|4 filters",
-                "concatenate, 6 channels",
-                "1 × 1 conv|3 filters, linear",
+                *BLOCK_C,
                 "× 0.2",
                 "add",
                 "relu",
@@ -148,13 +154,7 @@ def test_boxes_do_not_overlap_and_are_in_the_order_of_the_table(case):
         (
             CASES["InceptionResNetV2BlockC, the last"].make(),
             [
-                "input",
-                "1 × 1 conv|2 filters",
-                "1 × 1 conv|2 filters",
-                "1 × 3 conv|3 filters",
-                "3 × 1 conv|4 filters",
-                "concatenate, 6 channels",
-                "1 × 1 conv|3 filters, linear",
+                *BLOCK_C,
                 "add",
             ],
         ),

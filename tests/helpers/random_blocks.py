@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from keras_inception_layers import ConvBN, InceptionBlock
+from tests.helpers.numeric import randomize, to_array
 
 POLICIES = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
 
@@ -92,6 +93,21 @@ def image_shape(table):
     if table["data_format"] == "channels_first":
         return (table["channels"], *table["size"])
     return (*table["size"], table["channels"])
+
+
+def equal_models(table):
+    """Return a model of the block of a table and a plain one, equal weights.
+
+    Returns:
+        Both models, and the plain one's weights in the order of the first's.
+    """
+    image = keras.Input(image_shape(table))
+    model = keras.Model(image, block_of(table)(image))
+    plain, weights = plain_model(table)
+    randomize(plain)
+    for weight, expected in zip(model.weights, weights, strict=True):
+        weight.assign(to_array(expected))
+    return model, plain, weights
 
 
 def plain_model(table):

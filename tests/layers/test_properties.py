@@ -22,8 +22,8 @@ from tests.helpers.numeric import (
 from tests.helpers.random_blocks import (
     POLICIES,
     block_of,
+    equal_models,
     image_shape,
-    plain_model,
     tables,
 )
 
@@ -34,14 +34,8 @@ GRADIENT_TOLERANCE = 5 * FLOAT32_TOLERANCE
 
 @given(tables())
 def test_computes_what_a_flat_model_computes(table):
-    shape = image_shape(table)
-    image = keras.Input(shape)
-    model = keras.Model(image, block_of(table)(image))
-    plain, weights = plain_model(table)
-    randomize(plain)
-    for weight, expected in zip(model.weights, weights, strict=True):
-        weight.assign(to_array(expected))
-    images = random_images((2, *shape))
+    model, plain, weights = equal_models(table)
+    images = random_images((2, *image_shape(table)))
     expected = plain(images)
     assert relative_error(model(images), expected) < FLOAT32_TOLERANCE
     assert relative_error(model(images + 1), expected) > FLOAT32_TOLERANCE

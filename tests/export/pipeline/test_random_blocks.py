@@ -3,7 +3,6 @@
 Two tables in every run, 100 with `--hypothesis-profile thorough`.
 """
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,14 +12,12 @@ from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
 from tests.helpers.numeric import (
     FLOAT32_TOLERANCE,
     random_images,
-    randomize,
     relative_error,
     to_array,
 )
 from tests.helpers.random_blocks import (
-    block_of,
+    equal_models,
     image_shape,
-    plain_model,
     tables,
 )
 
@@ -29,17 +26,11 @@ from tests.helpers.random_blocks import (
 @settings(max_examples=max(2, settings.default.max_examples // 10))
 @given(table=tables())
 def test_computes_what_a_flat_model_computes(table, tmp_path_factory):
-    shape = image_shape(table)
-    image = keras.Input(shape)
-    model = keras.Model(image, block_of(table)(image))
-    plain, weights = plain_model(table)
-    randomize(plain)
-    for weight, expected in zip(model.weights, weights, strict=True):
-        weight.assign(to_array(expected))
+    model, plain, _ = equal_models(table)
     folder = tmp_path_factory.mktemp("random") / "bundle"
     report = export_model(model, folder, formats=DEFAULT_FORMATS)
     assert len(report["artifacts"]) == len(DEFAULT_FORMATS) == 3
-    images = random_images((3, *shape)).astype("float32")
+    images = random_images((3, *image_shape(table))).astype("float32")
     expected = to_array(plain(images))
     for name in DEFAULT_FORMATS:
         artifact = load_artifact(folder / FORMATS[name].file_name)
