@@ -14,7 +14,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from keras_inception_export.errors import missing
 from keras_inception_export.logs import printable
 
 WIDTH = 4.2  # inches; at 96 pixels per inch about the width of a phone
@@ -191,12 +190,10 @@ def _names(axes, names: Sequence[str]) -> None:
 
 def _svg(draw: Callable[[Any], None], height: float) -> str:
     """Return what `draw` draws, as an SVG element of a page."""
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise missing("the report", "matplotlib", error) from error
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
     content = BytesIO()
     with rc_context(STYLE), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a font without a name's characters

@@ -198,15 +198,13 @@ def _computed(facts: Facts) -> Matrices:
     if isinstance(results, str) or results.samples.labels is None:
         return {}
     found: Matrices = {}
+    labels = results.samples.labels
     for output, scores in results.scores.items():
-        for name, values in scores.items():
-            labels = results.samples.labels
-            if not metrics.has_scores(values):
+        for name, predicted in results.classes(output).items():
+            if not metrics.fits_labels(scores[name], labels):
                 continue
-            if not metrics.fits_labels(values, labels):
-                continue
-            predicted = metrics.classes_of(values)
-            counts = metrics.confusion(predicted, labels, values.shape[1])
+            width = scores[name].shape[1]
+            counts = metrics.confusion(predicted, labels, width)
             if counts:
                 found.setdefault(output, {})[name] = counts
     return found
