@@ -36,6 +36,15 @@ def progress_to(callback: Callable[[str], None] | None) -> Iterator[None]:
         logger.propagate = propagate
 
 
+def size(number: float) -> str:
+    """Return a number of bytes with a unit."""
+    units = iter(("B", "kB", "MB", "GB"))
+    unit = next(units)
+    while number >= 1000 and unit != "GB":
+        number, unit = number / 1000, next(units)
+    return f"{number:.0f} {unit}" if number >= 100 else f"{number:.1f} {unit}"
+
+
 def printable(line: str) -> str:
     """Return a line in which control characters are shown as escapes.
 

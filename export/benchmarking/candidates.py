@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_inception_export.bundle import bundle
-from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.errors import RequestError
 from keras_inception_export.formats.registry import display_name
 
 KERAS = "Keras"
@@ -74,13 +74,8 @@ def keras_candidate(
 
 def _artifact(folder: Path, entry: Mapping[str, Any]) -> Candidate:
     path = folder / entry["path"]
-    if not path.exists():
-        raise ArtifactError(f"{path} is missing; export the model again")
-    if bundle.sha256_of(path) != entry["sha256"]:
-        raise ArtifactError(
-            f"{path} is not the file that was published (its hash differs), "
-            "so the report does not apply to it; export the model again"
-        )
+    effect = "the report does not apply to it"
+    bundle.check_unchanged(path, entry["sha256"], effect)
     name, scheme = entry["format"], entry.get("quantization")
     measured = entry.get("measured") or ()
     # A quantized artifact's error on the probes, which are random, says little

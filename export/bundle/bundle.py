@@ -144,6 +144,24 @@ def identity(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def check_unchanged(path: Path, sha256: str | None, effect: str) -> None:
+    """Raise ArtifactError unless a file is the one that was published.
+
+    Args:
+        path: a file of a bundle, or the folder of an artifact.
+        sha256: its hash in the report.
+        effect: what follows if it is another one.
+    """
+    if not path.exists():
+        raise ArtifactError(f"{path} is missing; export the model again")
+    is_readable = path.is_file() or path.is_dir()
+    if not is_readable or sha256_of(path) != sha256:
+        raise ArtifactError(
+            f"{path} is not the file that was published (its hash differs), "
+            f"so {effect}; export the model again"
+        )
+
+
 def check_published(path: Path) -> dict[str, Any] | None:
     """Return the report's entry of an artifact; None outside of a bundle.
 
@@ -156,11 +174,7 @@ def check_published(path: Path) -> dict[str, Any] | None:
         return None
     for artifact in report["artifacts"]:
         if artifact["path"] == path.name:
-            if sha256_of(path) != artifact["sha256"]:
-                raise ArtifactError(
-                    f"{path} is not the file that was published (its hash "
-                    "differs), so it is not opened; export the model again"
-                )
+            check_unchanged(path, artifact["sha256"], "it is not opened")
             return artifact
     return None
 
@@ -174,11 +188,9 @@ def published(folder: Path, report: Mapping, role: str) -> Path:
     """Return the path of a bundle's probes or layer references, unchanged."""
     facts = report.get(role, {})
     path = folder / facts.get("path", f"{role}.npz")
-    if not path.is_file() or sha256_of(path) != facts.get("sha256"):
-        raise ArtifactError(
-            f"{path} is not the file that was published (its hash differs), "
-            "so nothing can be verified with it; export the model again"
-        )
+    check_unchanged(
+        path, facts.get("sha256"), "nothing can be verified with it"
+    )
     return path
 
 

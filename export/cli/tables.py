@@ -7,22 +7,13 @@ from keras_inception_export.bundle.bundle import REPORT
 from keras_inception_export.cli.layout import Row, fitted, grid, joined
 from keras_inception_export.cli.output import write
 from keras_inception_export.data.coverage import Coverage
-from keras_inception_export.formats.registry import display_name
-from keras_inception_export.logs import printable
+from keras_inception_export.formats.registry import artifact_name
+from keras_inception_export.logs import printable, size
 
 
 def progress(line):
     """Print one step of a long command immediately."""
     write(printable(line), sys.stdout)
-
-
-def size(number):
-    """Return a number of bytes with a unit."""
-    units = iter(("B", "kB", "MB", "GB"))
-    unit = next(units)
-    while number >= 1000 and unit != "GB":
-        number, unit = number / 1000, next(units)
-    return f"{number:.0f} {unit}" if number >= 100 else f"{number:.1f} {unit}"
 
 
 def export_summary(report, output):
@@ -54,11 +45,6 @@ def _checked(report):
     return [line, f"Coverage: {Coverage.from_json(coverage).summary()}"]
 
 
-def name_of(artifact):
-    """Return the displayed name of an artifact of a report."""
-    return display_name(artifact["format"], artifact.get("quantization"))
-
-
 def _evaluation(report):
     """Return the lines on what was measured on the user's samples."""
     evaluation = report.get("evaluation")
@@ -72,7 +58,7 @@ def _evaluation(report):
         rows.append((name, output, "", "", "", _percent(accuracy)))
         name = ""
     for artifact in report["artifacts"]:
-        name = name_of(artifact)
+        name = artifact_name(artifact)
         for record in artifact["measured"]:
             cells = (
                 *(name, record["output"], f"{record['snr_db']:.1f} dB"),
@@ -313,7 +299,7 @@ def _artifacts(artifacts):
         parity = artifact["parity"]
         if artifact.get("quantization"):
             parity = [record | {"tolerance": None} for record in parity]
-        rows += _rows(name_of(artifact), size(artifact["bytes"]), parity)
+        rows += _rows(artifact_name(artifact), size(artifact["bytes"]), parity)
     return grid(rows, "<<>~>>")
 
 

@@ -1,7 +1,9 @@
 """The formats of the exporter. A new one is a folder and a line here."""
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from keras_inception_export.errors import RequestError, check_regular
 from keras_inception_export.formats.format import Format
@@ -31,6 +33,11 @@ SCHEMES = tuple(
 def display_name(name: str, scheme: str | None = None) -> str:
     """Return what a person calls an artifact: `onnx`, or `onnx int8`."""
     return name if scheme is None else f"{name} {scheme}"
+
+
+def artifact_name(entry: Mapping[str, Any]) -> str:
+    """Return the displayed name of an artifact in a report."""
+    return display_name(entry["format"], entry.get("quantization"))
 
 
 def format_of(path: Path) -> Format:

@@ -13,11 +13,10 @@ from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.reading import first_problem, reading
 from keras_inception_export.diagnosis.layer_reference import LayerReferences
 from keras_inception_export.errors import (
-    ArtifactError,
     RequestError,
     check_regular,
 )
-from keras_inception_export.formats.registry import display_name
+from keras_inception_export.formats.registry import artifact_name
 from keras_inception_export.report.samples import SampleResults, run_samples
 
 
@@ -77,17 +76,12 @@ class Facts:
     @property
     def artifacts(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
         """The name and the entry of each artifact."""
-        return [(name_of(x), x) for x in self.report["artifacts"]]
+        return [(artifact_name(x), x) for x in self.report["artifacts"]]
 
     def labels(self, output: str) -> tuple[str, ...] | None:
         """Return the names of an output's columns, if they are known."""
         records = self.metadata.outputs if self.metadata else ()
         return {x.name: x.labels for x in records}.get(output)
-
-
-def name_of(entry: Mapping[str, Any]) -> str:
-    """Return the name of an artifact for tables."""
-    return display_name(entry["format"], entry.get("quantization"))
 
 
 def gather(folder: Path, samples: Any, benchmark: Any) -> Facts:
@@ -100,11 +94,8 @@ def gather(folder: Path, samples: Any, benchmark: Any) -> Facts:
     report = bundle.read_report(folder)
     for entry in report["artifacts"]:
         path = folder / entry["path"]
-        if not path.exists() or bundle.sha256_of(path) != entry["sha256"]:
-            raise ArtifactError(
-                f"{path} is not the file that was published (its hash "
-                "differs), so there is no report on it; export the model again"
-            )
+        effect = "there is no report on it"
+        bundle.check_unchanged(path, entry["sha256"], effect)
     references: LayerReferences | str = (
         "The bundle has no layer references: an earlier version wrote it."
     )
@@ -117,7 +108,7 @@ def gather(folder: Path, samples: Any, benchmark: Any) -> Facts:
         "No samples were given to the report, so the artifacts were not run."
     )
     if samples is not None:
-        entries = {name_of(x): x for x in report["artifacts"]}
+        entries = {artifact_name(x): x for x in report["artifacts"]}
         results = run_samples(folder, entries, samples, metadata)
     return Facts(
         folder,

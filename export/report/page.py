@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from keras_inception_export.logs import printable
+from keras_inception_export.logs import printable, size
 from keras_inception_export.report.facts import Facts
 from keras_inception_export.report.sections import SECTIONS
 
@@ -85,14 +85,6 @@ def percent(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{math.floor(value * 10000 + 1e-6) / 100:g} %"
-
-
-def size(number: int) -> str:
-    """Return a size in bytes in the largest unit that fits."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= factor:
-            return f"{number / factor:.3g} {unit}"
-    return f"{number} bytes"
 
 
 def shape(sizes: Any) -> str:

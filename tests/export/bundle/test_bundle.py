@@ -127,8 +127,11 @@ def test_a_report_is_written_and_read(tmp_path):
         bundle.write_report(tmp_path, make_report(error=float("nan")))
 
 
-@pytest.mark.parametrize("change", ["content", "loss"])
-def test_probes_must_be_the_published_ones(change, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [("content", "is not the file that was published"), ("loss", "is missing")],
+)
+def test_probes_must_be_the_published_ones(change, text, tmp_path):
     path = tmp_path / bundle.PROBES
     path.write_text("probes")
     facts = make_report(probes=bundle.entry(tmp_path, bundle.PROBES))
@@ -137,9 +140,9 @@ def test_probes_must_be_the_published_ones(change, tmp_path):
     assert bundle.entry(tmp_path, bundle.PROBES) == expected
     assert bundle.published(tmp_path, facts, "probes") == path
     CHANGES[change](path)
-    with pytest.raises(ArtifactError, match=r"probes.npz is not the file"):
+    with pytest.raises(ArtifactError, match=rf"probes\.npz {text}"):
         bundle.published(tmp_path, facts, "probes")
-    with pytest.raises(ArtifactError, match=r"probes.npz is not the file"):
+    with pytest.raises(ArtifactError, match=rf"probes\.npz {text}"):
         bundle.published(tmp_path, make_report(), "probes")
 
 
