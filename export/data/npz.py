@@ -6,6 +6,7 @@ Their headers are checked before any array is allocated.
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
@@ -31,8 +32,7 @@ def read_arrays(path: str | os.PathLike) -> Any:
 def open_rows(path: str | os.PathLike) -> Any:
     """Return the same as `Rows`, for arrays that are larger than the memory.
 
-    Those of a `.npz` file are expanded into temporary files, as far as they
-    are read.
+    Those of a `.npz` file are expanded into temporary files.
     """
 
     def open_(file: IO[bytes], size: int) -> Rows:
@@ -48,25 +48,33 @@ def open_rows(path: str | os.PathLike) -> Any:
 
 
 def _expanded(path, member, offset, shape, dtype, order) -> Rows:
-    """Return the rows of an array in an archive."""
-    spool, content, done = Spool(), None, 0
+    """Return the rows of an array in an archive.
+
+    It is expanded when it is read first. Rows before a damaged part are read.
+    """
+    spool = Spool()
     rows = file_rows(spool, offset, shape, dtype, order)
     size = math.prod(shape) * dtype.itemsize
+    done, problem = 0, None
+
+    def expand() -> None:
+        nonlocal done, problem
+        os.truncate(spool.file.fileno(), offset + size)
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+                while block := file.read(BLOCK):
+                    done += os.pwrite(spool.file.fileno(), block, done)
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            problem = error
 
     def read(chosen: np.ndarray) -> np.ndarray:
-        nonlocal content, done
-        if content is None:
-            with zipfile.ZipFile(path) as archive:  # stays open for it
-                content = archive.open(member)
-            os.truncate(spool.file.fileno(), offset + size)
-        wanted = size
+        if not done and problem is None:
+            expand()
+        end = size
         if order == "C" and len(chosen):
-            wanted = (int(chosen.max()) + 1) * size // shape[0]
-        while done < offset + wanted:
-            block = content.read(BLOCK)
-            if not block:
-                raise ValueError("it ends early")
-            done += os.pwrite(spool.file.fileno(), block, done)
+            end = (int(chosen.max()) + 1) * size // shape[0]
+        if done < offset + end:
+            raise problem or ValueError("it ends early")
         return rows.read(chosen)
 
     return Rows(shape, dtype, read)

@@ -3,6 +3,7 @@
 import math
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,6 +145,8 @@ class Spool:
 
     def __init__(self, shape: tuple[int, ...] = ()) -> None:
         self.file: Any = tempfile.TemporaryFile()  # noqa: SIM115
+        # Unlike `__del__`, before the file itself is collected.
+        weakref.finalize(self, self.file.close)
         self.shape = shape
         self._length, self._dtype = 0, np.dtype("float32")
 
@@ -156,6 +159,3 @@ class Spool:
         """Return what was appended."""
         self.file.flush()
         return file_rows(self, 0, (self._length, *self.shape), self._dtype)
-
-    def __del__(self) -> None:
-        self.file.close()

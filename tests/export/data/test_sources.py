@@ -1,7 +1,6 @@
 """Every kind of input as a stream of items."""
 
 import functools
-import io
 import os
 import tarfile
 
@@ -14,23 +13,11 @@ from PIL import Image
 from keras_inception_export.data.sources import Sources
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ExportError, RequestError
-from tests.helpers.brightness import png, write_images
+from tests.helpers.brightness import png, write_images, write_tar
 
 SPEC = (TensorSpec("image", (None, 4, 4, 1), "float32"),)
 PAIR = tuple(TensorSpec(name, (None, 4), "float32") for name in "ab")
 ROWS = np.random.default_rng(0).random((5, 4, 4, 1), dtype="float32")
-
-
-def write_tar(path, members, mode="w"):
-    with tarfile.open(path, mode) as archive:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            if isinstance(content, bytes):
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
-            else:
-                info.type, info.linkname = content
-                archive.addfile(info)
 
 
 def names(inputs, specs=SPEC):
