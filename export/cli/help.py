@@ -84,7 +84,7 @@ MODEL.keras?|  the model
 --report  add an HTML page, as keras-inception report writes it
 """,
             "data": f"""
---samples INPUT  data to verify on, as for predict: a folder of images, in one
+--samples INPUTS  data to verify on, as for predict: a folder of images, in one
     folder per class if labelled, .npy, .npz with x (and labels y), .parquet or
     .tar, or a pattern in quotes; default seeded random inputs
 --preprocess PRESET  how images become inputs, for samples and in every
@@ -227,7 +227,7 @@ BUNDLE  the folder
             "bundle": """
 BUNDLE  the folder
 --output FILE  the page to write; default one beside the bundle
---samples INPUT  data as for export, of which the page shows the samples on
+--samples INPUTS  data as for export, of which the page shows the samples on
     which the artifacts disagree
 --benchmark FILE  what keras-inception benchmark --json printed
 """
