@@ -1,6 +1,7 @@
 """Check that arrays of samples fit the inputs of a model."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,11 +60,8 @@ def _keys(
 
 def check_shape(shape: Sequence[int], spec: TensorSpec, origin: str) -> None:
     """Raise RequestError unless samples of a shape fit an input."""
-    fits = len(shape) == len(spec.shape) and all(
-        expected in (None, size)
-        for expected, size in zip(spec.shape[1:], shape[1:], strict=True)
-    )
-    if not fits or not all(shape):
+    any_number = replace(spec, shape=(None, *spec.shape[1:]))
+    if not any_number.fits(tuple(shape)) or not all(shape):
         sizes = ("any" if n is None else str(n) for n in spec.shape[1:])
         raise RequestError(
             f'{origin} has an array of shape {tuple(shape)} for "{spec.name}", '
