@@ -43,7 +43,7 @@ def main():
         for name in PRESETS:
             wrong = [x.name for x in photos if not equal(x, name, side)]
             count = f"{len(photos) - len(wrong)} of {len(photos)} equal"
-            print(f"{network:14}{name:8}{count}  {' '.join(wrong)}")
+            print(f"{network:14}{name:8}{count}  {' '.join(wrong)}".rstrip())
     with tempfile.TemporaryDirectory() as folder:
         samples = Path(folder) / "photos"
         samples.mkdir()
