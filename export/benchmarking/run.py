@@ -10,11 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_inception_export.benchmarking import measurement, statistics
 from keras_inception_export.benchmarking.candidates import (
     Candidate,
     Unavailable,
-    artifact_candidates,
+    artifact_candidate,
     keras_candidate,
 )
 from keras_inception_export.benchmarking.machine import cores_allowed, processor
@@ -100,7 +102,7 @@ def benchmark(
         stack.enter_context(progress_to(progress))
         candidates = [
             keras_candidate(report, keras_file),
-            *artifact_candidates(folder, report),
+            *(artifact_candidate(folder, x) for x in report["artifacts"]),
         ]
         running, unavailable = _open_all(candidates, options, stack)
         if not running:
@@ -217,14 +219,13 @@ def _row(
     batch_size: int,
 ) -> dict[str, Any]:
     """Return a row of the result."""
-    calls = [seconds for calls in rounds for seconds in calls]
-    p50 = statistics.percentile(calls, 50)
+    p50, p90 = np.percentile(np.concatenate(rounds), (50, 90)).tolist()
     speed = ratios[candidate.name]
     return {
         "name": candidate.name,
         **candidate.facts,
         "p50_ms": p50 * 1e3,
-        "p90_ms": statistics.percentile(calls, 90) * 1e3,
+        "p90_ms": p90 * 1e3,
         "samples_per_second": batch_size / p50,
         "speed": speed.median,
         "speed_low": speed.low,

@@ -28,6 +28,7 @@ def _export(arguments) -> Outcome:
         check_resources,
         parameters_in,
     )
+    from keras_inception_export.report.write import checked_path, write_report
 
     # Checked before TensorFlow is imported, which takes seconds.
     options = ExportOptions(
@@ -38,10 +39,9 @@ def _export(arguments) -> Outcome:
             if (value := getattr(arguments, field.name, None)) is not None
         },
     )
+    folder = Path(arguments.output)
     if arguments.report:
-        from keras_inception_export.report.write import checked_path
-
-        checked_path(Path(arguments.output))
+        checked_path(folder)
     parameters = 0
     if arguments.model:
         check_choice("model", arguments.model, NETWORKS)
@@ -61,9 +61,8 @@ def _export(arguments) -> Outcome:
         if arguments.model:
             source = functools.partial(loading.build_model, arguments.model)
         report = run_export(source, options)
-        folder = Path(arguments.output)
         if arguments.report:
-            logger.info("Report  %s", _write_report(folder))
+            logger.info("Report  %s", write_report(folder))
     following: tuple = ("verify" if arguments.report else "report", folder)
     if arguments.samples and not arguments.samples.endswith(".npz"):
         following = ("predict", folder, arguments.samples)
@@ -174,10 +173,12 @@ def _benchmark(arguments) -> Outcome:
 
 
 def _report(arguments) -> Outcome:
+    from keras_inception_export.report.write import write_report
+
     bundle = arguments.bundle
     with stages(arguments, f"Report  {bundle}"):
-        path = _write_report(
-            Path(bundle),
+        path = write_report(
+            bundle,
             arguments.output,
             samples=arguments.samples,
             benchmark=arguments.benchmark,
@@ -187,12 +188,6 @@ def _report(arguments) -> Outcome:
         lambda: printable(f"The report is in {path}"),
         next=("verify" if arguments.benchmark else "benchmark", bundle),
     )
-
-
-def _write_report(bundle, output=None, **options) -> Path:
-    from keras_inception_export.report.write import write_report
-
-    return write_report(bundle, output, **options)
 
 
 def _completion(arguments) -> Outcome:

@@ -30,7 +30,7 @@ from keras_inception_export.model.pixels import (
     of_pixels,
     with_pixels,
 )
-from keras_inception_export.model.structure import Step, structure_of
+from keras_inception_export.model.structure import structure_of
 from keras_inception_export.options import CALIBRATION_SAMPLES, ExportOptions
 from keras_inception_export.pipeline.artifacts import (
     add_metadata,
@@ -192,9 +192,7 @@ def run_export(
     """Export as `export_model` does, with options that are already checked."""
     if keras.backend.backend() != "tensorflow":
         return export_in_tensorflow(source, options)
-    facts, structure, model, probes, evaluation, metadata = _prepare(
-        source, options
-    )
+    known, model, probes, evaluation, metadata = _prepare(source, options)
     inputs, outputs = model.inputs, model.outputs
     with publication.staging(options.output_dir) as folder:
         written = write_float(model, folder, options)
@@ -229,8 +227,7 @@ def run_export(
         references.save(folder / bundle.LAYER_REFERENCES)
         report = {
             "schema_version": VERSION,
-            "model": facts,
-            "structure": structure,
+            **known,
             "versions": metadata.versions,
             "metadata": metadata.as_json(),
             "probes": {
@@ -255,15 +252,8 @@ def run_export(
 
 def _prepare(
     source, options: ExportOptions
-) -> tuple[
-    dict[str, Any],
-    list[Step],
-    InferenceModel,
-    Probes,
-    Evaluation | None,
-    Metadata,
-]:
-    """Return facts, structure, model, probes, evaluation and metadata."""
+) -> tuple[dict, InferenceModel, Probes, Evaluation | None, Metadata]:
+    """Return what is known of the model, and what artifacts are made from."""
     path = None
     if isinstance(source, (str, Path)):
         path = str(source)
@@ -277,7 +267,7 @@ def _prepare(
         "keras_path": path,
         "backend": keras.backend.backend(),
     }
-    structure = structure_of(original)
+    known = {"model": facts, "structure": structure_of(original)}
     logger.info(
         "Model  %s, %s parameters", facts["name"], f"{facts['parameters']:,}"
     )
@@ -331,7 +321,7 @@ def _prepare(
         probes,
         versions(),
     )
-    return facts, structure, model, probes, evaluation, metadata
+    return known, model, probes, evaluation, metadata
 
 
 def _raise_findings(results: list[VerificationResult]) -> None:
