@@ -8,16 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from keras_inception_export import errors
 from keras_inception_export.cli import tables
 from keras_inception_export.cli.output import Outcome
 from keras_inception_export.cli.parser import make_parser
 from keras_inception_export.cli.progress import stages
-from keras_inception_export.errors import (
-    ArtifactError,
-    ExportError,
-    RuntimeMissingError,
-    check_choice,
-)
 from keras_inception_export.logs import logger, printable
 from keras_inception_export.model.networks import NETWORKS
 
@@ -44,7 +39,7 @@ def _export(arguments) -> Outcome:
         checked_path(folder)
     parameters = 0
     if arguments.model:
-        check_choice("model", arguments.model, NETWORKS)
+        errors.check_choice("model", arguments.model, NETWORKS)
     else:
         parameters = parameters_in(arguments.model_file)
     check_resources(parameters, options, loaded=False)
@@ -78,15 +73,15 @@ def _verify(arguments) -> Outcome:
     from keras_inception_export.verification.verify import verify
 
     folder = arguments.bundle
-    error: ExportError | None = None
+    error: errors.ExportError | None = None
     with stages(arguments, f"Verify  {folder}"):
         results = verify(folder, sha256=arguments.sha256)
     report = read_report(Path(folder))
     failed = [result.name for result in results if result.findings]
     if failed:
-        error = ArtifactError(f"{folder}: failed {', '.join(failed)}")
+        error = errors.ArtifactError(f"{folder}: failed {', '.join(failed)}")
     elif not any(result.passed for result in results):
-        error = RuntimeMissingError(
+        error = errors.RuntimeMissingError(
             f"{folder}: no artifact could be run, so nothing is "
             f"verified: {'; '.join(result.missing for result in results)}"
         )
@@ -104,14 +99,14 @@ def _diagnose(arguments) -> Outcome:
     from keras_inception_export.diagnosis.diagnose import diagnose
 
     folder = arguments.bundle
-    error: ExportError | None = None
+    error: errors.ExportError | None = None
     with stages(arguments, f"Diagnose  {folder}"):
         diagnoses = diagnose(folder)
     failed = [x.path for x in diagnoses if not x.passed]
     if failed:
-        error = ArtifactError(f"{folder}: {', '.join(failed)} diverges")
+        error = errors.ArtifactError(f"{folder}: {', '.join(failed)} diverges")
     elif not any(diagnosis.layers for diagnosis in diagnoses):
-        error = RuntimeMissingError(
+        error = errors.RuntimeMissingError(
             f"{folder}: no artifact could be examined; that needs "
             "a TFLite or ONNX artifact and its runtime"
         )
@@ -146,7 +141,7 @@ def _info(arguments) -> Outcome:
     elif facts["kind"] == "keras":
         following = ("export", path, "--output", Path(path).with_suffix(""))
     else:
-        with contextlib.suppress(ExportError):
+        with contextlib.suppress(errors.ExportError):
             snippet(path, "python")
             following = ("info", path, "--code", "python")
     return Outcome(facts, lambda: tables.information(facts), next=following)
@@ -202,7 +197,7 @@ def _help(arguments) -> Outcome:
     parser = make_parser()
     if arguments.topic:
         parsers = parser.commands.choices
-        check_choice("command", arguments.topic, parsers)
+        errors.check_choice("command", arguments.topic, parsers)
         parser = parsers[arguments.topic]
     text = parser.format_help().removesuffix("\n")
     return Outcome({"text": text}, lambda: text)

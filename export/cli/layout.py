@@ -92,7 +92,7 @@ def columns(text: str) -> int:
     )
 
 
-def grid(rows: Sequence[Row], align: str, *, gap: int = 2) -> list[str]:
+def grid(rows: Sequence[Row], align: str) -> list[str]:
     """Return the lines of a table that fits the terminal.
 
     Where it is too narrow, names lose their middle, then columns go that are
@@ -103,9 +103,8 @@ def grid(rows: Sequence[Row], align: str, *, gap: int = 2) -> list[str]:
             between the rows.
         align: per column, `<` or `>` for its alignment, `~` for a name on the
             left, which may be shortened, or `?` for an optional column.
-        gap: spaces between two columns. Defaults to `2`.
     """
-    room = width()
+    room, gap = width(), 2
     cells = [
         row if isinstance(row, str) else [printable(cell) for cell in row]
         for row in rows
