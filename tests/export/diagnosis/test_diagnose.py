@@ -31,9 +31,9 @@ from tests.helpers.bundles import (
     renew_hash,
     replace_in,
     small_bundle,
-    small_hybrid,
 )
 from tests.helpers.documents import parse_document
+from tests.helpers.format_cases import small_model
 
 ARTIFACTS = (
     "model.onnx",
@@ -176,8 +176,11 @@ def test_verify_finds_damaged_layer_references(bundle):
 
 
 def test_export_names_the_layer(tmp_path, monkeypatch):
+    model = small_model()
+    block = next(x.name for x in model.layers if hasattr(x, "branches"))
+
     def write(inference_model, path, **kwargs):
-        layer = inference_model.model.get_layer("inception_2").branches[1][1]
+        layer = inference_model.model.get_layer(block).branches[1][1]
         kernel = np.array(layer.conv.kernel)
         layer.conv.kernel.assign(kernel * 1.01)
         original(inference_model, path, **kwargs)
@@ -185,8 +188,8 @@ def test_export_names_the_layer(tmp_path, monkeypatch):
 
     original = onnx_export.write
     monkeypatch.setattr(onnx_export, "write", write)
-    with pytest.raises(ArtifactError, match='"inception_2/branch_1_conv_1"'):
-        export_model(small_hybrid(), tmp_path / "out", formats=["onnx"])
+    with pytest.raises(ArtifactError, match=f'"{block}/branch_1_conv_1"'):
+        export_model(model, tmp_path / "out", formats=["onnx"])
 
 
 def test_bundle_of_an_earlier_version(bundle, capfd):
