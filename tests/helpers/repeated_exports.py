@@ -30,7 +30,6 @@ def model():
     joined = layers.Concatenate()(
         [
             layers.Dense(3)(layers.Flatten()(steps)),
-            layers.LSTM(4)(steps),
             layers.Bidirectional(layers.GRU(2))(steps),
         ]
     )
@@ -46,9 +45,10 @@ def command(*words):
 def write(path, folder):
     """Write a bundle of a saved model, and artifacts of other models."""
     bundle = folder / "bundle"
+    keras.utils.clear_session()  # restarts automatic names
     command("export", path, "--output", bundle, "--batch-size", 2)
     for case in CASES:
-        keras.utils.clear_session()  # restarts automatic names
+        keras.utils.clear_session()
         inference_model = inference_model_of(ALL_CASES[case])
         onnx.write(inference_model, folder / f"{case}.onnx")
     tflite.write(inference_model, folder / f"{case}.tflite", opset=18)

@@ -36,7 +36,7 @@ def test_changed_models_are_exported_as_documented(tmp_path):
             assert outcome == "kept"
             name = f"{change}_{make.__name__}"
             inputs[name] = keras.Input(model.input_shape[1:], name=name)
-            outputs[name] = keras.layers.Identity()(model(inputs[name]))
+            outputs[f"of_{name}"] = keras.layers.Identity()(model(inputs[name]))
     report = export_model(
         keras.Model(inputs, outputs), tmp_path / "out", formats="onnx"
     )
