@@ -1,6 +1,7 @@
 """One model of the corpus."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ class Case:
         shapes: for each input name a shape that the model accepts, which
             gives the sizes where the model has an unknown one.
         data: for each input name, values that it was tested with elsewhere.
+        regimes: the kinds of inputs that it is run on; all, if empty.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Case:
     build: Callable[[], keras.Model]
     shapes: Mapping[str, tuple] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    regimes: Collection[str] = ()
 
 
 def randomize(model: keras.Model) -> keras.Model:
@@ -58,6 +61,16 @@ def randomize(model: keras.Model) -> keras.Model:
             else:
                 value = keras.ops.convert_to_numpy(
                     keras.ops.cast(variable, "float32")
-                ) + generator.normal(0, 0.2, variable.shape)
+                ) + generator.normal(0, _spread(variable), variable.shape)
             variable.assign(value.astype("float32"))
     return model
+
+
+def _spread(variable):
+    """Return a standard deviation with which deep networks stay in range."""
+    shape = variable.shape
+    if len(shape) < 2:
+        return 0.2
+    # A depthwise kernel has the shape (..., channels, 1).
+    inputs = shape[:-2] if shape[-1] == 1 else shape[:-1]
+    return min(0.2, max(1, math.prod(inputs)) ** -0.5)
