@@ -7,15 +7,16 @@ import keras
 from .case import Case
 
 WHOLE: dict = {"classifier_activation": None}
+SIZED = WHOLE | {"input_shape": (224, 224, 3)}
 CONVOLUTIONS = {"include_top": False, "pooling": "avg"}
 """Without the dense layers, of which Keras's own ONNX export makes so many
 copies that they take 24 GB."""
 
 MEMBERS = {
     "MobileNetV2": WHOLE,
-    "MobileNetV3Small": WHOLE,
+    "MobileNetV3Small": SIZED,
     "MobileNet": WHOLE,
-    "MobileNetV3Large": WHOLE,
+    "MobileNetV3Large": SIZED,
     "EfficientNetB0": WHOLE,
     "EfficientNetV2B0": WHOLE,
     "DenseNet121": WHOLE,

@@ -67,10 +67,10 @@ def randomize(model: keras.Model) -> keras.Model:
 
 
 def _spread(variable):
-    """Return a standard deviation with which deep networks stay in range."""
+    """Return a standard deviation with which signals pass deep networks."""
     shape = variable.shape
-    if len(shape) < 2:
-        return 0.2
-    # A depthwise kernel has the shape (..., channels, 1).
-    inputs = shape[:-2] if shape[-1] == 1 else shape[:-1]
-    return min(0.2, max(1, math.prod(inputs)) ** -0.5)
+    if len(shape) == 4 and shape[-1] == 1:  # depthwise
+        return (2 / max(1, math.prod(shape[:2]))) ** 0.5
+    if len(shape) > 1:
+        return min(0.2, max(1, math.prod(shape[:-1])) ** -0.5)
+    return 0.2
