@@ -43,16 +43,20 @@ def test_the_blocks_run(page):
 
 
 @pytest.mark.slow
-def test_the_large_model_is_exported_in_little_memory():
-    """No process of the export passes 4 GB."""
+def test_a_large_model_is_exported_in_little_memory():
+    """The largest process has 5 times the weights, beside its libraries.
+
+    `benchmarks/export_cost.py --full` exports 132 million parameters.
+    """
     session = Session(LARGE_MODEL, in_process=False).run()
-    assert 1e9 < session.peak < 4e9
+    weights = 4 * 4 * 3200 * 3201
+    assert 2 * weights < session.peak < 1e9 + 4.5 * weights
     size = sum(
         path.stat().st_size
-        for path in (session.folder / "hybrid/saved_model").rglob("*")
+        for path in (session.folder / "large/saved_model").rglob("*")
         if path.is_file()
     )
-    assert size <= 1.02 * 4 * 132_084_920
+    assert weights <= size <= 1.02 * weights
 
 
 @pytest.mark.slow

@@ -1,10 +1,6 @@
 import functools
-import hashlib
 import os
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -184,35 +180,6 @@ def test_an_export_leaves_the_model_unchanged(tmp_path):
     assert [
         set(vars(layer)) for layer in inference_model.model.layers
     ] == attributes
-
-
-DIGESTED = ("recurrent", "shared_layer", "copies", "convolutions")
-DIGESTS = """
-import hashlib, keras, pathlib, sys
-from keras_inception_export.formats.onnx.export import write
-from tests.helpers.format_cases import inference_model_of
-from tests.helpers.onnx_cases import ALL_CASES
-path = pathlib.Path(sys.argv[1], "model.onnx")
-for case in sys.argv[2:]:
-    keras.utils.clear_session()
-    write(inference_model_of(ALL_CASES[case]), path)
-    print(hashlib.sha256(path.read_bytes()).hexdigest())
-"""
-
-
-def test_every_process_writes_the_same_bytes(exported, tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-c", DIGESTS, str(tmp_path), *DIGESTED],
-        env={**os.environ, "PYTHONHASHSEED": "1"},
-        cwd=Path(__file__).parents[4],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert result.stdout.split() == [
-        hashlib.sha256(exported(case)[1].read_bytes()).hexdigest()
-        for case in DIGESTED
-    ]
 
 
 def test_a_network_consists_of_its_layers(network):
