@@ -77,30 +77,24 @@ def _capture(
         if len(captured) == len(references):
             shape = (sum(counts), *(tuple(tensor.shape[1:]) or (1,)))
             references.append(_new_reference(references, layer, facts, shape))
-        reference = references[len(captured)]
-        rank, channel_axis = len(reference.shape), reference.channel_axis
-        axes = [axis for axis in range(rank) if axis != channel_axis]
-        tensor = keras.ops.reshape(tensor, (-1, *reference.shape[1:]))
-        tensor = keras.ops.cast(tensor, "float64")
-        positions = reference.positions_in(start, count)
-        sampled = keras.ops.take(tensor, positions)
-        largest = keras.ops.max(keras.ops.abs(tensor))
-        captured.append((sampled, keras.ops.sum(tensor, axes), largest))
+        array = keras.ops.convert_to_numpy(tensor)
+        reduced = references[len(captured)].reduce(array, start)
+        captured.append((reduced, np.abs(array).max()))
 
     def call(*tensors):
-        captured.clear()
         _call_observed(inference_model, tensors, captured, capture)
-        return list(captured)
+        return ()
 
     batches, start = [], 0
     for feed, count in zip(feeds, counts, strict=True):
-        batches.append(compute(call, inference_model.inputs, feed))
+        captured.clear()
+        compute(call, inference_model.inputs, feed)
+        batches.append(list(captured))
         start += count
     found, by_layer = [], zip(*batches, strict=True)
     for reference, of_layer in zip(references, by_layer, strict=True):
-        sampled, sums, largest = zip(*of_layer, strict=True)
-        values = reference.to_values(sampled, sums)
-        found.append((values, float(max(largest))))
+        parts, largest = zip(*of_layer, strict=True)
+        found.append((reference.to_values(parts), float(max(largest))))
     return found
 
 

@@ -75,8 +75,7 @@ class OutputReader:
         self._reference = reference
         self._channels_first = channels_first
         self._count = 0
-        self._sampled: list[np.ndarray] = []
-        self._sums: list[np.ndarray] = []
+        self._parts: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(self, batch: np.ndarray) -> None:
         """Read the next samples, unless their shape is not the reference's."""
@@ -87,11 +86,7 @@ class OutputReader:
             batch = np.moveaxis(batch, 1, -1)
         if _sizes(batch.shape) != _sizes(reference.shape):
             return
-        batch = batch.reshape(-1, *reference.shape[1:]).astype("float64")
-        axes = [i for i in range(batch.ndim) if i != reference.channel_axis]
-        positions = reference.positions_in(self._count, len(batch))
-        self._sampled.append(batch.ravel()[positions])
-        self._sums.append(batch.sum(tuple(axes)))
+        self._parts.append(reference.reduce(batch, self._count))
         self._count += len(batch)
 
     @property
@@ -101,7 +96,7 @@ class OutputReader:
 
     def location(self, tensor: str) -> TensorLocation:
         """Return the location of what was read, with its values."""
-        values = self._reference.to_values(self._sampled, self._sums)
+        values = self._reference.to_values(self._parts)
         error = self._reference.error(values)
         return TensorLocation(tensor, self._channels_first, error, values)
 
