@@ -72,6 +72,8 @@ def references(case: Case, model: keras.Model) -> list[Reference]:
     found = []
     limits = _integer_limits(case, model)
     for index, regime in enumerate(REGIMES):
+        if case.regimes and regime not in case.regimes:
+            continue
         feeds = _feeds(case, model, regime, index, limits)
         if (reference := _reference(model, regime, feeds)) is not None:
             found.append(reference)

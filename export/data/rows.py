@@ -3,12 +3,15 @@
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from keras_inception_export.errors import RequestError
 
 PART = 16
 """Rows that are read together."""
@@ -36,7 +39,9 @@ class Rows:
         """The number of axes."""
         return len(self.shape)
 
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        if isinstance(rows, (int, np.integer)):
+            return self.read(np.array([rows]))[0]
         return self.read(np.arange(len(self))[rows])
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -73,6 +78,33 @@ def parts(array: Any, size: int = PART) -> Iterator[np.ndarray]:
     """Yield the rows of an array, or of `Rows`, a few at a time."""
     for start in range(0, len(array), size):
         yield array[start : start + size]
+
+
+def joined(arrays: Sequence[Any], origin: str) -> Any:
+    """Return the rows of arrays, or of `Rows`, one after the other.
+
+    Raises:
+        RequestError: if the rows have different shapes.
+    """
+    shapes = {array.shape[1:] for array in arrays}
+    if len(shapes) > 1:
+        raise RequestError(
+            f"{origin} differ in shape: "
+            f"{', '.join(map(str, sorted(shapes)[:3]))}"
+            f"{', …' * (len(shapes) > 3)}; give samples of one shape"
+        )
+    first, *others = arrays
+    if not others:
+        return first
+    starts = np.cumsum([0, *map(len, arrays)])
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        where = np.searchsorted(starts, rows, "right") - 1
+        places = zip(where, rows - starts[where], strict=True)
+        found = [arrays[array][row] for array, row in places]
+        return np.stack(found) if found else first[:0]
+
+    return Rows((int(starts[-1]), *first.shape[1:]), first.dtype, read)
 
 
 def file_rows(
@@ -113,6 +145,8 @@ class Spool:
 
     def __init__(self, shape: tuple[int, ...] = ()) -> None:
         self.file: Any = tempfile.TemporaryFile()  # noqa: SIM115
+        # Unlike `__del__`, before the file itself is collected.
+        weakref.finalize(self, self.file.close)
         self.shape = shape
         self._length, self._dtype = 0, np.dtype("float32")
 
@@ -125,6 +159,3 @@ class Spool:
         """Return what was appended."""
         self.file.flush()
         return file_rows(self, 0, (self._length, *self.shape), self._dtype)
-
-    def __del__(self) -> None:
-        self.file.close()

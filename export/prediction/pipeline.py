@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.batching import BATCH, Arrays, real_outputs
+from keras_inception_export.data.items import Item
 from keras_inception_export.data.samples import check_array
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import (
@@ -24,7 +25,6 @@ from keras_inception_export.errors import (
     reason_of,
 )
 from keras_inception_export.logs import logger
-from keras_inception_export.prediction.items import Item
 
 ANY_SIZE_BATCH = 4
 """Samples per call for images of any size."""

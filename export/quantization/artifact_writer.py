@@ -73,9 +73,7 @@ class PreparedModel:
 
     Args:
         inference_model: computes what the float model computes, bit for bit.
-        kernels: the integers that kernels are rounded to, keyed by the path
-            of the Keras variable, with its order of axes. Kernels that are
-            missing are rounded to the nearest integers.
+        kernels: the integers that kernels are rounded to; see `Quantizer`.
         channels: the number of scaled channels.
     """
 

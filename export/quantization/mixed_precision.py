@@ -104,7 +104,9 @@ class MixedPrecisionSearch:
         for fast, record in FORMATS.items():
             if record.fast_quantizer:
                 with contextlib.suppress(ConversionError):
-                    return fast, self._writer.quantizer(fast)
+                    quantizer = self._writer.quantizer(fast)
+                    if quantizer.layers:  # for which it converts the model
+                        return fast, quantizer
         return name, self._writer.quantizer(name)
 
     def _cost(self, path: Path, plain: Path) -> dict[str, float]:

@@ -27,7 +27,7 @@ def save(path, pixels=PIXELS):
 
 def read(path, specs, scale=1.0):
     made = Preprocessing(scale=scale)
-    return load_samples(path, specs, made).inputs["image"]
+    return np.asarray(load_samples(path, specs, made).inputs["image"])
 
 
 @pytest.mark.parametrize(

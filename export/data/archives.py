@@ -3,20 +3,25 @@
 They are streamed, and nothing is written to the disk.
 """
 
+import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from keras_inception_export.data.classes import label_in
 from keras_inception_export.data.images import is_image
+from keras_inception_export.data.items import MAX_BYTES, Item, Labels, Opened
 from keras_inception_export.data.reading import reading
 from keras_inception_export.errors import RequestError
-from keras_inception_export.prediction.items import MAX_BYTES, Item, Opened
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png")
 """Which column is taken if several contain bytes."""
 
 BUFFER = 2**20
+
+MAX_LABEL = 2**20
+"""Bytes of the largest file of one label."""
 
 
 class _Member(tarfile.TarInfo):
@@ -34,38 +39,78 @@ class _Member(tarfile.TarInfo):
 
 
 def open_tar(path: Path) -> Opened:
-    """Open a tar archive; its images are its files with an image's suffix."""
+    """Open a tar archive; its images are its files with an image's suffix.
+
+    The label of an image is in the `.cls` or `.json` file whose name is the
+    same up to the first dot, as in webdataset.
+    """
     with (
         reading(path, error=RequestError),
         tarfile.open(path, "r|*", tarinfo=_Member) as archive,
     ):
         archive.next()
-    return Opened(lambda: _tar_items(path), images=True)
+    return Opened(lambda: _tar_items(path), labels=lambda: _tar_labels(path))
 
 
-def _tar_items(path: Path) -> Iterator[Item]:
+def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """Yield the files in an archive."""
     with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
         while (member := archive.next()) is not None:
             # An archive would keep what it knows of all its members.
             archive.members = []  # type: ignore[attr-defined]
-            if not member.isreg() or not is_image(Path(member.name)):
-                continue
-            name = f"{path}/{member.name}"
-            if member.size > MAX_BYTES:
-                message = (
-                    f"{name} has {member.size} bytes: no image is so large"
-                )
-                yield Item(name, RequestError(message))
-                continue
-            content: Any = archive.extractfile(member)
-            yield Item(name, content.read())
+            if member.isreg():
+                yield archive, member
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file: Any = archive.extractfile(member)
+    return file.read()
+
+
+def _tar_items(path: Path) -> Iterator[Item]:
+    for archive, member in _members(path):
+        name = f"{path}/{member.name}"
+        if not is_image(Path(member.name)):
+            continue
+        if member.size > MAX_BYTES:
+            message = f"{name} has {member.size} bytes: no image is so large"
+            yield Item(name, RequestError(message))
+            continue
+        yield Item(name, _content(archive, member))
+
+
+def _tar_labels(path: Path) -> Labels:
+    images: list[str] = []
+    found: dict[str, dict[str, Any]] = {".json": {}, ".cls": {}}
+    for archive, member in _members(path):
+        name = Path(member.name)
+        key = str(name.with_name(name.name.partition(".")[0] or name.name))
+        kind = name.suffix.lower()
+        if is_image(name):
+            images.append(key)
+        elif kind in found:
+            with reading(f"{path}/{member.name}", error=RequestError):
+                if member.size > MAX_LABEL:
+                    raise ValueError(f"{member.size} bytes are no label")
+                text = _content(archive, member).decode("utf-8-sig").strip()
+                found[kind][key] = _label(text, kind)
+    labels = found[".json"] | found[".cls"]
+    return Labels([labels.get(key) for key in images])
+
+
+def _label(text: str, kind: str) -> Any:
+    """Return the number or name in a file."""
+    if kind == ".json":
+        return label_in(json.loads(text))
+    return int(text) if text.removeprefix("-").isdecimal() else text
 
 
 def open_parquet(path: Path) -> Opened:
     """Open a Parquet file with one column of images.
 
     A value is the bytes of an image file, or a structure with the field
-    `bytes`, as Hugging Face's `datasets` writes it.
+    `bytes`, as Hugging Face's `datasets` writes it. Labels are in a column
+    with a name of `LABEL_NAMES`.
     """
     try:
         import pyarrow.parquet
@@ -88,7 +133,9 @@ def open_parquet(path: Path) -> Opened:
         )
     column = columns[0] if len(columns) == 1 else named[0]
     return Opened(
-        lambda: _parquet_items(path, column), True, lambda: int(count)
+        lambda: _parquet_items(path, column),
+        lambda: int(count),
+        lambda: _parquet_labels(path),
     )
 
 
@@ -121,3 +168,19 @@ def _parquet_items(path: Path, column: str) -> Iterator[Item]:
                     content = RequestError(f"{name} has no image")
                 yield Item(name, content)
                 number += 1
+
+
+def _parquet_labels(path: Path) -> Labels | None:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        plain = [x.name for x in schema if not _has_bytes(x.type)]
+        column = label_in(dict(zip(plain, plain, strict=True)))
+        if column is None:
+            return None
+        values = file.read([column]).column(0).to_pylist()
+    # What `datasets` knows of the columns.
+    facts = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = facts.get("info", {}).get("features", {})
+    return Labels(values, features.get(column, {}).get("names", ()))
