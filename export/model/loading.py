@@ -147,14 +147,6 @@ def _check_layer(layer):
             "stateful=False, and with the state as an input (initial_state) "
             "and an output (return_state=True) if it must go on"
         )
-    policy = layer.dtype_policy
-    is_float8 = policy.quantization_mode == "float8"
-    if is_float8 and policy.compute_dtype != "float32":
-        raise RequestError(
-            f"the layer {describe(layer)} rounds {policy.compute_dtype} to "
-            "float8, which gives other numbers than to round float32, in which "
-            'artifacts compute; build it with the dtype "float8_from_float32"'
-        )
 
 
 def _called_on_inputs(model):
