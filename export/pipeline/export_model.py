@@ -24,7 +24,11 @@ from keras_inception_export.model.inference_model import (
     to_inference_model,
 )
 from keras_inception_export.model.input_ranges import input_domains
-from keras_inception_export.model.loading import functional, load_model
+from keras_inception_export.model.loading import (
+    deep_models,
+    functional,
+    load_model,
+)
 from keras_inception_export.model.pixels import (
     fold_pixels,
     of_pixels,
@@ -185,6 +189,7 @@ def export_model(
         return run_export(model_or_path, options)
 
 
+@deep_models()
 def run_export(
     source: str | Path | keras.Model | Callable[[], keras.Model],
     options: ExportOptions,
