@@ -21,6 +21,7 @@ REASONS = (
     r"^in user code:.*\n {4}\w+(?:Error|Exception): (.*)",  # tf.function
     r"^Graph execution error:.*\nNode: [^\n]*\n(.*)",  # TensorFlow
     r"^[^\n]*Error encountered:\s*\n(.*)",  # Keras: a layer's output shape
+    r"^Exception from [^\n]*:\n(.*)",  # OpenVINO: a stack
 )
 """Where libraries put the reason of an error, each as its only group."""
 

@@ -60,6 +60,11 @@ REASONS = {
         "[Op:__inference_f_1]",
         "Matrix size-incompatible: [2,5]",
     ),
+    "openvino": (
+        "Exception from src/core.cpp:95:\nException from src/reader.cpp:155:\n"
+        "Unable to read the model: m.xml Please check it.\n\n",
+        "Unable to read the model: m.xml Please check it.",
+    ),
 }
 
 

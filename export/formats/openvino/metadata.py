@@ -2,21 +2,24 @@
 
 from pathlib import Path
 from xml.etree import ElementTree
-from xml.sax.saxutils import quoteattr
 
 from keras_inception_export.data.metadata import NAME
 
-END = "</rt_info>"
+INFO = "rt_info"
 
 
 def attach(path: Path, text: bytes) -> None:
-    """Add the entry to the model's `rt_info`, which is at the file's end."""
-    before, end, after = path.read_text(encoding="utf-8").rpartition(END)
-    entry = f"\t<{NAME} value={quoteattr(text.decode())} />\n\t"
-    path.write_text(f"{before}{entry}{end}{after}", encoding="utf-8")
+    """Add the entry to the model's `rt_info`."""
+    tree = ElementTree.parse(path)
+    network = tree.getroot()
+    info = network.find(INFO)
+    if info is None:
+        info = ElementTree.SubElement(network, INFO)
+    ElementTree.SubElement(info, NAME, value=text.decode())
+    tree.write(path, encoding="utf-8", xml_declaration=True)
 
 
 def attached(path: Path) -> bytes | None:
     """Return the value of the entry."""
-    entry = ElementTree.parse(path).find(f"rt_info/{NAME}")
+    entry = ElementTree.parse(path).find(f"{INFO}/{NAME}")
     return None if entry is None else entry.get("value", "").encode()

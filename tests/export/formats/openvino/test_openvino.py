@@ -1,6 +1,7 @@
 """OpenVINO IR: written from the inference model, run by OpenVINO."""
 
 import sys
+from xml.etree import ElementTree
 
 import keras
 import pytest
@@ -12,6 +13,7 @@ from keras_inception_export.errors import (
     RuntimeMissingError,
 )
 from keras_inception_export.formats.openvino.export import write
+from keras_inception_export.formats.openvino.metadata import attach, attached
 from keras_inception_export.formats.openvino.runtime import open_runner
 from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
 from keras_inception_export.model.inference_model import to_inference_model
@@ -70,6 +72,16 @@ def test_what_openvino_cannot_read_is_refused(tmp_path):
     inference_model = inference_model_of(CASES["recurrent"])
     with pytest.raises(ConversionError, match="OpenVINO .*Loop"):
         write(inference_model, tmp_path / "model.xml", opset=18)
+
+
+@pytest.mark.parametrize("info", ["", "<rt_info />", "<rt_info><a/></rt_info>"])
+def test_metadata_of_every_version_of_openvino(info, tmp_path):
+    path = tmp_path / "model.xml"
+    path.write_text(f'<?xml version="1.0"?>\n<net><layers />{info}</net>')
+    attach(path, b'{"a": "<\\n>"}')
+    assert attached(path) == b'{"a": "<\\n>"}'
+    root = ElementTree.parse(path).getroot()
+    assert root.tag == "net" and root.find("layers") is not None
 
 
 def test_a_bundle_is_verified(tmp_path):
