@@ -23,12 +23,19 @@ from tests.helpers.documentation import (
     blocks,
     finished,
 )
+from tests.helpers.tflite_converter import shared_converter
 
 LARGE_MODEL = "docs/explanation/time_and_memory.md"
 FINE_TUNING = "docs/how_to/fine_tuning.md"
 # What people read first; the other pages run in CI.
 FIRST = ("README.md", "docs/tutorial.md")
 PACKAGES = (keras_inception_layers, porting, keras_inception_export)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shared_converter():
+    with shared_converter():
+        yield
 
 
 @pytest.mark.parametrize(

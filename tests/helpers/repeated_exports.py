@@ -1,8 +1,8 @@
 """Exports that two processes repeat, to compare the bytes that they write.
 
-    python -m tests.helpers.repeated_exports MODEL.keras INPUTS.npy FOLDER
+    python -m tests.helpers.repeated_exports MODEL.keras FOLDER [INPUTS.npy]
 
-uses every command on a bundle, too.
+With inputs, it uses every other command on the bundle too.
 """
 
 import sys
@@ -45,10 +45,8 @@ def command(*words):
 def write(path, folder):
     """Write a bundle of a saved model, and artifacts of other models."""
     bundle = folder / "bundle"
-    keras.utils.clear_session()  # restarts automatic names
     command("export", path, "--output", bundle, "--batch-size", 2)
     for case in CASES:
-        keras.utils.clear_session()
         inference_model = inference_model_of(ALL_CASES[case])
         onnx.write(inference_model, folder / f"{case}.onnx")
     tflite.write(inference_model, folder / f"{case}.tflite", opset=18)
@@ -59,7 +57,9 @@ def write(path, folder):
 
 
 if __name__ == "__main__":
-    made = write(sys.argv[1], Path(sys.argv[3]))
-    for name in ("verify", "diagnose", "info"):
-        command(name, made)
-    command("predict", made / "model.onnx", sys.argv[2])
+    path, folder, *inputs = map(Path, sys.argv[1:])
+    bundle = write(path, folder)
+    for file in inputs:
+        for name in ("verify", "diagnose", "info"):
+            command(name, bundle)
+        command("predict", bundle / "model.onnx", file)

@@ -123,10 +123,6 @@ def wrong_requests(saved, folder):
         "not a model": ([broken, new], "is not a Keras model"),
         "unbuilt": ([young, new], "is not built"),
         "opset": ([saved, new, "--opset", 19], "opset 19 cannot be written"),
-        "format": (
-            [saved, new, "--format", "onx"],
-            'format "onx" is unknown; did you mean "onnx"?',
-        ),
         "batch size": ([saved, new, "--batch-size", 0], "at least 1, got 0"),
         "existing": ([saved, exists], "exists already"),
         "overwrite": (
@@ -149,7 +145,6 @@ REQUESTS = (
     "not a model",
     "unbuilt",
     "opset",
-    "format",
     "batch size",
     "existing",
     "overwrite",
@@ -180,12 +175,6 @@ def test_wrong_request(name, saved, tmp_path, capfd):
     assert shown.err.startswith("keras-inception: ")
     assert expected in shown.err
     assert snapshot(tmp_path) == before
-
-
-def test_unknown_model_name(tmp_path, capfd):
-    words = ["export", "--model", "vgg61", "--output", str(tmp_path / "x")]
-    assert main(words) == 2
-    assert 'did you mean "vgg16"?' in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("parent", ("/proc", "/dev/null"))

@@ -25,6 +25,8 @@ def test_changed_models_are_exported_as_documented(tmp_path):
     Those that are kept are in one model, each with an output of its own.
     """
     inputs, outputs = {}, {}
+    flat = keras.layers.Flatten()
+    mean = keras.layers.GlobalAveragePooling2D()
     for change, ways in DOCUMENTED.items():
         makes = plugin_model, attention_model
         for make, outcome in zip(makes, ways["export"], strict=True):
@@ -35,14 +37,32 @@ def test_changed_models_are_exported_as_documented(tmp_path):
                 continue
             assert outcome == "kept"
             name = f"{change}_{make.__name__}"
-            inputs[name] = keras.Input(model.input_shape[1:], name=name)
-            outputs[f"of_{name}"] = keras.layers.Identity()(model(inputs[name]))
+            inputs[name] = image = keras.Input((5, 5, 3), name=name)
+            # A side head alone would be removed.
+            parts = [flat(model(image)), mean(image)]
+            outputs[f"of_{name}"] = keras.ops.concatenate(parts, -1)
     report = export_model(
         keras.Model(inputs, outputs), tmp_path / "out", formats="onnx"
     )
     (artifact,) = report["artifacts"]
     passed = [x["output"] for x in artifact["parity"] if x["passed"]]
     assert passed == list(outputs) and len(passed) == 12
+
+
+@ignore_warnings
+def test_float8_of_bfloat16_rounds_twice_as_in_keras(tmp_path):
+    vector = keras.Input((4,))
+    tiny = keras.layers.Dense(2, dtype="float8_from_mixed_bfloat16")
+    model = keras.Model(vector, tiny(vector))
+    export_model(model, tmp_path / "out", formats="saved_model")
+    run = load_artifact(tmp_path / "out" / "saved_model")
+    values = np.random.default_rng(0).normal(size=(99, 4)).astype("float32")
+    (got,) = run(values).values()
+    assert got.dtype == "float32"
+    expected = keras.ops.convert_to_numpy(
+        keras.ops.cast(model(values), "float32")
+    )
+    np.testing.assert_array_equal(got, expected)
 
 
 @ignore_warnings

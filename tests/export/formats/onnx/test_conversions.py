@@ -117,14 +117,14 @@ OTHER["masking"] = (*OTHER["masking"][:2], np.round(np.sin(REALS), 1))
 
 
 def model_of(cases):
-    """Return a model with an input and an output per case, named after it."""
+    """Return a model with an input and an output per case."""
     keras.utils.set_random_seed(1)
     inputs, outputs = {}, {}
     for name, (given, function, _) in cases.items():
-        inputs[name] = keras.Input(
-            batch_shape=given.shape, dtype=given.dtype, name=name
+        inputs[f"x_{name}"] = x = keras.Input(
+            batch_shape=given.shape, dtype=given.dtype, name=f"x_{name}"
         )
-        outputs[name] = function(inputs[name])
+        outputs[f"y_{name}"] = function(x)
     return keras.Model(inputs, outputs, name="m")
 
 
@@ -135,17 +135,19 @@ def errors(cases, path, opset=18):
     write(InferenceModel.of(model), path / "model.onnx", opset=opset)
     runner = open_runner(path / "model.onnx", threads=1)
     feeds = {}
-    for name, given in model.input.items():
-        feeds[name] = np.asarray(cases[name][2], given.dtype)
+    for name, (given, _, values) in cases.items():
+        values = np.asarray(values, given.dtype)
         if None not in given.shape[1:]:
-            feeds[name] = feeds[name].reshape(-1, *given.shape[1:])
+            values = values.reshape(-1, *given.shape[1:])
+        feeds[f"x_{name}"] = values
     found = dict.fromkeys(cases, 0.0)
     for times in (1, 3):
         batch = {x: np.repeat(feeds[x], times, axis=0) for x in feeds}
         outputs, actual = model(batch, training=False), runner.run(batch)
         for name in cases:
-            expected = np.asarray(outputs[name])
-            found[name] = max(found[name], error(actual[name], expected))
+            expected = np.asarray(outputs[f"y_{name}"])
+            units = error(actual[f"y_{name}"], expected)
+            found[name] = max(found[name], units)
     return found
 
 
@@ -267,7 +269,7 @@ def with_values(given, layer):
 
 
 def test_convolutions_compute_what_keras_computes(tmp_path):
-    cases = {f"of_{x}": with_values(*y) for x, y in CONVOLUTION_CASES.items()}
+    cases = {x: with_values(*y) for x, y in CONVOLUTION_CASES.items()}
     assert above(500, errors(cases, tmp_path)) == {}
 
 
