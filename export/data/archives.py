@@ -12,7 +12,7 @@ from typing import Any
 from keras_inception_export.data.classes import label_in
 from keras_inception_export.data.images import is_image
 from keras_inception_export.data.items import MAX_BYTES, Item, Labels, Opened
-from keras_inception_export.data.reading import reading
+from keras_inception_export.data.reading import check_expansion, reading
 from keras_inception_export.errors import RequestError
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png")
@@ -54,12 +54,17 @@ def open_tar(path: Path) -> Opened:
 
 def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """Yield the files in an archive."""
+    declared, size = 0, path.stat().st_size
     with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
         while (member := archive.next()) is not None:
             # An archive would keep what it knows of all its members.
             archive.members = []  # type: ignore[attr-defined]
-            if member.isreg():
-                yield archive, member
+            if not member.isreg():
+                continue
+            if member.size <= MAX_BYTES:  # a larger one is not read
+                declared += member.size
+                check_expansion(declared, size)
+            yield archive, member
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -1,6 +1,7 @@
 """No file of samples crashes or floods the reader."""
 
 import io
+import tarfile
 import zipfile
 import zlib
 
@@ -32,6 +33,15 @@ def archive(**members):
     return content.getvalue()
 
 
+def tar_bomb():
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as file:
+        member = tarfile.TarInfo("0.png")
+        member.size = 2**20
+        file.addfile(member, io.BytesIO(bytes(member.size)))
+    return content.getvalue()
+
+
 ARRAYS = {
     "huge.npy": (header((2**40, 2)), "is declared in 0 bytes"),
     "negative.npy": (header((-1, 2), data=b"1234"), "is declared in 4 bytes"),
@@ -46,6 +56,7 @@ ARRAYS = {
     ),
     "huge.npz": (archive(x=header((2**40, 2))), "is declared in 0 bytes"),
     "bomb.npz": (archive(x=bytes(2**20)), "more than 100 times as much"),
+    "bomb.tar.gz": (tar_bomb(), "more than 100 times as much"),
     "bzip2.npz": (archive(x=b"1", method=zipfile.ZIP_BZIP2), "neither stored"),
 }
 
