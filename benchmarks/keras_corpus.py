@@ -83,7 +83,8 @@ def main():
     with open(arguments.results, "a", encoding="utf-8") as file:
         for part in () if arguments.page_only else arguments.part:
             for task in _tasks(worker, part, arguments, done):
-                record = _run(worker, part, task)
+                seconds = LIMITS[part] * arguments.seconds_factor
+                record = _run(worker, part, task, seconds)
                 file.write(json.dumps(record) + "\n")
                 file.flush()
                 _print(record)
@@ -106,6 +107,13 @@ def _parse():
     add("--formats", nargs="+", choices=FORMATS, default=FORMATS)
     add("--exporters", nargs="+", choices=EXPORTERS, default=EXPORTERS)
     add("--part", nargs="+", choices=PARTS, default=PARTS)
+    add(
+        "--seconds-factor",
+        type=float,
+        default=1,
+        metavar="N",
+        help="let each export take N times as long, on a busy machine",
+    )
     add("--only", type=re.compile, help="names of models, such as 'Conv.*'")
     add(
         "--again",
@@ -134,12 +142,12 @@ def _tasks(worker, part, arguments, done):
                     yield (*case, format_name, exporter)
 
 
-def _run(worker, part, task):
+def _run(worker, part, task, limit):
     name, row, text, format_name, exporter = task
     start = time.perf_counter()
     try:
         request = (name, format_name, exporter)
-        result = worker.call(part, request, LIMITS[part])
+        result = worker.call(part, request, limit)
     except RuntimeError as error:
         seconds = round(time.perf_counter() - start, 1)
         result = {"status": "crashed", "detail": str(error), "seconds": seconds}

@@ -6,41 +6,46 @@ import keras
 
 from .case import Case
 
+WHOLE: dict = {"classifier_activation": None}
+SIZED = WHOLE | {"input_shape": (224, 224, 3)}
+CONVOLUTIONS = {"include_top": False, "pooling": "avg"}
+"""Without the dense layers, of which Keras's own ONNX export makes so many
+copies that they take 24 GB."""
+
 MEMBERS = {
-    "ConvNeXtTiny": 64,
-    "DenseNet121": 64,
-    "EfficientNetB0": 64,
-    "EfficientNetV2B0": 64,
-    "InceptionResNetV2": 75,
-    "InceptionV3": 75,
-    "MobileNet": 64,
-    "MobileNetV2": 64,
-    "MobileNetV3Large": 64,
-    "MobileNetV3Small": 64,
-    "NASNetMobile": 64,
-    "ResNet50": 64,
-    "ResNet50V2": 64,
-    "VGG16": 64,
-    "VGG19": 64,
-    "Xception": 75,
+    "MobileNetV2": WHOLE,
+    "MobileNetV3Small": SIZED,
+    "MobileNet": WHOLE,
+    "MobileNetV3Large": SIZED,
+    "EfficientNetB0": WHOLE,
+    "EfficientNetV2B0": WHOLE,
+    "DenseNet121": WHOLE,
+    "NASNetMobile": WHOLE,
+    "InceptionV3": WHOLE,
+    "Xception": WHOLE,
+    "ResNet50": WHOLE,
+    "ResNet50V2": WHOLE,
+    "ConvNeXtTiny": WHOLE,
+    "VGG16": CONVOLUTIONS,
+    "VGG19": CONVOLUTIONS,
+    "InceptionResNetV2": WHOLE,
 }
-"""The size of the images, which are smaller than the default for speed."""
+"""For each name the arguments; quick ones first."""
+
+REGIMES = ("normal", "from 0 to 1", "pixels")
 
 
 def cases() -> list[Case]:
-    """Return the networks with 10 classes and random weights."""
+    """Return the networks at their default sizes, with random weights."""
     return [
         Case(
             name=name,
             row=name,
-            text=f"{name}, {size} x {size}",
+            text=f"{name}, {arguments}",
             build=partial(
-                getattr(keras.applications, name),
-                weights=None,
-                input_shape=(size, size, 3),
-                classes=10,
-                classifier_activation=None,
+                getattr(keras.applications, name), weights=None, **arguments
             ),
+            regimes=REGIMES,
         )
-        for name, size in MEMBERS.items()
+        for name, arguments in MEMBERS.items()
     ]

@@ -1,6 +1,7 @@
 """One model of the corpus."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ class Case:
         shapes: for each input name a shape that the model accepts, which
             gives the sizes where the model has an unknown one.
         data: for each input name, values that it was tested with elsewhere.
+        regimes: the kinds of inputs that it is run on; all, if empty.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Case:
     build: Callable[[], keras.Model]
     shapes: Mapping[str, tuple] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    regimes: Collection[str] = ()
 
 
 def randomize(model: keras.Model) -> keras.Model:
@@ -58,6 +61,16 @@ def randomize(model: keras.Model) -> keras.Model:
             else:
                 value = keras.ops.convert_to_numpy(
                     keras.ops.cast(variable, "float32")
-                ) + generator.normal(0, 0.2, variable.shape)
+                ) + generator.normal(0, _spread(variable), variable.shape)
             variable.assign(value.astype("float32"))
     return model
+
+
+def _spread(variable):
+    """Return a standard deviation with which signals pass deep networks."""
+    shape = variable.shape
+    if len(shape) == 4 and shape[-1] == 1:  # depthwise
+        return (2 / max(1, math.prod(shape[:2]))) ** 0.5
+    if len(shape) > 1:
+        return min(0.2, max(1, math.prod(shape[:-1])) ** -0.5)
+    return 0.2

@@ -13,6 +13,7 @@ from keras_inception_export.cli import tables
 from keras_inception_export.cli.output import Outcome, write
 from keras_inception_export.cli.progress import counted
 from keras_inception_export.data.preprocessing import Preprocessing
+from keras_inception_export.data.sources import Sources
 from keras_inception_export.errors import (
     ExportError,
     InputError,
@@ -22,7 +23,6 @@ from keras_inception_export.errors import (
 from keras_inception_export.logs import printable
 from keras_inception_export.prediction.lines import Resumed, resume
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
-from keras_inception_export.prediction.sources import Sources
 from keras_inception_export.prediction.writers import check_output, open_writer
 
 SHOWN = 10

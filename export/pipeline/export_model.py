@@ -25,7 +25,11 @@ from keras_inception_export.model.inference_model import (
     to_inference_model,
 )
 from keras_inception_export.model.input_ranges import input_domains
-from keras_inception_export.model.loading import functional, load_model
+from keras_inception_export.model.loading import (
+    deep_models,
+    functional,
+    load_model,
+)
 from keras_inception_export.model.structure import structure_of
 from keras_inception_export.options import CALIBRATION_SAMPLES, ExportOptions
 from keras_inception_export.pipeline import artifacts, describe
@@ -88,10 +92,11 @@ def export_model(
             `"openvino"`. Defaults to the first three.
         samples: data to verify the artifacts on: an array; a dictionary of
             arrays by input name (with labels as `y`); a pair of samples and
-            labels; an iterable of these, such as a `tf.data.Dataset`; or the
-            path of a `.npy`, `.npz` or image file or of a folder of images
-            (in one folder per class if labelled). Defaults to `None`: seeded
-            random inputs in the range that the model expects.
+            labels; an iterable of these, such as a `tf.data.Dataset`; or what
+            `predict` takes: paths of folders of images (one per class if
+            labelled), of `.npy`, `.npz`, `.parquet` and `.tar` files, and
+            patterns. Defaults to `None`: seeded random inputs in the range
+            that the model expects.
         preprocess: how images become inputs, for samples and in every
             artifact: `"none"` (values of 0 to 255), `"unit"` (0 to 1), `"tf"`,
             `"torch"` or `"caffe"` as in `keras.applications`; a
@@ -103,7 +108,7 @@ def export_model(
             by this factor. Defaults to `None`.
         labels: the names of the classes, in the order of an output's columns;
             or the path of a file with one per line, or of a `.json` list.
-            Defaults to `None`: the names of the folders of samples.
+            Defaults to `None`: the names of the classes of the samples.
         pixels: whether the artifacts take uint8 pixels, RGB or grey, channels
             last, and compute the preprocessing themselves. Defaults to
             `False`.
@@ -169,6 +174,7 @@ def export_model(
         return run_export(model_or_path, options)
 
 
+@deep_models()
 def run_export(
     source: str | Path | keras.Model | Callable[[], keras.Model],
     options: ExportOptions,

@@ -30,7 +30,11 @@ from keras_inception_export.verification.degenerate import (
     inexact,
 )
 from keras_inception_export.verification.probes import Probes
-from keras_inception_export.verification.regimes import regimes
+from keras_inception_export.verification.regimes import (
+    fitting_specs,
+    regimes,
+    usual_sample,
+)
 
 SEARCHED = "searched"
 """The regime of inputs that move channels which the others do not."""
@@ -63,15 +67,13 @@ def make_probes(
             )
             for name, array in samples.items()
         }
-    batches, unused = [], {}
-    for regime, alternatives in regimes(live.inputs, domains, samples):
-        found, problem = _first_that_runs(live, alternatives)
-        if found and (regime in USUAL or not problem):
-            batches += [(regime, *pair) for pair in found]
-        elif regime in USUAL:
-            raise RequestError(problem)
-        else:
-            unused[regime] = problem
+    try:
+        batches, unused = _batches(live, domains, samples)
+    except RequestError:
+        fitting = _fitting(live, domains, samples)
+        if fitting is None:
+            raise
+        batches, unused = _batches(live, domains, samples, fitting)
     searched = search_pixels(
         inference_model, [feed for _, feed, _ in batches], domains
     )
@@ -106,6 +108,29 @@ def make_probes(
     return probes
 
 
+def _batches(live, domains, samples, fitting=None):
+    """Return batches with their regimes and outputs, and what is unused."""
+    batches: list[tuple[str, Arrays, Arrays]] = []
+    unused = {}
+    for regime, alternatives in regimes(live.inputs, domains, samples, fitting):
+        found, problem = _first_that_runs(live, alternatives)
+        if found and (regime in USUAL or not problem):
+            batches += [(regime, *pair) for pair in found]
+        elif regime in USUAL:
+            raise RequestError(problem)
+        else:
+            unused[regime] = problem
+    return batches, unused
+
+
+def _fitting(live, domains, samples):
+    """Return the inputs with the first sizes that the live model accepts."""
+    for specs in fitting_specs(live.inputs, samples):
+        if _first_that_runs(live, [[usual_sample(specs, domains)]])[0]:
+            return specs
+    return None
+
+
 def _first_that_runs(
     live: InferenceModel, alternatives: Sequence[Sequence[Arrays]]
 ) -> tuple[list[tuple[Arrays, Arrays]], str]:
@@ -122,7 +147,13 @@ def _first_that_runs(
             problem = problem or str(error)
             continue
         arrays = [array for batch in outputs for array in batch.values()]
-        if not all(array.size for array in arrays):
+        # Where a window is larger than the input, TensorFlow may return its
+        # input or memory that was never written.
+        if not all(
+            array.size and spec.fits(array.shape)
+            for batch in outputs
+            for array, spec in zip(batch.values(), live.outputs, strict=True)
+        ):
             problem = problem or "an output of the model itself is empty"
             continue
         found = list(zip(feeds, outputs, strict=True))

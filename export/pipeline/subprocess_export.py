@@ -17,7 +17,7 @@ from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.child_process import run_in_child
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.npz import write_arrays
-from keras_inception_export.data.samples import load_samples
+from keras_inception_export.data.samples import has_files, load_samples
 from keras_inception_export.errors import RequestError
 from keras_inception_export.model import loading
 from keras_inception_export.model.inference_model import InferenceModel
@@ -127,10 +127,19 @@ def _modules(model: keras.Model) -> list[str]:
 
 
 def _samples_file(source, options: ExportOptions, folder: Path):
-    """Return the path of the samples; write other samples to a file first."""
+    """Return the paths of the samples; write other samples to a file first."""
     samples = options.samples
     if samples is None or isinstance(samples, (str, Path)):
         return samples
+    are_files, samples = has_files(samples)
+    if are_files:
+        paths = list(samples)
+        if not all(isinstance(path, (str, Path)) for path in paths):
+            raise RequestError(
+                "the samples are images of Pillow, which are not sent to the "
+                "process that runs TensorFlow; give their paths"
+            )
+        return paths
     model = (
         loading.load_model(source)
         if isinstance(source, (str, Path))

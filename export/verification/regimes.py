@@ -4,8 +4,10 @@ A model gets inputs as it does in use, but also mixed signs, large and constant
 values, and, where it takes any size, small, odd and unequal ones.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -46,11 +48,18 @@ SIZES = {
 }
 """The sizes of unknown axes, in turn: the first that the model can compute."""
 
+RARE_SIZES = (*range(64, 0, -1), *range(65, 385))
+RARE_PAIRS = tuple(itertools.product(range(24, 0, -1), repeat=2))
+"""The sizes that are tried, in this order, where usual ones do not fit: for all
+unknown axes, and, if there are two, for each. A size of 1 often fits since it
+is repeated, and hides more than the one that is meant."""
+
 
 def regimes(
     specs: Sequence[TensorSpec],
     domains: Mapping[str, Domain],
     samples: Arrays | None = None,
+    fitting: Sequence[TensorSpec] | None = None,
 ) -> Iterator[tuple[str, list[list[Arrays]]]]:
     """Yield each regime with its alternatives, the most exposing one first.
 
@@ -60,6 +69,8 @@ def regimes(
         specs: the inputs of the model.
         domains: the values that each input takes in use, by name.
         samples: the user's samples; `None` if there are none.
+        fitting: the inputs with sizes that fit the model, where those that
+            are used otherwise do not.
     """
     generator = np.random.default_rng(0)
     usual: tuple[int, ...] = BATCH_SIZES
@@ -73,7 +84,7 @@ def regimes(
     unknown = any(None in spec.shape[1:] for spec in specs)
     factors = [1] + [
         factor
-        for factor in FACTORS[1:] * unknown
+        for factor in FACTORS[1:] * (unknown and not fitting)
         if _values(specs, -1, factor) <= LARGEST_SAMPLE
     ]
 
@@ -81,7 +92,7 @@ def regimes(
         fill: Callable, number: int, sizes=None, index: int = -1, factor=1
     ) -> Arrays:
         found = {}
-        for spec in specs:
+        for spec in specs if sizes else fitting or specs:
             shape = _shape(spec, number, index, sizes, factor)
             values = fill(generator, domains[spec.name], shape)
             found[spec.name] = _in_dtype(values, spec.dtype)
@@ -120,6 +131,55 @@ def regimes(
     )
     if samples is not None:
         yield SAMPLES, [list(_repeated(samples, usual))]
+
+
+def fitting_specs(
+    specs: Sequence[TensorSpec], samples: Arrays | None = None
+) -> Iterator[list[TensorSpec]]:
+    """Yield the inputs with sizes for the unknown axes, likely ones first.
+
+    They are those of the samples, if there are any. Nothing is yielded if
+    all sizes are known.
+    """
+    unknown = sum(spec.shape[1:].count(None) for spec in specs)
+    if not unknown:
+        return
+    if samples is not None:
+        shapes = (np.shape(samples[spec.name])[1:] for spec in specs)
+        yield [
+            replace(spec, shape=(spec.shape[0], *shape))
+            for spec, shape in zip(specs, shapes, strict=True)
+        ]
+        return
+    pairs = RARE_PAIRS if unknown == 2 else ()
+    for sizes in (*((size,) * unknown for size in RARE_SIZES), *pairs):
+        rest = iter(sizes)
+        yield [
+            replace(
+                spec,
+                shape=(
+                    spec.shape[0],
+                    *(next(rest) if x is None else x for x in spec.shape[1:]),
+                ),
+            )
+            for spec in specs
+        ]
+
+
+def usual_sample(
+    specs: Sequence[TensorSpec], domains: Mapping[str, Domain]
+) -> Arrays:
+    """Return one batch of usual inputs, of one sample if that is possible."""
+    generator = np.random.default_rng(0)
+    return {
+        spec.name: _in_dtype(
+            domains[spec.name].draw(
+                generator, _shape(spec, spec.shape[0] or 1, -1, None, 1)
+            ),
+            spec.dtype,
+        )
+        for spec in specs
+    }
 
 
 def _values(specs: Sequence[TensorSpec], index: int, factor: int = 1) -> int:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from keras_inception_export.errors import RequestError
 from keras_inception_export.model.inference_model import to_inference_model
 from keras_inception_export.model.input_ranges import input_domains
 from keras_inception_export.model.loading import functional
@@ -12,10 +13,11 @@ from keras_inception_export.model.reference import float32_outputs
 from keras_inception_export.pipeline.make_probes import make_probes
 
 
-def probes_of(model):
+def probes_of(model, samples=None):
     model = functional(model)
     inference_model = to_inference_model(model)
-    return make_probes(model, inference_model, input_domains(model))
+    domains = input_domains(model)
+    return make_probes(model, inference_model, domains, samples)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,44 @@ def test_no_probe_is_too_small(shape, layer, smallest):
     assert len(set(lengths)) > 1
     assert "expected" in probes.regimes
     assert all(x.size for batch in probes.reference for x in batch.values())
+
+
+def reshaped(*values):
+    return [layers.Reshape((size,)) for size in values]
+
+
+@pytest.mark.parametrize("with_samples", [False, True], ids=["", "samples"])
+@pytest.mark.parametrize(
+    ("shapes", "last", "sizes"),
+    [
+        ([(None, 4)], reshaped(5 * 4), [5]),
+        ([(None, None, 1)], reshaped(24 * 23), [24, 23]),
+        ([(None, 3), (None, 2)], reshaped(24 * 3, 22 * 2), [24, 22]),
+        ([(None, 1)], [lambda x: x + np.ones((1, 11, 1), "f4")], [11]),
+    ],
+    ids=["one", "unequal", "two_inputs", "not_repeated"],
+)
+def test_sizes_are_found_where_few_fit(shapes, last, sizes, with_samples):
+    inputs = [keras.Input(x, name=f"x{i}") for i, x in enumerate(shapes)]
+    outputs = [f(x) for f, x in zip(last, inputs, strict=True)]
+    model = keras.Model(inputs, outputs)
+    rest = iter(sizes)
+    known = [[next(rest) if n is None else n for n in x] for x in shapes]
+    samples = {
+        x.name: np.random.default_rng(0).random((2, *shape), "float32")
+        for x, shape in zip(inputs, known, strict=True)
+    }
+    probes = probes_of(model, samples if with_samples else None)
+    usual = probes.only({"expected"}).feeds
+    for feed in usual:
+        assert [n for x in feed.values() for n in x.shape[1:-1]] == sizes
+    assert with_samples == ("samples" in probes.regimes)
+
+
+def test_samples_that_do_not_fit_are_refused():
+    model = keras.Sequential([keras.Input((None, 3), name="x"), *reshaped(15)])
+    with pytest.raises(RequestError, match="pass suitable inputs as --samples"):
+        probes_of(model, {"x": np.ones((2, 6, 3), "float32")})
 
 
 @pytest.mark.parametrize("mode", ["int8", "int4"])

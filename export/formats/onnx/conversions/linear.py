@@ -12,12 +12,11 @@ from onnx import TensorProto
 
 from keras_inception_export.formats.onnx.conversions.integers import is_size
 from keras_inception_export.formats.onnx.conversions.rewriting import (
-    Conversion,
     Formula,
 )
 
 
-def _resize(graph: Any, node: Any) -> None:
+def resize(graph: Any, node: Any) -> None:
     """Resize rows and columns from known sizes, with one matrix each.
 
     Resize of ONNX has other coefficients, and neither Lanczos nor antialiasing.
@@ -84,7 +83,7 @@ def _resizing_matrix(
         return session.run(resized)[0, :, 0]
 
 
-def _part(graph: Any, node: Any) -> None:
+def part(graph: Any, node: Any) -> None:
     """Compute the real or imaginary part of a Fourier transform."""
     transform = node.inputs[0]
     if transform.type != "RFFT" or not transform.inputs[1].is_const():
@@ -103,11 +102,3 @@ def _part(graph: Any, node: Any) -> None:
 
 
 PARTS: dict[str, Callable] = {"Imag": np.imag, "Real": np.real}
-
-RESIZES = ("ResizeArea", "ResizeBicubic", "ScaleAndTranslate")
-
-LINEAR: dict[str, Conversion] = {
-    "Imag": _part,
-    "Real": _part,
-    **dict.fromkeys(RESIZES, _resize),
-}
