@@ -1,6 +1,7 @@
 """Lay out the structure of a network as boxes, branches and repeats."""
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 Step = Mapping[str, Any]
@@ -57,31 +58,26 @@ def _boxes(steps: Sequence[Step]) -> list[dict[str, Any]]:
 def _collapsed(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the items with each run of equal ones as one repeat."""
     marks = [_without_names(item) for item in items]
-    found, i = [], 0
+    found: list[dict[str, Any]] = []
+    i = 0
     while i < len(items):
-        times, size = max(
-            (_repeats(marks, i, size), -size)
+        # The most repeats; of those, the shortest pattern.
+        times, end = max(
+            (_repeats(marks[i:], size), -size)
             for size in range(1, LONGEST_PATTERN + 1)
         )
-        size = -size
+        repeated = items[i : i - end]
+        i += times * len(repeated)
         if times > 1:
-            found.append({"times": times, "items": items[i : i + size]})
-            i += times * size
-        else:
-            found.append(items[i])
-            i += 1
+            repeated = [{"times": times, "items": repeated}]
+        found += repeated
     return found
 
 
-def _repeats(marks: Sequence[Any], start: int, size: int) -> int:
-    """Return how often the pattern of some size is there, one by one."""
-    pattern, times = marks[start : start + size], 1
-    while (
-        len(pattern) == size
-        and marks[start + times * size : start + (times + 1) * size] == pattern
-    ):
-        times += 1
-    return times
+def _repeats(marks: Sequence[Any], size: int) -> int:
+    """Return how often the first `size` marks follow each other."""
+    chunks = (marks[i : i + size] for i in range(0, len(marks), size))
+    return sum(1 for _ in takewhile(marks[:size].__eq__, chunks))
 
 
 def _without_names(item: Any) -> Any:

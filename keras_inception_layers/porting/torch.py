@@ -7,7 +7,7 @@ needed.
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,19 +31,6 @@ WEIGHTS = {
 IGNORED = "num_batches_tracked"
 # How many tensors without a counterpart an error names.
 NAMED = 8
-
-
-class Destination(NamedTuple):
-    """The variable that a tensor is copied to.
-
-    Args:
-        variable: a variable of the target.
-        channels: for a dense kernel that reads flattened feature maps, their
-            number of channels; otherwise None.
-    """
-
-    variable: keras.Variable
-    channels: int | None = None
 
 
 def port_torch_weights(
@@ -92,8 +79,7 @@ def port_torch_weights(
         if not name.endswith(IGNORED) and name.split(".")[0] not in dropped
     }
     values = {}
-    for name, destination in destinations.items():
-        variable = destination.variable
+    for name, (variable, channels) in destinations.items():
         path, expected = variable.path, tuple(variable.shape)
         if name not in tensors:
             raise ValueError(
@@ -101,7 +87,9 @@ def port_torch_weights(
                 f"Received {len(tensors)} tensors, expected "
                 f"{len(destinations)}."
             )
-        values[name] = _to_keras_order(tensors[name], destination)
+        values[name] = tensors[name]
+        if variable.name == "kernel":
+            values[name] = _to_keras_order(tensors[name], channels)
         if values[name].shape != expected:
             raise ValueError(
                 f'"{name}" does not fit `{path}` of `target`. In the order of '
@@ -118,8 +106,8 @@ def port_torch_weights(
             "convention, include_top and auxiliary of `state_dict`, or leave "
             "them out."
         )
-    for name, destination in destinations.items():
-        destination.variable.assign(values[name])
+    for name, (variable, _) in destinations.items():
+        variable.assign(values[name])
     return target
 
 
@@ -147,8 +135,12 @@ def _mapping(state_dict: object) -> Mapping[str, Any]:
     )
 
 
-def _destinations(target: Any) -> dict[str, Destination]:
-    """Return the target's variables by torch's names."""
+def _destinations(target: Any) -> dict[str, tuple[Any, int | None]]:
+    """Return the target's variables by torch's names.
+
+    Beside a variable is, for a dense kernel that reads flattened feature maps,
+    their number of channels.
+    """
     check_model("target", target)
     modules = torchvision.modules(target) or timm.modules(target)
     if modules is None:
@@ -163,9 +155,7 @@ def _destinations(target: Any) -> dict[str, Destination]:
         if isinstance(head, AuxiliaryClassifier)
     }
     return {
-        f"{name}.{WEIGHTS[variable.name]}": Destination(
-            variable, channels.get(id(leaf))
-        )
+        f"{name}.{WEIGHTS[variable.name]}": (variable, channels.get(id(leaf)))
         for module, layer in modules
         for name, leaf in _leaves(module, layer)
         for variable in leaf.weights
@@ -180,14 +170,13 @@ def _leaves(name: str, layer: Any) -> list[tuple[str, Any]]:
     return [(f"{name}.{key}", part) for key, part in parts.items() if part]
 
 
-def _to_keras_order(tensor: np.ndarray, destination: Destination) -> np.ndarray:
+def _to_keras_order(tensor: np.ndarray, channels: int | None) -> np.ndarray:
     """Move the input and output channels of a kernel to the end.
 
     torch flattens feature maps channel by channel, Keras pixel by pixel.
     """
-    if destination.variable.name != "kernel" or tensor.ndim < 2:
+    if tensor.ndim < 2:
         return tensor
-    channels = destination.channels
     if channels and tensor.shape[1] % channels == 0:
         tensor = tensor.reshape(len(tensor), channels, -1)
     tensor = tensor.transpose(*range(2, tensor.ndim), 1, 0)
