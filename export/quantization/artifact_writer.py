@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_inception_export.bundle.artifact import load_artifact
 from keras_inception_export.errors import ConversionError
-from keras_inception_export.formats.format import Quantizer
+from keras_inception_export.formats.quantizer import Quantizer
 from keras_inception_export.formats.registry import FORMATS, display_name
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
