@@ -158,21 +158,6 @@ class Graph:
             rename_reads(node, names)
             node.output[:] = [names.get(name, name) for name in node.output]
 
-    def prune(self) -> None:
-        """Remove the nodes and constants that no output depends on."""
-        needed = {value.name for value in self.outputs}
-        kept = []
-        for node in reversed(self.nodes):
-            if needed.intersection(node.output):
-                needed.update(read_values(node))
-                kept.append(node)
-        self.nodes = kept[::-1]
-        self.constants = {
-            name: constant
-            for name, constant in self.constants.items()
-            if name in needed
-        }
-
     def copy(self) -> "Graph":
         """Return a copy that can be rewritten; it shares the constants."""
         return replace(

@@ -5,7 +5,6 @@ it. So more graph outputs are a few bytes at the end of the file, and reading
 needs only numpy and onnxruntime.
 """
 
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from keras_inception_export.data.tensor_spec import quantized_feed
 from keras_inception_export.errors import missing
-from keras_inception_export.formats.onnx.protobuf import fields, message
+from keras_inception_export.formats.onnx.protobuf import fields, message, parse
 from keras_inception_export.formats.onnx.runtime import OnnxRunner, open_runner
 
 GRAPH = 7
@@ -106,13 +105,9 @@ class OnnxIntermediates:
     def _runner(self, names: Sequence[str]) -> OnnxRunner:
         """Open the artifact with these tensors as additional outputs."""
         outputs = {
-            content[start : start + length]
+            dict(parse(content))[VALUE_NAME]
             for field, content in self._graph_fields()
             if field == GRAPH_OUTPUT
-            for number, start, length in fields(
-                io.BytesIO(content), len(content)
-            )
-            if number == VALUE_NAME
         }
         added = b"".join(
             message(GRAPH_OUTPUT, message(VALUE_NAME, name))

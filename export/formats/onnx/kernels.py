@@ -19,14 +19,16 @@ from keras_inception_export.errors import ConversionError, reason_of
 from keras_inception_export.formats.onnx.graph import Graph
 from keras_inception_export.model.name_scopes import layer_in_scope
 
+INT32, INT64 = TensorProto.INT32, TensorProto.INT64
+
 WIDER: Mapping[int, tuple[int, ...]] = {
-    TensorProto.BOOL: (TensorProto.INT32,),
-    TensorProto.INT8: (TensorProto.INT32, TensorProto.INT64),
-    TensorProto.INT16: (TensorProto.INT32, TensorProto.INT64),
-    TensorProto.UINT8: (TensorProto.INT32, TensorProto.INT64),
-    TensorProto.UINT16: (TensorProto.INT32, TensorProto.INT64),
-    TensorProto.UINT32: (TensorProto.INT64,),
-    TensorProto.INT32: (TensorProto.INT64,),
+    TensorProto.BOOL: (INT32,),
+    TensorProto.INT8: (INT32, INT64),
+    TensorProto.INT16: (INT32, INT64),
+    TensorProto.UINT8: (INT32, INT64),
+    TensorProto.UINT16: (INT32, INT64),
+    TensorProto.UINT32: (INT64,),
+    INT32: (INT64,),
 }
 """The types that contain every value of an integer type, narrowest first."""
 
@@ -126,7 +128,7 @@ def _missing(
     ]
     together: list[dict[str, int]] = [
         {name: wider for name in given if wider in WIDER.get(given[name], ())}
-        for wider in (TensorProto.INT32, TensorProto.INT64)
+        for wider in (INT32, INT64)
     ]
     choices = (x for x in (*single, *together) if runs({**given, **x}))
     return next(choices, {})

@@ -4,11 +4,10 @@ The fields of a protobuf message may be in any order, so the entry is appended
 to the file, and read without loading the weights.
 """
 
-import io
 from pathlib import Path
 
 from keras_inception_export.data.metadata import NAME
-from keras_inception_export.formats.onnx.protobuf import fields, message
+from keras_inception_export.formats.onnx.protobuf import fields, message, parse
 
 METADATA_PROPS = 14
 """The field of ONNX's ModelProto that contains an entry."""
@@ -34,11 +33,7 @@ def attached(path: Path) -> bytes | None:
         ]
         for start, length in reversed(found):
             file.seek(start)
-            content = file.read(length)
-            entry = {
-                number: content[begin : begin + size]
-                for number, begin, size in fields(io.BytesIO(content), length)
-            }
+            entry = dict(parse(file.read(length)))
             if entry.get(KEY) == NAME.encode():
                 return entry.get(VALUE, b"")
     return None

@@ -5,6 +5,7 @@ contents. So a file can be written, read and extended without loading the
 weights in it.
 """
 
+import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -38,6 +39,12 @@ def fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int, int]]:
             yield number >> 3, start, length
         if kind != _VARINT:
             start += length
+
+
+def parse(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield number and content of each field of a message, as `fields` does."""
+    for number, start, length in fields(io.BytesIO(content), len(content)):
+        yield number, content[start : start + length]
 
 
 def _varint(number: int) -> bytes:

@@ -40,8 +40,7 @@ def open_runner(
         options.intra_op_num_threads = threads
     # The folder of external weights, for a file that is opened from memory.
     options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path",
-        str(path.parent),
+        "session.model_external_initializers_file_folder_path", str(path.parent)
     )
     with reading(
         path, "cannot be opened by ONNX Runtime", "export the model again"

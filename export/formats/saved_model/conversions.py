@@ -34,8 +34,5 @@ def tanh(x: tf.Tensor) -> tf.Tensor | None:
     return tf.tanh(tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x))))
 
 
-CONVERSIONS: dict[str, Rewrite] = {
-    "LeakyRelu": leaky_relu,
-    "Tanh": tanh,
-}
+CONVERSIONS: dict[str, Rewrite] = {"LeakyRelu": leaky_relu, "Tanh": tanh}
 """By type of TensorFlow operation, what replaces it."""

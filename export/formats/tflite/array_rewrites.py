@@ -6,10 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_inception_export.formats.rewriting import (
-    Rewrite,
-    op_type_of,
-)
+from keras_inception_export.formats.rewriting import Rewrite, op_type_of
 
 
 def roll(x: tf.Tensor, shift: tf.Tensor, axis: tf.Tensor) -> tf.Tensor | None:

@@ -11,9 +11,7 @@ import tensorflow as tf
 from onnx import TensorProto
 
 from keras_inception_export.formats.onnx.conversions.integers import is_size
-from keras_inception_export.formats.onnx.conversions.rewriting import (
-    Formula,
-)
+from keras_inception_export.formats.onnx.conversions.rewriting import Formula
 
 
 def resize(graph: Any, node: Any) -> None:

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from keras_inception_export.formats.onnx.conversions.integers import (
-    sign_bit_of,
-)
+from keras_inception_export.formats.onnx.conversions.integers import sign_bit_of
 from keras_inception_export.formats.onnx.conversions.rewriting import (
     FLOATS,
     INT64,

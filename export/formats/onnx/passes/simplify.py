@@ -14,12 +14,12 @@ from keras_inception_export.formats.onnx.passes import (
 def simplify(graph: Graph) -> None:
     """Apply every pass until the graph no longer shrinks."""
     count = None
+    sorting.sort_depth_first(graph)
     while count != len(graph.nodes):
         count = len(graph.nodes)
-        sorting.sort_depth_first(graph)
         fold_constants.fold_constants(graph)
         channel_arithmetic.fold_channel_arithmetic(graph)
         reductions.permute_reductions(graph)
         reshapes.fix_reshapes(graph)
         identities.remove_identities(graph)
-        graph.prune()
+        sorting.sort_depth_first(graph)

@@ -8,9 +8,16 @@ from keras_inception_export.formats.onnx.graph import Graph, read_values
 
 
 def sort_depth_first(graph: Graph) -> None:
-    """Sort the nodes depth-first from the outputs."""
+    """Sort the nodes depth-first from the outputs, which need all that stays.
+
+    Nodes and constants that no output depends on are removed.
+    """
     names = [value.name for value in graph.outputs]
     graph.nodes = depth_first(graph.nodes, names)
+    used = graph.uses()
+    graph.constants = {
+        x: graph.constants[x] for x in graph.constants if x in used
+    }
 
 
 def depth_first(

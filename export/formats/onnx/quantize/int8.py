@@ -65,9 +65,7 @@ def quantize(
     )
     float_layers = {*float_layers, *reading_layers(graph, mixed)}
     layers.fuse_biases(graph, float_layers)
-    layers.pad_input_channels(graph, float_layers)
     sort_depth_first(graph)
-    graph.prune()
     chosen = integer_nodes(graph, float_layers, uneven)
     chosen |= {
         node.name
@@ -83,7 +81,6 @@ def quantize(
         result, {x.name for x in layer_nodes(graph)} - chosen
     )
     sort_depth_first(result)
-    result.prune()
     return result
 
 

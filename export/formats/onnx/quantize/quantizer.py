@@ -81,7 +81,6 @@ class OnnxQuantizer(Quantizer):
         store = _store_int8 if scheme == "dynamic" else _store_float16
         store(graph)
         sort_depth_first(graph)
-        graph.prune()
         write_file(graph, path)
 
     def _write_int8(

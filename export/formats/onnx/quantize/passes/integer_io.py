@@ -13,10 +13,7 @@ from keras_inception_export.formats.onnx.runtime import QUANTIZATION
 
 
 def quantize_io(
-    graph: Graph,
-    ranges: Ranges,
-    io: str | None,
-    pixels: Collection[str] = (),
+    graph: Graph, ranges: Ranges, io: str | None, pixels: Collection[str] = ()
 ) -> None:
     """Make float inputs and outputs integers; record scales in the metadata.
 
