@@ -95,7 +95,8 @@ def _by_path(layer):
 def set_dtype(dtype):
     """Return an edit that makes every floating-point part compute in `dtype`.
 
-    Mixed dtype policies become plain ones; quantized ones stay quantized.
+    Mixed dtype policies become plain ones; quantized ones stay quantized, and
+    those of float8 stay as they are.
     Integer inputs are not changed.
     """
 
@@ -104,7 +105,9 @@ def set_dtype(dtype):
             if _is_float_policy(part):
                 part.update(class_name="DTypePolicy", config={"name": dtype})
             elif "source_name" in part:  # of a quantized policy
-                part["source_name"] = dtype
+                # What float8 rounds has the precision of the source.
+                if part["mode"] != "float8":
+                    part["source_name"] = dtype
             elif part.get("dtype") in FLOATS:
                 part["dtype"] = dtype
 

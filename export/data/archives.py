@@ -105,6 +105,17 @@ def _label(text: str, kind: str) -> Any:
     return int(text) if text.removeprefix("-").isdecimal() else text
 
 
+def import_pyarrow(path: Path) -> Any:
+    """Return the package that reads and writes a Parquet file."""
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise RequestError(
+            f"{path} needs the package pyarrow; pip install pyarrow"
+        ) from None
+    return pyarrow
+
+
 def open_parquet(path: Path) -> Opened:
     """Open a Parquet file with one column of images.
 
@@ -112,18 +123,11 @@ def open_parquet(path: Path) -> Opened:
     `bytes`, as Hugging Face's `datasets` writes it. Labels are in a column
     with a name of `LABEL_NAMES`.
     """
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise RequestError(
-            f"{path} needs the package pyarrow; pip install pyarrow"
-        ) from None
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            schema, count = file.schema_arrow, file.metadata.num_rows
-    except (OSError, pyarrow.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
-        raise RequestError(f"{path} cannot be read: {reason}") from error
+    with (
+        reading(path, error=RequestError),
+        import_pyarrow(path).parquet.ParquetFile(path) as file,
+    ):
+        schema, count = file.schema_arrow, file.metadata.num_rows
     columns = [field.name for field in schema if _has_bytes(field.type)]
     named = [name for name in IMAGE_COLUMNS if name in columns]
     if not columns or (len(columns) > 1 and not named):
@@ -149,11 +153,9 @@ def _has_bytes(kind: Any) -> bool:
 
 
 def _parquet_items(path: Path, column: str) -> Iterator[Item]:
-    import pyarrow.parquet
-
     # Without a buffer size, the images of a row group are in memory together.
     options: dict[str, Any] = {"buffer_size": BUFFER, "pre_buffer": False}
-    with pyarrow.parquet.ParquetFile(path, **options) as file:
+    with import_pyarrow(path).parquet.ParquetFile(path, **options) as file:
         number = 0
         parts = file.iter_batches(
             batch_size=16, columns=[column], use_threads=False
@@ -171,9 +173,7 @@ def _parquet_items(path: Path, column: str) -> Iterator[Item]:
 
 
 def _parquet_labels(path: Path) -> Labels | None:
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with import_pyarrow(path).parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
         plain = [x.name for x in schema if not _has_bytes(x.type)]
         column = label_in(dict(zip(plain, plain, strict=True)))
@@ -183,4 +183,5 @@ def _parquet_labels(path: Path) -> Labels | None:
     # What `datasets` knows of the columns.
     facts = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     features = facts.get("info", {}).get("features", {})
-    return Labels(values, features.get(column, {}).get("names", ()))
+    names = features.get(column, {}).get("names", ())
+    return Labels(values, [str(name) for name in names])

@@ -1,6 +1,7 @@
 """Check that arrays of samples fit the inputs of a model."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,23 @@ def by_input(
         specs: the model's inputs.
         origin: what the source is called in messages.
     """
+    names = [spec.name for spec in specs]
+    only, *others = names
     if not isinstance(source, Mapping):
-        source = {None: source}
-    keys = _keys(source, specs, origin)
-    found = {name: as_array(source[key], origin) for name, key in keys.items()}
+        if others:
+            raise RequestError(
+                f"{origin} has one array, but the model has the inputs "
+                f"{_quoted(names)}; give a .npz with one array per input"
+            )
+        source = {only: source}
+    elif not others and only not in source and "x" in source:
+        source = {only: source["x"]}
+    if not set(source) >= set(names):
+        raise RequestError(
+            f"{origin} has the arrays {_quoted(source)}, but the model has the "
+            f"inputs {_quoted(names)}; name the arrays like the inputs"
+        )
+    found = {name: as_array(source[name], origin) for name in names}
     for spec in specs:
         check_shape(found[spec.name].shape, spec, origin)
     counts = {name: len(array) for name, array in found.items()}
@@ -36,34 +50,10 @@ def by_input(
     return found
 
 
-def _keys(
-    source: Collection[str | None], specs: Sequence[TensorSpec], origin: str
-) -> dict[str, str | None]:
-    """Return, per input, the key of its array; `None`: it has no name."""
-    names = [spec.name for spec in specs]
-    if None in source and len(names) > 1:
-        raise RequestError(
-            f"{origin} has one array, but the model has the inputs "
-            f"{_quoted(names)}; give a .npz with one array per input"
-        )
-    for only in (None, "x"):
-        if len(names) == 1 and names[0] not in source and only in source:
-            return {names[0]: only}
-    if not set(source) >= set(names):
-        raise RequestError(
-            f"{origin} has the arrays {_quoted(source)}, but the model has the "
-            f"inputs {_quoted(names)}; name the arrays like the inputs"
-        )
-    return {name: name for name in names}
-
-
 def check_shape(shape: Sequence[int], spec: TensorSpec, origin: str) -> None:
     """Raise RequestError unless samples of a shape fit an input."""
-    fits = len(shape) == len(spec.shape) and all(
-        expected in (None, size)
-        for expected, size in zip(spec.shape[1:], shape[1:], strict=True)
-    )
-    if not fits or not all(shape):
+    any_number = replace(spec, shape=(None, *spec.shape[1:]))
+    if not any_number.fits(tuple(shape)) or not all(shape):
         sizes = ("any" if n is None else str(n) for n in spec.shape[1:])
         raise RequestError(
             f'{origin} has an array of shape {tuple(shape)} for "{spec.name}", '

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -141,10 +142,15 @@ class Spool:
 
     Args:
         shape: the shape of each row that is appended. Defaults to `()`.
+        folder: where the file is. Defaults to `None`: with temporary files.
     """
 
-    def __init__(self, shape: tuple[int, ...] = ()) -> None:
-        self.file: Any = tempfile.TemporaryFile()  # noqa: SIM115
+    def __init__(
+        self,
+        shape: tuple[int, ...] = (),
+        folder: Path | None = None,
+    ) -> None:
+        self.file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         # Unlike `__del__`, before the file itself is collected.
         weakref.finalize(self, self.file.close)
         self.shape = shape

@@ -17,11 +17,7 @@ from keras_inception_export.data.input_arrays import (
     check_array,
 )
 from keras_inception_export.data.items import Labels
-from keras_inception_export.data.preprocessing import (
-    PRESETS,
-    Preprocessing,
-    channel_axis,
-)
+from keras_inception_export.data.preprocessing import PRESETS, Preprocessing
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.rows import Rows, Spool, joined
 from keras_inception_export.data.sources import Sources
@@ -162,7 +158,7 @@ def _collect(source, specs):
     by_name = {"x": specs[0]} | {spec.name: spec for spec in specs}
     spools: dict[str, Spool] = {}
     origin, labels = "the samples", []
-    named = False
+    named, unlabelled = False, 0
     for item in source:
         values, found = _separate_labels(item, specs)
         named = isinstance(values, Mapping)
@@ -177,12 +173,13 @@ def _collect(source, specs):
                 spool.append(check_array(array, by_name[name], origin))
         if found is not None:
             found = as_array([found] if single else found, origin)
-        labels.append(found)
+            labels.append(np.atleast_1d(found))
+        unlabelled += found is None
     if not spools:
         raise RequestError("the samples are empty; give at least one")
     arrays = {name: spool.rows() for name, spool in spools.items()}
     inputs = arrays if named else arrays["x"]
-    if any(label is None for label in labels):
+    if unlabelled:
         return inputs
     return inputs, np.asarray(joined(labels, origin))
 
@@ -253,25 +250,14 @@ def _read(source, specs, preprocessing) -> Samples:
             f"{origin} contains {'arrays and' if arrays else 'no'} images; "
             "expected samples of one kind"
         )
+    inputs: Any
     if images:
-        fitted = _fitted(preprocessing, specs, origin)
-        rows = images.rows(fitted, f"the images in {origin}")
-        arrays = [{specs[0].name: rows}]
-    inputs = {
-        spec.name: joined([x[spec.name] for x in arrays], origin)
-        for spec in specs
-    }
+        fitted = preprocessing.fitted(specs[0])
+        inputs = images.rows(fitted, f"the images in {origin}")
+    else:
+        inputs = {
+            name: joined([part[name] for part in arrays], origin)
+            for name in arrays[0]
+        }
     found, classes = numbered(Labels(values, names), origin)
     return _checked(inputs, found, specs, origin, classes)
-
-
-def _fitted(preprocessing, specs, origin) -> Preprocessing:
-    """Return the preprocessing for the only input, which takes images."""
-    if len(specs) != 1 or channel_axis(specs[0]) is None:
-        names = ", ".join(f'"{spec.name}"' for spec in specs)
-        raise RequestError(
-            f"{origin} is an image, but the model's inputs are {names} "
-            f"of shape {[list(spec.shape) for spec in specs]}, expected one "
-            "with 1 or 3 channels; give a .npz"
-        )
-    return preprocessing.fitted(specs[0])

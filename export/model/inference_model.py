@@ -18,6 +18,7 @@ from keras_inception_export.model.kernels import portable_kernels
 from keras_inception_export.model.precision import computing_in, describe
 from keras_inception_layers.folding import folded
 from keras_inception_layers.rebuilding import (
+    FLOATS,
     copy_state,
     rebuild,
     set_dtype,
@@ -89,7 +90,15 @@ class InferenceModel:
         computing = computing_in(self.model, self.dtype, self.float32_layers)
         with portable_kernels(), computing:
             outputs = keras.tree.flatten(self.model(packed, training=False))
-        return tuple(outputs[index] for index in self.output_order)
+        return tuple(
+            self._not_lower(outputs[index]) for index in self.output_order
+        )
+
+    def _not_lower(self, tensor):
+        """Return a tensor in `dtype` that a layer has left in less than it."""
+        if keras.backend.standardize_dtype(tensor.dtype) in FLOATS[:2]:
+            return keras.ops.cast(tensor, self.dtype)
+        return tensor
 
     def converted(self, key: Hashable, convert: Callable[[], Any]) -> Any:
         """Return the result of `convert`, which is called once per key.
@@ -173,8 +182,12 @@ def _not_rebuilt(model: keras.Model, error: BaseException) -> str:
 
 
 def _specs_like(specs, tensors):
-    """Return the specs with the shapes and dtypes of the tensors."""
+    """Return the specs with the shapes of the tensors, floats as float32."""
     return tuple(
-        TensorSpec(spec.name, tuple(tensor.shape), tensor.dtype)
+        TensorSpec(
+            spec.name,
+            tuple(tensor.shape),
+            "float32" if tensor.dtype in FLOATS else tensor.dtype,
+        )
         for spec, tensor in zip(specs, tensors, strict=True)
     )

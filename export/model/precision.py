@@ -88,12 +88,17 @@ def check_no_float8(model: keras.Model, format_name: str) -> None:
         format_name: a format that cannot express it, as people know it.
     """
     for layer in model._flatten_layers():
-        if layer.dtype_policy.quantization_mode == "float8":
+        if _is_float8(layer):
             raise ConversionError(
                 f"the layer {describe(layer)} is quantized to float8, which "
                 f"{format_name} cannot express; export a SavedModel alone, or "
                 'the model as it was before `quantize("float8")`'
             )
+
+
+def _is_float8(operation: Any) -> bool:
+    policy = getattr(operation, "dtype_policy", None)
+    return getattr(policy, "quantization_mode", None) == "float8"
 
 
 @contextmanager
@@ -123,7 +128,9 @@ def _settings(operation: Any, dtype: str) -> Iterator[tuple[Any, str, Any]]:
         policy: Any = keras.DTypePolicy(dtype)
         if operation.dtype_policy.quantization_mode:  # it has no float64
             policy = copy(operation.dtype_policy)
-            policy._compute_dtype = "float32"
+            # What rounds bfloat16 to float8 gives other numbers for float32.
+            if not _is_float8(operation):
+                policy._compute_dtype = "float32"
         yield operation, "_dtype_policy", policy
     graph = vars(operation).get("_functional") or operation
     for tensor in getattr(graph, "_inputs", ()):  # of a Functional model

@@ -25,7 +25,11 @@ from keras_inception_export.model.inference_model import (
     to_inference_model,
 )
 from keras_inception_export.model.input_ranges import input_domains
-from keras_inception_export.model.loading import functional, load_model
+from keras_inception_export.model.loading import (
+    deep_models,
+    functional,
+    load_model,
+)
 from keras_inception_export.model.structure import structure_of
 from keras_inception_export.options import CALIBRATION_SAMPLES, ExportOptions
 from keras_inception_export.pipeline import artifacts, describe
@@ -170,6 +174,7 @@ def export_model(
         return run_export(model_or_path, options)
 
 
+@deep_models()
 def run_export(
     source: str | Path | keras.Model | Callable[[], keras.Model],
     options: ExportOptions,

@@ -141,16 +141,6 @@ def test_integer_inputs_take_real_values():
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "save"), [("x.npz", np.savez), ("x.npz", np.savez_compressed)]
-)
-def test_npz_file(name, save, tmp_path):
-    save(tmp_path / name, x=IMAGES, y=LABELS)
-    samples = load_samples(tmp_path / name, SPEC)
-    np.testing.assert_array_equal(samples.inputs["image"], IMAGES)
-    np.testing.assert_array_equal(samples.labels, LABELS)
-
-
 VALUES = (7, 200, 33, 90)
 NAMES = ("b", "a", "b", "c")
 PNGS = [png(value) for value in VALUES]

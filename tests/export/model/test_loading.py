@@ -36,12 +36,6 @@ def stateful():
     return keras.Model(steps, cell(steps))
 
 
-def float8():
-    vector = keras.Input((4,))
-    tiny = layers.Dense(2, name="tiny", dtype="float8_from_mixed_bfloat16")
-    return keras.Model(vector, tiny(vector))
-
-
 class TwoArguments(Subclassed):
     def call(self, left, right, training=False):
         return left + right
@@ -64,7 +58,6 @@ def called(model, *inputs):
         (unbuilt, '"young" is not built'),
         (layer_name, 'layer name "two words" cannot be a name scope'),
         (stateful, r'"memory" \(Bidirectional\) is stateful'),
-        (float8, r'"tiny" \(Dense\) rounds bfloat16 to float8, which'),
         (
             lambda: called(TwoArguments(), VECTOR, VECTOR),
             "the arguments left, right",

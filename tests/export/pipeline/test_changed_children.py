@@ -37,6 +37,22 @@ def test_a_changed_model_is_exported_as_documented(change, tmp_path):
 
 
 @ignore_warnings
+def test_float8_of_bfloat16_rounds_twice_as_in_keras(tmp_path):
+    vector = keras.Input((4,))
+    tiny = keras.layers.Dense(2, dtype="float8_from_mixed_bfloat16")
+    model = keras.Model(vector, tiny(vector))
+    export_model(model, tmp_path / "out", formats="saved_model")
+    run = load_artifact(tmp_path / "out" / "saved_model")
+    values = np.random.default_rng(0).normal(size=(99, 4)).astype("float32")
+    (got,) = run(values).values()
+    assert got.dtype == "float32"
+    expected = keras.ops.convert_to_numpy(
+        keras.ops.cast(model(values), "float32")
+    )
+    np.testing.assert_array_equal(got, expected)
+
+
+@ignore_warnings
 def test_float8_is_exported_as_a_saved_model(tmp_path):
     """Keras rounds in it; its custom gradient cannot be computed."""
     vector = keras.Input((4,))

@@ -2,6 +2,7 @@
 
 import keras
 import pytest
+from PIL import Image
 
 from keras_inception_export import (
     ArtifactError,
@@ -74,3 +75,10 @@ def test_errors_keep_their_class(tmp_path):
     with pytest.raises(ArtifactError, match="hardly depends"):
         export_in_tensorflow(constant_model(), options)
     assert not list(tmp_path.iterdir())
+
+
+def test_images_of_pillow_are_not_sent(tmp_path):
+    image = Image.new("RGB", (12, 12))
+    options = ExportOptions(output_dir=tmp_path / "out", samples=iter([image]))
+    with pytest.raises(RequestError, match="give their paths"):
+        export_in_tensorflow(small_model(), options)
