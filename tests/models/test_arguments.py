@@ -47,9 +47,6 @@ def test_output_shape(network, options, output_shape):
 def test_defaults(network):
     model = network(include_top=False)
     assert model.input_shape == (None, 224, 224, 1)
-    assert network(include_top=True, input_shape=None).input_shape == (
-        model.input_shape
-    )
     assert model.layers[-1].name == "global_max_pool"
     names = {VGG16: "vgg16", VGG16Inception: "vgg16_inception"}
     assert model.name == names[network]
