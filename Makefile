@@ -2,7 +2,8 @@
 PYTHON ?= python3.11
 BIN = .venv/bin
 STAMP = .venv/.installed
-INSTALL = $(BIN)/python -m pip install --quiet
+# Python compiles what is imported, which is a small part of what is installed.
+INSTALL = $(BIN)/python -m pip install --quiet --no-compile
 
 # What runs under JAX and torch as well.
 PLUGIN = tests/models tests/layers

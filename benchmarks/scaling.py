@@ -1,12 +1,15 @@
 """Time and memory of writing a model, from 1 to 600 million parameters.
 
-    python benchmarks/scaling.py [--millions 1,10,...] \
+    python benchmarks/scaling.py [--millions 1,10,...] [--layers 100,...] \
         [--plot docs/explanation/scaling.png]
 
 The models are dense layers, since their size can be chosen. Each row runs in a
 process of its own. The added memory is that of writing the artifact, after the
 model was loaded, in this process and its children; the exponent is that of a
 power of the number of parameters, fitted to the sizes from 10 million on.
+
+With `--layers`, small models of that many layers are exported in all formats
+instead, and the processor's seconds of the whole export are shown.
 """
 
 import argparse
@@ -22,16 +25,29 @@ from pathlib import Path
 FORMATS = ("onnx", "saved_model", "tflite")
 UNITS = {"seconds": 1, "peak": 1e9}
 ROW = "{:>12}  {:12}{:>8}{:>10}{:>16}{:>10}"
+DEEP = ("residual", "sequential")
+DEPTH_ROW = "{:>8}  {:12}{:>8}{:>10}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--millions", default="1,3,10,30,100,300,600")
+    parser.add_argument("--layers")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure(arguments.one[0], float(arguments.one[1]))))
+        name, size = arguments.one[0], float(arguments.one[1])
+        measured = measure_depth if name in DEEP else measure
+        print(json.dumps(measured(name, size)))
+        return
+    if arguments.layers:
+        print(DEPTH_ROW.format("layers", "model", "CPU s", "peak GB"))
+        for name in DEEP:
+            for count in arguments.layers.split(","):
+                found = run(name, count)
+                cells = f"{found['seconds']:.0f}", f"{found['peak'] / 1e9:.2f}"
+                print(DEPTH_ROW.format(count, name, *cells), flush=True)
         return
     print(
         ROW.format(
@@ -123,6 +139,42 @@ def measure(name, millions):
         "added": monitor.peak - monitor.start,
         "peak": monitor.peak,
     }
+
+
+def deep_model(name, count):
+    """Return a model of so many layers whose float32 outputs are accurate."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(0)
+    if name == "sequential":
+        dense = [
+            layers.Dense(8, activation="tanh", kernel_initializer="orthogonal")
+            for _ in range(count)
+        ]
+        return keras.Sequential([keras.Input((8,)), *dense])
+    x = image = keras.Input((8, 8, 4))
+    for _ in range(count // 4):
+        y = layers.Conv2D(4, 3, padding="same")(x)
+        small = keras.initializers.Constant(0.1)
+        y = layers.BatchNormalization(gamma_initializer=small)(y)
+        x = layers.Add()([x, layers.Activation("relu")(y)])
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(3)(x))
+
+
+def measure_depth(name, count):
+    """Export a deep model in all formats, and return what that took."""
+    from keras_inception_export import export_model
+    from keras_inception_export.formats.registry import FORMATS as RECORDS
+    from keras_inception_export.model.loading import deep_models
+
+    with deep_models():
+        model = deep_model(name, int(count))
+    before = sum(os.times()[:4])
+    with tempfile.TemporaryDirectory() as folder, Monitor() as monitor:
+        export_model(model, Path(folder) / "out", formats=list(RECORDS))
+    return {"seconds": sum(os.times()[:4]) - before, "peak": monitor.peak}
 
 
 class Monitor:

@@ -156,12 +156,14 @@ def work(arguments, report):
         report(f"continues after epoch {first}, which worker {source} has")
 
     # Each worker feeds its own part of the batch, so Keras must not shard it.
-    keras.distribution.set_distribution(
-        keras.distribution.DataParallel(auto_shard_dataset=False)
-    )
+    distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
+    keras.distribution.set_distribution(distribution)
     model = build_model(arguments.epochs)
     for variable, value in zip(variables(model), values, strict=True):
-        variable.assign(value)
+        # Placed as the first step leaves it: the second one would otherwise
+        # be compiled again.
+        layout = distribution.get_variable_layout(variable)
+        variable.assign(keras.distribution.distribute_tensor(value, layout))
     if first:
         save(model, path)  # the values may come from another worker
 

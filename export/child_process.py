@@ -32,10 +32,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, TextIO
+from typing import IO, Any
 
 from keras_inception_export import errors
-from keras_inception_export.logs import logger
+from keras_inception_export.logs import Callback, logger
 
 _PR_SET_PDEATHSIG = 1
 """From Linux's `prctl.h`: the signal to receive when the parent ends."""
@@ -103,7 +103,7 @@ class Answer:
         raise error
 
 
-class ChildProcess:
+class ChildProcess(contextlib.AbstractContextManager):
     """A Python process that calls functions on request.
 
     It ends when this object is closed or collected, or with this process. On
@@ -135,9 +135,6 @@ class ChildProcess:
         self._finalizer = weakref.finalize(
             self, _end, self._process, self._stderr
         )
-
-    def __enter__(self) -> "ChildProcess":
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -250,7 +247,9 @@ def _serve(target: str) -> None:
     with os.fdopen(os.dup(1), "w", buffering=1) as answers:
         os.dup2(2, 1)
         logger.setLevel(logging.INFO)
-        logger.addHandler(_Forward(answers))
+        logger.addHandler(
+            Callback(lambda *record: answers.write(_encode(LogRecord(*record))))
+        )
         module, _, name = target.partition(":")
         callee = importlib.import_module(module)
         if name:
@@ -263,19 +262,6 @@ def _serve(target: str) -> None:
             except Exception as error:
                 answer = _encode(Answer.of_error(error))
             answers.write(answer)
-
-
-class _Forward(logging.Handler):
-    """Sends log records to the parent."""
-
-    def __init__(self, answers: TextIO) -> None:
-        super().__init__()
-        self._answers = answers
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send one record."""
-        text = record.getMessage()
-        self._answers.write(_encode(LogRecord(record.levelno, text)))
 
 
 def _end_when_input_closes() -> None:

@@ -21,7 +21,7 @@ def progress_to(callback: Callable[[str], None] | None) -> Iterator[None]:
     if callback is None:
         yield
         return
-    handler = _Callback(callback)
+    handler = Callback(lambda level, text: callback(text))
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -58,17 +58,17 @@ def printable(line: str) -> str:
     )
 
 
-class _Callback(logging.Handler):
-    """Calls a function with the text of each record.
+class Callback(logging.Handler):
+    """Calls a function with each record.
 
     Args:
-        callback: the function.
+        callback: the function, of the record's level and text.
     """
 
-    def __init__(self, callback: Callable[[str], None]) -> None:
+    def __init__(self, callback: Callable[[int, str], object]) -> None:
         super().__init__()
         self._callback = callback
 
     def emit(self, record: logging.LogRecord) -> None:
         """Handle one record."""
-        self._callback(record.getMessage())
+        self._callback(record.levelno, record.getMessage())

@@ -126,7 +126,7 @@ class ExportOptions:
             if self.samples is None:
                 raise RequestError(
                     f"{name} is measured on real data and needs samples: a "
-                    "folder of images, .npy, or .npz with x and y"
+                    "folder of images, .npz with x and y, .parquet or .tar"
                 )
 
 

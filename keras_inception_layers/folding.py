@@ -186,13 +186,14 @@ def _fold_graph(config, children, plan):
     edges += [(r[0], output) for r in _references(config["output_layers"])]
     nodes = {_name(entry): entry["inbound_nodes"] for entry in entries}
     folded = _fold_children(entries, children, edges, plan)
-    for name in folded:
-        # What read node n of the batch norm now reads the input of that node.
-        sources = [next(_references(node)) for node in nodes[name]]
-        for part in (config["output_layers"], *nodes.values()):
-            for reference in _references(part):
-                if reference[0] == name:
-                    reference[:] = sources[reference[1]]
+    # What read node n of a batch norm now reads the input of that node.
+    sources = {
+        name: [next(_references(node)) for node in nodes[name]]
+        for name in folded
+    }
+    for reference in _references([config["output_layers"], *nodes.values()]):
+        if reference[0] in sources:
+            reference[:] = sources[reference[0]][reference[1]]
 
 
 def _references(structure):
@@ -225,8 +226,8 @@ def _fold_children(entries, children, edges, plan):
     for source, reader in edges:
         readers[source].add(reader)
         sources[reader].add(source)
-    folded = []
-    for entry in list(entries):
+    folded = set()
+    for entry in entries:
         name = _name(entry)
         if name not in layers:  # an input, or an operation without weights
             continue
@@ -240,10 +241,10 @@ def _fold_children(entries, children, edges, plan):
         ):
             plan.folds[id(layers[source])] = layers[name]
             configs[source]["use_bias"] = True
-            entries.remove(entry)
-            folded.append(name)
+            folded.add(name)
         else:
             _fold_layer(entry, layers[name], plan)
+    entries[:] = [entry for entry in entries if _name(entry) not in folded]
     return folded
 
 

@@ -100,8 +100,8 @@ def set_dtype(dtype):
     Integer inputs are not changed.
     """
 
-    def edit(part):
-        if isinstance(part, dict):
+    def edit(config):
+        for part in _parts(config):
             if _is_float_policy(part):
                 part.update(class_name="DTypePolicy", config={"name": dtype})
             elif "source_name" in part:  # of a quantized policy
@@ -110,12 +110,18 @@ def set_dtype(dtype):
                     part["source_name"] = dtype
             elif part.get("dtype") in FLOATS:
                 part["dtype"] = dtype
-            part = list(part.values())
-        if isinstance(part, (list, tuple)):
-            for value in part:
-                edit(value)
 
     return edit
+
+
+def _parts(config):
+    """Yield every dictionary in a config, the outer ones first."""
+    if isinstance(config, dict):
+        yield config
+        config = list(config.values())
+    if isinstance(config, (list, tuple)):
+        for value in config:
+            yield from _parts(value)
 
 
 def _is_float_policy(part):
@@ -128,21 +134,16 @@ def _is_float_policy(part):
     return part.get("class_name") == "DTypePolicyMap"
 
 
-def skip_initializers(part):
+def skip_initializers(config):
     """Edit a config so that building the model draws no random numbers.
 
     Use it for a model whose weights are all assigned afterwards: drawing them
     takes twice their memory, and in float64 most of the time.
     """
-    if isinstance(part, dict):
+    for part in _parts(config):
         for key, value in part.items():
             if key.endswith("initializer") and value is not None:
                 part[key] = "zeros"
-            else:
-                skip_initializers(value)
-    elif isinstance(part, (list, tuple)):
-        for value in part:
-            skip_initializers(value)
 
 
 def _all_layers(layer):

@@ -23,12 +23,19 @@ from tests.helpers.documentation import (
     blocks,
     finished,
 )
+from tests.helpers.tflite_converter import shared_converter
 
 LARGE_MODEL = "docs/explanation/time_and_memory.md"
 FINE_TUNING = "docs/how_to/fine_tuning.md"
 # What people read first; the other pages run in CI.
 FIRST = ("README.md", "docs/tutorial.md")
 PACKAGES = (keras_inception_layers, porting, keras_inception_export)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shared_converter():
+    with shared_converter():
+        yield
 
 
 @pytest.mark.parametrize(
@@ -43,16 +50,20 @@ def test_the_blocks_run(page):
 
 
 @pytest.mark.slow
-def test_the_large_model_is_exported_in_little_memory():
-    """No process of the export passes 4 GB."""
+def test_a_large_model_is_exported_in_little_memory():
+    """The largest process has 5 times the weights, beside its libraries.
+
+    `benchmarks/export_cost.py --full` exports 132 million parameters.
+    """
     session = Session(LARGE_MODEL, in_process=False).run()
-    assert 1e9 < session.peak < 4e9
+    weights = 4 * 4 * 3200 * 3201
+    assert 2 * weights < session.peak < 1e9 + 4.5 * weights
     size = sum(
         path.stat().st_size
-        for path in (session.folder / "hybrid/saved_model").rglob("*")
+        for path in (session.folder / "large/saved_model").rglob("*")
         if path.is_file()
     )
-    assert size <= 1.02 * 4 * 132_084_920
+    assert weights <= size <= 1.02 * weights
 
 
 @pytest.mark.slow

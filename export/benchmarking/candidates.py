@@ -40,13 +40,6 @@ class Unavailable:
     reason: str
 
 
-def artifact_candidates(
-    folder: Path, report: Mapping[str, Any]
-) -> list[Candidate]:
-    """Return one candidate per artifact of a bundle."""
-    return [_artifact(folder, entry) for entry in report["artifacts"]]
-
-
 def keras_candidate(
     report: Mapping[str, Any], file: str | Path | None
 ) -> Candidate | Unavailable:
@@ -72,7 +65,8 @@ def keras_candidate(
     return Candidate(KERAS, path, None, facts, required=file is not None)
 
 
-def _artifact(folder: Path, entry: Mapping[str, Any]) -> Candidate:
+def artifact_candidate(folder: Path, entry: Mapping[str, Any]) -> Candidate:
+    """Return an artifact of a bundle as a candidate, with its figures."""
     path = folder / entry["path"]
     effect = "the report does not apply to it"
     bundle.check_unchanged(path, entry["sha256"], effect)

@@ -5,11 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_inception_export.errors import (
-    RequestError,
-    RuntimeMissingError,
-    reason_of,
-)
+from keras_inception_export import errors
 from keras_inception_export.verification.parity import max_error
 from keras_inception_export.verification.probes import Probes
 
@@ -34,7 +30,7 @@ def open_model(
         from keras_inception_export.model import loading
         from keras_inception_export.model.inference_model import InferenceModel
     except ImportError as error:
-        raise RuntimeMissingError(
+        raise errors.RuntimeMissingError(
             f"{path} needs Keras and its backend: {error}"
         ) from error
     loading.import_modules(modules)
@@ -66,12 +62,12 @@ def _check_same(path: str, model: "InferenceModel", probes: Probes) -> None:
             for name in probes.reference[0]
         )
     except Exception as error:
-        raise RequestError(
+        raise errors.RequestError(
             f"{path} is another model than the bundle's and cannot be its "
-            f"baseline: {reason_of(error)}"
+            f"baseline: {errors.reason_of(error)}"
         ) from error
     if not largest <= MAX_ERROR:
-        raise RequestError(
+        raise errors.RequestError(
             f"{path} is another model than the bundle's: on the bundle's "
             f"probes its outputs differ by {largest:.2g} of the largest"
         )

@@ -1,12 +1,13 @@
 """Run candidates in child processes, in turns, and time their calls."""
 
+import contextlib
+import random
 import statistics
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from keras_inception_export.benchmarking.machine import Usage, busy_seconds
-from keras_inception_export.benchmarking.statistics import schedule
 from keras_inception_export.child_process import ChildProcess
 from keras_inception_export.errors import ArtifactError
 
@@ -14,7 +15,7 @@ TURN = 0.2
 """Seconds of a turn, which has at least two calls."""
 
 
-class CandidateProcess:
+class CandidateProcess(contextlib.AbstractContextManager):
     """The process of a candidate, which computes in its turns only.
 
     Its environment gives frameworks their number of threads.
@@ -36,9 +37,6 @@ class CandidateProcess:
         self._child = ChildProcess(worker, environment=environment)
         self.used = 0.0
         self.latency = 0.0
-
-    def __enter__(self) -> "CandidateProcess":
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self._child.close()
@@ -79,8 +77,9 @@ def measure(
         return Usage(time.perf_counter(), own, busy_seconds())
 
     times: dict[str, list[list[float]]] = {name: [] for name in processes}
+    generator = random.Random(seed)
     start = usage()
-    for order in schedule(list(processes), rounds, seed):
-        for name in order:
+    for _ in range(rounds):
+        for name in generator.sample(list(processes), len(processes)):
             times[name].append(processes[name].take_turn())
     return times, start.others_until(usage())

@@ -10,21 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from keras_inception_export import errors
 from keras_inception_export.benchmarking import measurement, statistics
 from keras_inception_export.benchmarking.candidates import (
     Candidate,
     Unavailable,
-    artifact_candidates,
+    artifact_candidate,
     keras_candidate,
 )
 from keras_inception_export.benchmarking.machine import cores_allowed, processor
 from keras_inception_export.benchmarking.measurement import CandidateProcess
 from keras_inception_export.bundle import bundle
-from keras_inception_export.errors import (
-    ExportError,
-    RequestError,
-    RuntimeMissingError,
-)
 from keras_inception_export.formats.registry import format_of
 from keras_inception_export.logs import logger, progress_to
 from keras_inception_export.verification.probes import Probes
@@ -100,12 +98,14 @@ def benchmark(
         stack.enter_context(progress_to(progress))
         candidates = [
             keras_candidate(report, keras_file),
-            *artifact_candidates(folder, report),
+            *(artifact_candidate(folder, x) for x in report["artifacts"]),
         ]
         running, unavailable = _open_all(candidates, options, stack)
         if not running:
             reasons = "; ".join(f"{x.name}: {x.reason}" for x in unavailable)
-            raise RequestError(f"nothing can be measured here: {reasons}")
+            raise errors.RequestError(
+                f"nothing can be measured here: {reasons}"
+            )
         logger.info(_announcement(running.values(), rounds))
         times, others = measurement.measure(running, rounds, seed)
     baseline = next(iter(times))
@@ -160,7 +160,7 @@ def relative_latency(path: Path, baseline: Path, probes: Path) -> float:
 
 def _check_at_least(name: str, value: int, minimum: int) -> None:
     if value < minimum:
-        raise RequestError(
+        raise errors.RequestError(
             f"the number of {name} must be at least {minimum}, got {value}"
         )
 
@@ -172,7 +172,7 @@ def _batch_size(report: Mapping[str, Any], requested: int | None) -> int:
         return fixed or 1
     _check_at_least("samples in a batch", requested, 1)
     if fixed not in (None, requested):
-        raise RequestError(
+        raise errors.RequestError(
             f"the artifacts have the fixed batch size {fixed}, got {requested}"
         )
     return requested
@@ -197,8 +197,8 @@ def _open_all(
                 path=candidate.path, format_name=candidate.format, **options
             )
             running[candidate.name] = process
-        except ExportError as error:
-            missing = isinstance(error, RuntimeMissingError)
+        except errors.ExportError as error:
+            missing = isinstance(error, errors.RuntimeMissingError)
             if candidate.required and not missing:
                 raise
             unavailable.append(Unavailable(candidate.name, str(error)))
@@ -217,14 +217,13 @@ def _row(
     batch_size: int,
 ) -> dict[str, Any]:
     """Return a row of the result."""
-    calls = [seconds for calls in rounds for seconds in calls]
-    p50 = statistics.percentile(calls, 50)
+    p50, p90 = np.percentile(np.concatenate(rounds), (50, 90)).tolist()
     speed = ratios[candidate.name]
     return {
         "name": candidate.name,
         **candidate.facts,
         "p50_ms": p50 * 1e3,
-        "p90_ms": statistics.percentile(calls, 90) * 1e3,
+        "p90_ms": p90 * 1e3,
         "samples_per_second": batch_size / p50,
         "speed": speed.median,
         "speed_low": speed.low,

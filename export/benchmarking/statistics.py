@@ -1,6 +1,5 @@
 """Statistics of a benchmark's times, and whether they allow a conclusion."""
 
-import random
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,22 +40,6 @@ def median_interval(values: Sequence[float]) -> Interval:
     cut = sum(tail <= (1 - CONFIDENCE) / 2 for tail in tails)
     low = max(cut - 1, 0)
     return Interval(statistics.median(ordered), ordered[low], ordered[-1 - low])
-
-
-def percentile(values: Sequence[float], percent: int) -> float:
-    """Return a percentile, interpolated between the two nearest values."""
-    if len(values) == 1:
-        return values[0]
-    cuts = statistics.quantiles(values, n=100, method="inclusive")
-    return cuts[percent - 1]
-
-
-def schedule(
-    names: Sequence[str], rounds: int, seed: int
-) -> list[tuple[str, ...]]:
-    """Return one random order of all names per round."""
-    generator = random.Random(seed)
-    return [tuple(generator.sample(names, len(names))) for _ in range(rounds)]
 
 
 def speeds(

@@ -5,7 +5,7 @@ for a while after a call, so an answer is sent only once the process is idle.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,10 @@ class Worker:
             if format_name is None:
                 self._run = open_model(path, modules, feeds, loaded)
             else:
-                self._run = self._open_artifact(
-                    path, format_name, feeds, threads
-                )
+                open_runner = FORMATS[format_name].open_runner
+                runner = open_runner(Path(path), threads=threads)
+                quantized = quantized_feed(runner.inputs, feeds)
+                self._run = lambda: runner.run(quantized)
             seconds = _turn(self._run, WARM_UP, at_least=5)
         except ExportError:
             raise
@@ -72,18 +73,6 @@ class Worker:
         """Run for `length` seconds and at least two calls; see `open`."""
         seconds = _turn(self._run, length, at_least=2)
         return {"seconds": seconds, "used": _wait_until_idle()}
-
-    def _open_artifact(
-        self,
-        path: str,
-        format_name: str,
-        feeds: Mapping[str, np.ndarray],
-        threads: int,
-    ) -> Callable[[], object]:
-        """Return a function that runs an artifact on `feeds`."""
-        runner = FORMATS[format_name].open_runner(Path(path), threads=threads)
-        quantized = quantized_feed(runner.inputs, feeds)
-        return lambda: runner.run(quantized)
 
 
 def _turn(

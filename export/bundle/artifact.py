@@ -1,9 +1,7 @@
 """Run an exported artifact like a function, or on images and files."""
 
 import math
-import os
 from collections.abc import Iterator, Mapping
-from io import BytesIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,21 +15,22 @@ from keras_inception_export.bundle.bundle import (
     read_report,
 )
 from keras_inception_export.data.batching import real_outputs
+from keras_inception_export.data.images import decoded
+from keras_inception_export.data.items import Item
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import (
     PRESETS,
     Preprocessing,
     make_preprocessing,
-    read,
 )
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.samples import load_samples
+from keras_inception_export.data.sources import Sources
 from keras_inception_export.errors import (
     ArtifactError,
     RequestError,
     RuntimeMissingError,
     check_choice,
-    check_regular,
 )
 from keras_inception_export.formats.format import Runner
 from keras_inception_export.formats.registry import (
@@ -41,9 +40,7 @@ from keras_inception_export.formats.registry import (
     format_of,
 )
 from keras_inception_export.logs import logger, printable
-from keras_inception_export.prediction.items import Item
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
-from keras_inception_export.prediction.sources import Sources
 
 MAX_INPUT = 2**32
 """Bytes that one input may have: samples are padded or resized to its shape."""
@@ -257,7 +254,7 @@ class Artifact:
             preprocessing = self._preprocessing(preprocess, images)
 
         def decode(item: Item) -> np.ndarray:
-            return _decoded(item, self._needed(preprocessing))
+            return decoded(item, self._needed(preprocessing))
 
         outputs = self.metadata.outputs if self.metadata else ()
         return Pipeline(
@@ -310,13 +307,3 @@ class Artifact:
                 "export the model again with it"
             )
         return preprocessing
-
-
-def _decoded(item: Item, preprocessing: Preprocessing) -> np.ndarray:
-    """Return the sample of one image."""
-    content: Any = item.content
-    if isinstance(content, bytes):
-        content = BytesIO(content)
-    elif isinstance(content, (str, Path)) and not os.path.isfile(content):
-        check_regular(Path(content))
-    return read(content, preprocessing, item.name)

@@ -8,16 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from keras_inception_export import errors
 from keras_inception_export.cli import tables
 from keras_inception_export.cli.output import Outcome
 from keras_inception_export.cli.parser import make_parser
 from keras_inception_export.cli.progress import stages
-from keras_inception_export.errors import (
-    ArtifactError,
-    ExportError,
-    RuntimeMissingError,
-    check_choice,
-)
 from keras_inception_export.logs import logger, printable
 from keras_inception_export.model.networks import NETWORKS
 
@@ -28,6 +23,7 @@ def _export(arguments) -> Outcome:
         check_resources,
         parameters_in,
     )
+    from keras_inception_export.report.write import checked_path, write_report
 
     # Checked before TensorFlow is imported, which takes seconds.
     options = ExportOptions(
@@ -38,13 +34,12 @@ def _export(arguments) -> Outcome:
             if (value := getattr(arguments, field.name, None)) is not None
         },
     )
+    folder = Path(arguments.output)
     if arguments.report:
-        from keras_inception_export.report.write import checked_path
-
-        checked_path(Path(arguments.output))
+        checked_path(folder)
     parameters = 0
     if arguments.model:
-        check_choice("model", arguments.model, NETWORKS)
+        errors.check_choice("model", arguments.model, NETWORKS)
     else:
         parameters = parameters_in(arguments.model_file)
     check_resources(parameters, options, loaded=False)
@@ -61,9 +56,8 @@ def _export(arguments) -> Outcome:
         if arguments.model:
             source = functools.partial(loading.build_model, arguments.model)
         report = run_export(source, options)
-        folder = Path(arguments.output)
         if arguments.report:
-            logger.info("Report  %s", _write_report(folder))
+            logger.info("Report  %s", write_report(folder))
     following: tuple = ("verify" if arguments.report else "report", folder)
     if arguments.samples and not arguments.samples.endswith(".npz"):
         following = ("predict", folder, arguments.samples)
@@ -79,15 +73,15 @@ def _verify(arguments) -> Outcome:
     from keras_inception_export.verification.verify import verify
 
     folder = arguments.bundle
-    error: ExportError | None = None
+    error: errors.ExportError | None = None
     with stages(arguments, f"Verify  {folder}"):
         results = verify(folder, sha256=arguments.sha256)
     report = read_report(Path(folder))
     failed = [result.name for result in results if result.findings]
     if failed:
-        error = ArtifactError(f"{folder}: failed {', '.join(failed)}")
+        error = errors.ArtifactError(f"{folder}: failed {', '.join(failed)}")
     elif not any(result.passed for result in results):
-        error = RuntimeMissingError(
+        error = errors.RuntimeMissingError(
             f"{folder}: no artifact could be run, so nothing is "
             f"verified: {'; '.join(result.missing for result in results)}"
         )
@@ -105,14 +99,14 @@ def _diagnose(arguments) -> Outcome:
     from keras_inception_export.diagnosis.diagnose import diagnose
 
     folder = arguments.bundle
-    error: ExportError | None = None
+    error: errors.ExportError | None = None
     with stages(arguments, f"Diagnose  {folder}"):
         diagnoses = diagnose(folder)
     failed = [x.path for x in diagnoses if not x.passed]
     if failed:
-        error = ArtifactError(f"{folder}: {', '.join(failed)} diverges")
+        error = errors.ArtifactError(f"{folder}: {', '.join(failed)} diverges")
     elif not any(diagnosis.layers for diagnosis in diagnoses):
-        error = RuntimeMissingError(
+        error = errors.RuntimeMissingError(
             f"{folder}: no artifact could be examined; that needs "
             "a TFLite or ONNX artifact and its runtime"
         )
@@ -147,7 +141,7 @@ def _info(arguments) -> Outcome:
     elif facts["kind"] == "keras":
         following = ("export", path, "--output", Path(path).with_suffix(""))
     else:
-        with contextlib.suppress(ExportError):
+        with contextlib.suppress(errors.ExportError):
             snippet(path, "python")
             following = ("info", path, "--code", "python")
     return Outcome(facts, lambda: tables.information(facts), next=following)
@@ -174,10 +168,12 @@ def _benchmark(arguments) -> Outcome:
 
 
 def _report(arguments) -> Outcome:
+    from keras_inception_export.report.write import write_report
+
     bundle = arguments.bundle
     with stages(arguments, f"Report  {bundle}"):
-        path = _write_report(
-            Path(bundle),
+        path = write_report(
+            bundle,
             arguments.output,
             samples=arguments.samples,
             benchmark=arguments.benchmark,
@@ -187,12 +183,6 @@ def _report(arguments) -> Outcome:
         lambda: printable(f"The report is in {path}"),
         next=("verify" if arguments.benchmark else "benchmark", bundle),
     )
-
-
-def _write_report(bundle, output=None, **options) -> Path:
-    from keras_inception_export.report.write import write_report
-
-    return write_report(bundle, output, **options)
 
 
 def _completion(arguments) -> Outcome:
@@ -207,7 +197,7 @@ def _help(arguments) -> Outcome:
     parser = make_parser()
     if arguments.topic:
         parsers = parser.commands.choices
-        check_choice("command", arguments.topic, parsers)
+        errors.check_choice("command", arguments.topic, parsers)
         parser = parsers[arguments.topic]
     text = parser.format_help().removesuffix("\n")
     return Outcome({"text": text}, lambda: text)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from keras_inception_export.cli.layout import grid, joined
+from keras_inception_export.cli.tables import error_text
 from keras_inception_export.diagnosis.diagnose import Diagnosis
 from keras_inception_export.diagnosis.layer_comparison import LayerResult
 
@@ -45,8 +46,8 @@ def _artifact(diagnosis: Diagnosis, everything: bool) -> list[str]:
             (
                 "✗" if layer.diverges else sign,
                 layer.name,
-                _number(layer.error),
-                _number(layer.published if quantized else layer.allowed),
+                error_text(layer.error),
+                error_text(layer.published if quantized else layer.allowed),
                 _decibels(layer.snr) if quantized else "",
                 _bar(layer.error),
                 remark,
@@ -98,10 +99,6 @@ def _verdict(diagnoses: Sequence[Diagnosis]) -> list[str]:
     if passed:
         lines.append(f"✓  no layer diverges: {', '.join(passed)}")
     return lines
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1e}"
 
 
 def _decibels(value: float) -> str:

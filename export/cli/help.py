@@ -84,9 +84,9 @@ MODEL.keras?|  the model
 --report  add an HTML page, as keras-inception report writes it
 """,
             "data": f"""
---samples FILE_OR_FOLDER  data to verify on: .npy, .npz with x (and labels y),
-    an image, or a folder of images, in one folder per class if labelled;
-    default seeded random inputs
+--samples INPUTS  data to verify on, as for predict: a folder of images, in one
+    folder per class if labelled, .npy, .npz with x (and labels y), .parquet or
+    .tar, or a pattern in quotes; default seeded random inputs
 --preprocess PRESET  how images become inputs, for samples and in every
     artifact: none (0 to 255), unit (0 to 1), tf, torch, caffe, or a .json file;
     default as the published weights of a network of this package expect, none
@@ -95,7 +95,7 @@ MODEL.keras?|  the model
 --pixels  let the artifacts take uint8 pixels, and compute the preprocessing
     themselves
 --labels FILE  the names of the classes, one per line or a .json list; default
-    the names of the folders of samples
+    the names of the classes of the samples
 """,
             "quantization: TFLite and ONNX artifacts in addition to the float "
             "ones, calibrated on some of the samples and measured on the "
@@ -227,8 +227,8 @@ BUNDLE  the folder
             "bundle": """
 BUNDLE  the folder
 --output FILE  the page to write; default one beside the bundle
---samples FILE_OR_FOLDER  inputs, of which the page shows those on which the
-    artifacts disagree
+--samples INPUTS  data as for export, of which the page shows the samples on
+    which the artifacts disagree
 --benchmark FILE  what keras-inception benchmark --json printed
 """
         },

@@ -3,6 +3,7 @@
 What goes to a file or a pipe is neither shortened nor wrapped.
 """
 
+import functools
 import re
 import shutil
 import sys
@@ -23,8 +24,11 @@ _LABEL = re.compile(r" *\S+(?: \S+)* {2,}|[ ✗~]*")
 
 def width() -> int | None:
     """Return the columns of the terminal; `None` if there is none."""
-    if not sys.stdout.isatty():
-        return None
+    return terminal_width() if sys.stdout.isatty() else None
+
+
+def terminal_width() -> int:
+    """Return the columns of the terminal, or as many as it would have."""
     return max(shutil.get_terminal_size().columns, 20)
 
 
@@ -49,14 +53,14 @@ def _wrapped(line: str, room: int) -> Sequence[str]:
         lambda x: x[0].replace(" ", "\0"),
         line,
     )
-    wrapped = textwrap.wrap(
-        glued,
-        room,
-        subsequent_indent=" " * indent,
-        break_long_words=False,  # so that a path can be copied
-        break_on_hyphens=False,
-    )
+    wrapped = at_words(glued, room, subsequent_indent=" " * indent)
     return [part.replace("\0", " ") for part in wrapped]
+
+
+at_words = functools.partial(
+    textwrap.wrap, break_long_words=False, break_on_hyphens=False
+)
+"""Break a text between words, so that a path in it can be copied."""
 
 
 def fitted(name: str, part: float) -> str:
@@ -88,7 +92,7 @@ def columns(text: str) -> int:
     )
 
 
-def grid(rows: Sequence[Row], align: str, *, gap: int = 2) -> list[str]:
+def grid(rows: Sequence[Row], align: str) -> list[str]:
     """Return the lines of a table that fits the terminal.
 
     Where it is too narrow, names lose their middle, then columns go that are
@@ -99,9 +103,8 @@ def grid(rows: Sequence[Row], align: str, *, gap: int = 2) -> list[str]:
             between the rows.
         align: per column, `<` or `>` for its alignment, `~` for a name on the
             left, which may be shortened, or `?` for an optional column.
-        gap: spaces between two columns. Defaults to `2`.
     """
-    room = width()
+    room, gap = width(), 2
     cells = [
         row if isinstance(row, str) else [printable(cell) for cell in row]
         for row in rows

@@ -10,26 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from keras_inception_export import errors
 from keras_inception_export.bundle.publication import remove_leftovers
-from keras_inception_export.cli import supervision
+from keras_inception_export.cli import output, supervision
 from keras_inception_export.cli.commands import COMMANDS
-from keras_inception_export.cli.output import (
-    Outcome,
-    print_error,
-    print_json,
-    print_next,
-    restore,
-    write,
-)
 from keras_inception_export.cli.parser import make_parser
-from keras_inception_export.errors import (
-    INTERNAL_EXIT_CODE,
-    ExportError,
-    RequestError,
-    exhausted,
-    os_reason,
-    reason_of,
-)
 
 PIPE_EXIT_CODE = 141
 """Exit code if what reads the output has ended, as a shell reports it."""
@@ -59,12 +44,12 @@ def main(words=None) -> int:
                 signals,
             )
         except OSError as error:
-            code = RequestError.exit_code
-            what = f"no process can be started: {os_reason(error)}"
+            code = errors.RequestError.exit_code
+            what = f"no process can be started: {errors.os_reason(error)}"
         if what:
             arguments.terminal = sys.stderr
-            restore(sys.stderr)
-            _fail(arguments, Outcome(), code, "Stopped", what)
+            output.restore(sys.stderr)
+            _fail(arguments, output.Outcome(), code, "Stopped", what)
         return code
 
 
@@ -81,25 +66,25 @@ def _run(arguments) -> int:
 
 
 def _run_and_print(arguments) -> int:
-    outcome = Outcome()
+    outcome = output.Outcome()
     try:
         outcome = COMMANDS[arguments.command](arguments)
         if outcome.text and not arguments.json:
-            write(outcome.text(), sys.stdout)
+            output.write(outcome.text(), sys.stdout)
         sys.stdout.flush()
         if outcome.error:
             raise outcome.error
         if arguments.json:
-            print_json(arguments.command, outcome)
+            output.print_json(arguments.command, outcome)
     except BrokenPipeError:
         raise
     except (Exception, KeyboardInterrupt) as error:
         if arguments.debug and error is not outcome.error:
             traceback.print_exc(file=arguments.terminal)
         if error is not outcome.error:
-            outcome = Outcome()
+            outcome = output.Outcome()
         return _fail(arguments, outcome, *_explained(error, arguments))
-    print_next(arguments, outcome)
+    output.print_next(arguments, outcome)
     return 0
 
 
@@ -108,28 +93,32 @@ def _explained(error, arguments) -> tuple[int, str, str]:
     if isinstance(error, KeyboardInterrupt):
         what = supervision.STOPS["SIGINT"] + _clean(arguments)
         return 130, "Stopped", what
-    reason = exhausted(error)
-    if reason and not (isinstance(error, ExportError) and error.exit_code == 2):
-        return RequestError.exit_code, "Exhausted", reason
-    if isinstance(error, ExportError):
+    reason = errors.exhausted(error)
+    if reason and not (
+        isinstance(error, errors.ExportError) and error.exit_code == 2
+    ):
+        return errors.RequestError.exit_code, "Exhausted", reason
+    if isinstance(error, errors.ExportError):
         return error.exit_code, type(error).__name__, str(error)
     line = (
-        f"unexpected {type(error).__name__}: {reason_of(error)}; "
+        f"unexpected {type(error).__name__}: {errors.reason_of(error)}; "
         "run again with --debug for details"
     )
-    return INTERNAL_EXIT_CODE, "InternalError", line
+    return errors.INTERNAL_EXIT_CODE, "InternalError", line
 
 
 def _fail(arguments, outcome, code, kind, message) -> int:
     """Print what failed, unless the text of the result says it."""
     message = " ".join(message.split())
     if arguments.json or not outcome.told:
-        print_error(message, arguments.terminal)
+        output.print_error(message, arguments.terminal)
     if arguments.json:
         error = {"kind": kind, "message": message}
         with contextlib.suppress(OSError):  # that may be what failed
-            print_json(arguments.command, outcome, code=code, error=error)
-    print_next(arguments, outcome)
+            output.print_json(
+                arguments.command, outcome, code=code, error=error
+            )
+    output.print_next(arguments, outcome)
     return code
 
 

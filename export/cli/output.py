@@ -8,12 +8,11 @@ schema is in `cli/schema.py`.
 import json
 import os
 import shlex
-import shutil
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from keras_inception_export.cli.layout import at_words, terminal_width
 from keras_inception_export.errors import ExportError
 from keras_inception_export.logs import printable
 
@@ -105,10 +104,7 @@ def print_error(message: str, file: TextIO, hint: str = "") -> None:
     if not file.isatty():
         write(f"{line} {hint}".rstrip(), file)
         return
-    room = max(shutil.get_terminal_size().columns, 20)
-    lines = textwrap.wrap(
-        line, room, break_long_words=False, break_on_hyphens=False
-    )
+    lines = at_words(line, terminal_width())
     write("\n".join([*lines, *filter(None, [hint])]), file)
 
 
@@ -126,9 +122,8 @@ def command_line(words: Sequence[Any]) -> str:
 def is_live(file: TextIO) -> bool:
     """Return whether a file is a terminal on which text can be replaced."""
     unset = "" if os.name == "nt" else "dumb"
-    return file.isatty() and os.environ.get("TERM", unset) not in (
-        *("dumb", "unknown"),
-    )
+    kind = os.environ.get("TERM", unset)
+    return file.isatty() and kind not in ("dumb", "unknown")
 
 
 def write(text: str, file: TextIO) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import difflib
 import re
-import shutil
 import sys
 import textwrap
 from collections.abc import Collection, Iterator
@@ -17,6 +16,7 @@ from keras_inception_export.cli.help import (
     PAGES,
     SECTIONS,
 )
+from keras_inception_export.cli.layout import at_words, terminal_width
 from keras_inception_export.cli.output import (
     COMMAND,
     Outcome,
@@ -192,7 +192,7 @@ class _Formatter(argparse.HelpFormatter):
     """Fits the terminal, and keeps the lines of the sections."""
 
     def __init__(self, prog: str, **options) -> None:
-        columns = min(max(shutil.get_terminal_size().columns, 20), 100)
+        columns = min(terminal_width(), 100)
         options |= {"max_help_position": 26 if columns >= 60 else 8}
         super().__init__(prog, **{**options, "width": columns - 1})
 
@@ -206,13 +206,11 @@ class _Formatter(argparse.HelpFormatter):
         lines = []
         for name, more in parts:
             is_example = name.startswith(f"{COMMAND} ")
-            wrapped = textwrap.wrap(
+            wrapped = at_words(
                 f"{name:<{room - 2}}  {more}" if more else name,
                 max(self._width - 2 * is_example, 12),
                 initial_indent=indent,
                 subsequent_indent=indent + " " * (4 if is_example else room),
-                break_long_words=False,
-                break_on_hyphens=False,
             )
             lines.append((" \\\n" if is_example else "\n").join(wrapped))
         return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from keras_inception_export.cli import tables
 from keras_inception_export.cli.output import Outcome, write
 from keras_inception_export.cli.progress import counted
 from keras_inception_export.data.preprocessing import Preprocessing
+from keras_inception_export.data.sources import Sources
 from keras_inception_export.errors import (
     ExportError,
     InputError,
@@ -22,13 +23,10 @@ from keras_inception_export.errors import (
 from keras_inception_export.logs import printable
 from keras_inception_export.prediction.lines import Resumed, resume
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
-from keras_inception_export.prediction.sources import Sources
 from keras_inception_export.prediction.writers import check_output, open_writer
 
 SHOWN = 10
 """The number of results that are shown of those that go to a file."""
-
-Sink = Callable[[Sequence[Prediction]], Any]
 
 
 def predict(arguments: Any) -> Outcome:
@@ -57,24 +55,40 @@ def predict(arguments: Any) -> Outcome:
         *(pipeline, partial(_open, arguments.artifact, options, known)),
         *(items, arguments.workers),
     )
-    collected: list[Prediction] = []
     count = _Count(done.items, done.failed, done.error)
-    with (
-        _sinks(arguments, artifact, output, done, collected) as sinks,
-        counted(
-            *(arguments, "Predict"),
-            *("images" if sources.images else "samples", sources.count),
-            done=done.items,
-        ) as advance,
-        contextlib.closing(batches),
-    ):
-        for batch in batches:
+    table = tables.Predictions(arguments.top)
+    collected: list[Prediction] = []
+    sinks: list[Callable[[Sequence[Prediction]], Any]] = []
+    if arguments.json or output is not None:
+        most = sys.maxsize if arguments.json else SHOWN
+        sinks.append(lambda x: collected.extend(x[: most - len(collected)]))
+    else:
+        sinks.append(lambda batch: write(table.text(batch), sys.stdout))
+    with contextlib.ExitStack() as stack:
+        if output is not None:
+            writer = open_writer(
+                output, artifact.outputs, arguments.top, resumed=done.length
+            )
+            stack.callback(writer.close)
+            sinks.append(writer.write)
+        advance = stack.enter_context(
+            counted(
+                *(arguments, "Predict"),
+                *("images" if sources.images else "samples", sources.count),
+                done=done.items,
+            )
+        )
+        for batch in stack.enter_context(contextlib.closing(batches)):
             for sink in sinks:
                 sink(batch)
             advance(len(batch))
             count.add(batch)
-    if output is not None and not arguments.json and count.total > SHOWN:
-        write(printable(f"{count.total:,} results are in {output}"), sys.stdout)
+    if output is not None and not arguments.json:
+        if collected:
+            write(table.text(collected), sys.stdout)
+        if count.total > SHOWN:
+            text = f"{count.total:,} results are in {output}"
+            write(printable(text), sys.stdout)
     return Outcome(
         _as_json(collected, artifact) if arguments.json else None,
         error=count.error_of(", ".join(arguments.inputs[:3])),
@@ -149,38 +163,6 @@ def _preprocessing(arguments: Any) -> str | Preprocessing | None:
             "give one of them"
         )
     return Preprocessing(scale=arguments.pixel_scale)
-
-
-@contextlib.contextmanager
-def _sinks(
-    arguments: Any,
-    artifact: Artifact,
-    output: Path | None,
-    done: Resumed,
-    collected: list[Prediction],
-) -> Iterator[list[Sink]]:
-    """Yield what takes the results of every batch."""
-    with contextlib.ExitStack() as stack:
-        sinks: list[Sink] = []
-        table = tables.Predictions(arguments.top)
-        if arguments.json:
-            sinks.append(collected.extend)
-        elif output is None:
-            sinks.append(lambda batch: write(table.text(batch), sys.stdout))
-        else:
-            shown: list[Prediction] = []
-            sinks.append(
-                lambda batch: shown.extend(batch[: SHOWN - len(shown)])
-            )
-        if output is not None:
-            writer = open_writer(
-                output, artifact.outputs, arguments.top, resumed=done.length
-            )
-            stack.callback(writer.close)
-            sinks.append(writer.write)
-        yield sinks
-    if output is not None and not arguments.json and shown:
-        write(table.text(shown), sys.stdout)
 
 
 def _as_json(predictions: Sequence[Prediction], artifact: Artifact) -> dict:

@@ -17,13 +17,9 @@ from keras_inception_export.child_process import end_with_parent, killed_by
 from keras_inception_export.errors import RequestError
 
 STOPS = {
-    name: text
-    for name, text in (
-        ("SIGINT", "interrupted"),
-        ("SIGTERM", "terminated"),
-        ("SIGHUP", "interrupted, because the terminal was closed"),
-    )
-    if hasattr(signal, name)
+    "SIGINT": "interrupted",
+    "SIGTERM": "terminated",
+    "SIGHUP": "interrupted, because the terminal was closed",
 }
 """Signals that ask the command to stop, and what it then prints."""
 
@@ -86,21 +82,17 @@ def supervise(
     return code, f"{what}{clean()}"
 
 
-@contextlib.contextmanager
-def _temporary_folder() -> Iterator[str | None]:
-    """Yield a folder for the temporary files of a process that may be killed.
+def _temporary_folder() -> contextlib.AbstractContextManager[str | None]:
+    """Return a folder for the temporary files of a process that may be killed.
 
     If there is none, the process says so if it needs one.
     """
-    with contextlib.ExitStack() as stack:
-        folder = None
-        with contextlib.suppress(OSError):
-            folder = stack.enter_context(
-                tempfile.TemporaryDirectory(
-                    prefix="keras-inception-", ignore_cleanup_errors=True
-                )
-            )
-        yield folder
+    try:
+        return tempfile.TemporaryDirectory(
+            prefix="keras-inception-", ignore_cleanup_errors=True
+        )
+    except OSError:
+        return contextlib.nullcontext()
 
 
 def _run_in_child(
@@ -128,8 +120,8 @@ def _run_in_child(
     os.close(writer)
     os.set_blocking(reader, False)
     with open(reader, "rb", 0) as file:
-        finished = file.read(1) or b""
-    return os.waitstatus_to_exitcode(ended[1]), stopped, bool(finished)
+        finished = bool(file.read(1))
+    return os.waitstatus_to_exitcode(ended[1]), stopped, finished
 
 
 def _explained(number: int) -> str:

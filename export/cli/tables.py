@@ -62,7 +62,10 @@ def _evaluation(report):
         for record in artifact["measured"]:
             cells = (
                 *(name, record["output"], f"{record['snr_db']:.1f} dB"),
-                *(_error(record["max_error"]), _percent(record["agreement"])),
+                *(
+                    error_text(record["max_error"]),
+                    _percent(record["agreement"]),
+                ),
                 _percent(record["accuracy"]),
             )
             rows.append(cells)
@@ -99,7 +102,8 @@ def _percent(part):
     return "-" if part is None else f"{part:.2%}"
 
 
-def _error(number):
+def error_text(number):
+    """Return an error in two digits, if it is known."""
     return "-" if number is None else f"{number:.1e}"
 
 
@@ -238,7 +242,7 @@ def _times(row):
         _digits(row["samples_per_second"]),
         f"{row['speed']:.2f}",
         f"± {spread:.2f}" if spread else "",
-        _error(row["error"]),
+        error_text(row["error"]),
         _percent(row["agreement"]),
         _percent(row["accuracy"]),
     )
@@ -308,8 +312,8 @@ def _rows(name, size_text, parity):
     for record in parity:
         cells = (
             *("✓" if record["passed"] else "✗", name, size_text),
-            *(record["output"], _error(record["max_error"])),
-            _error(record["tolerance"]),
+            *(record["output"], error_text(record["max_error"])),
+            error_text(record["tolerance"]),
         )
         rows.append(cells)
         name = size_text = ""

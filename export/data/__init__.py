@@ -1,1 +1,1 @@
-"""Model inputs: tensor specs, samples, images and batches; needs only NumPy."""
+"""Inputs of models: files as a stream, samples, images and batches."""

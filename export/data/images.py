@@ -1,23 +1,20 @@
-"""Find image files, and read them as samples of a model; needs Pillow."""
-
-from __future__ import annotations
+"""Find images, decode them, and keep many of them; needs Pillow."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from keras_inception_export.data.preprocessing import (
-    Preprocessing,
-    channel_axis,
-    read,
-)
-from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import RequestError
-from keras_inception_export.logs import logger
+from keras_inception_export.data.items import Item
+from keras_inception_export.data.preprocessing import Preprocessing, read
+from keras_inception_export.data.rows import Rows, Spool, joined
+from keras_inception_export.errors import ExportError, check_regular
+from keras_inception_export.logs import printable
 
-PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
@@ -36,7 +33,7 @@ def images_in(folder: Path) -> Iterator[Path]:
         found = sorted(
             (entry.name, entry.is_dir(follow_symlinks=False))
             for entry in entries
-            if not _hidden(entry.name)
+            if not entry.name.startswith(".")
         )
     for name, is_folder in found:
         path = folder / name
@@ -46,60 +43,63 @@ def images_in(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def folder_classes(
-    path: Path, images: Sequence[Path]
-) -> tuple[np.ndarray, tuple[str, ...] | None] | None:
-    """Return the class of each image, if there is one folder per class.
+def decoded(item: Item, preprocessing: Preprocessing) -> np.ndarray:
+    """Return the sample of one image."""
+    content: Any = item.content
+    if isinstance(content, bytes):
+        content = BytesIO(content)
+    elif isinstance(content, (str, Path)) and not os.path.isfile(content):
+        check_regular(Path(content))
+    return read(content, preprocessing, item.name)
 
-    Also return the names of classes 0, 1, ... unless there are gaps.
 
-    The class is the folder's name if all names are numbers, otherwise the
-    index of the name in alphabetical order, empty folders included. There are
-    no classes if an image is outside of the folders, or there is only one
-    folder. What was found is logged.
+class Images:
+    """Any number of images, each decoded whenever it is needed.
 
-    Raises:
-        RequestError: if the folders are parts of a data set, such as `train`.
+    Those of an archive are in a temporary file until then.
     """
-    folders = [image.relative_to(path).parts[:-1] for image in images]
-    names = sorted(
-        folder.name
-        for folder in path.iterdir()
-        if folder.is_dir() and not _hidden(folder.name)
-    )
-    if not all(folders) or len(names) < 2:
-        return None
-    if PARTS.issuperset(name.lower() for name in names):
-        raise RequestError(
-            f"{path} has the folders {', '.join(names)}, which are parts of a "
-            "data set, not classes; give one of them"
-        )
-    numbers = list(range(len(names)))
-    if all(name.isdecimal() and len(name) < 10 for name in names):
-        numbers = [int(name) for name in names]
-    classes = dict(zip(names, numbers, strict=True))
-    shown = ", ".join(f"{name} {classes[name]}" for name in names[:10])
-    more = f", and {len(names) - 10} more" if len(names) > 10 else ""
-    logger.info("Classes  %s%s", shown, more)
-    found = np.array([classes[folder[0]] for folder in folders], "int64")
-    ordered = tuple(sorted(classes, key=classes.__getitem__))
-    has_all = sorted(numbers) == list(range(len(names)))
-    return found, ordered if has_all else None
 
+    def __init__(self) -> None:
+        self._spool = Spool()
+        self._kept: list[str | tuple[str, Any]] = []
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".")
+    def __len__(self) -> int:
+        return len(self._kept)
 
+    def append(self, item: Item) -> None:
+        """Add an image; raise the error if it cannot be read."""
+        content = item.content
+        if isinstance(content, ExportError):
+            raise content
+        if isinstance(content, Path):
+            self._kept.append(str(content))  # as small as possible
+            return
+        if isinstance(content, bytes):
+            content = self._spool.file.tell(), len(content)
+            self._spool.file.write(item.content)
+        self._kept.append((item.name, content))
 
-def read_image(
-    path: Path, specs: Sequence[TensorSpec], preprocessing: Preprocessing
-) -> np.ndarray:
-    """Return one image as a sample of the only input."""
-    if len(specs) != 1 or channel_axis(specs[0]) is None:
-        names = ", ".join(f'"{spec.name}"' for spec in specs)
-        raise RequestError(
-            f"{path} is an image, but the model's inputs are {names} "
-            f"of shape {[list(spec.shape) for spec in specs]}, expected one "
-            "with 1 or 3 channels; give a .npz"
-        )
-    return read(path, preprocessing.fitted(specs[0]))
+    def _item(self, number: int) -> Item:
+        kept = self._kept[number]
+        if isinstance(kept, str):
+            return Item(printable(kept), Path(kept))
+        name, content = kept
+        if isinstance(content, tuple):
+            start, size = content
+            content = os.pread(self._spool.file.fileno(), size, start)
+        return Item(name, content)
+
+    def rows(self, preprocessing: Preprocessing, origin: str) -> Rows:
+        """Return the images as an input of the model."""
+
+        def decode(number: int) -> np.ndarray:
+            return decoded(self._item(number), preprocessing)
+
+        def read(numbers: np.ndarray) -> np.ndarray:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                found = pool.map(decode, numbers.tolist())
+                return joined([x[None] for x in (first, *found)], origin)[1:]
+
+        self._spool.file.flush()
+        first = decode(0)
+        return Rows((len(self), *first.shape), first.dtype, read)

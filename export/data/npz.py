@@ -5,20 +5,18 @@ Their headers are checked before any array is allocated.
 
 import math
 import os
-import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 import numpy as np
 
 from keras_inception_export.data.reading import check_expansion, check_methods
-from keras_inception_export.data.rows import (
-    Rows,
-    Spool,
-    file_rows,
-    parts,
-)
+from keras_inception_export.data.rows import Rows, Spool, file_rows, parts
+
+BLOCK = 2**14
+"""Bytes that are expanded together; no more are lost before damaged ones."""
 
 
 def read_arrays(path: str | os.PathLike) -> Any:
@@ -38,14 +36,48 @@ def open_rows(path: str | os.PathLike) -> Any:
     """
 
     def open_(file: IO[bytes], size: int) -> Rows:
+        shape, is_fortran, dtype = _header(file, size)
+        if dtype.hasobject:
+            raise ValueError("it contains Python objects")
+        facts = file.tell(), shape, dtype, "F" if is_fortran else "C"
         if not isinstance(file, zipfile.ZipExtFile):
-            return _rows(path, file, size)
-        spool = Spool()
-        shutil.copyfileobj(file, spool.file)
-        spool.file.seek(0)
-        return _rows(spool, spool.file, size)
+            return file_rows(path, *facts)
+        return _expanded(path, file.name, *facts)
 
     return _opened(path, open_)
+
+
+def _expanded(path, member, offset, shape, dtype, order) -> Rows:
+    """Return the rows of an array in an archive.
+
+    It is expanded when it is read first. Rows before a damaged part are read.
+    """
+    spool = Spool()
+    rows = file_rows(spool, offset, shape, dtype, order)
+    size = math.prod(shape) * dtype.itemsize
+    done, problem = 0, None
+
+    def expand() -> None:
+        nonlocal done, problem
+        os.truncate(spool.file.fileno(), offset + size)
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+                while block := file.read(BLOCK):
+                    done += os.pwrite(spool.file.fileno(), block, done)
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            problem = error
+
+    def read(chosen: np.ndarray) -> np.ndarray:
+        if not done and problem is None:
+            expand()
+        end = size
+        if order == "C" and len(chosen):
+            end = (int(chosen.max()) + 1) * size // shape[0]
+        if done < offset + end:
+            raise problem or ValueError("it ends early")
+        return rows.read(chosen)
+
+    return Rows(shape, dtype, read)
 
 
 def write_arrays(
@@ -108,11 +140,3 @@ def _read(file: IO[bytes], size: int) -> np.ndarray:
     _header(file, size)
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def _rows(source: Any, file: IO[bytes], size: int) -> Rows:
-    shape, is_fortran, dtype = _header(file, size)
-    if dtype.hasobject:
-        raise ValueError("it contains Python objects")
-    order = "F" if is_fortran else "C"
-    return file_rows(source, file.tell(), shape, dtype, order)

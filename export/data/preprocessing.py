@@ -151,12 +151,9 @@ class Preprocessing:
         image = image.convert("L" if self.color == "grey" else "RGB")
         size = self.size[1] or image.width, self.size[0] or image.height
         method = Image.Resampling[self.interpolation.upper()]
-        if self.resize == "stretch":
-            image = image.resize(size, method)
-        else:
-            fitting = {"crop": ImageOps.fit, "pad": ImageOps.pad}[self.resize]
-            image = fitting(image, size, method)
-        pixels = np.asarray(image)
+        others = {"crop": ImageOps.fit, "pad": ImageOps.pad}
+        resize = others.get(self.resize, Image.Image.resize)
+        pixels = np.asarray(resize(image, size, method))
         return self.normalize(pixels.reshape(*pixels.shape[:2], -1))
 
     def normalize(
@@ -193,8 +190,8 @@ class Preprocessing:
         if axis is None:
             raise RequestError(
                 f'the input "{spec.name}" of shape {list(spec.shape)} takes no '
-                "images of 1 or 3 channels; give .npy or .npz, and leave out "
-                "the preprocessing"
+                "images of 1 or 3 channels; give .npy or .npz without a "
+                "preprocessing"
             )
         channels = spec.shape[axis]
         height, width = spec.shape[2:] if axis == 1 else spec.shape[1:3]
@@ -221,11 +218,7 @@ class Preprocessing:
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as a dictionary, as JSON can hold it."""
-        values = asdict(self)
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-        }
+        return json.loads(json.dumps(asdict(self)))
 
     @classmethod
     def from_json(cls, values: Any) -> Preprocessing:

@@ -3,12 +3,16 @@
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from keras_inception_export.errors import RequestError
 
 PART = 16
 """Rows that are read together."""
@@ -36,7 +40,9 @@ class Rows:
         """The number of axes."""
         return len(self.shape)
 
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        if isinstance(rows, (int, np.integer)):
+            return self.read(np.array([rows]))[0]
         return self.read(np.arange(len(self))[rows])
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -75,6 +81,33 @@ def parts(array: Any, size: int = PART) -> Iterator[np.ndarray]:
         yield array[start : start + size]
 
 
+def joined(arrays: Sequence[Any], origin: str) -> Any:
+    """Return the rows of arrays, or of `Rows`, one after the other.
+
+    Raises:
+        RequestError: if the rows have different shapes.
+    """
+    shapes = {array.shape[1:] for array in arrays}
+    if len(shapes) > 1:
+        raise RequestError(
+            f"{origin} differ in shape: "
+            f"{', '.join(map(str, sorted(shapes)[:3]))}"
+            f"{', …' * (len(shapes) > 3)}; give samples of one shape"
+        )
+    first, *others = arrays
+    if not others:
+        return first
+    starts = np.cumsum([0, *map(len, arrays)])
+
+    def read(rows: np.ndarray) -> np.ndarray:
+        where = np.searchsorted(starts, rows, "right") - 1
+        places = zip(where, rows - starts[where], strict=True)
+        found = [arrays[array][row] for array, row in places]
+        return np.stack(found) if found else first[:0]
+
+    return Rows((int(starts[-1]), *first.shape[1:]), first.dtype, read)
+
+
 def file_rows(
     source: "Spool | str | os.PathLike",
     offset: int,
@@ -109,10 +142,17 @@ class Spool:
 
     Args:
         shape: the shape of each row that is appended. Defaults to `()`.
+        folder: where the file is. Defaults to `None`: with temporary files.
     """
 
-    def __init__(self, shape: tuple[int, ...] = ()) -> None:
-        self.file: Any = tempfile.TemporaryFile()  # noqa: SIM115
+    def __init__(
+        self,
+        shape: tuple[int, ...] = (),
+        folder: Path | None = None,
+    ) -> None:
+        self.file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        # Unlike `__del__`, before the file itself is collected.
+        weakref.finalize(self, self.file.close)
         self.shape = shape
         self._length, self._dtype = 0, np.dtype("float32")
 
@@ -125,6 +165,3 @@ class Spool:
         """Return what was appended."""
         self.file.flush()
         return file_rows(self, 0, (self._length, *self.shape), self._dtype)
-
-    def __del__(self) -> None:
-        self.file.close()

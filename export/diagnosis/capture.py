@@ -7,6 +7,7 @@ keeps a few values of every layer's output. It needs Keras and TensorFlow.
 import itertools
 import math
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -72,35 +73,33 @@ def _capture(
     """
     counts = [len(next(iter(feed.values()))) for feed in feeds]
     captured: list = []
+    calls: Counter[str] = Counter()
 
     def capture(layer, facts, tensor):
         if len(captured) == len(references):
             shape = (sum(counts), *(tuple(tensor.shape[1:]) or (1,)))
-            references.append(_new_reference(references, layer, facts, shape))
-        reference = references[len(captured)]
-        rank, channel_axis = len(reference.shape), reference.channel_axis
-        axes = [axis for axis in range(rank) if axis != channel_axis]
-        tensor = keras.ops.reshape(tensor, (-1, *reference.shape[1:]))
-        tensor = keras.ops.cast(tensor, "float64")
-        positions = reference.positions_in(start, count)
-        sampled = keras.ops.take(tensor, positions)
-        largest = keras.ops.max(keras.ops.abs(tensor))
-        captured.append((sampled, keras.ops.sum(tensor, axes), largest))
+            calls[facts["layer"]] += 1
+            if calls[facts["layer"]] > 1:
+                facts["layer"] += f"#{calls[facts['layer']]}"
+            references.append(_new_reference(layer, facts, shape))
+        array = keras.ops.convert_to_numpy(tensor)
+        reduced = references[len(captured)].reduce(array, start)
+        captured.append((reduced, np.abs(array).max()))
 
     def call(*tensors):
-        captured.clear()
         _call_observed(inference_model, tensors, captured, capture)
-        return list(captured)
+        return ()
 
     batches, start = [], 0
     for feed, count in zip(feeds, counts, strict=True):
-        batches.append(compute(call, inference_model.inputs, feed))
+        captured.clear()
+        compute(call, inference_model.inputs, feed)
+        batches.append(list(captured))
         start += count
     found, by_layer = [], zip(*batches, strict=True)
     for reference, of_layer in zip(references, by_layer, strict=True):
-        sampled, sums, largest = zip(*of_layer, strict=True)
-        values = reference.to_values(sampled, sums)
-        found.append((values, float(max(largest))))
+        parts, largest = zip(*of_layer, strict=True)
+        found.append((reference.to_values(parts), float(max(largest))))
     return found
 
 
@@ -194,16 +193,11 @@ def _observable_layers(layer) -> Iterator[keras.Layer]:
 
 
 def _new_reference(
-    references: Sequence[LayerReference],
     layer: keras.Layer | None,
     facts: dict[str, Any],
     shape: tuple[int, ...],
 ) -> LayerReference:
     """Return a layer reference without values, with random positions."""
-    path = facts["layer"]
-    calls = sum(item.layer.partition("#")[0] == path for item in references)
-    if calls:
-        facts["layer"] = f"{path}#{calls + 1}"
     is_first = getattr(layer, "data_format", None) == "channels_first"
     axis = 1 if is_first and len(shape) > 2 else len(shape) - 1
     rows = np.moveaxis(np.arange(math.prod(shape)).reshape(shape), axis, 0)

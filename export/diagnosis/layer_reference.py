@@ -7,7 +7,7 @@ layer on a device without Keras. This module needs numpy only.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,16 +60,24 @@ class LayerReference:
     scale: float = 1.0
     keras_error: float = 0.0
 
-    def positions_in(self, start: int, count: int) -> np.ndarray:
-        """Return the positions in `count` samples, relative to the first."""
-        size = math.prod(self.shape[1:])
-        positions = self.positions - start * size
-        return positions[(positions >= 0) & (positions < count * size)]
+    def reduce(
+        self, batch: np.ndarray, start: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `to_values` needs of the samples from `start` on.
+
+        These are the values at the positions, and the sum of each channel.
+        """
+        batch = batch.reshape(-1, *self.shape[1:]).astype("float64")
+        positions = self.positions - start * math.prod(self.shape[1:])
+        inside = positions[(positions >= 0) & (positions < batch.size)]
+        axes = tuple(i for i in range(batch.ndim) if i != self.channel_axis)
+        return batch.ravel()[inside], batch.sum(axes)
 
     def to_values(
-        self, sampled: Sequence[np.ndarray], sums: Sequence[np.ndarray]
+        self, parts: Iterable[tuple[np.ndarray, np.ndarray]]
     ) -> np.ndarray:
-        """Return an output as `values` has it, from its batches."""
+        """Return an output as `values` has it, from its reduced batches."""
+        sampled, sums = zip(*parts, strict=True)
         number = math.prod(self.shape) // self.shape[self.channel_axis]
         return np.concatenate([*sampled, np.sum(sums, axis=0) / number])
 

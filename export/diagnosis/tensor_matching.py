@@ -9,7 +9,8 @@ operation that belongs to no layer is named after the layer before it.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -34,11 +35,12 @@ def locate_tensors(
     are the locations at publication, and no other tensor is read.
     """
     if known is None:
+        names = intermediates.names()
+        within = _by_scope(names)
         candidates = [
             (index, tensor, channels_first)
             for index, reference in enumerate(references)
-            for tensor, name in intermediates.names().items()
-            if _is_candidate(name, reference)
+            for tensor in _candidates(reference, names, within)
             for channels_first in (False, True)
         ]
     else:
@@ -75,8 +77,7 @@ class OutputReader:
         self._reference = reference
         self._channels_first = channels_first
         self._count = 0
-        self._sampled: list[np.ndarray] = []
-        self._sums: list[np.ndarray] = []
+        self._parts: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(self, batch: np.ndarray) -> None:
         """Read the next samples, unless their shape is not the reference's."""
@@ -87,11 +88,7 @@ class OutputReader:
             batch = np.moveaxis(batch, 1, -1)
         if _sizes(batch.shape) != _sizes(reference.shape):
             return
-        batch = batch.reshape(-1, *reference.shape[1:]).astype("float64")
-        axes = [i for i in range(batch.ndim) if i != reference.channel_axis]
-        positions = reference.positions_in(self._count, len(batch))
-        self._sampled.append(batch.ravel()[positions])
-        self._sums.append(batch.sum(tuple(axes)))
+        self._parts.append(reference.reduce(batch, self._count))
         self._count += len(batch)
 
     @property
@@ -101,7 +98,7 @@ class OutputReader:
 
     def location(self, tensor: str) -> TensorLocation:
         """Return the location of what was read, with its values."""
-        values = self._reference.to_values(self._sampled, self._sums)
+        values = self._reference.to_values(self._parts)
         error = self._reference.error(values)
         return TensorLocation(tensor, self._channels_first, error, values)
 
@@ -111,14 +108,29 @@ def _sizes(shape: Sequence[int]) -> list[int]:
     return [size for size in shape[1:] if size != 1]
 
 
-def _is_candidate(name: str, reference: LayerReference) -> bool:
-    """Return whether a tensor of this name may be the layer's output.
+def _by_scope(names: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the tensors within each scope, and at each name."""
+    found = defaultdict(list)
+    for tensor, name in names.items():
+        for scope in accumulate(name.split("/"), "{}/{}".format):
+            found[scope].append(tensor)
+    return found
+
+
+def _candidates(
+    reference: LayerReference,
+    names: Mapping[str, str],
+    within: Mapping[str, Sequence[str]],
+) -> Iterable[str]:
+    """Return the tensors that may be the layer's output, by their names.
 
     Keras does not know in which block a layer without weights is, so its
     tensors may be named by the last part of its path.
     """
-    if reference.output and name == reference.output:
-        return True
     path = reference.layer.partition("#")[0]
-    scopes = (f"{path}/", f"{path.rpartition('/')[2]}/")
-    return f"{name}/".startswith(scopes)
+    scopes = path, path.rpartition("/")[2]
+    found = [tensor for scope in scopes for tensor in within.get(scope, ())]
+    if reference.output:
+        same = within.get(reference.output, ())
+        found += [x for x in same if names[x] == reference.output]
+    return dict.fromkeys(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # `--help` needs the formats, and must not wait for NumPy
 
     from keras_inception_export.data.metadata import Metadata
     from keras_inception_export.data.tensor_spec import TensorSpec
+    from keras_inception_export.formats.quantizer import Quantizer
 
 
 class Runner(Protocol):
@@ -46,27 +47,6 @@ class Intermediates(Protocol):
         self, names: Sequence[str], feeds: Sequence[Mapping[str, np.ndarray]]
     ) -> Iterator[Iterator[tuple[str, np.ndarray]]]:
         """Yield, per feed, the dequantized tensors of these names."""
-
-
-class Quantizer(Protocol):
-    """Writes quantized artifacts of one inference model."""
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Keras paths of the layers that int8 applies to, in network order."""
-
-    def write(
-        self,
-        path: Path,
-        scheme: str,
-        *,
-        float_layers: Collection[str] = (),
-        io: str | None = None,
-    ) -> None:
-        """Write one artifact at `path`."""
-
-    def float_layers(self, path: Path) -> tuple[str, ...]:
-        """Return the layers that the runtime computes in float."""
 
 
 class _Limited:

@@ -1,12 +1,21 @@
 """What the quantizers of all formats share: checks, joins, rounded kernels."""
 
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
+from keras_inception_export.formats.schemes import PREPARED_SCHEME, check_scheme
+
+if TYPE_CHECKING:  # passes need this module, and must not wait for Keras
+    from keras_inception_export.model.inference_model import InferenceModel
 
 PIXELS = 0.0, 255.0
 """The range of an input that takes pixels: in uint8, its scale is 1."""
@@ -25,6 +34,119 @@ it. At this ratio, half of the eight bits are left."""
 
 _Join = TypeVar("_Join", bound=Hashable)
 _Value = TypeVar("_Value", bound=Hashable)
+_Kind = TypeVar("_Kind", bound=Hashable)
+
+
+class Quantizer(ABC):
+    """Writes quantized artifacts of one inference model.
+
+    Args:
+        inference_model: the model. It must not change any more.
+        folder: a folder for temporary files. The caller removes it.
+        opset: the version of the ONNX operators, if the format has them.
+            Defaults to `18`.
+        calibration: the samples on which int8 measures ranges, one array per
+            input name. Defaults to `None`: int8 cannot be written.
+        kernels: the integers that int8 rounds kernels to, keyed by the path
+            of the Keras variable, with its order of axes. Kernels that are
+            missing are rounded to the nearest integers. Defaults to none.
+    """
+
+    def __init__(
+        self,
+        inference_model: InferenceModel,
+        folder: Path,
+        *,
+        opset: int = 18,
+        calibration: Mapping[str, np.ndarray] | None = None,
+        kernels: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ) -> None:
+        self._source = inference_model
+        self._folder = folder
+        self._opset = opset
+        self._calibration = calibration
+        self._kernels = kernels
+
+    @property
+    @abstractmethod
+    def layers(self) -> tuple[str, ...]:
+        """Keras paths of the layers that int8 applies to, in network order."""
+
+    @abstractmethod
+    def float_layers(self, path: Path) -> tuple[str, ...]:
+        """Return the layers of an artifact that the runtime computes in float.
+
+        Raises:
+            ArtifactError: if the file is missing or damaged.
+        """
+
+    @abstractmethod
+    def _write_int8(
+        self, path: Path, float_layers: Collection[str], io: str | None
+    ) -> None:
+        """Write an artifact that is calibrated on samples."""
+
+    @abstractmethod
+    def _write_weights(self, path: Path, scheme: str) -> None:
+        """Write an artifact in which only the weights are quantized."""
+
+    def write(
+        self,
+        path: Path,
+        scheme: str,
+        *,
+        float_layers: Collection[str] = (),
+        io: str | None = None,
+    ) -> None:
+        """Write an artifact at `path`.
+
+        Args:
+            path: the file to write.
+            scheme: `"float16"`, `"dynamic"` or `"int8"`.
+            float_layers: the `layers` that int8 leaves in float.
+            io: `"int8"` or `"uint8"`, the dtype of the inputs and outputs in
+                int8. Defaults to `None`: they stay float32.
+
+        Raises:
+            RequestError: if the arguments do not fit together.
+        """
+        check_scheme(scheme, float_layers, io)
+        if scheme != PREPARED_SCHEME:
+            self._write_weights(path, scheme)
+            return
+        unknown = sorted(set(float_layers) - set(self.layers))
+        if unknown:
+            raise RequestError(
+                f"received unknown layers to leave in float: {unknown}; choose "
+                f"from {list(self.layers)}"
+            )
+        self._write_int8(path, float_layers, io)
+
+    def _calibration_arrays(self) -> dict[str, np.ndarray]:
+        """Return the calibration arrays in the order of the inputs.
+
+        Raises:
+            RequestError: if there are none, one is missing, or they differ in
+                the number of samples.
+        """
+        samples, specs = self._calibration, self._source.inputs
+        if samples is None:
+            raise RequestError(
+                "received no calibration samples; int8 measures the ranges of "
+                "activations on samples of the model's inputs: pass some"
+            )
+        names = [spec.name for spec in specs]
+        counts = {len(samples[name]) for name in names if name in samples}
+        if set(samples) != set(names) or len(counts) != 1 or 0 in counts:
+            raise RequestError(
+                f"received {sorted(counts)} calibration samples for "
+                f"{sorted(samples)}; expected the same number for each of "
+                f"{names}"
+            )
+        return {
+            spec.name: np.asarray(samples[spec.name], spec.dtype)
+            for spec in specs
+        }
 
 
 def uneven_joins(
@@ -64,42 +186,26 @@ def uneven_joins(
     return uneven, mixed
 
 
-def check_layers(float_layers: Collection[str], layers: Sequence[str]) -> None:
-    """Raise RequestError if a layer to leave in float is unknown."""
-    unknown = sorted(set(float_layers) - set(layers))
-    if unknown:
-        raise RequestError(
-            f"received unknown layers to leave in float: {unknown}; choose "
-            f"from {list(layers)}"
-        )
+def nearest(
+    steps: Iterable[tuple[_Join, Iterable[_Value], Iterable[_Value]]],
+    kinds: Mapping[_Join, _Kind],
+) -> dict[_Value, frozenset[_Kind]]:
+    """Return the kinds of the operators that are nearest to each value.
 
-
-def calibration_arrays(
-    specs: Sequence[TensorSpec], calibration: Mapping[str, np.ndarray] | None
-) -> dict[str, np.ndarray]:
-    """Return the calibration arrays in the order of the inputs.
-
-    Raises:
-        RequestError: if there are none, one is missing, or they differ in the
-            number of samples.
+    Args:
+        steps: what identifies each operator, and the values on its near and
+            its far side: in execution order its inputs and its outputs, or
+            in reverse order its outputs and its inputs.
+        kinds: how operators compute. What passes through the others counts.
     """
-    if calibration is None:
-        raise RequestError(
-            "received no calibration samples; int8 measures the ranges of "
-            "activations on samples of the model's inputs: pass some"
-        )
-    names = [spec.name for spec in specs]
-    counts = {len(calibration[name]) for name in names if name in calibration}
-    if set(calibration) != set(names) or len(counts) != 1 or 0 in counts:
-        raise RequestError(
-            f"received {sorted(counts)} calibration samples for "
-            f"{sorted(calibration)}; expected the same number for each of "
-            f"{names}"
-        )
-    return {
-        spec.name: np.asarray(calibration[spec.name], spec.dtype)
-        for spec in specs
-    }
+    found: dict[_Value, frozenset[_Kind]] = defaultdict(frozenset)
+    for step, near, far in steps:
+        reached = (found[value] for value in near)
+        kind = kinds.get(step)
+        passed = frozenset().union(*reached) if kind is None else {kind}
+        for value in far:
+            found[value] |= passed
+    return found
 
 
 def largest_weight(

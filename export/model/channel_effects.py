@@ -16,6 +16,7 @@ effect is: for units that are not active, or that nothing active reads. Where
 an output has no gradient, as an index, a channel counts if it varies.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -104,25 +105,25 @@ class ObservedModel:
         """Whether TensorFlow has a gradient of every operation, for its sizes,
         on this processor."""
         self._known: dict[str, tuple[Effects, np.ndarray]] = {}
-        signature = [
+        self._signature = [
             tf.TensorSpec((self.fixed_batch, *feed[x.name].shape[1:]), x.dtype)
             for x in self.specs
         ]
-        targets = tf.TensorSpec((None,), "int32")
-        self._traced = tf.function(
-            self._effects, input_signature=signature, autograph=False
-        )
-        self._ascent = tf.function(
-            self._gradient,
-            input_signature=[targets, *signature],
-            autograph=False,
-        )
         # Two samples: an axis of two is hardly anything but that of samples.
         self.measure(
             feed
             if self.fixed_batch
             else {name: array[[0, 0]] for name, array in feed.items()}
         )
+
+    @functools.cached_property
+    def _traced(self) -> Callable:
+        return _traced_once(self._effects, self._signature)
+
+    @functools.cached_property
+    def _ascent(self) -> Callable:
+        targets = tf.TensorSpec((None,), "int32")
+        return _traced_once(self._gradient, [targets, *self._signature])
 
     @property
     def is_large(self) -> bool:
@@ -143,10 +144,9 @@ class ObservedModel:
             digest.update(np.ascontiguousarray(feed[spec.name]).data)
         key = digest.hexdigest()
         if key not in self._known:
-            run = self._traced
-            if not self.layers or self.is_large:
-                run = self._effects
+            is_traced = self.layers and not self.is_large
             try:
+                run = self._traced if is_traced else self._effects
                 arrays = [x.numpy() for x in run(*self._tensors(feed))]
             except tf.errors.OpError:
                 if not self.differentiable:
@@ -265,6 +265,15 @@ class ObservedModel:
             top = before.get(id(layer), value)
             tops.append(tf.reduce_max(_flat(layer, top), axis=1))
         return seen, tf.concat(tops, axis=-1), outputs
+
+
+def _traced_once(function: Callable, signature: Sequence) -> Callable:
+    """Return the graph of a function.
+
+    A `tf.function` itself is traced by each of its first two calls.
+    """
+    traced = tf.function(function, input_signature=signature, autograph=False)
+    return traced.get_concrete_function()
 
 
 def first_sample(feed: Arrays) -> Arrays:

@@ -4,8 +4,11 @@ import importlib
 import inspect
 import json
 import re
+import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -26,7 +29,22 @@ from keras_inception_export.model.stored_weights import (
 )
 from keras_inception_layers import drop_auxiliary
 
+DEEPEST = 5000
+"""Calls of Python within each other that a deep model needs: Keras follows a
+graph from its outputs to its inputs, one call per layer."""
+
 _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")
+
+
+@contextmanager
+def deep_models() -> Iterator[None]:
+    """Let Keras make models of thousands of layers in a row, in a block."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, DEEPEST))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def build_model(name):
@@ -35,6 +53,7 @@ def build_model(name):
     return getattr(plugin, NETWORKS[name])()
 
 
+@deep_models()
 def load_model(path):
     """Return the model in a `.keras` file, or in an `.h5` file of Keras 2.
 

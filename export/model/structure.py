@@ -3,6 +3,7 @@
 It is small and needs no Keras to be read: a report draws the network from it.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 from operator import itemgetter
@@ -70,11 +71,15 @@ def _chain(
         if farthest <= node:
             cuts.append(place)
         farthest = max(farthest, reach[node])
+    starts = [nodes[place] for place in cuts]
+    within: list[Edges] = [{} for _ in cuts]
+    for edge, place in edges.items():
+        within[bisect_right(starts, edge[0]) - 1][edge] = place
     chain: list[Step] = []
-    for start, end in pairwise(cuts):
+    for (start, end), own in zip(pairwise(cuts), within, strict=False):
         between = nodes[start + 1 : end]
         if between:
-            chain += _divided(nodes[start], between, nodes[end], edges, steps)
+            chain += _divided(nodes[start], between, nodes[end], own, steps)
         if end < len(nodes) - 1:
             chain.append(steps[nodes[end]])
     return chain
@@ -95,10 +100,11 @@ def _divided(
     if len(parts) + len(branches) < 2:  # the branches read each other
         return [steps[node] for node in between]
     for part in parts:
+        members = {*part}
         own = {
-            (i if i in part else first, j if j in part else last): place
+            (i if i in members else first, j if j in members else last): place
             for (i, j), place in edges.items()
-            if i in part or j in part
+            if i in members or j in members
         }
         order = min(place for (_, j), place in own.items() if j == last)
         branches.append((order, _chain([first, *part, last], own, steps)))

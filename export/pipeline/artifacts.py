@@ -8,18 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from keras_inception_export import errors
 from keras_inception_export.bundle import bundle
 from keras_inception_export.bundle.artifact import load_artifact
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import (
-    ConversionError,
-    ExportError,
-    RequestError,
-    exhausted,
-    os_reason,
-    reason_of,
-)
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
@@ -32,14 +25,9 @@ from keras_inception_export.quantization.artifact_writer import (
 )
 from keras_inception_export.quantization.evaluation import Evaluation
 from keras_inception_export.quantization.scheme_writer import write_scheme
+from keras_inception_export.verification import verify
 from keras_inception_export.verification.parity import FLOOR
 from keras_inception_export.verification.probes import Probes
-from keras_inception_export.verification.verify import (
-    MAX_QUANTIZED_ERROR,
-    SLACK,
-    VerificationResult,
-    verify_artifact,
-)
 
 NOISE = 10 ** (-MIN_SNR_DB / 20)
 """The largest error of a quantized artifact, relative to the largest value,
@@ -97,21 +85,22 @@ def _named_failures(name: str, folder: Path) -> Iterator[None]:
     """Turn the exception of a conversion into one line that names it."""
     try:
         yield
-    except ExportError:
+    except errors.ExportError:
         raise
     except Exception as error:
-        reason = exhausted(error)
+        reason = errors.exhausted(error)
         if isinstance(error, OSError):
-            reason = os_reason(error)
+            reason = errors.os_reason(error)
         if not folder.exists():
             reason = f"{folder} was removed meanwhile"
         if reason:
-            raise RequestError(
+            raise errors.RequestError(
                 f"{name} cannot be written: {reason}; the previous contents "
                 "of the output folder are unchanged"
             ) from error
-        raise ConversionError(
-            f"the model cannot be converted to {name}: {reason_of(error)}"
+        reason = errors.reason_of(error)
+        raise errors.ConversionError(
+            f"the model cannot be converted to {name}: {reason}"
         ) from error
 
 
@@ -121,7 +110,7 @@ def verify_written(
     outputs: Sequence[TensorSpec],
     probes: Probes,
     options: ExportOptions,
-) -> VerificationResult:
+) -> verify.VerificationResult:
     """Run an artifact on the probes and compare its outputs.
 
     The error of a quantized artifact sets its tolerance for later. That error
@@ -129,12 +118,12 @@ def verify_written(
     """
     logger.info("Verify  %s", artifact.name)
     if not artifact.quantization:
-        return verify_artifact(artifact.path, inputs, outputs, probes)
+        return verify.verify_artifact(artifact.path, inputs, outputs, probes)
     io = None
     if artifact.quantization == PREPARED_SCHEME:
         io = options.quantized_io
-    limit = MAX_QUANTIZED_ERROR if artifact.measured else NOISE
-    result = verify_artifact(
+    limit = verify.MAX_QUANTIZED_ERROR if artifact.measured else NOISE
+    result = verify.verify_artifact(
         artifact.path,
         _as_integers(inputs, io),
         _as_integers(outputs, io),
@@ -145,7 +134,9 @@ def verify_written(
     return replace(
         result,
         parity=tuple(
-            replace(record, tolerance=max(FLOOR, SLACK * record.max_error))
+            replace(
+                record, tolerance=max(FLOOR, verify.SLACK * record.max_error)
+            )
             for record in result.parity
         ),
     )
@@ -165,7 +156,7 @@ def _as_integers(
 
 def artifact_report(
     artifact: WrittenArtifact,
-    result: VerificationResult,
+    result: verify.VerificationResult,
     evaluation: Evaluation | None,
 ) -> dict[str, Any]:
     """Return the entry of an artifact in `report.json`."""

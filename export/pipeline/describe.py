@@ -8,16 +8,9 @@ import keras
 import numpy as np
 
 from keras_inception_export.bundle.bundle import USUAL
+from keras_inception_export.data import metadata
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.data.labels import labelled_outputs
-from keras_inception_export.data.metadata import (
-    IMAGE,
-    SCORES,
-    VALUES,
-    InputMetadata,
-    Metadata,
-    OutputMetadata,
-)
 from keras_inception_export.data.preprocessing import (
     PRESETS,
     Preprocessing,
@@ -168,7 +161,7 @@ def make_metadata(
     labels: Sequence[str] | None,
     probes: Probes,
     versions: Mapping[str, Any],
-) -> Metadata:
+) -> metadata.Metadata:
     """Return the metadata that all artifacts of a model share.
 
     An artifact that is not verified is never published, so the metadata may
@@ -186,23 +179,23 @@ def make_metadata(
         high = max(array.max() for array in arrays)
         made = preprocessing.get(spec.name)
         inputs.append(
-            InputMetadata(
+            metadata.InputMetadata(
                 *(spec.name, spec.shape, spec.dtype),
-                IMAGE if made else VALUES,
+                metadata.IMAGE if made else metadata.VALUES,
                 made,
                 (float(low), float(high)),
                 built_in.get(spec.name),
             )
         )
     outputs = [
-        OutputMetadata(
+        metadata.OutputMetadata(
             *(spec.name, spec.shape, spec.dtype),
-            SCORES if spec.name in labelled else VALUES,
+            metadata.SCORES if spec.name in labelled else metadata.VALUES,
             tuple(labels) if labels and spec.name in labelled else None,
         )
         for spec in model.outputs
     ]
-    return Metadata(
+    return metadata.Metadata(
         name,
         tuple(inputs),
         tuple(outputs),

@@ -18,33 +18,21 @@ from keras_inception_export.diagnosis.diagnose import record_artifact
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.formats.registry import DEFAULT_FORMATS
 from keras_inception_export.logs import logger, progress_to
+from keras_inception_export.model import pixels
 from keras_inception_export.model.channel_search import measure_coverage
 from keras_inception_export.model.inference_model import (
     InferenceModel,
     to_inference_model,
 )
 from keras_inception_export.model.input_ranges import input_domains
-from keras_inception_export.model.loading import functional, load_model
-from keras_inception_export.model.pixels import (
-    fold_pixels,
-    of_pixels,
-    with_pixels,
+from keras_inception_export.model.loading import (
+    deep_models,
+    functional,
+    load_model,
 )
-from keras_inception_export.model.structure import Step, structure_of
+from keras_inception_export.model.structure import structure_of
 from keras_inception_export.options import CALIBRATION_SAMPLES, ExportOptions
-from keras_inception_export.pipeline.artifacts import (
-    add_metadata,
-    artifact_report,
-    verify_written,
-    write_float,
-    write_quantized,
-)
-from keras_inception_export.pipeline.describe import (
-    check_pixels,
-    choose_preprocessing,
-    make_metadata,
-    with_ranges,
-)
+from keras_inception_export.pipeline import artifacts, describe
 from keras_inception_export.pipeline.make_probes import make_probes
 from keras_inception_export.pipeline.resources import check_resources
 from keras_inception_export.pipeline.subprocess_export import (
@@ -104,10 +92,11 @@ def export_model(
             `"openvino"`. Defaults to the first three.
         samples: data to verify the artifacts on: an array; a dictionary of
             arrays by input name (with labels as `y`); a pair of samples and
-            labels; an iterable of these, such as a `tf.data.Dataset`; or the
-            path of a `.npy`, `.npz` or image file or of a folder of images
-            (in one folder per class if labelled). Defaults to `None`: seeded
-            random inputs in the range that the model expects.
+            labels; an iterable of these, such as a `tf.data.Dataset`; or what
+            `predict` takes: paths of folders of images (one per class if
+            labelled), of `.npy`, `.npz`, `.parquet` and `.tar` files, and
+            patterns. Defaults to `None`: seeded random inputs in the range
+            that the model expects.
         preprocess: how images become inputs, for samples and in every
             artifact: `"none"` (values of 0 to 255), `"unit"` (0 to 1), `"tf"`,
             `"torch"` or `"caffe"` as in `keras.applications`; a
@@ -119,7 +108,7 @@ def export_model(
             by this factor. Defaults to `None`.
         labels: the names of the classes, in the order of an output's columns;
             or the path of a file with one per line, or of a `.json` list.
-            Defaults to `None`: the names of the folders of samples.
+            Defaults to `None`: the names of the classes of the samples.
         pixels: whether the artifacts take uint8 pixels, RGB or grey, channels
             last, and compute the preprocessing themselves. Defaults to
             `False`.
@@ -185,6 +174,7 @@ def export_model(
         return run_export(model_or_path, options)
 
 
+@deep_models()
 def run_export(
     source: str | Path | keras.Model | Callable[[], keras.Model],
     options: ExportOptions,
@@ -192,18 +182,16 @@ def run_export(
     """Export as `export_model` does, with options that are already checked."""
     if keras.backend.backend() != "tensorflow":
         return export_in_tensorflow(source, options)
-    facts, structure, model, probes, evaluation, metadata = _prepare(
-        source, options
-    )
+    known, model, probes, evaluation, metadata = _prepare(source, options)
     inputs, outputs = model.inputs, model.outputs
     with publication.staging(options.output_dir) as folder:
-        written = write_float(model, folder, options)
-        quantized, equalized = write_quantized(
+        written = artifacts.write_float(model, folder, options)
+        quantized, equalized = artifacts.write_quantized(
             model, evaluation, probes, folder, options
         )
         written += quantized
         for artifact in written:
-            add_metadata(artifact, metadata)
+            artifacts.add_metadata(artifact, metadata)
         probes.save(folder / bundle.PROBES)
         coverage = measure_coverage(model, probes.feeds)
         logger.info("Coverage  %s", coverage.summary())
@@ -215,7 +203,9 @@ def run_export(
         gc.collect()  # the runtimes load the weights once more
         results = []
         for artifact in written:
-            result = verify_written(artifact, inputs, outputs, probes, options)
+            result = artifacts.verify_written(
+                artifact, inputs, outputs, probes, options
+            )
             entry = {
                 **artifact.as_json(),
                 "equalized_channels": artifact.equalized_channels,
@@ -229,8 +219,7 @@ def run_export(
         references.save(folder / bundle.LAYER_REFERENCES)
         report = {
             "schema_version": VERSION,
-            "model": facts,
-            "structure": structure,
+            **known,
             "versions": metadata.versions,
             "metadata": metadata.as_json(),
             "probes": {
@@ -241,7 +230,7 @@ def run_export(
             "layer_references": bundle.entry(folder, bundle.LAYER_REFERENCES),
             "evaluation": evaluation and evaluation.as_json(),
             "artifacts": [
-                artifact_report(artifact, result, evaluation)
+                artifacts.artifact_report(artifact, result, evaluation)
                 for artifact, result in zip(written, results, strict=True)
             ],
             "passed": True,
@@ -255,15 +244,8 @@ def run_export(
 
 def _prepare(
     source, options: ExportOptions
-) -> tuple[
-    dict[str, Any],
-    list[Step],
-    InferenceModel,
-    Probes,
-    Evaluation | None,
-    Metadata,
-]:
-    """Return facts, structure, model, probes, evaluation and metadata."""
+) -> tuple[dict, InferenceModel, Probes, Evaluation | None, Metadata]:
+    """Return what is known of the model, and what artifacts are made from."""
     path = None
     if isinstance(source, (str, Path)):
         path = str(source)
@@ -277,25 +259,27 @@ def _prepare(
         "keras_path": path,
         "backend": keras.backend.backend(),
     }
-    structure = structure_of(original)
+    known = {"model": facts, "structure": structure_of(original)}
     logger.info(
         "Model  %s, %s parameters", facts["name"], f"{facts['parameters']:,}"
     )
     check_resources(facts["parameters"], options, loaded=True)
     specs, domains = InferenceModel.of(original).inputs, input_domains(original)
-    preprocessing = choose_preprocessing(
+    preprocessing = describe.choose_preprocessing(
         options.preprocess, original, specs, domains
     )
     built_in = {}
     if options.pixels:
-        check_pixels(preprocessing, specs, options)
+        describe.check_pixels(preprocessing, specs, options)
         built_in = preprocessing
-        original = with_pixels(original, built_in)
-        preprocessing = {x: of_pixels(made) for x, made in built_in.items()}
+        original = pixels.with_pixels(original, built_in)
+        preprocessing = {
+            x: pixels.of_pixels(made) for x, made in built_in.items()
+        }
         domains = input_domains(original)
     model = to_inference_model(original, options.batch_size)
     if model.model is not original:
-        fold_pixels(model.model)
+        pixels.fold_pixels(model.model)
     labels = options.labels
     if labels:
         check_labels(labels, model.outputs)  # before what takes long
@@ -319,10 +303,10 @@ def _prepare(
     probes = make_probes(
         original,
         model,
-        with_ranges(domains, preprocessing),
+        describe.with_ranges(domains, preprocessing),
         samples.inputs if samples else None,
     )
-    metadata = make_metadata(
+    metadata = describe.make_metadata(
         model,
         original.name,
         preprocessing,
@@ -331,7 +315,7 @@ def _prepare(
         probes,
         versions(),
     )
-    return facts, structure, model, probes, evaluation, metadata
+    return known, model, probes, evaluation, metadata
 
 
 def _raise_findings(results: list[VerificationResult]) -> None:

@@ -145,6 +145,18 @@ def available_memory() -> Iterator[tuple[float, str]]:
             yield limit - usage, "the control group's limit"
 
 
+CONTROL_GROUPS = {
+    "": ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    "memory": (
+        "sys/fs/cgroup/memory",
+        *("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        "total_inactive_file",
+    ),
+}
+"""Of version 2, and of the memory controller of version 1: the folder, the
+files with the limit and the use, and the name of what of it is a cache."""
+
+
 def _control_groups() -> Iterator[tuple[Path, str, str, str]]:
     """Yield every folder with a memory limit of this process, and its files."""
     text = ""
@@ -152,23 +164,11 @@ def _control_groups() -> Iterator[tuple[Path, str, str, str]]:
         text = (ROOT / "proc/self/cgroup").read_text()
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            root = ROOT / "sys/fs/cgroup"
-            names = "memory.max", "memory.current", "inactive_file"
-        elif "memory" in controllers.split(","):
-            root = ROOT / "sys/fs/cgroup/memory"
-            names = (
-                "memory.limit_in_bytes",
-                "memory.usage_in_bytes",
-                "total_inactive_file",
-            )
-        else:
-            continue
-        folder = root / path.lstrip("/")
-        while folder != root:
-            yield folder, *names
-            folder = folder.parent
-        yield root, *names
+        for controller in CONTROL_GROUPS.keys() & controllers.split(","):
+            mount, limit, usage, cache = CONTROL_GROUPS[controller]
+            within = Path(path.lstrip("/"))
+            for folder in (within, *within.parents):
+                yield ROOT / mount / folder, limit, usage, cache
 
 
 def _table(path: Path) -> dict[str, int]:

@@ -17,14 +17,10 @@ from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.child_process import run_in_child
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.npz import write_arrays
-from keras_inception_export.data.samples import load_samples
+from keras_inception_export.data.samples import has_files, load_samples
 from keras_inception_export.errors import RequestError
+from keras_inception_export.model import loading
 from keras_inception_export.model.inference_model import InferenceModel
-from keras_inception_export.model.loading import (
-    functional,
-    import_modules,
-    load_model,
-)
 from keras_inception_export.model.pixels import pixel_spec, with_pixels
 from keras_inception_export.model.reference import float32_outputs
 from keras_inception_export.options import ExportOptions
@@ -47,7 +43,6 @@ def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
     """
     if not isinstance(source, (str, Path, keras.Model)):
         source = source()
-    publication.check_output(options.output_dir, overwrite=options.overwrite)
     with publication.staging(options.output_dir) as staged:
         folder = staged / "input"  # it is removed even after a kill
         folder.mkdir()
@@ -89,7 +84,7 @@ def _check_live(model: keras.Model, folder: Path, report: Mapping) -> None:
     probes = Probes.load(bundle.published(folder, report, "probes"))
     inputs = Metadata.from_json(report["metadata"]).inputs
     built_in = {x.name: x.built_in for x in inputs if x.built_in}
-    live = InferenceModel.of(with_pixels(functional(model), built_in))
+    live = InferenceModel.of(with_pixels(loading.functional(model), built_in))
     outputs = [
         {
             spec.name: batch[spec.name].astype(spec.dtype)
@@ -119,8 +114,8 @@ def export_file(
     """
     from keras_inception_export.pipeline.export_model import run_export
 
-    import_modules(modules)
-    source = functools.partial(load_model, path) if temporary else path
+    loading.import_modules(modules)
+    source = functools.partial(loading.load_model, path) if temporary else path
     return run_export(source, ExportOptions(**options))
 
 
@@ -132,12 +127,25 @@ def _modules(model: keras.Model) -> list[str]:
 
 
 def _samples_file(source, options: ExportOptions, folder: Path):
-    """Return the path of the samples; write other samples to a file first."""
+    """Return the paths of the samples; write other samples to a file first."""
     samples = options.samples
     if samples is None or isinstance(samples, (str, Path)):
         return samples
-    model = load_model(source) if isinstance(source, (str, Path)) else source
-    specs = InferenceModel.of(functional(model)).inputs
+    are_files, samples = has_files(samples)
+    if are_files:
+        paths = list(samples)
+        if not all(isinstance(path, (str, Path)) for path in paths):
+            raise RequestError(
+                "the samples are images of Pillow, which are not sent to the "
+                "process that runs TensorFlow; give their paths"
+            )
+        return paths
+    model = (
+        loading.load_model(source)
+        if isinstance(source, (str, Path))
+        else source
+    )
+    specs = InferenceModel.of(loading.functional(model)).inputs
     if options.pixels:
         specs = tuple(map(pixel_spec, specs))
     samples = load_samples(samples, specs)

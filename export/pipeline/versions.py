@@ -1,7 +1,10 @@
 """The versions of the packages that an export uses, for the report."""
 
+import contextlib
+import functools
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 
 from keras_inception_export.formats.registry import FORMATS
 
@@ -21,10 +24,19 @@ def versions() -> dict[str, str | None]:
     A package that is installed under another name, such as `onnxruntime-gpu` or
     `tensorflow-cpu`, is reported with that package's version.
     """
-    owners = importlib.metadata.packages_distributions()
     found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in PACKAGES:
-        names = owners.get(package.replace("-", "_"), [])
-        name = package if package in names else next(iter(names), None)
-        found[package] = name and importlib.metadata.version(name)
+    found |= {package: _version(package) for package in PACKAGES}
     return found
+
+
+def _version(package: str) -> str | None:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(package)
+    owners = _owners().get(package.replace("-", "_"))
+    return importlib.metadata.version(owners[0]) if owners else None
+
+
+@functools.cache
+def _owners() -> Mapping[str, list[str]]:
+    """Return the packages of each module, which takes 0.3 s to find out."""
+    return importlib.metadata.packages_distributions()

@@ -1,1 +1,1 @@
-"""Any number of inputs through an artifact, streamed: read, run, written."""
+"""Any number of inputs through an artifact, streamed: run and written."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_inception_export.data.items import Item
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_regular, writing
-from keras_inception_export.prediction.items import Item
 from keras_inception_export.prediction.pipeline import Prediction
 from keras_inception_export.prediction.records import cells, columns, record
 

@@ -15,16 +15,15 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.batching import BATCH, Arrays, real_outputs
+from keras_inception_export.data.items import Item
 from keras_inception_export.data.samples import check_array
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import (
     ExportError,
-    RequestError,
     TimeLimitError,
     reason_of,
 )
 from keras_inception_export.logs import logger
-from keras_inception_export.prediction.items import Item
 
 ANY_SIZE_BATCH = 4
 """Samples per call for images of any size."""
@@ -138,50 +137,36 @@ class Pipeline:
     def _load(self, part):
         """Return results, so far only errors, and rows of one shape each."""
         results: list[Prediction | None] = [None] * len(part)
-        samples: dict[tuple, list[tuple[int, Mapping]]] = {}
+        samples: dict[tuple, list[tuple[int, Feeds]]] = {}
         for row, item in enumerate(part):
             try:
                 sample = self._sample(item)
             except ExportError as error:
                 results[row] = _failed(item, error)
                 continue
-            shapes = tuple(np.shape(sample[x.name]) for x in self.inputs)
+            shapes = tuple(array.shape for array in sample.values())
             samples.setdefault(shapes, []).append((row, sample))
         groups: list[tuple[list[int], Feeds]] = []
         for members in samples.values():
-            groups += self._checked(part, members, results)
+            rows, arrays = zip(*members, strict=True)
+            feeds = {
+                spec.name: np.concatenate([x[spec.name] for x in arrays])
+                for spec in self.inputs
+            }
+            groups.append((list(rows), feeds))
         return results, groups
 
-    def _sample(self, item: Item) -> Mapping[str, np.ndarray]:
+    def _sample(self, item: Item) -> Feeds:
+        """Return a batch of one item, which fits."""
         content = item.content
         if isinstance(content, ExportError):
             raise content
-        if isinstance(content, Mapping):
-            return content
-        return {self.inputs[0].name: self.decode(item)}
-
-    def _checked(self, part, members, results):
-        """Return rows and feeds that fit; samples that do not are errors."""
-        rows = [row for row, _ in members]
-        try:
-            feeds = {
-                spec.name: check_array(
-                    np.stack([sample[spec.name] for _, sample in members]),
-                    spec,
-                    part[rows[0]].name,
-                )
-                for spec in self.inputs
-            }
-        except RequestError as error:
-            if len(members) > 1:
-                return [
-                    group
-                    for member in members
-                    for group in self._checked(part, [member], results)
-                ]
-            results[rows[0]] = _failed(part[rows[0]], error)
-            return []
-        return [(rows, feeds)]
+        if not isinstance(content, Mapping):
+            content = {self.inputs[0].name: self.decode(item)}
+        return {
+            spec.name: check_array(content[spec.name][None], spec, item.name)
+            for spec in self.inputs
+        }
 
     def _compute(self, part, rows, feeds, results) -> None:
         """Run one batch; if that fails, one sample at a time."""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator, Iterable
 from itertools import islice
 from typing import Any
 
+from keras_inception_export.data.items import Item
 from keras_inception_export.errors import RequestError, RuntimeMissingError
-from keras_inception_export.prediction.items import Item
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
 
 AHEAD = 2

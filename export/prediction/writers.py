@@ -5,16 +5,16 @@
 .npz            the whole outputs of the items that did not fail
 """
 
-import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from keras_inception_export.data.archives import import_pyarrow
+from keras_inception_export.data.npz import write_arrays
+from keras_inception_export.data.rows import Spool
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, writing
 from keras_inception_export.prediction.lines import LINES, LineWriter
@@ -77,13 +77,7 @@ class _Parquet:
     ROWS = 1024
 
     def __init__(self, path, outputs, top, resumed):
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError:
-            raise RequestError(
-                f"{path} needs the package pyarrow; pip install pyarrow"
-            ) from None
+        pyarrow = import_pyarrow(path)
         self._arrow, self._path = pyarrow, path
         self._outputs, self._top = outputs, top
         self._records: list[dict] = []
@@ -134,54 +128,32 @@ class _Npz:
     """Writes the arrays of the outputs; they are on the disk until then."""
 
     def __init__(self, path, outputs, top, resumed):
-        self._path, self._stack = path, ExitStack()
+        self._path = path
         open(path, "ab").close()  # fails now rather than in the end
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        self._rows = 0
-        self._dtypes: dict[str, np.dtype] = {}
-        self._parts = {
-            spec.name: self._stack.enter_context(
-                tempfile.TemporaryFile(dir=path.parent)
-            )
-            for spec in outputs
-        }
+        self._spools: dict[str, Spool] = {}
 
     def write(self, predictions: Sequence[Prediction]) -> None:
         for prediction in predictions:
-            if prediction.error is not None:
-                continue
             for name, array in prediction.outputs.items():
-                array = np.asarray(array)
-                shape = self._shapes.setdefault(name, array.shape)
-                self._dtypes.setdefault(name, array.dtype)
-                if array.shape != shape:
-                    raise RequestError(
-                        f"{self._path} cannot hold outputs of the shapes "
-                        f"{shape} and {array.shape}; write a .jsonl"
-                    )
                 with writing(self._path):
-                    self._parts[name].write(array.tobytes())
-            self._rows += 1
+                    self._append(name, np.asarray(array))
+
+    def _append(self, name: str, array: np.ndarray) -> None:
+        if name not in self._spools:
+            self._spools[name] = Spool(array.shape, self._path.parent)
+        spool = self._spools[name]
+        if array.shape != spool.shape:
+            raise RequestError(
+                f"{self._path} cannot hold outputs of the shapes "
+                f"{spool.shape} and {array.shape}; write a .jsonl"
+            )
+        spool.append(array[None])
 
     def close(self) -> None:
-        with self._stack, writing(self._path):
-            with zipfile.ZipFile(self._path, "w") as archive:
-                for name in self._shapes:
-                    part = self._parts[name]
-                    with archive.open(
-                        f"{name}.npy", "w", force_zip64=True
-                    ) as x:
-                        header = {
-                            "descr": np.lib.format.dtype_to_descr(
-                                self._dtypes[name]
-                            ),
-                            "fortran_order": False,
-                            "shape": (self._rows, *self._shapes[name]),
-                        }
-                        np.lib.format.write_array_header_1_0(x, header)
-                        part.seek(0)
-                        while block := part.read(2**20):
-                            x.write(block)
+        with writing(self._path):
+            write_arrays(
+                self._path, {n: x.rows() for n, x in self._spools.items()}
+            )
 
 
 WRITERS: dict[str, Callable[..., Writer]] = {

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_inception_export.bundle.artifact import load_artifact
 from keras_inception_export.errors import ConversionError
-from keras_inception_export.formats.format import Quantizer
+from keras_inception_export.formats.quantizer import Quantizer
 from keras_inception_export.formats.registry import FORMATS, display_name
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
@@ -73,9 +73,7 @@ class PreparedModel:
 
     Args:
         inference_model: computes what the float model computes, bit for bit.
-        kernels: the integers that kernels are rounded to, keyed by the path
-            of the Keras variable, with its order of axes. Kernels that are
-            missing are rounded to the nearest integers.
+        kernels: the integers that kernels are rounded to; see `Quantizer`.
         channels: the number of scaled channels.
     """
 

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from keras_inception_export.formats.onnx.graph import Graph, attribute_of
+from keras_inception_export.formats.onnx.quantize.placement import limits
 
 _KERNELS = {"Conv", "Gemm", "MatMul"}
 # A positive factor of a channel passes through these unchanged.
@@ -90,20 +91,15 @@ class _FlowFinder:
                 bias, value = self._add_bias(node)
                 reader, bound = self._only_reader(value), np.inf
                 if reader is not None and reader.op_type in ("Relu", "Clip"):
-                    value, bound = reader.output[0], self._bound(reader)
+                    value = reader.output[0]
+                    # Up to its limits, an activation is homogeneous.
+                    ends = map(abs, limits(self._graph, reader))
+                    bound = min(filter(None, ends), default=np.inf)
                 readers = tuple(self._follow(value, 0))
             except _Blocked:
                 continue
             if readers and bound > 0:
                 yield Flow(kernel, bias, value, readers, axis, bound)
-
-    def _bound(self, node: onnx.NodeProto) -> float:
-        """Return the magnitude up to which an activation is homogeneous."""
-        if node.op_type == "Relu":
-            return np.inf
-        low, high = map(self._graph.value, (*node.input[1:], "", "")[:2])
-        limits = [abs(x.item()) for x in (low, high) if x is not None and x]
-        return min(limits, default=np.inf)
 
     def _is_depthwise(self, node: onnx.NodeProto, kernel: str) -> bool:
         """Return whether a kernel has one filter for each of its channels."""

@@ -19,7 +19,7 @@ from keras_inception_export.bundle import bundle
 from keras_inception_export.bundle.artifact import load_artifact
 from keras_inception_export.data.batching import run
 from keras_inception_export.errors import ConversionError
-from keras_inception_export.formats.format import Quantizer
+from keras_inception_export.formats.quantizer import Quantizer
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
@@ -104,7 +104,9 @@ class MixedPrecisionSearch:
         for fast, record in FORMATS.items():
             if record.fast_quantizer:
                 with contextlib.suppress(ConversionError):
-                    return fast, self._writer.quantizer(fast)
+                    quantizer = self._writer.quantizer(fast)
+                    if quantizer.layers:  # for which it converts the model
+                        return fast, quantizer
         return name, self._writer.quantizer(name)
 
     def _cost(self, path: Path, plain: Path) -> dict[str, float]:

@@ -12,10 +12,7 @@ from keras_inception_export.bundle import bundle
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.reading import first_problem, reading
 from keras_inception_export.diagnosis.layer_reference import LayerReferences
-from keras_inception_export.errors import (
-    RequestError,
-    check_regular,
-)
+from keras_inception_export.errors import RequestError, check_regular
 from keras_inception_export.formats.registry import artifact_name
 from keras_inception_export.report.samples import SampleResults, run_samples
 
@@ -78,10 +75,16 @@ class Facts:
         """The name and the entry of each artifact."""
         return [(artifact_name(x), x) for x in self.report["artifacts"]]
 
-    def labels(self, output: str) -> tuple[str, ...] | None:
-        """Return the names of an output's columns, if they are known."""
+    @property
+    def labels(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the columns of each output for which they are known."""
         records = self.metadata.outputs if self.metadata else ()
-        return {x.name: x.labels for x in records}.get(output)
+        return {x.name: x.labels for x in records if x.labels}
+
+    def class_name(self, output: str, index: int) -> str:
+        """Return the name of a column of an output."""
+        names = self.labels.get(output, ())
+        return names[index] if 0 <= index < len(names) else f"class {index}"
 
 
 def gather(folder: Path, samples: Any, benchmark: Any) -> Facts:
@@ -108,16 +111,9 @@ def gather(folder: Path, samples: Any, benchmark: Any) -> Facts:
         "No samples were given to the report, so the artifacts were not run."
     )
     if samples is not None:
-        entries = {artifact_name(x): x for x in report["artifacts"]}
-        results = run_samples(folder, entries, samples, metadata)
-    return Facts(
-        folder,
-        report,
-        references,
-        metadata,
-        _benchmark(benchmark, report),
-        results,
-    )
+        results = run_samples(folder, report, samples, metadata)
+    measured = _benchmark(benchmark, report)
+    return Facts(folder, report, references, metadata, measured, results)
 
 
 def _benchmark(source: Any, report: Mapping[str, Any]) -> Benchmark | str:

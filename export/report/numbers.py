@@ -1,6 +1,7 @@
 """The numbers of a report: verification, layers, cost, and classes."""
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,20 +17,23 @@ WORST_LAYERS = 25
 
 def verification(facts: Facts) -> dict[str, Any]:
     """Return every comparison beside its tolerance, and the probes."""
-    rows = []
-    for name, entry in facts.artifacts:
-        for record in entry["parity"]:
-            rows.append({"artifact": name, **record})
+    rows, measured = (
+        [
+            {"artifact": name, **record}
+            for name, entry in facts.artifacts
+            for record in entry[key]
+        ]
+        for key in ("parity", "measured")
+    )
     several = len({row["output"] for row in rows}) > 1
-    measured = [
-        {"artifact": name, **record}
-        for name, entry in facts.artifacts
-        for record in entry["measured"]
-    ]
-    coverage = facts.report["coverage"]
+
+    def label(row: dict[str, Any]) -> str:
+        output = f": {row['output']}" if several else ""
+        return f"{row['artifact']}{output}"
+
     layers = [
         {**layer, "share": layer["moved"] / layer["channels"]}
-        for layer in coverage["layers"]
+        for layer in facts.report["coverage"]["layers"]
     ]
     worst = sorted(
         (x for x in layers if x["share"] < 1), key=lambda x: x["share"]
@@ -39,9 +43,8 @@ def verification(facts: Facts) -> dict[str, Any]:
         "figure_svg": figures.dots(
             [
                 (
-                    _label(row, several),
-                    _or_infinity(row["max_error"]),
-                    _or_infinity(row["tolerance"]),
+                    label(row),
+                    *(_or_infinity(row[x]) for x in ("max_error", "tolerance")),
                     row["passed"],
                 )
                 for row in rows
@@ -50,13 +53,10 @@ def verification(facts: Facts) -> dict[str, Any]:
         "measured": measured,
         "measured_figure": measured
         and figures.bars(
-            [(_label(x, several), max(x["snr_db"], 0)) for x in measured],
+            [(label(x), max(x["snr_db"], 0)) for x in measured],
             "signal to noise on the samples, in dB",
             [f"{x['snr_db']:.1f}" for x in measured],
         ),
-        "evaluation": facts.report["evaluation"],
-        "probes": facts.report["probes"],
-        "coverage": coverage,
         "layers": layers,
         "worst": worst
         and figures.bars(
@@ -65,11 +65,6 @@ def verification(facts: Facts) -> dict[str, Any]:
             [f"{x['moved']} of {x['channels']}" for x in worst],
         ),
     }
-
-
-def _label(row: dict[str, Any], several: bool) -> str:
-    """Return the name of a row, with the output if there are several."""
-    return f"{row['artifact']}: {row['output']}" if several else row["artifact"]
 
 
 def layers(facts: Facts) -> dict[str, Any] | str:
@@ -153,8 +148,8 @@ def classes(facts: Facts) -> dict[str, Any] | str:
     outputs = []
     for output, matrices in found.items():
         first = next(iter(matrices.values()))
-        names = facts.labels(output)
-        if names is None or len(names) != len(first):
+        names = facts.labels.get(output, ())
+        if len(names) != len(first):
             names = tuple(f"class {i}" for i in range(len(first)))
         outputs.append(
             {
@@ -215,17 +210,11 @@ def gallery(facts: Facts) -> dict[str, Any] | str:
     results = facts.samples
     if isinstance(results, str):
         return results
-    outputs = []
+    outputs, labels = [], results.samples.labels
     for output in results.scores:
-        names = facts.labels(output)
-
-        def text(index: int, names=names) -> str:
-            known = names is not None and 0 <= index < len(names)
-            return names[index] if known else f"class {index}"
-
+        text = partial(facts.class_name, output)
         rows = results.disagreements(output)
         predicted = results.classes(output)
-        labels = results.samples.labels
         outputs.append(
             {
                 "output": output,
@@ -235,9 +224,7 @@ def gallery(facts: Facts) -> dict[str, Any] | str:
                     {
                         "row": int(row),
                         "picture": results.picture(row),
-                        "label": text(labels[row])
-                        if labels is not None
-                        else None,
+                        "label": None if labels is None else text(labels[row]),
                         "classes": [
                             (
                                 name,
@@ -256,7 +243,6 @@ def gallery(facts: Facts) -> dict[str, Any] | str:
     return {
         "outputs": outputs,
         "total": len(results.samples),
-        "labelled": results.samples.labels is not None,
         "missing": results.missing,
     }
 

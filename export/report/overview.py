@@ -19,8 +19,6 @@ def verdict(facts: Facts) -> dict[str, Any]:
         "count": len(report["artifacts"]),
         "quantized": len(quantized),
         "probes": sum(report["probes"]["regimes"].values()),
-        "coverage": report["coverage"],
-        "evaluation": report["evaluation"],
         "agreement": min(
             (m["agreement"] for m in measured if m["agreement"] is not None),
             default=None,
@@ -30,18 +28,11 @@ def verdict(facts: Facts) -> dict[str, Any]:
 
 def origin(facts: Facts) -> dict[str, Any]:
     """Return what the artifacts were made from, and their hashes."""
-    metadata = facts.metadata
     return {
-        "model": facts.report["model"],
-        "versions": facts.report["versions"],
         "first": facts.report["artifacts"][0],
         "artifacts": facts.artifacts,
-        "summary": metadata.summary() if metadata else [],
-        "labels": {
-            record.name: record.labels
-            for record in (metadata.outputs if metadata else ())
-            if record.labels
-        },
+        "summary": facts.metadata.summary() if facts.metadata else [],
+        "labels": facts.labels,
     }
 
 

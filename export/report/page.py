@@ -1,18 +1,47 @@
-"""Fill the templates: one file per section, and the page around them."""
+"""The sections of a report, and the page that their templates make."""
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_inception_export.logs import printable, size
+from keras_inception_export.report import numbers, overview
 from keras_inception_export.report.facts import Facts
-from keras_inception_export.report.sections import SECTIONS
 
 START = "<!doctype html>\n<!-- keras-inception report -->"
 """How every report begins, by which it is recognised."""
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Section(NamedTuple):
+    """A section.
+
+    Args:
+        name: its anchor, and the name of its template, without `.html`.
+        title: its heading.
+        collect: returns what the template shows beside the bundle's report, or
+            a sentence on what the bundle lacks.
+    """
+
+    name: str
+    title: str
+    collect: Callable[[Facts], dict[str, Any] | str]
+
+
+SECTIONS = (
+    Section("verdict", "Verdict", overview.verdict),
+    Section("origin", "What was exported", overview.origin),
+    Section("network", "The network", overview.structure),
+    Section("verification", "Verification", numbers.verification),
+    Section("layers", "Error along the network", numbers.layers),
+    Section("cost", "Size and latency", numbers.cost),
+    Section("classes", "Right and wrong classes", numbers.classes),
+    Section("gallery", "Where artifacts disagree", numbers.gallery),
+    Section("use", "How to load an artifact", overview.use),
+)
 
 
 def render(facts: Facts) -> str:
@@ -43,32 +72,18 @@ def render(facts: Facts) -> str:
         parts = re.split(r"(?<=[a-z])(?=[A-Z0-9])", printable(name))
         return Markup("<wbr>").join(parts)
 
-    environment.filters |= {
-        "words": words,
-        "error": error,
-        "percent": percent,
-        "size": size,
-        "shape": shape,
-    }
+    for made in (words, error, percent, size, shape):
+        environment.filters[made.__name__] = made
     sections = []
     for section in SECTIONS:
-        found = section.collect(facts)
-        body = ""
+        found, body = section.collect(facts), ""
         if not isinstance(found, str):
             template = environment.get_template(f"{section.name}.html")
-            body = template.render(found)
-        sections.append(
-            {
-                "name": section.name,
-                "title": section.title,
-                "body": Markup(body),  # noqa: S704
-                "missing": found if isinstance(found, str) else "",
-            }
-        )
+            body = template.render({**facts.report, **found})
+        sections.append((section, body, found))
+    style = (TEMPLATES / "style.css").read_text("utf-8")
     page = environment.get_template("page.html").render(
-        name=facts.report["model"]["name"],
-        sections=sections,
-        style=Markup((TEMPLATES / "style.css").read_text("utf-8")),  # noqa: S704
+        name=facts.report["model"]["name"], sections=sections, style=style
     )
     return f"{START}\n{page}\n"
 

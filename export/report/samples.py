@@ -19,6 +19,7 @@ from keras_inception_export.data.samples import (
     with_labels,
 )
 from keras_inception_export.errors import RuntimeMissingError
+from keras_inception_export.formats.registry import artifact_name
 from keras_inception_export.quantization import metrics
 
 GALLERY = 24
@@ -74,7 +75,7 @@ class SampleResults:
 
 def run_samples(
     folder: Path,
-    entries: Mapping[str, Mapping[str, Any]],
+    report: Mapping[str, Any],
     source: Any,
     metadata: Metadata | None,
 ) -> SampleResults:
@@ -89,34 +90,24 @@ def run_samples(
     samples, missing = None, {}
     scores: dict[str, dict[str, np.ndarray]] = {}
     outputs = metadata.outputs if metadata else ()
-    labelled = [record.name for record in outputs if record.labels]
-    for name, entry in entries.items():
+    labels = {x.name: x.labels for x in outputs if x.labels}
+    for entry in report["artifacts"]:
+        name = artifact_name(entry)
         try:
             artifact = load_artifact(folder / entry["path"])
         except RuntimeMissingError as error:
             missing[name] = str(error)
             continue
         if samples is None:
-            samples = _load(source, artifact, made, metadata)
-        for output, values in _scores(artifact, samples, labelled):
+            first = made or PRESETS["none"]
+            samples = load_samples(source, artifact.inputs, first)
+            if labels:
+                samples = with_labels(samples, next(iter(labels.values())))
+        for output, values in _scores(artifact, samples, labels):
             scores.setdefault(output, {})[name] = values
     if samples is None:
         raise RuntimeMissingError("; ".join(missing.values()))
     return SampleResults(samples, scores, missing, made)
-
-
-def _load(
-    source: Any,
-    artifact: Artifact,
-    made: Preprocessing | None,
-    metadata: Metadata | None,
-) -> Samples:
-    """Return the samples, with labels counted as the outputs' columns."""
-    samples = load_samples(source, artifact.inputs, made or PRESETS["none"])
-    for record in metadata.outputs if metadata else ():
-        if record.labels:
-            return with_labels(samples, record.labels)
-    return samples
 
 
 def _scores(
@@ -124,13 +115,11 @@ def _scores(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the outputs that are scores of classes, for each sample."""
     for name, values in run(artifact, samples.inputs).items():
+        labels = samples.labels
         if metrics.has_scores(values) and (
             name in labelled
             or metrics.has_probabilities(values)
-            or (
-                samples.labels is not None
-                and metrics.fits_labels(values, samples.labels)
-            )
+            or (labels is not None and metrics.fits_labels(values, labels))
         ):
             yield name, values
 

@@ -1,7 +1,6 @@
 """Write what is known about a bundle as one HTML file that needs no other."""
 
-import os
-import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +44,14 @@ def write_report(
     folder = Path(bundle)
     path = checked_path(folder, output)
     text = render(gather(folder, samples, benchmark))
+    part = path.with_name(f".report-{uuid.uuid4().hex}")
     with writing(path):
-        file, name = tempfile.mkstemp(dir=path.parent, prefix=".report-")
         try:
-            with os.fdopen(file, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+            with part.open("x", encoding="utf-8") as file:
+                file.write(text)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     return path
 
 
@@ -88,9 +85,3 @@ def checked_path(folder: Path, output: str | Path | None = None) -> Path:
                 "another path"
             )
     return path
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -18,7 +18,7 @@ def largest_values(batches: Sequence[np.ndarray]) -> np.ndarray:
     """Return the largest absolute value per column; NaN if one holds NaN."""
     return maxima_over(
         [
-            np.abs(as_rows(batch.astype("float64"))).max(axis=0, initial=0.0)
+            np.abs(as_rows(batch.astype("float64"))).max(axis=0)
             for batch in batches
         ]
     )
@@ -49,16 +49,14 @@ def rms_errors(outputs, reference) -> np.ndarray:
     parts = [
         np.sqrt(np.square(as_rows(output.astype("float64") - y)).mean(axis=0))
         for output, y in zip(outputs, reference, strict=True)
-        if output.size
     ]
     return maxima_over(parts)
 
 
 def maxima_over(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Return the maximum over batches; the last axis may differ in size."""
-    width = max((len(part) for part in parts), default=0)
-    padded = [np.pad(part, (0, width - len(part))) for part in parts]
-    return np.max(padded, axis=0) if padded else np.zeros(0)
+    width = max(map(len, parts))
+    return np.max([np.pad(x, (0, width - len(x))) for x in parts], axis=0)
 
 
 def movement_of(batches) -> np.ndarray:

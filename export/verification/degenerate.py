@@ -10,11 +10,7 @@ from keras_inception_export.verification.columns import (
     maxima_over,
     movement_of,
 )
-from keras_inception_export.verification.parity import (
-    Columns,
-    columns_of,
-    keras_error,
-)
+from keras_inception_export.verification.parity import columns_of, keras_error
 from keras_inception_export.verification.probes import Probes
 
 MAX_KERAS_ERROR = 1e-2
@@ -43,7 +39,7 @@ def degenerate_outputs(
     findings = []
     for spec in specs:
         batches = probes.reference_of(spec.name)
-        scale = largest_values(batches).max(initial=0.0)
+        scale = largest_values(batches).max()
         if not np.isfinite(scale):
             findings.append(
                 f'reference: output "{spec.name}" of the model itself is NaN '
@@ -66,15 +62,15 @@ def degenerate_outputs(
                 "train it, check its weights, or give other samples"
             )
             continue
-        by_regime = columns_of(probes, spec)
-        allowed = maxima_over([x.allowed for x in by_regime.values()])
-        if (movement_of(batches) > MIN_MOVEMENT * allowed).any() or any(
-            _moves(probes.only({regime}), spec, columns)
-            for regime, columns in by_regime.items()
-        ):
+        allowed = {x: y.allowed for x, y in columns_of(probes, spec).items()}
+        movement = movement_of(batches)
+        parts = [(movement, maxima_over([*allowed.values()]))]
+        for regime, of_regime in allowed.items():
+            moved = movement_of(probes.only({regime}).reference_of(spec.name))
+            parts.append((moved, of_regime))
+        if any((moved > MIN_MOVEMENT * limit).any() for moved, limit in parts):
             continue
-        movement = movement_of(batches).max(initial=0.0)
-        relative = movement / scale if scale else 0
+        relative = movement.max() / scale if scale else 0
         findings.append(
             f'reference: output "{spec.name}" hardly depends on the input (it '
             f"changes by {relative:.1e} of its largest value), so a comparison "
@@ -83,9 +79,3 @@ def degenerate_outputs(
             "batch normalization has statistics, or give other samples"
         )
     return findings
-
-
-def _moves(probes: Probes, spec: TensorSpec, columns: Columns) -> bool:
-    """Return whether the inputs of one regime change an output."""
-    movement = movement_of(probes.reference_of(spec.name))
-    return bool((movement > MIN_MOVEMENT * columns.allowed).any())

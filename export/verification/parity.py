@@ -104,10 +104,9 @@ def max_error(
 
     It is relative to the largest absolute value of the float64 reference.
     """
-    scale = largest_values(reference).max(initial=0.0) or 1.0
+    scale = largest_values(reference).max() or 1.0
     with np.errstate(invalid="ignore"):  # NaN where both are infinite
-        error = largest_errors(outputs, reference).max(initial=0.0)
-        return float(error / scale)
+        return float(largest_errors(outputs, reference).max() / scale)
 
 
 def tolerance(keras_error: float) -> float:
@@ -229,12 +228,12 @@ def columns_of(
     floor *= factor / FACTOR
     found = {}
     for regime, scale in scales.items():
-        whole = scale.max(initial=0.0)
+        whole = scale.max()
         if shares is not None:
             common = np.maximum(scale, shares * whole)
             scale = np.where(rows[regime] < MIN_ROWS, common, scale)
         error = errors[regime]
-        noise = (error > NOISE * scale) | (scale == 0)
+        noise = error >= NOISE * scale  # so is a column of zeros
         pooled = _pooled(scale, np.where(noise, 0.0, error))
         allowed = np.where(
             noise,
@@ -262,8 +261,7 @@ def _shares(scales, rows) -> np.ndarray | None:
     """
     if len({len(scale) for scale in scales}) != 1:
         return None
-    wholes = [scale.max(initial=0.0) or 1.0 for scale in scales]
-    parts = [s / whole for s, whole in zip(scales, wholes, strict=True)]
+    parts = [scale / (scale.max() or 1.0) for scale in scales]
     return np.where(np.sum(rows, axis=0) < MIN_ROWS, 1.0, np.max(parts, axis=0))
 
 
@@ -274,7 +272,7 @@ def _pooled(scale: np.ndarray, error: np.ndarray) -> np.ndarray:
     largest = np.zeros(len(found))
     np.maximum.at(largest, positions, error)
     near = np.abs(found[:, None] - found) < SIMILAR
-    return np.max(np.where(near, largest, 0.0), axis=1, initial=0.0)[positions]
+    return np.where(near, largest, 0.0).max(axis=1)[positions]
 
 
 def keras_error(probes: Probes, output: str) -> float:

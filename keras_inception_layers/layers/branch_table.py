@@ -78,6 +78,16 @@ def _pool(layer, *arguments):
     return Cell("pool", make)
 
 
+def reducing_conv(filters):
+    """Return a cell for a 3 x 3 convolution that halves height and width."""
+    return conv(filters, 3, strides=2, padding="valid")
+
+
+def reducing_pool():
+    """Return a cell for a 3 x 3 max pooling that halves height and width."""
+    return max_pool(3, 2, "valid")
+
+
 def zero_pad(padding):
     """Return a cell that adds rows and columns of zeros on every side."""
 
@@ -129,7 +139,7 @@ class PaperBlock(InceptionBlock):
     """An `InceptionBlock` whose branches are made from a table of filters.
 
     A subclass sets the number of filters in each row (`row_lengths`) and
-    returns the table of cells from `rows`.
+    returns the table of cells from `_rows`.
     """
 
     row_lengths: tuple[int, ...] = ()
@@ -141,7 +151,7 @@ class PaperBlock(InceptionBlock):
         options, layer_options = split_options(kwargs)
         dtype = keras.dtype_policies.get(layer_options.pop("dtype", None))
         super().__init__(
-            make_branches(self.rows(*filters), dtype, options),
+            make_branches(self._rows(*filters), dtype, options),
             data_format=options["data_format"],
             dtype=dtype,
             **layer_options,
@@ -149,7 +159,7 @@ class PaperBlock(InceptionBlock):
         self.branch_filters = filters
         self.options = options
 
-    def rows(self, *filters):
+    def _rows(self, *filters):
         """Return the table of cells, given the rows of `branch_filters`."""
         raise NotImplementedError
 

@@ -1,6 +1,6 @@
 """The base class of layers that are made of other layers."""
 
-from typing import Any
+from types import SimpleNamespace
 
 import keras
 
@@ -24,7 +24,14 @@ class Composite(keras.layers.Layer):
 
     def __init__(self, changed_children=None, **kwargs):
         super().__init__(**kwargs)
-        self._children = _Children(changed_children or {}, self.dtype_policy)
+        # Configs by name: in a namespace, since Keras would track a dict.
+        self._children = SimpleNamespace(
+            saved=changed_children or {},
+            made={},
+            dtype=_without_ids(
+                keras.dtype_policies.serialize(self.dtype_policy)
+            ),
+        )
 
     @property
     def layers(self):
@@ -73,20 +80,6 @@ class Composite(keras.layers.Layer):
         made = self.as_made(layer)
         trainable = made["config"].get("trainable", True) and self.trainable
         return {**made, "config": {**made["config"], "trainable": trainable}}
-
-
-class _Children:
-    """What a composite knows of its children. Keras does not track it.
-
-    Args:
-        saved: configs of changed children, by name.
-        dtype_policy: that of the composite when its children are made.
-    """
-
-    def __init__(self, saved, dtype_policy):
-        self.saved = saved
-        self.dtype = _without_ids(keras.dtype_policies.serialize(dtype_policy))
-        self.made: dict[str, Any] = {}
 
 
 def build_chain(layers, input_shape):

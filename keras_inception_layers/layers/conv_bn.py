@@ -18,15 +18,16 @@ from keras_inception_layers.layers.conv_options import (
 from keras_inception_layers.registration import register
 
 
-def check_positive_integer(name: str, value: object) -> int:
+def check_positive_integer(name: str, value: object, others: str = "") -> int:
     """Return `value` as an int.
 
     Raises:
-        ValueError: unless it is an integer of at least 1.
+        ValueError: unless it is an integer of at least 1. The message also
+            names the `others` that the argument `name` may be.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(
-            f"`{name}` must be an integer of at least 1. Received: "
+            f"`{name}` must be {others}an integer of at least 1. Received: "
             f"{name}={value!r}"
         )
     return int(value)
@@ -142,7 +143,9 @@ class ConvBN(Composite):
     ) -> None:
         filters = check_positive_integer("filters", filters)
         if padding not in ("same", "valid"):
-            padding = _check_padding(padding)
+            padding = check_positive_integer(
+                "padding", padding, '"same", "valid" or '
+            )
         if not 0 <= momentum <= 1:
             raise ValueError(
                 "`momentum` must be between 0 and 1. Received: "
@@ -250,19 +253,6 @@ class ConvBN(Composite):
             "padding": self.padding,
             **serialize_options({x: getattr(self, x) for x in CONV_OPTIONS}),
         }
-
-
-def _check_padding(padding: object) -> int:
-    if (
-        not isinstance(padding, Integral)
-        or isinstance(padding, bool)
-        or padding < 1
-    ):
-        raise ValueError(
-            '`padding` must be "same", "valid" or an integer of at least 1. '
-            f"Received: padding={padding!r}"
-        )
-    return int(padding)
 
 
 def split_options(

@@ -5,13 +5,13 @@ authors published, which Keras and timm follow. The paper's figures have more
 channels between the blocks.
 """
 
-from keras_inception_layers.layers.branch_table import conv
-from keras_inception_layers.layers.inception_v4 import InceptionV4ReductionA
-from keras_inception_layers.layers.reduction_block import (
-    ReductionBlock,
+from keras_inception_layers.layers.branch_table import (
+    PaperBlock,
+    conv,
     reducing_conv,
     reducing_pool,
 )
+from keras_inception_layers.layers.inception_v4 import InceptionV4ReductionA
 from keras_inception_layers.layers.residual_block import (
     ResidualBlock,
     residual,
@@ -66,8 +66,7 @@ class InceptionResNetV2BlockA(ResidualBlock):
 
     row_lengths = (1, 2, 3, 1)
 
-    def rows(self, a, b, c, projection):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c, projection):
         return residual(
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], 3)],
@@ -123,8 +122,7 @@ class InceptionResNetV2BlockB(ResidualBlock):
 
     row_lengths = (1, 3, 1)
 
-    def rows(self, a, b, projection):
-        """Return the table of the figure."""
+    def _rows(self, a, b, projection):
         return residual(
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], (1, 7)), conv(b[2], (7, 1))],
@@ -179,8 +177,7 @@ class InceptionResNetV2BlockC(ResidualBlock):
 
     row_lengths = (1, 3, 1)
 
-    def rows(self, a, b, projection):
-        """Return the table of the figure."""
+    def _rows(self, a, b, projection):
         return residual(
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], (1, 3)), conv(b[2], (3, 1))],
@@ -227,7 +224,7 @@ class InceptionResNetV2ReductionA(InceptionV4ReductionA):
 
 
 @register
-class InceptionResNetV2ReductionB(ReductionBlock):
+class InceptionResNetV2ReductionB(PaperBlock):
     """Reduction from 17 x 17 to 8 x 8, figure 18.
 
     Args:
@@ -267,8 +264,7 @@ class InceptionResNetV2ReductionB(ReductionBlock):
 
     row_lengths = (2, 2, 3)
 
-    def rows(self, a, b, c):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c):
         return [
             [conv(a[0], 1), reducing_conv(a[1])],
             [conv(b[0], 1), reducing_conv(b[1])],

@@ -49,8 +49,7 @@ class InceptionV1Block(KernelSizesBlock):
 
     row_lengths = (1, 2, 2, 1)
 
-    def rows(self, a, b, c, d):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c, d):
         n, m = self.kernel_sizes
         return [
             [conv(a[0], 1)],

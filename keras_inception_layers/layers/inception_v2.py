@@ -48,8 +48,7 @@ class InceptionV2Block(PaperBlock):
 
     row_lengths = (1, 2, 2, 1)
 
-    def rows(self, a, b, c, d):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c, d):
         return [
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], 3)],

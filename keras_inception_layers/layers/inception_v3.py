@@ -56,8 +56,7 @@ class InceptionV3Block(KernelSizesBlock):
 
     row_lengths = (1, 2, 2, 1)
 
-    def rows(self, a, b, c, d):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c, d):
         n, m = self.kernel_sizes
         return [
             [conv(a[0], 1)],
@@ -111,8 +110,7 @@ class InceptionV3ExpandedBlock(PaperBlock):
 
     row_lengths = (1, 2, 2, 1)
 
-    def rows(self, a, b, c, d):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c, d):
         return expanded_bank(a, b, c, d, pooling=[max_pool(3)])
 
 

@@ -7,15 +7,12 @@ from keras_inception_layers.layers.branch_table import (
     PaperBlock,
     avg_pool,
     conv,
+    reducing_conv,
+    reducing_pool,
     zero_pad,
 )
 from keras_inception_layers.layers.conv_options import ConvOptions
 from keras_inception_layers.layers.inception_v3 import expanded_bank
-from keras_inception_layers.layers.reduction_block import (
-    ReductionBlock,
-    reducing_conv,
-    reducing_pool,
-)
 from keras_inception_layers.registration import register
 
 
@@ -84,8 +81,7 @@ class InceptionV3BlockA(AveragingBlock):
 
     row_lengths = (1, 2, 2, 1)
 
-    def rows(self, a, b, c, d):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c, d):
         return [
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], 5)],
@@ -95,7 +91,7 @@ class InceptionV3BlockA(AveragingBlock):
 
 
 @register
-class InceptionV3BlockB(ReductionBlock):
+class InceptionV3BlockB(PaperBlock):
     """Reduction from 35 x 35 to 17 x 17, figure 10.
 
     Args:
@@ -133,8 +129,7 @@ class InceptionV3BlockB(ReductionBlock):
 
     row_lengths = (1, 2)
 
-    def rows(self, a, b):
-        """Return the table of the figure."""
+    def _rows(self, a, b):
         return [
             [reducing_conv(a[0])],
             [conv(b[0], 1), conv(b[1], 3), reducing_conv(b[1])],
@@ -182,8 +177,7 @@ class InceptionV3BlockC(AveragingBlock):
 
     row_lengths = (1, 2, 2, 1)
 
-    def rows(self, a, b, c, d):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c, d):
         wide, tall = (1, 7), (7, 1)
         return [
             [conv(a[0], 1)],
@@ -200,7 +194,7 @@ class InceptionV3BlockC(AveragingBlock):
 
 
 @register
-class InceptionV3BlockD(ReductionBlock):
+class InceptionV3BlockD(PaperBlock):
     """Reduction from 17 x 17 to 8 x 8, with a 7 x 7 in one branch.
 
     Args:
@@ -239,8 +233,7 @@ class InceptionV3BlockD(ReductionBlock):
 
     row_lengths = (2, 2)
 
-    def rows(self, a, b):
-        """Return the table of the figure."""
+    def _rows(self, a, b):
         return [
             [conv(a[0], 1), reducing_conv(a[1])],
             [
@@ -296,6 +289,5 @@ class InceptionV3BlockE(AveragingBlock):
 
     row_lengths = (1, 2, 2, 1)
 
-    def rows(self, a, b, c, d):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c, d):
         return expanded_bank(a, b, c, d, pooling=self.average_pooling())

@@ -9,13 +9,10 @@ from keras_inception_layers.layers.branch_table import (
     avg_pool,
     conv,
     parallel,
-)
-from keras_inception_layers.layers.inception_v3 import expanded
-from keras_inception_layers.layers.reduction_block import (
-    ReductionBlock,
     reducing_conv,
     reducing_pool,
 )
+from keras_inception_layers.layers.inception_v3 import expanded
 from keras_inception_layers.registration import register
 
 
@@ -66,8 +63,7 @@ class InceptionV4Stem(PaperBlock):
 
     row_lengths = (3, 1, 2, 4, 1)
 
-    def rows(self, a, b, c, d, e):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c, d, e):
         return [
             [
                 reducing_conv(a[0]),
@@ -125,8 +121,7 @@ class InceptionV4BlockA(PaperBlock):
 
     row_lengths = (1, 2, 3, 1)
 
-    def rows(self, a, b, c, d):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c, d):
         return [
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], 3)],
@@ -177,8 +172,7 @@ class InceptionV4BlockB(PaperBlock):
 
     row_lengths = (1, 3, 5, 1)
 
-    def rows(self, a, b, c, d):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c, d):
         return [
             [conv(a[0], 1)],
             [conv(b[0], 1), conv(b[1], (1, 7)), conv(b[2], (7, 1))],
@@ -234,8 +228,7 @@ class InceptionV4BlockC(PaperBlock):
 
     row_lengths = (1, 2, 4, 1)
 
-    def rows(self, a, b, c, d):
-        """Return the table of the figure."""
+    def _rows(self, a, b, c, d):
         return [
             [conv(a[0], 1)],
             [conv(b[0], 1), expanded(b[1])],
@@ -250,7 +243,7 @@ class InceptionV4BlockC(PaperBlock):
 
 
 @register
-class InceptionV4ReductionA(ReductionBlock):
+class InceptionV4ReductionA(PaperBlock):
     """Reduction from 35 x 35 to 17 x 17, figure 7.
 
     Args:
@@ -288,8 +281,7 @@ class InceptionV4ReductionA(ReductionBlock):
 
     row_lengths = (1, 3)
 
-    def rows(self, a, b):
-        """Return the table of the figure."""
+    def _rows(self, a, b):
         return [
             [reducing_conv(a[0])],
             [conv(b[0], 1), conv(b[1], 3), reducing_conv(b[2])],
@@ -298,7 +290,7 @@ class InceptionV4ReductionA(ReductionBlock):
 
 
 @register
-class InceptionV4ReductionB(ReductionBlock):
+class InceptionV4ReductionB(PaperBlock):
     """Reduction from 17 x 17 to 8 x 8, figure 8.
 
     Args:
@@ -336,8 +328,7 @@ class InceptionV4ReductionB(ReductionBlock):
 
     row_lengths = (2, 4)
 
-    def rows(self, a, b):
-        """Return the table of the figure."""
+    def _rows(self, a, b):
         return [
             [conv(a[0], 1), reducing_conv(a[1])],
             [

@@ -11,23 +11,7 @@ from keras_inception_layers.layers.auxiliary_classifier import (
 )
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_v1 import InceptionV1Block
-from keras_inception_layers.models.network import (
-    average_top,
-    check_auxiliary,
-    global_pooling,
-    image_input,
-    make_model,
-)
-from keras_inception_layers.models.options import (
-    Convention,
-    NetworkOptions,
-    Pooling,
-    Shape,
-    Weights,
-    get_convention,
-    make_settings,
-    random_normal,
-)
+from keras_inception_layers.models import conventions, network
 
 DEFAULT_SHAPE = (224, 224, 3)
 # The filters of each block, from table 1.
@@ -55,7 +39,7 @@ AUXILIARY = {"auxiliary_1": "inception_4a", "auxiliary_2": "inception_4d"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class GoogLeNetConvention(Convention):
+class GoogLeNetConvention(conventions.Convention):
     """Details in which the published implementations of GoogLeNet differ.
 
     Args:
@@ -97,7 +81,7 @@ CONVENTIONS = {
     "torchvision": GoogLeNetConvention(
         scale=True,
         momentum=0.9,
-        kernel_initializer=random_normal(0.01),
+        kernel_initializer=conventions.random_normal(0.01),
         dropout=0.2,
         use_batch_norm=True,
         kernel_sizes=(3, 3),
@@ -114,17 +98,17 @@ MIN_SIZE = CONVENTIONS["paper"].min_size  # of height and width, in pixels
 
 def GoogLeNet(
     include_top: bool = True,
-    weights: Weights = None,
+    weights: conventions.Weights = None,
     input_tensor: keras.KerasTensor | None = None,
-    input_shape: Shape = DEFAULT_SHAPE,
-    pooling: Pooling = None,
+    input_shape: conventions.Shape = DEFAULT_SHAPE,
+    pooling: conventions.Pooling = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str = "googlenet",
     *,
     convention: Literal["paper", "torchvision"] = "paper",
     auxiliary: bool = False,
-    **options: Unpack[NetworkOptions],
+    **options: Unpack[conventions.NetworkOptions],
 ) -> keras.Model:
     """Return GoogLeNet: a stem and nine Inception v1 blocks, table 1.
 
@@ -137,12 +121,10 @@ def GoogLeNet(
     and batch normalization has replaced it.
 
     Args:
-        include_top: whether to add global average pooling and the classifier.
-            Defaults to `True`.
+        include_top: whether to add the classifier. Defaults to `True`.
         weights: path of a `.weights.h5` or `.keras` file, or `None` for random
             weights. Defaults to `None`.
-        input_tensor: a Keras tensor to use as input, instead of `input_shape`.
-            Defaults to `None`.
+        input_tensor: a Keras tensor to use as input. Defaults to `None`.
         input_shape: height, width and channels in the order of
             `keras.config.image_data_format()`. The convention `"paper"`
             supports every size, `"torchvision"` at least 15 x 15. Height and
@@ -165,12 +147,11 @@ def GoogLeNet(
             `drop_auxiliary` returns the model without them. Needs the top and
             images of known size, with `"paper"` at least 65 x 65. Defaults to
             `False`.
-        **options: options of `ConvBN` for every convolution: `momentum`,
-            `epsilon`, `scale`, `synchronized`, `use_batch_norm`, and those of
-            the kernel and bias (from `kernel_initializer` to
-            `bias_constraint`), which also apply to the dense layers; and
-            `dropout`, the fraction of the features that training drops before
-            the classifier. An option that is `None` is as in the convention.
+        **options: of every convolution, as in `ConvBN`: `momentum`, `epsilon`,
+            `scale`, `synchronized`, `use_batch_norm`; of dense layers too, from
+            `kernel_initializer` to `bias_constraint`; and `dropout`, the
+            fraction of the features that training drops before the classifier.
+            An option that is `None` is as in the convention.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without
@@ -193,15 +174,15 @@ def GoogLeNet(
         Szegedy et al., "Going Deeper with Convolutions", 2014,
         arXiv:1409.4842.
     """
-    check_auxiliary(auxiliary, include_top)
-    details = get_convention(CONVENTIONS, convention)
-    settings = make_settings("GoogLeNet", details, options)
+    network.check_auxiliary(auxiliary, include_top)
+    details = conventions.get_convention(CONVENTIONS, convention)
+    settings = conventions.make_settings("GoogLeNet", details, options)
     conv = partial(settings.make, ConvBN)
     block = partial(
         settings.make, InceptionV1Block, kernel_sizes=details.kernel_sizes
     )
     pool = partial(_halve, ceil_mode=details.ceil_mode)
-    inputs = image_input(
+    inputs = network.image_input(
         input_tensor,
         input_shape,
         include_top=include_top,
@@ -221,10 +202,9 @@ def GoogLeNet(
         if block_name == "inception_5a":
             x = pool(x, details.last_pool, name="pool_4")
         x = feature_maps[block_name] = block(filters, name=block_name)(x)
-    if include_top:
-        outputs = average_top(x, classes, classifier_activation, settings)
-    else:
-        outputs = global_pooling(x, pooling)
+    outputs = network.average_top(
+        x, settings, include_top, pooling, classes, classifier_activation
+    )
     if auxiliary:
         outputs = {"predictions": outputs}
         for head, block_name in AUXILIARY.items():
@@ -235,7 +215,7 @@ def GoogLeNet(
                 adaptive_pooling=details.adaptive_pooling,
                 name=head,
             )(feature_maps[block_name])
-    return make_model(inputs, outputs, name, weights)
+    return network.make_model(inputs, outputs, name, weights)
 
 
 def _halve(x, size, name, ceil_mode):

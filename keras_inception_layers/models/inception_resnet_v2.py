@@ -1,6 +1,5 @@
 """The Inception-ResNet v2 network."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, Unpack
 
@@ -15,31 +14,24 @@ from keras_inception_layers.layers.inception_resnet_v2 import (
     InceptionResNetV2ReductionB,
 )
 from keras_inception_layers.layers.inception_v3_stages import InceptionV3BlockA
-from keras_inception_layers.models.network import (
-    IMAGENET_SHAPE,
-    average_top,
-    global_pooling,
-    image_input,
-    make_model,
-)
-from keras_inception_layers.models.options import (
-    TORCH_UNIFORM,
-    Convention,
-    NetworkOptions,
-    Pooling,
-    Shape,
-    Weights,
-    get_convention,
-    make_settings,
-)
+from keras_inception_layers.models import conventions, network
 from keras_inception_layers.models.weights import check_imagenet
 
 MIN_SIZE = 75  # of height and width, in pixels
+# The filters of each block, in the order of the network.
+FILTERS = {
+    InceptionV3BlockA: ((96,), (48, 64), (64, 96), (64,)),
+    InceptionResNetV2BlockA: ((32,), (32, 32), (32, 48, 64), (320,)),
+    InceptionResNetV2ReductionA: ((384,), (256, 256, 384)),
+    InceptionResNetV2BlockB: ((192,), (128, 160, 192), (1088,)),
+    InceptionResNetV2ReductionB: ((256, 384), (256, 288), (256, 288, 320)),
+    InceptionResNetV2BlockC: ((192,), (192, 224, 256), (2080,)),
+}
 CONVENTIONS = {
-    "paper": Convention(dropout=0.2),
-    "keras": Convention(),
-    "timm": Convention(
-        scale=True, momentum=0.9, kernel_initializer=TORCH_UNIFORM
+    "paper": conventions.Convention(dropout=0.2),
+    "keras": conventions.Convention(),
+    "timm": conventions.Convention(
+        scale=True, momentum=0.9, kernel_initializer=conventions.TORCH_UNIFORM
     ),
 }
 # The last layer whose feature maps have 1/2, 1/4, ... of the height and width.
@@ -54,16 +46,16 @@ LEVELS = {
 
 def InceptionResNetV2(
     include_top: bool = True,
-    weights: Weights = None,
+    weights: conventions.Weights = None,
     input_tensor: keras.KerasTensor | None = None,
-    input_shape: Shape = IMAGENET_SHAPE,
-    pooling: Pooling = None,
+    input_shape: conventions.Shape = network.IMAGENET_SHAPE,
+    pooling: conventions.Pooling = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str = "inception_resnet_v2",
     *,
     convention: Literal["paper", "keras", "timm"] = "paper",
-    **options: Unpack[NetworkOptions],
+    **options: Unpack[conventions.NetworkOptions],
 ) -> keras.Model:
     """Return Inception-ResNet v2, as its authors published it.
 
@@ -71,14 +63,12 @@ def InceptionResNetV2(
     returns its feature maps.
 
     Args:
-        include_top: whether to add global average pooling and the classifier.
-            Defaults to `True`.
+        include_top: whether to add the classifier. Defaults to `True`.
         weights: `"imagenet"` for those of `keras.applications`, the path of a
             file that this network or that of `keras.applications` was saved to
             (`.weights.h5`, `.h5` or `.keras`), or `None` for random weights.
             Defaults to `None`.
-        input_tensor: a Keras tensor to use as input, instead of `input_shape`.
-            Defaults to `None`.
+        input_tensor: a Keras tensor to use as input. Defaults to `None`.
         input_shape: height, width and channels in the order of
             `keras.config.image_data_format()`, at least 75 x 75. Height and
             width may be `None`. `None` means the default shape with the top,
@@ -95,12 +85,11 @@ def InceptionResNetV2(
             pooling. `"paper"` and `"keras"` have no scale in the batch
             normalizations, `"timm"` has one; only `"paper"` drops 0.2 of the
             features in training. Defaults to `"paper"`.
-        **options: options of `ConvBN` for every convolution: `momentum`,
-            `epsilon`, `scale`, `synchronized`, `use_batch_norm`, and those of
-            the kernel and bias (from `kernel_initializer` to
-            `bias_constraint`), which also apply to the dense layers; and
-            `dropout`, the fraction of the features that training drops before
-            the classifier. An option that is `None` is as in the convention.
+        **options: of every convolution, as in `ConvBN`: `momentum`, `epsilon`,
+            `scale`, `synchronized`, `use_batch_norm`; of dense layers too, from
+            `kernel_initializer` to `bias_constraint`; and `dropout`, the
+            fraction of the features that training drops before the classifier.
+            An option that is `None` is as in the convention.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without
@@ -123,47 +112,35 @@ def InceptionResNetV2(
         Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
         Residual Connections on Learning", 2016, arXiv:1602.07261.
     """
-    details = get_convention(CONVENTIONS, convention)
-    settings = make_settings("InceptionResNetV2", details, options)
-    inputs = x = image_input(
+    details = conventions.get_convention(CONVENTIONS, convention)
+    settings = conventions.make_settings("InceptionResNetV2", details, options)
+    inputs = x = network.image_input(
         input_tensor,
         input_shape,
         include_top=include_top,
         minimum=MIN_SIZE,
-        default=IMAGENET_SHAPE,
+        default=network.IMAGENET_SHAPE,
     )
     check_imagenet(weights, inputs, CONVENTIONS, convention)
     for layer in _layers(settings):
         x = layer(x)
-    if include_top:
-        outputs = average_top(x, classes, classifier_activation, settings)
-    else:
-        outputs = global_pooling(x, pooling)
+    outputs = network.average_top(
+        x, settings, include_top, pooling, classes, classifier_activation
+    )
     published = partial(
         keras.applications.InceptionResNetV2,
         include_top=include_top,
         classes=classes,
     )
-    return make_model(inputs, outputs, name, weights, published)
+    return network.make_model(inputs, outputs, name, weights, published)
 
 
 def _layers(settings):
     """Return the network's layers in order, from the image to the top."""
     conv = partial(settings.make, ConvBN)
     pool = partial(keras.layers.MaxPooling2D, 3, 2)
-    blocks: tuple[tuple[Callable, tuple], ...] = (
-        (InceptionV3BlockA, ((96,), (48, 64), (64, 96), (64,))),
-        (InceptionResNetV2BlockA, ((32,), (32, 32), (32, 48, 64), (320,))),
-        (InceptionResNetV2ReductionA, ((384,), (256, 256, 384))),
-        (InceptionResNetV2BlockB, ((192,), (128, 160, 192), (1088,))),
-        (
-            InceptionResNetV2ReductionB,
-            ((256, 384), (256, 288), (256, 288, 320)),
-        ),
-        (InceptionResNetV2BlockC, ((192,), (192, 224, 256), (2080,))),
-    )
     mixed_5b, block_a, reduction_a, block_b, reduction_b, block_c = (
-        partial(settings.make, block, filters) for block, filters in blocks
+        partial(settings.make, *block) for block in FILTERS.items()
     )
     return [
         conv(32, 3, 2, "valid", name="conv_1a"),

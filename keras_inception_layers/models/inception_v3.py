@@ -18,24 +18,7 @@ from keras_inception_layers.layers.inception_v3_stages import (
     InceptionV3BlockD,
     InceptionV3BlockE,
 )
-from keras_inception_layers.models.network import (
-    IMAGENET_SHAPE,
-    average_top,
-    check_auxiliary,
-    global_pooling,
-    image_input,
-    make_model,
-)
-from keras_inception_layers.models.options import (
-    Convention,
-    NetworkOptions,
-    Pooling,
-    Shape,
-    Weights,
-    get_convention,
-    make_settings,
-    random_normal,
-)
+from keras_inception_layers.models import conventions, network
 from keras_inception_layers.models.weights import check_imagenet
 
 MIN_SIZE = 75  # of height and width, in pixels
@@ -71,7 +54,7 @@ AUXILIARY = 7
 
 
 @dataclass(frozen=True)
-class InceptionV3Convention(Convention):
+class InceptionV3Convention(conventions.Convention):
     """Details in which the published implementations of Inception v3 differ.
 
     Args:
@@ -88,7 +71,7 @@ CONVENTIONS = {
     "torchvision": InceptionV3Convention(
         scale=True,
         momentum=0.9,
-        kernel_initializer=random_normal(0.1),
+        kernel_initializer=conventions.random_normal(0.1),
         dropout=0.5,
         count_border=True,
     ),
@@ -97,17 +80,17 @@ CONVENTIONS = {
 
 def InceptionV3(
     include_top: bool = True,
-    weights: Weights = None,
+    weights: conventions.Weights = None,
     input_tensor: keras.KerasTensor | None = None,
-    input_shape: Shape = IMAGENET_SHAPE,
-    pooling: Pooling = None,
+    input_shape: conventions.Shape = network.IMAGENET_SHAPE,
+    pooling: conventions.Pooling = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str = "inception_v3",
     *,
     convention: Literal["paper", "keras", "torchvision"] = "paper",
     auxiliary: bool = False,
-    **options: Unpack[NetworkOptions],
+    **options: Unpack[conventions.NetworkOptions],
 ) -> keras.Model:
     """Return Inception v3: 23,851,784 parameters at its defaults.
 
@@ -116,16 +99,14 @@ def InceptionV3(
     17 x 17 grid, `mixed_8` to `mixed_10` on the 8 x 8 grid.
 
     Args:
-        include_top: whether to add global average pooling and the classifier.
-            Defaults to `True`.
+        include_top: whether to add the classifier. Defaults to `True`.
         weights: `"imagenet"` for those of `keras.applications` (images scaled
             to the range -1 to 1, three channels, the convention `"paper"` or
             `"keras"`; a side head keeps random weights), the path of a file
             that this network or that of `keras.applications` was saved to
             (`.weights.h5`, `.h5` or `.keras`), or `None` for random weights.
             Defaults to `None`.
-        input_tensor: a Keras tensor to use as input, instead of `input_shape`.
-            Defaults to `None`.
+        input_tensor: a Keras tensor to use as input. Defaults to `None`.
         input_shape: height, width and channels in the order of
             `keras.config.image_data_format()`, at least 75 x 75. Height and
             width may be `None`. `None` means the default shape with the top,
@@ -145,12 +126,11 @@ def InceptionV3(
             `auxiliary`; the paper's authors use a loss weight of 0.4 for the
             side head. `drop_auxiliary` returns the model without it. Needs the
             top and images of at least 299 x 299. Defaults to `False`.
-        **options: options of `ConvBN` for every convolution: `momentum`,
-            `epsilon`, `scale`, `synchronized`, `use_batch_norm`, and those of
-            the kernel and bias (from `kernel_initializer` to
-            `bias_constraint`), which also apply to the dense layers; and
-            `dropout`, the fraction of the features that training drops before
-            the classifier. An option that is `None` is as in the convention.
+        **options: of every convolution, as in `ConvBN`: `momentum`, `epsilon`,
+            `scale`, `synchronized`, `use_batch_norm`; of dense layers too, from
+            `kernel_initializer` to `bias_constraint`; and `dropout`, the
+            fraction of the features that training drops before the classifier.
+            An option that is `None` is as in the convention.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without
@@ -173,16 +153,16 @@ def InceptionV3(
         Szegedy et al., "Rethinking the Inception Architecture for Computer
         Vision", 2015, arXiv:1512.00567.
     """
-    check_auxiliary(auxiliary, include_top)
-    details = get_convention(CONVENTIONS, convention)
-    settings = make_settings("InceptionV3", details, options)
+    network.check_auxiliary(auxiliary, include_top)
+    details = conventions.get_convention(CONVENTIONS, convention)
+    settings = conventions.make_settings("InceptionV3", details, options)
     border = {"count_border": details.count_border}
-    inputs = x = image_input(
+    inputs = x = network.image_input(
         input_tensor,
         input_shape,
         include_top=include_top,
         minimum=299 if auxiliary else MIN_SIZE,
-        default=IMAGENET_SHAPE,
+        default=network.IMAGENET_SHAPE,
     )
     check_imagenet(weights, inputs, CONVENTIONS, convention)
     for layer_name, arguments in STEM:
@@ -197,10 +177,9 @@ def InceptionV3(
             block, filters, name=f"mixed_{number}", **pooling_options
         )(x)
         feature_maps.append(x)
-    if include_top:
-        outputs = average_top(x, classes, classifier_activation, settings)
-    else:
-        outputs = global_pooling(x, pooling)
+    outputs = network.average_top(
+        x, settings, include_top, pooling, classes, classifier_activation
+    )
     if auxiliary:
         head = settings.make(
             InceptionV3AuxiliaryClassifier,
@@ -215,4 +194,4 @@ def InceptionV3(
     published = partial(
         keras.applications.InceptionV3, include_top=include_top, classes=classes
     )
-    return make_model(inputs, outputs, name, weights, published)
+    return network.make_model(inputs, outputs, name, weights, published)

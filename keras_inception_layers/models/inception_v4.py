@@ -13,30 +13,25 @@ from keras_inception_layers.layers.inception_v4 import (
     InceptionV4ReductionB,
     InceptionV4Stem,
 )
-from keras_inception_layers.models.network import (
-    IMAGENET_SHAPE,
-    average_top,
-    global_pooling,
-    image_input,
-    make_model,
-)
-from keras_inception_layers.models.options import (
-    TORCH_UNIFORM,
-    Convention,
-    NetworkOptions,
-    Pooling,
-    Shape,
-    Weights,
-    get_convention,
-    make_settings,
-)
+from keras_inception_layers.models import conventions, network
 
 MIN_SIZE = 75  # of height and width, in pixels
+# The filters of each block, from figures 3 to 8.
+FILTERS = {
+    InceptionV4Stem: ((32, 32, 64), (96,), (64, 96), (64, 64, 64, 96), (192,)),
+    InceptionV4BlockA: ((96,), (64, 96), (64, 96, 96), (96,)),
+    InceptionV4ReductionA: ((384,), (192, 224, 256)),
+    InceptionV4BlockB: (
+        *((384,), (192, 224, 256), (192, 192, 224, 224, 256), (128,)),
+    ),
+    InceptionV4ReductionB: ((192, 192), (256, 256, 320, 320)),
+    InceptionV4BlockC: ((256,), (384, 256), (384, 448, 512, 256), (256,)),
+}
 # `keras.applications` has no Inception v4.
 CONVENTIONS = {
-    "paper": Convention(dropout=0.2),
-    "timm": Convention(
-        scale=True, momentum=0.9, kernel_initializer=TORCH_UNIFORM
+    "paper": conventions.Convention(dropout=0.2),
+    "timm": conventions.Convention(
+        scale=True, momentum=0.9, kernel_initializer=conventions.TORCH_UNIFORM
     ),
 }
 # The last layer whose feature maps have 1/8, 1/16 and 1/32 of the height and
@@ -46,16 +41,16 @@ LEVELS = {3: "block_a_4", 4: "block_b_7", 5: "block_c_3"}
 
 def InceptionV4(
     include_top: bool = True,
-    weights: Weights = None,
+    weights: conventions.Weights = None,
     input_tensor: keras.KerasTensor | None = None,
-    input_shape: Shape = IMAGENET_SHAPE,
-    pooling: Pooling = None,
+    input_shape: conventions.Shape = network.IMAGENET_SHAPE,
+    pooling: conventions.Pooling = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str = "inception_v4",
     *,
     convention: Literal["paper", "timm"] = "paper",
-    **options: Unpack[NetworkOptions],
+    **options: Unpack[conventions.NetworkOptions],
 ) -> keras.Model:
     """Return Inception v4: a stem, and 4, 7 and 3 blocks, figure 9.
 
@@ -64,12 +59,10 @@ def InceptionV4(
     normalizations. `extract_features` returns its feature maps.
 
     Args:
-        include_top: whether to add global average pooling and the classifier.
-            Defaults to `True`.
+        include_top: whether to add the classifier. Defaults to `True`.
         weights: path of a `.weights.h5` or `.keras` file, or `None` for random
             weights. Defaults to `None`.
-        input_tensor: a Keras tensor to use as input, instead of `input_shape`.
-            Defaults to `None`.
+        input_tensor: a Keras tensor to use as input. Defaults to `None`.
         input_shape: height, width and channels in the order of
             `keras.config.image_data_format()`, at least 75 x 75. Height and
             width may be `None`. `None` means the default shape with the top,
@@ -85,12 +78,11 @@ def InceptionV4(
             epsilon of 1e-3 and do not count the border in an average pooling.
             `"timm"` has a scale in the batch normalizations; `"paper"` has none
             and drops 0.2 of the features in training. Defaults to `"paper"`.
-        **options: options of `ConvBN` for every convolution: `momentum`,
-            `epsilon`, `scale`, `synchronized`, `use_batch_norm`, and those of
-            the kernel and bias (from `kernel_initializer` to
-            `bias_constraint`), which also apply to the dense layers; and
-            `dropout`, the fraction of the features that training drops before
-            the classifier. An option that is `None` is as in the convention.
+        **options: of every convolution, as in `ConvBN`: `momentum`, `epsilon`,
+            `scale`, `synchronized`, `use_batch_norm`; of dense layers too, from
+            `kernel_initializer` to `bias_constraint`; and `dropout`, the
+            fraction of the features that training drops before the classifier.
+            An option that is `None` is as in the convention.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without
@@ -113,45 +105,27 @@ def InceptionV4(
         Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of
         Residual Connections on Learning", 2016, arXiv:1602.07261.
     """
-    details = get_convention(CONVENTIONS, convention)
-    settings = make_settings("InceptionV4", details, options)
-    inputs = x = image_input(
+    details = conventions.get_convention(CONVENTIONS, convention)
+    settings = conventions.make_settings("InceptionV4", details, options)
+    inputs = x = network.image_input(
         input_tensor,
         input_shape,
         include_top=include_top,
         minimum=MIN_SIZE,
-        default=IMAGENET_SHAPE,
+        default=network.IMAGENET_SHAPE,
     )
     for layer in _layers(settings):
         x = layer(x)
-    if include_top:
-        outputs = average_top(x, classes, classifier_activation, settings)
-    else:
-        outputs = global_pooling(x, pooling)
-    return make_model(inputs, outputs, name, weights)
+    outputs = network.average_top(
+        x, settings, include_top, pooling, classes, classifier_activation
+    )
+    return network.make_model(inputs, outputs, name, weights)
 
 
 def _layers(settings):
     """Return the network's layers in order, from the image to the top."""
     stem, block_a, reduction_a, block_b, reduction_b, block_c = (
-        partial(settings.make, block, branch_filters)
-        for block, branch_filters in (
-            (
-                InceptionV4Stem,
-                ((32, 32, 64), (96,), (64, 96), (64, 64, 64, 96), (192,)),
-            ),
-            (InceptionV4BlockA, ((96,), (64, 96), (64, 96, 96), (96,))),
-            (InceptionV4ReductionA, ((384,), (192, 224, 256))),
-            (
-                InceptionV4BlockB,
-                ((384,), (192, 224, 256), (192, 192, 224, 224, 256), (128,)),
-            ),
-            (InceptionV4ReductionB, ((192, 192), (256, 256, 320, 320))),
-            (
-                InceptionV4BlockC,
-                ((256,), (384, 256), (384, 448, 512, 256), (256,)),
-            ),
-        )
+        partial(settings.make, *block) for block in FILTERS.items()
     )
     return [
         stem(name="stem"),

@@ -6,7 +6,7 @@ import keras
 
 from keras_inception_layers.layers.conv_bn import check_positive_integer
 from keras_inception_layers.layers.conv_options import get_activation
-from keras_inception_layers.models.options import ORDER
+from keras_inception_layers.models.conventions import ORDER
 from keras_inception_layers.models.weights import load_weights
 
 DEFAULT_SHAPE = (224, 224, 1)
@@ -41,11 +41,9 @@ def image_input(
         ValueError: if the network does not support the shape.
     """
     channels_first = keras.config.image_data_format() == "channels_first"
-    order = (
-        "(channels, height, width)"
-        if channels_first
-        else "(height, width, channels)"
-    )
+    order = "channels, height, width"
+    if not channels_first:
+        order = "height, width, channels"
     if input_tensor is not None:
         if not keras.backend.is_keras_tensor(input_tensor):
             raise ValueError(
@@ -66,7 +64,7 @@ def image_input(
         known = ", and known, for the dense layers" if fixed_size else ""
         hint = "" if isinstance(shape, tuple) else f". {ORDER}"
         raise ValueError(
-            f"The input shape must be {order}, with the channels known and "
+            f"The input shape must be ({order}), with the channels known and "
             f"height and width at least {minimum}{known}. Received: {shape!r}"
             f"{hint}"
         )
@@ -88,8 +86,12 @@ def _fits(shape, channels_first, fixed_size, minimum):
     )
 
 
-def dense_top(x, classes, classifier_activation, settings):
-    """Return the predictions of VGG16's top, which has three dense layers."""
+def dense_top(
+    x, settings, include_top, pooling, classes, classifier_activation
+):
+    """Return the outputs of VGG16, whose top has three dense layers."""
+    if not include_top:
+        return _global_pooling(x, pooling)
     x = keras.layers.Flatten(name="flatten")(x)
     for number in (1, 2):
         dense = settings.make(
@@ -99,8 +101,12 @@ def dense_top(x, classes, classifier_activation, settings):
     return _predictions(x, classes, classifier_activation, settings)
 
 
-def average_top(x, classes, classifier_activation, settings):
-    """Return the predictions of a top that averages the feature maps."""
+def average_top(
+    x, settings, include_top, pooling, classes, classifier_activation
+):
+    """Return the outputs of a network whose top averages the feature maps."""
+    if not include_top:
+        return _global_pooling(x, pooling)
     x = keras.layers.GlobalAveragePooling2D(name="global_avg_pool")(x)
     x = _drop(x, settings, name="dropout")
     return _predictions(x, classes, classifier_activation, settings)
@@ -122,12 +128,8 @@ def _predictions(x, classes, classifier_activation, settings):
     )(x)
 
 
-def global_pooling(x, pooling):
-    """Return the features of a network without its top.
-
-    Raises:
-        ValueError: if `pooling` is not `"max"`, `"avg"` or None.
-    """
+def _global_pooling(x, pooling):
+    """Return the features of a network without its top."""
     if pooling == "max":
         return keras.layers.GlobalMaxPooling2D(name="global_max_pool")(x)
     if pooling == "avg":

@@ -5,21 +5,7 @@ from typing import Any, Unpack
 
 import keras
 
-from keras_inception_layers.models.network import (
-    DEFAULT_SHAPE,
-    dense_top,
-    global_pooling,
-    image_input,
-    make_model,
-)
-from keras_inception_layers.models.options import (
-    Convention,
-    PlainOptions,
-    Pooling,
-    Shape,
-    Weights,
-    make_settings,
-)
+from keras_inception_layers.models import conventions, network
 from keras_inception_layers.models.weights import check_imagenet, is_imagenet
 
 MIN_SIZE = 32  # of height and width, in pixels
@@ -39,14 +25,14 @@ LEVELS = {
 
 def VGG16(
     include_top: bool = True,
-    weights: Weights = None,
+    weights: conventions.Weights = None,
     input_tensor: keras.KerasTensor | None = None,
-    input_shape: Shape = DEFAULT_SHAPE,
-    pooling: Pooling = "max",
+    input_shape: conventions.Shape = network.DEFAULT_SHAPE,
+    pooling: conventions.Pooling = "max",
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str = "vgg16",
-    **options: Unpack[PlainOptions],
+    **options: Unpack[conventions.PlainOptions],
 ) -> keras.Model:
     """Return VGG16: thirteen 3 x 3 convolutions in five blocks.
 
@@ -65,8 +51,7 @@ def VGG16(
             network or that of `keras.applications` was saved to (`.weights.h5`,
             `.h5` or `.keras`), or `None` for random weights. Defaults to
             `None`.
-        input_tensor: a Keras tensor to use as input, instead of `input_shape`.
-            Defaults to `None`.
+        input_tensor: a Keras tensor to use as input. Defaults to `None`.
         input_shape: height, width and channels in the order of
             `keras.config.image_data_format()`, at least 32 x 32. Height and
             width may be `None` without the top. `None` means the default shape
@@ -101,11 +86,13 @@ def VGG16(
         Simonyan and Zisserman, "Very Deep Convolutional Networks for
         Large-Scale Image Recognition", 2014, arXiv:1409.1556.
     """
-    settings = make_settings("VGG16", Convention(), options, PlainOptions)
-    default = IMAGENET_SHAPE if is_imagenet(weights) else DEFAULT_SHAPE
-    inputs = x = image_input(
+    settings = conventions.make_settings(
+        "VGG16", conventions.Convention(), options, conventions.PlainOptions
+    )
+    default = IMAGENET_SHAPE if is_imagenet(weights) else network.DEFAULT_SHAPE
+    inputs = x = network.image_input(
         input_tensor,
-        default if input_shape is DEFAULT_SHAPE else input_shape,
+        default if input_shape is network.DEFAULT_SHAPE else input_shape,
         include_top=include_top,
         minimum=MIN_SIZE,
         default=default,
@@ -123,11 +110,10 @@ def VGG16(
                 name=f"block{block}_conv{number}",
             )(x)
         x = keras.layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
-    if include_top:
-        outputs = dense_top(x, classes, classifier_activation, settings)
-    else:
-        outputs = global_pooling(x, pooling)
+    outputs = network.dense_top(
+        x, settings, include_top, pooling, classes, classifier_activation
+    )
     published = partial(
         keras.applications.VGG16, include_top=include_top, classes=classes
     )
-    return make_model(inputs, outputs, name, weights, published)
+    return network.make_model(inputs, outputs, name, weights, published)

@@ -10,52 +10,19 @@ from keras_inception_layers.layers.auxiliary_classifier import (
 from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_v1 import InceptionV1Block
 from keras_inception_layers.layers.inception_v3 import InceptionV3Block
-from keras_inception_layers.models.network import (
-    DEFAULT_SHAPE,
-    check_auxiliary,
-    dense_top,
-    global_pooling,
-    image_input,
-    make_model,
-)
-from keras_inception_layers.models.options import (
-    Convention,
-    NetworkOptions,
-    Pooling,
-    Shape,
-    Weights,
-    make_settings,
-)
+from keras_inception_layers.models import conventions, network
 
 MIN_SIZE = 32  # of height and width, in pixels
 FILTERS_3 = ((64,), (96, 128), (16, 32), (32,))
 FILTERS_5 = ((128,), (192, 256), (32, 64), (64,))
 
 # The layers before each pooling: name, class and arguments.
-BLOCKS = (
-    (
-        ("block1_conv1", ConvBN, (64, 3)),
-        ("block1_conv2", ConvBN, (64, 3)),
-    ),
-    (
-        ("block2_conv1", ConvBN, (128, 3)),
-        ("block2_conv2", ConvBN, (128, 3)),
-    ),
-    (
-        ("block_3_1", InceptionV1Block, (FILTERS_3,)),
-        ("block_3_2", InceptionV1Block, (FILTERS_3,)),
-        ("block_3_3", InceptionV1Block, (FILTERS_3,)),
-    ),
-    (
-        ("block4_conv1", ConvBN, (512, 3)),
-        ("block4_conv2", ConvBN, (512, 3)),
-        ("block4_conv3", ConvBN, (512, 3)),
-    ),
-    (
-        ("block_5_1", InceptionV3Block, (FILTERS_5,)),
-        ("block_5_2", InceptionV3Block, (FILTERS_5,)),
-        ("block_5_3", InceptionV3Block, (FILTERS_5,)),
-    ),
+BLOCKS: tuple[list[tuple[str, Any, tuple]], ...] = (
+    [(f"block1_conv{n}", ConvBN, (64, 3)) for n in (1, 2)],
+    [(f"block2_conv{n}", ConvBN, (128, 3)) for n in (1, 2)],
+    [(f"block_3_{n}", InceptionV1Block, (FILTERS_3,)) for n in (1, 2, 3)],
+    [(f"block4_conv{n}", ConvBN, (512, 3)) for n in (1, 2, 3)],
+    [(f"block_5_{n}", InceptionV3Block, (FILTERS_5,)) for n in (1, 2, 3)],
 )
 # The last layer whose feature maps have 1/1, 1/2, ... of the height and width.
 LEVELS = {
@@ -72,16 +39,16 @@ AUXILIARY = {3: "auxiliary_1", 4: "auxiliary_2"}
 
 def VGG16Inception(
     include_top: bool = True,
-    weights: Weights = None,
+    weights: conventions.Weights = None,
     input_tensor: keras.KerasTensor | None = None,
-    input_shape: Shape = DEFAULT_SHAPE,
-    pooling: Pooling = "max",
+    input_shape: conventions.Shape = network.DEFAULT_SHAPE,
+    pooling: conventions.Pooling = "max",
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str = "vgg16_inception",
     *,
     auxiliary: bool = False,
-    **options: Unpack[NetworkOptions],
+    **options: Unpack[conventions.NetworkOptions],
 ) -> keras.Model:
     """Return the hybrid of VGG16 and Inception.
 
@@ -98,8 +65,7 @@ def VGG16Inception(
         include_top: whether to add the three dense layers. Defaults to `True`.
         weights: path of a file that this network was saved to, or `None` for
             random weights. Defaults to `None`.
-        input_tensor: a Keras tensor to use as input, instead of `input_shape`.
-            Defaults to `None`.
+        input_tensor: a Keras tensor to use as input. Defaults to `None`.
         input_shape: height, width and channels in the order of
             `keras.config.image_data_format()`, at least 32 x 32. Height and
             width may be `None` without the top. `None` means the default shape
@@ -117,12 +83,11 @@ def VGG16Inception(
             each side head should be `AUXILIARY_LOSS_WEIGHT` (0.3).
             `drop_auxiliary` returns the model without them. Needs the top and
             images of at least 80 x 80. Defaults to `False`.
-        **options: options of `ConvBN` for every convolution: `momentum`,
-            `epsilon`, `scale`, `synchronized`, `use_batch_norm`, and those of
-            the kernel and bias (from `kernel_initializer` to
-            `bias_constraint`), which also apply to the dense layers; and
-            `dropout`, the fraction of the features that training drops after
-            each hidden dense layer, by default none.
+        **options: of every convolution, as in `ConvBN`: `momentum`, `epsilon`,
+            `scale`, `synchronized`, `use_batch_norm`; of dense layers too, from
+            `kernel_initializer` to `bias_constraint`; and `dropout`, the
+            fraction of the features that training drops after each hidden dense
+            layer, by default none.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without
@@ -140,9 +105,11 @@ def VGG16Inception(
     >>> model.output_shape
     (None, 512)
     """
-    check_auxiliary(auxiliary, include_top)
-    settings = make_settings("VGG16Inception", Convention(), options)
-    inputs = x = image_input(
+    network.check_auxiliary(auxiliary, include_top)
+    settings = conventions.make_settings(
+        "VGG16Inception", conventions.Convention(), options
+    )
+    inputs = x = network.image_input(
         input_tensor,
         input_shape,
         include_top=include_top,
@@ -159,10 +126,9 @@ def VGG16Inception(
             side_heads[head] = settings.make(
                 AuxiliaryClassifier, classes, classifier_activation, name=head
             )(x)
-    if include_top:
-        outputs = dense_top(x, classes, classifier_activation, settings)
-    else:
-        outputs = global_pooling(x, pooling)
+    outputs = network.dense_top(
+        x, settings, include_top, pooling, classes, classifier_activation
+    )
     if auxiliary:
         outputs = {"predictions": outputs, **side_heads}
-    return make_model(inputs, outputs, name, weights)
+    return network.make_model(inputs, outputs, name, weights)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import keras
 
-from keras_inception_layers.models.options import ORDER
+from keras_inception_layers.models.conventions import ORDER
 from keras_inception_layers.porting.keras_applications import (
     port_keras_applications_weights,
 )

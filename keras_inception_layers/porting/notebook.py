@@ -47,25 +47,60 @@ def port_notebook_weights(
     check_model("target", target)
     sources = {x.name: x for x in source.layers if x.weights}
     pairs = _pairs(target)
-    _check_top(sources, pairs)
-    for name, layer in pairs:
-        _check_layer(name, sources.get(name), layer)
-    _check_unexpected(sources, pairs)
-    for name, layer in pairs:
+    _check_top("fc1" in sources, "fc1" in pairs)
+    for name, layer in pairs.items():
+        found = sources.get(name)
+        if found is None:
+            raise ValueError(
+                f'`source` has no layer "{name}" with weights. Expected the '
+                "model of the notebook's `VGG16_Inception`, in which it has "
+                f"{shapes(layer)}, for `{layer.path}` of `target`."
+            )
+        if shapes(found) != shapes(layer):
+            raise ValueError(
+                f'The weights of the layer "{name}" of `source` do not fit '
+                f"`{layer.path}` of `target`. Found {shapes(found)}, expected "
+                f"{shapes(layer)}. Build `target` with the input_shape and "
+                "classes of `source`."
+            )
+    for name, layer in sources.items():
+        if name not in pairs:
+            raise ValueError(
+                f'The layer "{name}" of `source`, with the weights '
+                f"{shapes(layer)}, has no counterpart in `target`. Expected "
+                "only the layers of the notebook's `VGG16_Inception`."
+            )
+    for name, layer in pairs.items():
         layer.set_weights(sources[name].get_weights())
     return target
 
 
-def _pairs(target: Any) -> list[tuple[str, Any]]:
-    """Return pairs of a layer name in `source` and the layer of `target`."""
-    pairs = []
+def _check_top(found: bool, expected: bool) -> None:
+    if found != expected:
+        raise ValueError(
+            f'The layer "fc1" is in `{"source" if found else "target"}` '
+            f"only: `source` was built with include_top={found}, `target` "
+            f"with include_top={expected}. Build `target` with "
+            f"include_top={found}."
+        )
+
+
+def _pairs(target: Any) -> dict[str, Any]:
+    """Return the layers of `target` by their name in `source`."""
+    pairs: dict[str, Any] = {}
     for layer in target.layers:
         if isinstance(layer, ConvBN):
-            pairs += _conv_bn(layer.name, layer)
+            pairs |= _conv_bn(layer.name, layer)
         elif isinstance(layer, InceptionBlock):
-            pairs += _block(layer.name.capitalize(), layer)
+            for number, branch in enumerate(layer.branches):
+                convs = [x for x in branch if isinstance(x, ConvBN)]
+                for index, conv in enumerate(convs):
+                    name = f"{layer.name.capitalize()}_Branch_{number}"
+                    pairs |= _conv_bn(
+                        f"{name}_{index}" if index else name, conv
+                    )
         elif isinstance(layer, keras.layers.Dense):
-            pairs.append((layer.name, layer))
+            pairs[layer.name] = layer
         elif layer.weights:
             raise ValueError(
                 "`target` must be a `VGG16Inception` without side heads. "
@@ -76,58 +111,6 @@ def _pairs(target: Any) -> list[tuple[str, Any]]:
     return pairs
 
 
-def _block(name: str, block: InceptionBlock) -> list[tuple[str, Any]]:
-    pairs = []
-    for number, branch in enumerate(block.branches):
-        convs = [layer for layer in branch if isinstance(layer, ConvBN)]
-        for index, conv in enumerate(convs):
-            suffix = f"_{index}" if index else ""
-            pairs += _conv_bn(f"{name}_Branch_{number}{suffix}", conv)
-    return pairs
-
-
-def _conv_bn(name: str, layer: ConvBN) -> list[tuple[str, Any]]:
-    pairs = [(f"{name}_conv", layer.conv)]
-    if layer.batch_norm is not None:
-        pairs.append((f"{name}_bn", layer.batch_norm))
-    return pairs
-
-
-def _check_top(sources: dict[str, Any], pairs: list[tuple[str, Any]]) -> None:
-    found, expected = "fc1" in sources, "fc1" in dict(pairs)
-    if found != expected:
-        raise ValueError(
-            f'The layer "fc1" is in `{"source" if found else "target"}` '
-            f"only: `source` was built with include_top={found}, `target` "
-            f"with include_top={expected}. Build `target` with "
-            f"include_top={found}."
-        )
-
-
-def _check_layer(name: str, found: Any, layer: Any) -> None:
-    if found is None:
-        raise ValueError(
-            f'`source` has no layer "{name}" with weights. Expected the '
-            "model of the notebook's `VGG16_Inception`, in which it has "
-            f"{shapes(layer)}, for `{layer.path}` of `target`."
-        )
-    if shapes(found) != shapes(layer):
-        raise ValueError(
-            f'The weights of the layer "{name}" of `source` do not fit '
-            f"`{layer.path}` of `target`. Found {shapes(found)}, expected "
-            f"{shapes(layer)}. Build `target` with the input_shape and "
-            "classes of `source`."
-        )
-
-
-def _check_unexpected(
-    sources: dict[str, Any], pairs: list[tuple[str, Any]]
-) -> None:
-    expected = dict(pairs)
-    for name, layer in sources.items():
-        if name not in expected:
-            raise ValueError(
-                f'The layer "{name}" of `source`, with the weights '
-                f"{shapes(layer)}, has no counterpart in `target`. Expected "
-                "only the layers of the notebook's `VGG16_Inception`."
-            )
+def _conv_bn(name: str, layer: ConvBN) -> dict[str, Any]:
+    parts = {f"{name}_conv": layer.conv, f"{name}_bn": layer.batch_norm}
+    return {key: part for key, part in parts.items() if part is not None}

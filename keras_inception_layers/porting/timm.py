@@ -24,28 +24,15 @@ MODULES = {
 # The convolutions, in order, of the Inception v4 blocks whose names in timm
 # follow no rule.
 STEM = (
-    "features.0",
-    "features.1",
-    "features.2",
-    "features.3.conv",
-    "features.4.branch0.0",
-    "features.4.branch0.1",
-    "features.4.branch1.0",
-    "features.4.branch1.1",
-    "features.4.branch1.2",
-    "features.4.branch1.3",
+    *("features.0", "features.1", "features.2", "features.3.conv"),
+    *(f"features.4.branch0.{n}" for n in range(2)),
+    *(f"features.4.branch1.{n}" for n in range(4)),
     "features.5.conv",
 )
 BLOCK_C = (
     "branch0",
-    "branch1_0",
-    "branch1_1a",
-    "branch1_1b",
-    "branch2_0",
-    "branch2_1",
-    "branch2_2",
-    "branch2_3a",
-    "branch2_3b",
+    *(f"branch1_{n}" for n in ("0", "1a", "1b")),
+    *(f"branch2_{n}" for n in ("0", "1", "2", "3a", "3b")),
     "branch3.1",
 )
 # Number of the first of timm's features after the stem.

@@ -31,23 +31,19 @@ NETWORKS = {
         "predictions": "fc",
     },
     "InceptionV3": {
-        "conv_0": "Conv2d_1a_3x3",
-        "conv_1": "Conv2d_2a_3x3",
-        "conv_2": "Conv2d_2b_3x3",
-        "conv_3": "Conv2d_3b_1x1",
-        "conv_4": "Conv2d_4a_3x3",
-        "mixed_0": "Mixed_5b",
-        "mixed_1": "Mixed_5c",
-        "mixed_2": "Mixed_5d",
-        "mixed_3": "Mixed_6a",
-        "mixed_4": "Mixed_6b",
-        "mixed_5": "Mixed_6c",
-        "mixed_6": "Mixed_6d",
-        "mixed_7": "Mixed_6e",
+        **{
+            f"conv_{i}": f"Conv2d_{suffix}"
+            for i, suffix in enumerate(
+                ("1a_3x3", "2a_3x3", "2b_3x3", "3b_1x1", "4a_3x3")
+            )
+        },
+        **{
+            f"mixed_{i}": f"Mixed_{suffix}"
+            for i, suffix in enumerate(
+                "5b 5c 5d 6a 6b 6c 6d 6e 7a 7b 7c".split()
+            )
+        },
         "auxiliary": "AuxLogits",
-        "mixed_8": "Mixed_7a",
-        "mixed_9": "Mixed_7b",
-        "mixed_10": "Mixed_7c",
         "predictions": "fc",
     },
 }

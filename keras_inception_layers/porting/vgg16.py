@@ -10,15 +10,11 @@ from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.porting.leaves import shapes
 
 # The convolutions that both networks have: blocks 1, 2 and 4.
-LAYERS = (
-    "block1_conv1",
-    "block1_conv2",
-    "block2_conv1",
-    "block2_conv2",
-    "block4_conv1",
-    "block4_conv2",
-    "block4_conv3",
-)
+LAYERS = [
+    f"block{block}_conv{number}"
+    for block, depth in ((1, 2), (2, 2), (4, 3))
+    for number in range(1, depth + 1)
+]
 # Their class in each network, and the order of their weights.
 ROLES = {
     "source": (keras.layers.Conv2D, ("kernel", "bias")),

@@ -95,10 +95,10 @@ assert report["passed"] and report["model"]["backend"] == "tensorflow"
 assert report["model"]["keras_path"] is None
 assert steps[-1] == "Verify  onnx"
 
-
-model = keras.Sequential([keras.Input((8,)), Forgetful(3.0)])
-with pytest.raises(RequestError, match="else than the given model"):
-    export_model(model, sys.argv[1] + "2", formats=["onnx"])
+if keras.backend.backend() == "torch":  # alike under the others
+    model = keras.Sequential([keras.Input((8,)), Forgetful(3.0)])
+    with pytest.raises(RequestError, match="else than the given model"):
+        export_model(model, sys.argv[1] + "2", formats=["onnx"])
 """
 
 

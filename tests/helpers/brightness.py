@@ -1,6 +1,7 @@
 """A model of a few bytes: three scores that depend on the mean of an image."""
 
 import io
+import tarfile
 
 import numpy as np
 import onnx
@@ -88,3 +89,16 @@ def write_images(folder, number, size=(4, 4)):
         values[str(path)] = index * 5 % 256
         path.write_bytes(png(values[str(path)], size))
     return dict(sorted(values.items()))
+
+
+def write_tar(path, members, mode="w"):
+    """Write files, by their bytes, and links, by their type and target."""
+    with tarfile.open(path, mode) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(content, bytes):
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+            else:
+                info.type, info.linkname = content
+                archive.addfile(info)

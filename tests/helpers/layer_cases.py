@@ -1,6 +1,7 @@
 """One table of all registered layers: arguments, input and output shapes.
 
-`every_case`, `every_option_case` and `every_format` parametrize a test by it.
+`every_config_case`, `every_option_case` and `cases_with` parametrize a test by
+it.
 """
 
 import itertools
@@ -37,7 +38,6 @@ from keras_inception_layers import (
     InceptionV4ReductionB,
     InceptionV4Stem,
 )
-from keras_inception_layers.registration import registered_layers
 
 FILTERS = ((2,), (3, 4), (2, 3), (2,))
 DATA_FORMATS = ("channels_last", "channels_first")
@@ -276,7 +276,6 @@ def ordered(shape, data_format):
     return (batch, channels, height, width)
 
 
-every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 # One layer of each kind: a unit, parallel and nested branches, a residual sum,
 # a reduction, a classifier.
 KINDS = (
@@ -288,12 +287,16 @@ KINDS = (
 )
 
 
-def cases_or_kinds(cases, mark):
-    """Return a mark that runs every case; all but `KINDS` have `mark`."""
+def cases_or_kinds(cases):
+    """Return a mark that runs every case, other backends one of each kind."""
     return pytest.mark.parametrize(
         "case",
         [
-            pytest.param(case, id=name, marks=[] if name in KINDS else mark)
+            pytest.param(
+                case,
+                id=name,
+                marks=[] if name in KINDS else pytest.mark.one_backend,
+            )
             for name, case in cases.items()
         ],
     )
@@ -325,36 +328,12 @@ def cases_with(name, values, cases=CASES):
     return pytest.mark.parametrize(("case", name), rows)
 
 
-# Every case, but in the quick tests only one of each kind.
-every_case_or_kind = cases_or_kinds(CASES, pytest.mark.slow)
 # Every case under TensorFlow, one of each kind under the other backends: for
 # what Keras does alike under all of them.
-every_config_case = cases_or_kinds(CASES, pytest.mark.one_backend)
+every_config_case = cases_or_kinds(CASES)
 # A plain `InceptionBlock` passes no options on: its children are the user's.
 OPTION_CASES = {k: case for k, case in CASES.items() if k != "InceptionBlock"}
-every_option_case = cases_or_kinds(OPTION_CASES, pytest.mark.one_backend)
-
-
-def every_format(is_quick):
-    """Return a mark that runs every case in both data formats.
-
-    Args:
-        is_quick: called with a case's name and a data format; the other runs
-            are marked slow.
-    """
-    return pytest.mark.parametrize(
-        ("case", "data_format"),
-        [
-            pytest.param(
-                case,
-                data_format,
-                id=f"{name}-{data_format}",
-                marks=[] if is_quick(name, data_format) else pytest.mark.slow,
-            )
-            for data_format in DATA_FORMATS
-            for name, case in CASES.items()
-        ],
-    )
+every_option_case = cases_or_kinds(OPTION_CASES)
 
 
 def descendants(layer):
@@ -380,10 +359,3 @@ def model_of_layers(names):
     inputs = keras.Input((27, 30, 3))
     outputs = [CASES[name].make()(inputs) for name in names]
     return keras.Model(inputs, outputs)
-
-
-def every_layer_model():
-    """Return a model with one output per layer of the table."""
-    model = model_of_layers(CASES)
-    assert set(registered_layers()) <= {type(x).__name__ for x in model.layers}
-    return model

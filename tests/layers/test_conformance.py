@@ -2,19 +2,17 @@
 
 Under TensorFlow the suite needs NCHW convolutions in float32 and float16, which
 few processors have: tests/helpers/channels_first.py provides the missing ones.
-The suite's training step takes most of the time, so that the quick tests run it
-for one layer of each kind, and CI for one of each file.
+The suite's training step takes most of the time, so that the tests run it
+for one layer of each kind.
 """
 
 import pytest
 from keras.src.testing.test_case import TestCase
 
 from keras_inception_layers.registration import registered_layers
-from tests.helpers.layer_cases import CASES, DATA_FORMATS, KINDS, ordered
+from tests.helpers.layer_cases import CASES, KINDS, ordered
 
 OTHERS = [name for name in CASES if name not in KINDS]
-# One layer of each file.
-FAMILIES = {type(CASES[name].make()).__module__: name for name in OTHERS}
 
 
 def test_every_registered_layer_has_a_case():
@@ -24,19 +22,19 @@ def test_every_registered_layer_has_a_case():
 
 # Keras's suite trains on a generator and leaves `shuffle` at its default.
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
-@pytest.mark.parametrize("data_format", DATA_FORMATS)
+@pytest.mark.parametrize(
+    "data_format",
+    [
+        "channels_last",
+        pytest.param("channels_first", marks=pytest.mark.one_backend),
+    ],
+)
 @pytest.mark.parametrize("name", KINDS)
 def test_layer_passes_the_suite_of_keras(name, data_format):
     run_suite(CASES[name], data_format)
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
-@pytest.mark.parametrize("name", FAMILIES.values())
-def test_a_layer_of_each_family_passes_the_suite_of_keras(name):
-    run_suite(CASES[name], "channels_first")
-
-
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", OTHERS)
 def test_layer_passes_the_suite_without_training(name):
     run_suite(CASES[name], "channels_last", run_training_check=False)

@@ -9,12 +9,11 @@ import pytest
 
 from keras_inception_layers.registration import registered_layers
 from tests.helpers.layer_cases import (
+    CASES,
     KINDS,
     cases_with,
     descendants,
-    every_case_or_kind,
     every_config_case,
-    every_format,
     ordered,
 )
 from tests.helpers.numeric import (
@@ -25,15 +24,6 @@ from tests.helpers.numeric import (
     to_array,
 )
 
-# Keras pickles a layer or model to copy it.
-every_copy = pytest.mark.parametrize(
-    "make_copy",
-    [
-        pytest.param(copy.deepcopy, id="deepcopy", marks=pytest.mark.slow),
-        pytest.param(lambda x: pickle.loads(pickle.dumps(x)), id="pickle"),
-    ],
-)
-
 
 def functional(case, data_format="channels_last", **options):
     inputs = keras.Input(ordered(case.images, data_format)[1:])
@@ -41,50 +31,42 @@ def functional(case, data_format="channels_last", **options):
     return randomize(keras.Model(inputs, layer(inputs)))
 
 
-@every_copy
-@every_case_or_kind
-def test_copies_of_layers_and_models_have_the_weights(case, make_copy):
+def copied(model, path):
+    """Return copies of a model: from a pickle, and from a file."""
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    paths = [weight.path for weight in model.weights]
+    assert [weight.path for weight in loaded.weights] == paths
+    return pickle.loads(pickle.dumps(model)), loaded
+
+
+@every_config_case
+def test_copies_of_layers_and_models_have_the_weights(case, tmp_path):
     model = functional(case)
     images = random_images(case.images)
     expected = model(images)
-    assert_equal(make_copy(model)(images), expected)
-    layer = make_copy(model.get_layer("layer"))
+    for other in copied(model, tmp_path / "model.keras"):
+        assert_equal(other(images), expected)
+    clone = keras.models.clone_model(model)
+    config = model.get_layer("layer").get_config()
+    assert clone.get_layer("layer").get_config() == config
+    assert np.any(to_array(clone(images)) != to_array(expected))
+    clone.set_weights(model.get_weights())
+    assert_equal(clone(images), expected)
+    # Keras pickles a layer to copy it.
+    layer = copy.deepcopy(model.get_layer("layer"))
     assert_equal(layer(images), expected)
     randomize(layer, seed=2)
     assert_equal(model(images), expected)
 
 
-@every_case_or_kind
-def test_clone_model_returns_the_same_model_with_new_weights(case):
-    model = functional(case)
-    clone = keras.models.clone_model(model)
-    config = model.get_layer("layer").get_config()
-    assert clone.get_layer("layer").get_config() == config
-    images = random_images(case.images)
-    assert np.any(to_array(clone(images)) != to_array(model(images)))
-    clone.set_weights(model.get_weights())
-    assert_equal(clone(images), model(images))
-
-
-@every_format(
-    lambda name, data_format: data_format == "channels_last" or name in KINDS
-)
-def test_saved_and_loaded_layers_are_equal(case, data_format, tmp_path):
-    model = functional(case, data_format)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
+@pytest.mark.parametrize("name", KINDS)
+def test_loaded_layers_have_their_data_format(name, tmp_path):
+    model = functional(CASES[name], "channels_first")
     images = random_images((2, *model.input_shape[1:]))
-    assert_equal(loaded(images), model(images))
-    weights = [weight.path for weight in model.weights]
-    assert [weight.path for weight in loaded.weights] == weights
-
-
-@every_config_case
-def test_build_does_not_change_the_config(case):
-    layer = case.make()
-    config = layer.get_config()
-    layer.build(case.images)
-    assert layer.get_config() == config
+    expected = model(images)
+    for other in copied(model, tmp_path / "model.keras"):
+        assert_equal(other(images), expected)
 
 
 def test_every_layer_is_saved_under_the_package_name():

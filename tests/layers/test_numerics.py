@@ -15,7 +15,7 @@ from keras_inception_layers import (
     InceptionV3Block,
     InceptionV3ExpandedBlock,
 )
-from tests.helpers.layer_cases import FILTERS, every_case, ordered
+from tests.helpers.layer_cases import FILTERS, every_config_case, ordered
 from tests.helpers.numeric import (
     FLOAT32_TOLERANCE,
     FLOAT64_TOLERANCE,
@@ -117,7 +117,7 @@ def test_inception_block_joins_its_branches_in_order():
     assert_equal(actual, keras.ops.concatenate(outputs, axis=-1))
 
 
-@every_case
+@every_config_case
 def test_channels_first_equals_channels_last(case):
     images = random_images(case.images)
     last = case.make(data_format="channels_last")
@@ -161,7 +161,7 @@ def test_training_uses_batch_statistics_and_updates_the_moving_ones():
         assert relative_error(actual, expected) < FLOAT64_TOLERANCE
 
 
-@every_case
+@every_config_case
 def test_training_updates_every_batch_norm(case):
     layer = case.make()
     layer.build(case.images)

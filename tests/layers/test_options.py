@@ -9,10 +9,8 @@ from keras_inception_layers import ConvBN, InceptionV1Block
 from keras_inception_layers.layers.residual_block import ResidualBlock
 from tests.helpers.layer_cases import (
     CASES,
-    OPTION_CASES,
     cases_with,
     descendants,
-    every_config_case,
     every_option_case,
 )
 from tests.helpers.numeric import (
@@ -62,28 +60,66 @@ def test_dtype_policy_is_applied_to_every_child(case, policy):
     assert keras.backend.standardize_dtype(output.dtype) == layer.compute_dtype
 
 
-@every_config_case
-def test_global_dtype_policy_is_applied_to_every_child(case):
+@pytest.mark.one_backend
+def test_global_dtype_policy_is_applied_to_every_child():
     keras.config.set_dtype_policy("mixed_bfloat16")
-    layer = case.make()
-    policies = {x.dtype_policy.name for x in (layer, *descendants(layer))}
-    assert policies == {"mixed_bfloat16"}
+    for case in CASES.values():
+        layer = case.make()
+        policies = {x.dtype_policy.name for x in (layer, *descendants(layer))}
+        assert policies == {"mixed_bfloat16"}
 
 
 @every_option_case
-def test_regularizers_are_applied_to_every_weight(case):
-    layer = built(
-        case,
+def test_options_are_applied_to_every_weight(case):
+    """All at once: each is seen in something else."""
+    initial = (-0.25, -0.125)
+    layer = case.make(
+        kernel_initializer=keras.initializers.RandomUniform(*initial),
+        bias_initializer="ones",
         kernel_regularizer=keras.regularizers.L2(0.5),
         bias_regularizer="l1",
-        bias_initializer="ones",
+        kernel_constraint="non_neg",
+        bias_constraint="non_neg",
+        momentum=0.9,
+        epsilon=1e-5,
+        scale=True,
+        synchronized=True,
     )
+    config = layer.get_config()
+    layer.build(case.images)
+    assert layer.get_config() == config
     kernels = values_named(layer, "kernel")
     shifts = values_named(layer, "bias", "beta")
+    others = weights_named(layer, "gamma", "alpha")
+    trainable = len(layer.trainable_weights)
+    assert len(kernels) + len(shifts) == trainable - len(others)
+    low, high = initial
+    assert all(np.all((low <= k) & (k <= high)) for k in kernels)
+    assert all(np.all(shift == 1) for shift in shifts)
+    # A shared initializer draws different kernels.
+    assert len({kernel.flat[0] for kernel in kernels}) == len(kernels)
+
     assert len(layer.losses) == len(kernels) + len(shifts)
     expected = 0.5 * sum(np.sum(np.square(k)) for k in kernels)
     expected += 0.01 * sum(np.sum(np.abs(s)) for s in shifts)
     assert to_array(sum(layer.losses)) == pytest.approx(expected, rel=1e-5)
+
+    weights = layer.trainable_weights
+    gradients = [keras.ops.ones(w.shape) for w in weights]
+    keras.optimizers.SGD(2.0).apply(gradients, weights)
+    constrained = values_named(layer, "kernel", "bias", "beta")
+    assert all(np.all(weight == 0) for weight in constrained)
+
+    # A file written under one backend is read under the others.
+    assert config["synchronized"] is True
+    again = type(layer).from_config(config)
+    assert again.get_config() == config
+    synchronized = keras.backend.backend() == "tensorflow"
+    norms = [x for x in descendants(again) if hasattr(x, "moving_mean")]
+    assert len(norms) == case.non_trainable / 2
+    for norm in norms:
+        assert (norm.momentum, norm.epsilon, norm.scale) == (0.9, 1e-5, True)
+        assert norm.synchronized == synchronized
 
 
 def test_activity_regularizer_adds_one_loss():
@@ -92,18 +128,16 @@ def test_activity_regularizer_adds_one_loss():
     assert len(block.losses) == 1
 
 
-@cases_with(
+@pytest.mark.parametrize(
     "initializer",
-    {
-        "name": "he_normal",
-        "object": keras.initializers.RandomNormal(),
-        "seed generator": keras.initializers.RandomNormal(
-            seed=keras.random.SeedGenerator(1)
-        ),
-    },
-    OPTION_CASES,
+    [
+        "he_normal",
+        keras.initializers.RandomNormal(seed=keras.random.SeedGenerator(1)),
+    ],
+    ids=["name", "seed generator"],
 )
-def test_a_shared_initializer_draws_different_kernels(case, initializer):
+def test_a_shared_initializer_draws_different_kernels(initializer):
+    case = CASES["InceptionV1Block"]
     layer = built(case, kernel_initializer=initializer)
     kernels = values_named(layer, "kernel")
     assert len({kernel.flat[0] for kernel in kernels}) == len(kernels)
@@ -123,72 +157,25 @@ def test_a_seeded_initializer_draws_equal_kernels():
 
 
 @every_option_case
-def test_initializers_set_every_weight(case):
-    layer = built(
-        case,
-        kernel_initializer=keras.initializers.Constant(0.5),
-        bias_initializer="ones",
-    )
-    assert all(np.all(k == 0.5) for k in values_named(layer, "kernel"))
-    assert all(np.all(b == 1) for b in values_named(layer, "bias", "beta"))
-
-
-@every_option_case
-def test_constraints_are_met_after_a_training_step(case):
-    options = {"kernel_constraint": "non_neg", "bias_constraint": "non_neg"}
-    layer = case.make(**options)
-    layer.build(case.images)
-    weights = layer.trainable_weights
-    gradients = [keras.ops.ones(w.shape) for w in weights]
-    keras.optimizers.SGD().apply(gradients, weights)
-    weights = values_named(layer, "kernel", "bias", "beta")
-    others = weights_named(layer, "gamma", "alpha")
-    assert len(weights) == case.trainable - len(others)
-    assert all(np.min(w) >= 0 for w in weights)
-    free = case.make()
-    free.build(case.images)
-    assert min(np.min(w) for w in values_named(free, "kernel")) < 0
-
-
-@every_option_case
-def test_batch_norm_options_are_applied_to_every_batch_norm(case):
-    layer = case.make(momentum=0.9, epsilon=1e-5, scale=True)
-    norms = [
-        child
-        for child in (layer, *descendants(layer))
-        if isinstance(child, keras.layers.BatchNormalization)
-    ]
-    for norm in norms:
-        assert (norm.momentum, norm.epsilon, norm.scale) == (0.9, 1e-5, True)
-    assert len(norms) == case.non_trainable / 2
-
-
-@every_option_case
-def test_without_batch_norm_every_convolution_has_a_bias(case):
-    layer = case.make(use_batch_norm=False)
-    layer.build(case.images)
-    assert not weights_named(layer, "moving_mean")
-    assert len(weights_named(layer, "bias")) == len(
-        weights_named(layer, "kernel")
-    )
-
-
-@pytest.mark.parametrize("use_bias", [True, False])
-@every_option_case
-def test_use_bias_is_applied_to_every_convolution(case, use_bias):
+def test_biases_are_those_of_convolutions_without_batch_norm(case):
     """But the projection of a residual block, which always has a bias."""
-    layer = case.make(use_bias=use_bias, use_batch_norm=not use_bias)
-    convs = [
-        child
-        for child in descendants(layer)
-        if isinstance(child, keras.layers.Conv2D)
-    ]
-    others = [conv for conv in convs if conv.use_bias != use_bias]
-    if isinstance(layer, ResidualBlock):
-        [[_, projection]] = layer.branches
-        assert others == ([] if use_bias else [projection.conv])
-    else:
-        assert convs and not others
+    layer = built(case, use_batch_norm=False)
+    assert not weights_named(layer, "moving_mean")
+    kernels = weights_named(layer, "kernel")
+    assert len(weights_named(layer, "bias")) == len(kernels)
+    for use_bias in (True, False):
+        layer = case.make(use_bias=use_bias, use_batch_norm=not use_bias)
+        convs = [
+            child
+            for child in descendants(layer)
+            if isinstance(child, keras.layers.Conv2D)
+        ]
+        others = [conv for conv in convs if conv.use_bias != use_bias]
+        if isinstance(layer, ResidualBlock):
+            [[_, projection]] = layer.branches
+            assert others == ([] if use_bias else [projection.conv])
+        else:
+            assert convs and not others
 
 
 @pytest.mark.parametrize("normalizer", [True, False])
@@ -209,34 +196,22 @@ def test_equals_the_convolution_of_the_notebook(normalizer, activation):
 
 
 @every_option_case
-def test_no_activation_is_none_or_false(case):
-    configs = [
-        case.make(activation=none, name="same").get_config()
-        for none in (None, False)
-    ]
-    assert configs[0] == configs[1]
-    other = case.make(activation="relu", name="same").get_config()
-    assert configs[0] != other
-
-
-@every_option_case
-def test_an_activation_with_weights_is_created_per_child(case):
-    layer = built(case, activation=keras.layers.PReLU())
-    slopes = weights_named(layer, "alpha")
-    assert len(slopes) == len({w.path for w in slopes}) > 0
-    assert layer(random_images(case.images)).shape == case.outputs
-
-
-@every_option_case
-def test_an_activation_layer_is_tracked_as_a_child(case):
+def test_an_activation_layer_is_created_and_tracked_per_child(case):
     template = keras.layers.PReLU()
     layer = case.make(activation=template, trainable=False)
-    layer(random_images(case.images))
+    assert layer(random_images(case.images)).shape == case.outputs
+    slopes = weights_named(layer, "alpha")
+    assert len(slopes) == len({w.path for w in slopes}) > 0
     layers = layer._flatten_layers()
     slopes = [x for x in layers if isinstance(x, keras.layers.PReLU)]
     assert slopes and template not in slopes
     assert not any(x.trainable or x._layers for x in slopes)
     assert all(x.built and x.path.startswith(layer.path) for x in slopes)
+    none, false, relu = (
+        case.make(activation=activation, name="same").get_config()
+        for activation in (None, False, "relu")
+    )
+    assert none == false != relu
 
 
 @pytest.mark.usefixtures("float64")
@@ -255,17 +230,3 @@ def test_an_activation_layer_has_the_dtype_policy_of_its_parent(policy):
     dtypes = {keras.backend.standardize_dtype(x.dtype) for x in outputs}
     assert dtypes == {policy.removeprefix("mixed_")}
     assert_equal(*outputs)
-
-
-@every_option_case
-def test_synchronized_is_kept_under_every_backend(case):
-    """A file written under one backend is read under the others."""
-    layer = built(case, synchronized=True)
-    config = layer.get_config()
-    assert config["synchronized"] is True
-    again = type(layer).from_config(config)
-    assert again.get_config() == config
-    expected = keras.backend.backend() == "tensorflow"
-    norms = [x for x in descendants(again) if hasattr(x, "moving_mean")]
-    assert len(norms) == case.non_trainable / 2
-    assert {norm.synchronized for norm in norms} <= {expected}

@@ -9,7 +9,7 @@ from tests.helpers.layer_cases import (
     DATA_FORMATS,
     FILTERS,
     cases_with,
-    every_case,
+    every_config_case,
     ordered,
 )
 from tests.helpers.numeric import (
@@ -35,7 +35,7 @@ class Subclassed(keras.Model):
         return self.layer(inputs)
 
 
-@every_case
+@every_config_case
 def test_same_output_in_every_kind_of_model(case):
     layer = case.make()
     inputs = keras.Input(case.images[1:])

@@ -4,7 +4,6 @@ import keras
 import pytest
 
 from keras_inception_layers import GoogLeNet, VGG16Inception, extract_features
-from tests.helpers.networks import NETWORKS
 from tests.helpers.numeric import (
     perturb,
     random_images,
@@ -14,33 +13,6 @@ from tests.helpers.numeric import (
 
 # Relative to the largest output: the operations and their order are the same.
 TOLERANCE = 1e-6
-# Height and width per level, at the default size, and numbers of channels.
-SIZES = {
-    224: [224, 112, 56, 28, 14, 7],
-    299: [None, 147, 71, 35, 17, 8],
-}
-CHANNELS = {
-    "VGG16": (224, [64, 128, 256, 512, 512, 512]),
-    "VGG16Inception": (224, [64, 128, 256, 512, 512, 512]),
-    "GoogLeNet": (224, [None, 64, 192, 480, 832, 1024]),
-    "InceptionV3": (299, [None, 64, 192, 288, 768, 2048]),
-    "InceptionV4": (299, [None, None, None, 384, 1024, 1536]),
-    "InceptionResNetV2": (299, [None, 64, 192, 320, 1088, 1536]),
-}
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_levels(name):
-    size, channels = CHANNELS[name]
-    options = {"include_top": False, "input_shape": (size, size, 1)}
-    maps = extract_features(NETWORKS[name](**options)).output
-    assert {level: x.shape[1:] for level, x in maps.items()} == {
-        f"P{level}": (n, n, depth)
-        for level, (n, depth) in enumerate(
-            zip(SIZES[size], channels, strict=True)
-        )
-        if depth
-    }
 
 
 def test_features_are_those_of_the_layers(tmp_path):

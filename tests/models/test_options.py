@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_inception_layers import VGG16, GoogLeNet, VGG16Inception
-from keras_inception_layers.models.options import (
+from keras_inception_layers.models.conventions import (
     NetworkOptions,
     PlainOptions,
     make_settings,

@@ -7,11 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.helpers.layer_cases import (
-    KINDS,
-    every_layer_model,
-    model_of_layers,
-)
+from tests.helpers.layer_cases import KINDS, model_of_layers
 from tests.helpers.numeric import (
     ONE_STEP,
     assert_equal,
@@ -41,19 +37,9 @@ np.savez(f"{folder}/state.npz", *state)
 """
 
 
-def one_layer_of_each_kind():
-    return model_of_layers(KINDS)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        one_layer_of_each_kind,
-        pytest.param(every_layer_model, marks=pytest.mark.slow),
-    ],
-)
-def test_a_new_process_loads_the_trained_model(make, tmp_path):
-    model = randomize(make())
+@pytest.mark.one_backend  # tests/backends has it under every backend
+def test_a_new_process_loads_the_trained_model(tmp_path):
+    model = randomize(model_of_layers(KINDS))
     model.compile(keras.optimizers.Adam(1e-3), "mse", **ONE_STEP)
     images = random_images((2, *model.input_shape[1:]))
     model.train_on_batch(

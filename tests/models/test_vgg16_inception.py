@@ -22,7 +22,6 @@ from tests.helpers.numeric import (
 
 # Relative to the largest output: the operations and their order are the same.
 TOLERANCE = 1e-6
-PARAMETERS = {False: 8_442_064, True: 132_084_920}
 # One weight of each role, in the first, two middle and the last block.
 PERTURBED = {
     "block1_conv1": "kernel",
@@ -44,15 +43,19 @@ def check_equal(ours, theirs, images):
         weights[-1].assign(value)
 
 
+@pytest.mark.slow
 @pytest.mark.full_size
-@pytest.mark.parametrize(
-    "include_top", [False, pytest.param(True, marks=pytest.mark.slow)]
-)
-def test_default_model_equals_the_notebook(include_top):
-    theirs = randomize(VGG16_Inception(include_top))
-    ours = VGG16Inception(include_top)
-    assert ours.count_params() == PARAMETERS[include_top]
-    assert theirs.count_params() == PARAMETERS[include_top]
+def test_parameters_with_the_top():
+    model = VGG16Inception(input_shape=None)
+    assert model.input_shape == (None, 224, 224, 1)
+    assert model.count_params() == 132_084_920
+
+
+@pytest.mark.full_size
+def test_default_model_equals_the_notebook():
+    theirs = randomize(VGG16_Inception(False))
+    ours = VGG16Inception(False)
+    assert ours.count_params() == theirs.count_params() == 8_442_064
     port_notebook_weights(theirs, ours)
     check_equal(ours, theirs, random_images((1, 224, 224, 1)))
 
@@ -60,18 +63,16 @@ def test_default_model_equals_the_notebook(include_top):
 @pytest.mark.parametrize(
     "options",
     [
+        {"include_top": False, "input_shape": (35, 45, 3), "pooling": None},
         pytest.param(
-            {"include_top": False, "pooling": "avg"}, marks=pytest.mark.slow
-        ),
-        pytest.param(
-            {"include_top": False, "pooling": None}, marks=pytest.mark.slow
-        ),
-        {"include_top": False, "input_shape": (35, 45, 3)},
-        pytest.param(
-            {"include_top": False, "input_shape": (None, None, 1)},
+            {
+                "include_top": False,
+                "input_shape": (None, None, 1),
+                "pooling": "avg",
+            },
             marks=pytest.mark.slow,
         ),
-        {"classes": 10},
+        pytest.param({"classes": 10}, marks=pytest.mark.one_backend),
     ],
     ids=str,
 )
@@ -84,11 +85,9 @@ def test_small_model_equals_the_notebook(options):
     check_equal(ours, theirs, random_images((2, *size)))
 
 
-@pytest.mark.parametrize(
-    "include_top", [False, pytest.param(True, marks=pytest.mark.slow)]
-)
-def test_channels_first_equals_channels_last(include_top):
-    options = {"include_top": include_top, "classes": 10}
+@pytest.mark.one_backend
+def test_channels_first_equals_channels_last():
+    options = {"include_top": False}
     last = randomize(VGG16Inception(input_shape=(32, 40, 3), **options))
     images = random_images((2, 32, 40, 3))
     expected = last(images)
@@ -111,6 +110,7 @@ def training_model():
     return randomize(model)
 
 
+@pytest.mark.one_backend
 def test_side_heads_have_names(training_model):
     shapes = {name: x.shape for name, x in training_model.output.items()}
     assert shapes == {
@@ -124,6 +124,7 @@ def test_side_heads_have_names(training_model):
         assert training_model.get_layer(head).input is source
 
 
+@pytest.mark.one_backend
 def test_side_heads_are_dropped_for_inference(training_model):
     images = random_images((2, 80, 80, 1))
     expected = training_model(images)["predictions"]
@@ -136,6 +137,7 @@ def test_side_heads_are_dropped_for_inference(training_model):
     assert drop_auxiliary(plain) is plain
 
 
+@pytest.mark.one_backend
 def test_side_heads_train_with_their_loss_weight(training_model):
     heads = ("auxiliary_1", "auxiliary_2")
     loss = "sparse_categorical_crossentropy"

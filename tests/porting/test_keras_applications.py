@@ -5,7 +5,7 @@ from functools import cache
 import keras
 import pytest
 
-from keras_inception_layers import VGG16, InceptionResNetV2, InceptionV3
+from keras_inception_layers import VGG16, InceptionV3
 from keras_inception_layers.porting import port_keras_applications_weights
 from tests.helpers.numeric import (
     assert_equal,
@@ -20,11 +20,6 @@ from tests.helpers.numeric import (
 NETWORKS = {
     "vgg16": (VGG16, keras.applications.VGG16, 32),
     "inception_v3": (InceptionV3, keras.applications.InceptionV3, 75),
-    "inception_resnet_v2": (
-        InceptionResNetV2,
-        keras.applications.InceptionResNetV2,
-        75,
-    ),
 }
 slow = pytest.mark.slow
 # Relative to the largest output. Measured: 0.
@@ -49,12 +44,7 @@ def source(name, **options):
 # Also compared in tests/models: the quick tests port only the smallest here.
 @pytest.mark.parametrize(
     ("name", "include_top"),
-    [
-        ("vgg16", False),
-        pytest.param("vgg16", True, marks=slow),
-        pytest.param("inception_v3", False, marks=slow),
-        pytest.param("inception_resnet_v2", True, marks=slow),
-    ],
+    [("vgg16", False), pytest.param("vgg16", True, marks=slow)],
 )
 def test_every_weight_is_copied_to_its_place(name, include_top):
     options = {"include_top": include_top, "pooling": None}

@@ -6,9 +6,10 @@ single nodes. Nothing here imports a framework.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,26 @@ class Constant:
             kept = np.array(value)
             return cls(kept.shape, kept.dtype, lambda: kept, weight)
         return cls(value.shape, value.dtype, load, weight)
+
+    def derived(
+        self,
+        function: Callable[[np.ndarray], np.ndarray],
+        shape: tuple[int, ...] | None = None,
+        dtype: Any = None,
+    ) -> "Constant":
+        """Return what a function computes from the value when it is loaded.
+
+        Args:
+            function: a function of the value.
+            shape: the shape of the result. Defaults to `None`: the same.
+            dtype: its dtype. Defaults to `None`: the same.
+        """
+        return replace(
+            self,
+            shape=self.shape if shape is None else shape,
+            dtype=np.dtype(self.dtype if dtype is None else dtype),
+            load=lambda: function(self.load()),
+        )
 
     @property
     def size(self) -> int:
@@ -102,17 +123,40 @@ class Graph:
             return None
         return constant.load()
 
-    def add_constant(self, constant: Constant) -> str:
-        """Add a constant and return its name."""
-        name = f"constant__{len(self.constants)}"
-        while name in self.constants:
-            name += "_"
-        self.constants[name] = constant
+    def add_constant(self, value: Constant | np.ndarray, name: str = "") -> str:
+        """Add a constant and return its name, by default a new one."""
+        if not name:
+            name = f"constant__{len(self.constants)}"
+            while name in self.constants:
+                name += "_"
+        if not isinstance(value, Constant):
+            value = Constant.of(partial(np.asarray, value))
+        self.constants[name] = value
         return name
 
-    def add_value(self, value: np.ndarray) -> str:
-        """Add a small constant and return its name."""
-        return self.add_constant(Constant.of(lambda: value))
+    def add_node(
+        self,
+        operator: str,
+        inputs: Sequence[str],
+        output: str,
+        name: str = "",
+        **attributes: Any,
+    ) -> str:
+        """Append a node with one output, and return the output's name.
+
+        The node is named `<output>/<operator>` by default.
+        """
+        name = name or f"{output}/{operator}"
+        self.nodes.append(
+            helper.make_node(operator, inputs, [output], name, **attributes)
+        )
+        return output
+
+    def rename_values(self, names: dict[str, str]) -> None:
+        """Rename values wherever nodes read or compute them."""
+        for node in self.nodes:
+            rename_reads(node, names)
+            node.output[:] = [names.get(name, name) for name in node.output]
 
     def prune(self) -> None:
         """Remove the nodes and constants that no output depends on."""

@@ -14,7 +14,7 @@ import numpy as np
 from keras_inception_export.data.tensor_spec import quantized_feed
 from keras_inception_export.errors import missing
 from keras_inception_export.formats.onnx.protobuf import fields, message
-from keras_inception_export.formats.onnx.runtime import OnnxRunner, open_session
+from keras_inception_export.formats.onnx.runtime import OnnxRunner, open_runner
 
 GRAPH = 7
 """The field of ONNX's ModelProto that contains the graph."""
@@ -120,7 +120,7 @@ class OnnxIntermediates:
             if name not in outputs
         )
         appended = message(GRAPH, added)
-        return OnnxRunner(open_session(self._path, appended=appended))
+        return open_runner(self._path, appended=appended)
 
     def _graph_fields(self) -> Iterator[tuple[int, bytes]]:
         """Yield the fields of the file's graph, except the weights."""

@@ -8,7 +8,7 @@ import functools
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -17,6 +17,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from keras_inception_export.errors import ConversionError, reason_of
 from keras_inception_export.formats.onnx.graph import Graph
+from keras_inception_export.model.name_scopes import layer_in_scope
 
 WIDER: Mapping[int, tuple[int, ...]] = {
     TensorProto.BOOL: (TensorProto.INT32,),
@@ -28,14 +29,6 @@ WIDER: Mapping[int, tuple[int, ...]] = {
     TensorProto.INT32: (TensorProto.INT64,),
 }
 """The types that contain every value of an integer type, narrowest first."""
-
-
-class _Kernel(NamedTuple):
-    """The operator sets and the types of each type variable of a kernel."""
-
-    first: int
-    last: int
-    types: Mapping[str, frozenset[str]]
 
 
 def widen_integers(graph: Graph) -> None:
@@ -52,67 +45,75 @@ def widen_integers(graph: Graph) -> None:
     }
     nodes: list[onnx.NodeProto] = []
     for node in graph.nodes:
-        wider = _missing(node, graph.opset, types)
-        before: list[onnx.NodeProto] = []
-        after: list[onnx.NodeProto] = []
-        for values, variables, casts in (
-            (node.input, _variables(node, graph.opset, "inputs"), before),
-            (node.output, _variables(node, graph.opset, "outputs"), after),
+        reads, writes = _variables(node, graph.opset)
+        given: dict[str, int] = {}
+        for variable, name in (*reads, *writes):
+            if name in types:
+                given.setdefault(variable, types[name])
+        wider = _missing(node.op_type, graph.opset, given)
+        casts: dict[bool, list[onnx.NodeProto]] = {True: [], False: []}
+        for is_read, values, pairs in (
+            (True, node.input, reads),
+            (False, node.output, writes),
         ):
-            for index, variable in enumerate(variables[: len(values)]):
-                name = values[index]
+            for index, (variable, name) in enumerate(pairs):
                 if variable not in wider or not name:
                     continue
-                values[index] = f"{node.name}_{len(nodes)}_{name}_wide"
-                if casts is before:
-                    source, target, to = name, values[index], wider[variable]
-                else:
-                    source, target, to = values[index], name, types[name]
+                values[index] = wide = f"{node.name}_{len(nodes)}_{name}_wide"
+                ends = (name, wide) if is_read else (wide, name)
                 cast = onnx.helper.make_node(
-                    "Cast", [source], [target], f"{target}/Cast", to=to
+                    "Cast",
+                    ends[:1],
+                    ends[1:],
+                    f"{ends[1]}/Cast",
+                    to=wider[variable] if is_read else types[name],
                 )
-                casts.append(cast)
+                casts[is_read].append(cast)
                 if node.name in graph.layers:
                     graph.layers[cast.name] = graph.layers[node.name]
-        nodes += [*before, node, *after]
+        nodes += [*casts[True], node, *casts[False]]
     graph.nodes = nodes
 
 
-def _variables(node: onnx.NodeProto, opset: int, side: str) -> list[str]:
-    """Return the type variable of each input or output of a node."""
+def _variables(
+    node: onnx.NodeProto, opset: int
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return the type variable and the name of each input, and each output."""
     if not onnx.defs.has(node.op_type, opset, node.domain):
-        return []
+        return [], []
     schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
-    formal = list(getattr(schema, side))
-    count = len(node.input if side == "inputs" else node.output)
-    formal += formal[-1:] * (count - len(formal))
-    return [parameter.type_str for parameter in formal]
+    reads, writes = (
+        [
+            (formal[min(index, len(formal) - 1)].type_str, name)
+            for index, name in enumerate(names)
+        ]
+        for formal, names in (
+            (schema.inputs, node.input),
+            (schema.outputs, node.output),
+        )
+    )
+    return reads, writes
 
 
 def _missing(
-    node: onnx.NodeProto, opset: int, types: Mapping[str, int]
+    operator: str, opset: int, given: Mapping[str, int]
 ) -> dict[str, int]:
     """Return the wider type of each type variable that needs one."""
     kernels = [
-        kernel
-        for kernel in _kernels()[node.op_type]
-        if kernel.first <= _version(node.op_type, opset) <= kernel.last
+        kernel.type_constraints
+        for kernel in _kernels()[operator]
+        if kernel.version_range[0]
+        <= onnx.defs.get_schema(operator, opset).since_version
+        <= kernel.version_range[1]
     ]
-    given: dict[str, int] = {}
-    for side, names in (("inputs", node.input), ("outputs", node.output)):
-        for name, variable in zip(
-            names, _variables(node, opset, side), strict=False
-        ):
-            if name and name in types:
-                given.setdefault(variable, types[name])
 
     def runs(chosen: Mapping[str, int]) -> bool:
+        names = {
+            variable: f"tensor({TensorProto.DataType.Name(kind).lower()})"
+            for variable, kind in chosen.items()
+        }
         return any(
-            all(
-                _type_name(chosen[variable]) in allowed
-                for variable, allowed in kernel.types.items()
-                if variable in chosen
-            )
+            all(names.get(x, types[0]) in types for x, types in kernel.items())
             for kernel in kernels
         )
 
@@ -127,35 +128,18 @@ def _missing(
         {name: wider for name in given if wider in WIDER.get(given[name], ())}
         for wider in (TensorProto.INT32, TensorProto.INT64)
     ]
-    for choice in (*single, *together):
-        if runs({**given, **choice}):
-            return choice
-    return {}
+    choices = (x for x in (*single, *together) if runs({**given, **x}))
+    return next(choices, {})
 
 
 @functools.cache
-def _kernels() -> Mapping[str, list[_Kernel]]:
+def _kernels() -> Mapping[str, list[Any]]:
     """Return the kernels of the CPU provider by operator."""
     kernels = defaultdict(list)
     for kernel in runtime.get_all_opkernel_def():
         if kernel.provider == "CPUExecutionProvider" and not kernel.domain:
-            first, last = kernel.version_range
-            types = {
-                name: frozenset(allowed)
-                for name, allowed in kernel.type_constraints.items()
-            }
-            kernels[kernel.op_name].append(_Kernel(first, last, types))
+            kernels[kernel.op_name].append(kernel)
     return kernels
-
-
-def _version(operator: str, opset: int) -> int:
-    """Return the version of an operator in an operator set."""
-    return onnx.defs.get_schema(operator, opset).since_version
-
-
-def _type_name(kind: int) -> str:
-    name = TensorProto.DataType.Name(kind).lower()
-    return f"tensor({name})"
 
 
 def check_runnable(graph: Graph) -> None:
@@ -185,16 +169,9 @@ def check_runnable(graph: Graph) -> None:
 
 def _source(graph: Graph, node: str) -> str:
     """Return the layer of a named node, else the node, for a message."""
-    layers = {
-        *graph.layers.values(),
-        *(
-            x.weight.rpartition("/")[0]
-            for x in graph.constants.values()
-            if x.weight
-        ),
-    }
-    scope = node
-    while scope := scope.rpartition("/")[0]:
-        if scope in layers:
-            return f"layer {scope!r}"
+    weights = (x.weight or "" for x in graph.constants.values())
+    layers = {*graph.layers.values(), *(x.rpartition("/")[0] for x in weights)}
+    layer = layer_in_scope(node, {name: name for name in layers})
+    if layer:
+        return f"layer {layer!r}"
     return f"node {node!r}" if node else "the model"

@@ -21,24 +21,10 @@ QUANTIZATION = "quantization"
 and output, as JSON."""
 
 
-DAMAGED = "cannot be opened by ONNX Runtime"
-
-
-def open_runner(path: Path, threads: int | None = None) -> "OnnxRunner":
-    """Open an artifact with ONNX Runtime.
-
-    Raises:
-        RuntimeMissingError: ONNX Runtime is not installed.
-        ArtifactError: the file cannot be read.
-    """
-    with reading(path, DAMAGED, "export the model again"):
-        return OnnxRunner(open_session(path, threads))
-
-
-def open_session(
+def open_runner(
     path: Path, threads: int | None = None, appended: bytes = b""
-) -> Any:
-    """Open an artifact as an `onnxruntime.InferenceSession`.
+) -> "OnnxRunner":
+    """Open an artifact, with bytes appended to it, with ONNX Runtime.
 
     Raises:
         RuntimeMissingError: ONNX Runtime is not installed.
@@ -57,11 +43,15 @@ def open_session(
         "session.model_external_initializers_file_folder_path",
         str(path.parent),
     )
-    with reading(path, DAMAGED, "export the model again"):
-        return onnxruntime.InferenceSession(
-            _joined(path, appended) if appended else path,
-            options,
-            providers=["CPUExecutionProvider"],
+    with reading(
+        path, "cannot be opened by ONNX Runtime", "export the model again"
+    ):
+        return OnnxRunner(
+            onnxruntime.InferenceSession(
+                _joined(path, appended) if appended else path,
+                options,
+                providers=["CPUExecutionProvider"],
+            )
         )
 
 

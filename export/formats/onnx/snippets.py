@@ -141,9 +141,7 @@ int main(int argc, char** argv) {
 }
 """
 
-TEMPLATES = {"python": PYTHON, "javascript": JAVASCRIPT, "cpp": CPP}
-
 
 def templates() -> dict[str, str]:
     """Return the programs by their language."""
-    return TEMPLATES
+    return {"python": PYTHON, "javascript": JAVASCRIPT, "cpp": CPP}

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import keras
@@ -34,20 +35,13 @@ from keras_inception_export.model.name_scopes import layer_in_scope, recorded
 from keras_inception_export.model.precision import check_no_float8
 from keras_inception_export.model.size_dependent import any_size
 
-WEIGHTED_LAYERS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
-    keras.layers.Embedding,
+WEIGHTED_LAYERS = tuple(
+    getattr(keras.layers, name)
+    for name in (
+        "Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose "
+        "DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D Dense "
+        "EinsumDense Embedding"
+    ).split()
 )
 
 
@@ -78,9 +72,8 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
         for tensor in source.initializer
     }
     captured = concrete.inputs[len(signature) :]
-    for tensor, (value, _) in zip(
-        captured, concrete.graph.captures, strict=True
-    ):
+    values = (value for value, _ in concrete.graph.captures)
+    for tensor, value in zip(captured, values, strict=True):
         constants[tensor.name] = Constant.of(partial(np.asarray, value))
     for name, variable in weights.items():
         constants[name] = Constant.of(partial(_memory, variable), variable.path)
@@ -184,8 +177,7 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
             tensors_to_rename=renamed,
         )
     # What a conversion replaces may still be there, with no reader.
-    _delete_unused(converted)
-    for node in _all_nodes(converted):
+    for node in _used_nodes(converted):
         if not _is_converted(node):
             condition = CONDITIONS.get(node.type, "")
             raise ConversionError(
@@ -197,16 +189,19 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
     return optimized.make_model("")
 
 
-def _delete_unused(graph) -> None:
-    """Delete the nodes without a reader; tf2onnx would shuffle the others."""
+def _used_nodes(graph: Any) -> list[Node]:
+    """Return the nodes of a graph and its bodies that have readers.
+
+    The others are deleted here: tf2onnx would shuffle the nodes.
+    """
     used = set(
         graph.extract_sub_graph_nodes(graph.outputs, remove_unused_inputs=False)
     )
     nodes = [node for node in graph.get_nodes() if node in used]
-    for node in nodes:
-        for body in (node.get_body_graphs() or {}).values():
-            _delete_unused(body)
     graph.reset_nodes(nodes)
+    bodies = ((node.get_body_graphs() or {}).values() for node in nodes)
+    inner = map(_used_nodes, chain.from_iterable(bodies))
+    return [*nodes, *chain.from_iterable(inner)]
 
 
 class _MergeFirst(optimizer.MergeDuplicatedNodesOptimizer):
@@ -299,13 +294,6 @@ def _silent() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _all_nodes(graph: Any) -> Iterator[Node]:
-    for node in graph.get_nodes():
-        yield node
-        for body in (node.get_body_graphs() or {}).values():
-            yield from _all_nodes(body)
 
 
 def _is_converted(node: Node) -> bool:

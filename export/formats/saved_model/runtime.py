@@ -23,18 +23,13 @@ of a SavedModel do not have. TensorFlow reserves the folder for users' files."""
 
 
 class _TensorFlowRunner:
-    """A SavedModel that is run by TensorFlow.
+    """A SavedModel that is run by TensorFlow."""
 
-    `order` has the declared order of the names of "inputs" and "outputs".
-    """
-
-    def __init__(self, module: Any, order: Mapping[str, list[str]]):
+    def __init__(self, module: Any, specs: Specs) -> None:
         # A module's functions hold only weak references to its variables.
         self._module = module
-        self._function = function = module.signatures[SIGNATURE]
-        _, inputs = function.structured_input_signature
-        self.inputs = _declared(inputs, order["inputs"])
-        self.outputs = _declared(function.structured_outputs, order["outputs"])
+        self._function = module.signatures[SIGNATURE]
+        self.inputs, self.outputs = specs
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compute every output from arrays keyed by input name."""
@@ -44,20 +39,6 @@ class _TensorFlowRunner:
         tensors = {name: tf.constant(array) for name, array in feeds.items()}
         outputs = self._function(**tensors)
         return {spec.name: outputs[spec.name].numpy() for spec in self.outputs}
-
-
-def _declared(tensors: Mapping, names: list[str]) -> tuple[TensorSpec, ...]:
-    """Return TensorFlow's specs as ours, in the order of `names`."""
-    if set(tensors) != set(names):
-        raise ValueError(
-            f"its signature has {sorted(tensors)}, expected {names}"
-        )
-    return tuple(
-        TensorSpec(
-            name, tuple(tensors[name].shape), tensors[name].dtype.name
-        ).check()
-        for name in names
-    )
 
 
 def open_runner(path: Path, threads: int | None = None) -> Runner:
@@ -82,7 +63,8 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
                 "this process with another number; use a new process"
             ) from error
     with reading(path, DAMAGED):
-        return _TensorFlowRunner(tf.saved_model.load(str(path)), _order(path))
+        specs = read_specs(path)
+        return _TensorFlowRunner(tf.saved_model.load(str(path)), specs)
 
 
 def read_specs(path: Path) -> Specs:
@@ -96,7 +78,11 @@ def read_specs(path: Path) -> Specs:
     except ImportError as error:
         raise missing(str(path), "tensorflow", error) from error
 
-    def declared(tensors, names):
+    def declared(tensors: Mapping, names: list[str]) -> tuple[TensorSpec, ...]:
+        if set(tensors) != set(names):
+            raise ValueError(
+                f"its signature has {sorted(tensors)}, expected {names}"
+            )
         return tuple(
             TensorSpec(
                 name,
@@ -113,12 +99,8 @@ def read_specs(path: Path) -> Specs:
         content = (path / "saved_model.pb").read_bytes()
         (graph,) = SavedModel.FromString(content).meta_graphs
         signature = graph.signature_def[SIGNATURE]
-        order = _order(path)
+        order = json.loads((path / ORDER_FILE).read_text(encoding="utf-8"))
         return (
             declared(signature.inputs, order["inputs"]),
             declared(signature.outputs, order["outputs"]),
         )
-
-
-def _order(path: Path) -> dict[str, list[str]]:
-    return json.loads((path / ORDER_FILE).read_text(encoding="utf-8"))

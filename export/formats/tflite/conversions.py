@@ -51,9 +51,9 @@ CONVERSIONS: dict[str, Rewrite] = {
     "GreaterEqual": in_int32(tf.greater_equal),
     "Less": in_int32(tf.less),
     "LessEqual": in_int32(tf.less_equal),
-    "Max": integer_rewrites.reduce_max,
+    "Max": integer_rewrites.reduction(tf.reduce_max),
     "Maximum": in_int32(tf.maximum),
-    "Min": integer_rewrites.reduce_min,
+    "Min": integer_rewrites.reduction(tf.reduce_min),
     "Minimum": in_int32(tf.minimum),
     "Mul": in_int32(tf.multiply),
     "Neg": in_int32(tf.negative),
@@ -64,7 +64,7 @@ CONVERSIONS: dict[str, Rewrite] = {
     "SelectV2": in_int32(tf.where),
     "Square": in_int32(tf.square),
     "Sub": in_int32(tf.subtract),
-    "Sum": integer_rewrites.reduce_sum,
+    "Sum": integer_rewrites.reduction(tf.reduce_sum),
     "Tile": in_int32(tf.tile),
 }
 """By type of TensorFlow operation, what replaces it."""

@@ -88,31 +88,25 @@ def _try(
 
     The shapes that a kernel refuses depend on the inputs if a size is unknown.
     """
-    reason = None
     try:
         refusal = run_in_child(TRIAL, "run_once", path=path)
-    except RuntimeError as error:
-        reason = f"LiteRT cannot run the converted model: {error}"
-        refusal = None
-    known = all(None not in spec.shape[1:] for spec in inference_model.inputs)
-    if refusal and known:
+        unknown = any(None in x.shape[1:] for x in inference_model.inputs)
+        if not refusal or unknown:
+            return
+        model = inference_model.model
+        layers = {x.path for x in model._flatten_layers(include_self=False)}
         operator = list(structure.operators())[refusal["node"]]
-        layers = {
-            layer.path
-            for layer in inference_model.model._flatten_layers(
-                include_self=False
-            )
-        }
         names = layers_of(structure.name_of(operator.outputs[0]), layers)
         reason = (
             f"LiteRT has no kernel for this {operator.name} "
             f"({_place(next(names, None))}): {refusal['reason']}"
         )
-    if reason:
-        path.unlink()
-        raise ConversionError(
-            f"{reason}; change the model, or leave the format tflite out"
-        )
+    except RuntimeError as error:
+        reason = f"LiteRT cannot run the converted model: {error}"
+    path.unlink()
+    raise ConversionError(
+        f"{reason}; change the model, or leave the format tflite out"
+    )
 
 
 def _convert(

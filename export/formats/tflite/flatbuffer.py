@@ -36,15 +36,11 @@ _DATA_FIELD = 4
 _WEIGHT_INPUTS = {("FULLY_CONNECTED", 1), ("CONV_2D", 1), ("GATHER", 0)}
 """Inputs that take a large weight: (operator, index of the input)."""
 
-_KERNEL_INPUT = {
-    "BATCH_MATMUL": 1,
-    "CONV_2D": 1,
-    "CONV_3D": 1,
-    "DEPTHWISE_CONV_2D": 1,
-    "FULLY_CONNECTED": 1,
-    "TRANSPOSE_CONV": 1,
-}
-"""The index of the input that is an operator's kernel."""
+_WITH_KERNEL = frozenset(
+    "BATCH_MATMUL CONV_2D CONV_3D DEPTHWISE_CONV_2D FULLY_CONNECTED "
+    "TRANSPOSE_CONV".split()
+)
+"""Operators whose second input is their kernel."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +57,7 @@ class Operator:
     @property
     def kernel(self) -> int:
         """Index of its kernel, perhaps not a constant; -1 if it has none."""
-        index = _KERNEL_INPUT.get(self.name)
-        return -1 if index is None else self.inputs[index]
+        return self.inputs[1] if self.name in _WITH_KERNEL else -1
 
 
 class Structure:
@@ -207,26 +202,22 @@ class Structure:
         `contents` has, by a buffer's index, the size in bytes and the blocks
         to write instead of its own contents.
         """
-        own = [buffer.data for buffer in self._model.buffers]
+        import flatbuffers
+
+        buffers = self._model.buffers
+        own = [buffer.data for buffer in buffers]
         contents = {
             index: (len(data), [data])
             for index, data in enumerate(own)
             if data is not None and len(data) > _SMALL_BUFFER
         } | dict(contents)
         for index in contents:
-            self._model.buffers[index].data = np.zeros(1, np.uint8)
-        self._write_packed(path, contents)
-        for index in contents:
-            self._model.buffers[index].data = own[index]
-
-    def _write_packed(
-        self, path: Path, contents: Mapping[int, tuple[int, Iterable]]
-    ) -> None:
-        import flatbuffers
-
+            buffers[index].data = np.zeros(1, np.uint8)
         builder = flatbuffers.Builder()
         builder.Finish(self._model.Pack(builder), file_identifier=b"TFL3")
         packed = builder.Output()
+        for index in contents:
+            buffers[index].data = own[index]
         model = self._schema.Model.GetRootAs(packed)
         end = len(packed)
         starts = {}

@@ -32,9 +32,8 @@ def in_int32(function: Callable[..., Any]) -> Rewrite:
                 for x, dtype in zip(inputs, dtypes, strict=True)
             )
         )
-        return (
-            tf.cast(result, narrow[0]) if result.dtype == tf.int32 else result
-        )
+        is_wide = result.dtype == tf.int32
+        return tf.cast(result, narrow[0]) if is_wide else result
 
     return rewrite
 
@@ -131,25 +130,15 @@ def sign(x: tf.Tensor) -> tf.Tensor | None:
     return in_int32(tf.sign)(x)
 
 
-def reduce_max(
-    x: tf.Tensor, axis: tf.Tensor, *, keep_dims: bool = False
-) -> tf.Tensor | None:
-    """Compute narrow integers in int32."""
-    return in_int32(tf.reduce_max)(x, axis, keep_dims)
+def reduction(function: Callable[..., Any]) -> Rewrite:
+    """Return a reduction along axes that computes narrow integers in int32."""
 
+    def rewrite(
+        x: tf.Tensor, axis: tf.Tensor, *, keep_dims: bool = False
+    ) -> tf.Tensor | None:
+        return in_int32(function)(x, axis, keep_dims)
 
-def reduce_min(
-    x: tf.Tensor, axis: tf.Tensor, *, keep_dims: bool = False
-) -> tf.Tensor | None:
-    """Compute narrow integers in int32."""
-    return in_int32(tf.reduce_min)(x, axis, keep_dims)
-
-
-def reduce_sum(
-    x: tf.Tensor, axis: tf.Tensor, *, keep_dims: bool = False
-) -> tf.Tensor | None:
-    """Compute narrow integers in int32."""
-    return in_int32(tf.reduce_sum)(x, axis, keep_dims)
+    return rewrite
 
 
 def cumsum(

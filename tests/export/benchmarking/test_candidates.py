@@ -4,7 +4,7 @@ import pytest
 
 from keras_inception_export.benchmarking.candidates import (
     Unavailable,
-    artifact_candidates,
+    artifact_candidate,
     keras_candidate,
 )
 from keras_inception_export.bundle.bundle import sha256_of
@@ -50,7 +50,7 @@ def figures(candidate):
 
 
 def test_artifacts_with_the_figures_of_their_export(report, tmp_path):
-    plain, int8 = artifact_candidates(tmp_path, report)
+    plain, int8 = (artifact_candidate(tmp_path, x) for x in report["artifacts"])
     assert (plain.name, plain.format) == ("tflite", "tflite")
     assert figures(plain) == [2e-7, None, None]
     assert (int8.name, int8.format) == ("onnx int8", "onnx")
@@ -69,7 +69,7 @@ def test_artifacts_with_the_figures_of_their_export(report, tmp_path):
 def test_a_changed_artifact_is_refused(change, message, report, tmp_path):
     change(tmp_path / "model.tflite")
     with pytest.raises(ArtifactError, match=message):
-        artifact_candidates(tmp_path, report)
+        artifact_candidate(tmp_path, report["artifacts"][0])
 
 
 @pytest.mark.parametrize("given", [True, False])

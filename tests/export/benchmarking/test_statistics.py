@@ -8,8 +8,6 @@ from keras_inception_export.benchmarking.statistics import (
     Interval,
     find_doubts,
     median_interval,
-    percentile,
-    schedule,
     speeds,
 )
 
@@ -22,22 +20,6 @@ def test_interval_of_the_median(number, low):
     interval = median_interval(range(number, 0, -1))
     assert interval.low == low and interval.high == number + 1 - low
     assert interval.median == median(range(1, number + 1))
-
-
-@pytest.mark.parametrize(
-    ("values", "percent", "expected"),
-    [([7.0], 90, 7), ([1.0, 2.0, 3.0], 50, 2), (range(11), 90, 9)],
-)
-def test_percentile(values, percent, expected):
-    assert percentile(values, percent) == expected
-
-
-def test_the_order_of_each_round_is_random_and_seeded():
-    rounds = schedule(["a", "b", "c", "d"], 12, seed=7)
-    assert all(sorted(order) == ["a", "b", "c", "d"] for order in rounds)
-    assert len(set(rounds)) > 6
-    assert schedule(["a", "b", "c", "d"], 12, seed=7) == rounds
-    assert schedule(["a", "b", "c", "d"], 12, seed=8) != rounds
 
 
 def test_speed_is_a_ratio_within_the_round():

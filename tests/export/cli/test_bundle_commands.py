@@ -36,18 +36,6 @@ def test_a_damaged_artifact_fails_verification(bundle, capfd):
     assert shown.splitlines()[-1] == f"{bundle}: failed tflite"
 
 
-@pytest.mark.parametrize("damage", ("{", '{"artifacts": [{}]}', "[]"))
-def test_verify_with_a_damaged_report(bundle, damage, capfd):
-    (bundle / "report.json").write_text(damage)
-    assert main(["verify", str(bundle)]) == 1
-    assert "report.json is damaged" in capfd.readouterr().err
-
-
-def test_verify_a_folder_that_is_not_a_bundle(tmp_path, capfd):
-    assert main(["verify", str(tmp_path)]) == 2
-    assert "is not a bundle" in capfd.readouterr().err
-
-
 @pytest.mark.parametrize("path", PATHS)
 def test_predict(published, path, tmp_path, capfd):
     np.save(tmp_path / "images.npy", random_images((2, 12, 12, 3)))

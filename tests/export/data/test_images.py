@@ -27,7 +27,7 @@ def save(path, pixels=PIXELS):
 
 def read(path, specs, scale=1.0):
     made = Preprocessing(scale=scale)
-    return load_samples(path, specs, made).inputs["image"]
+    return np.asarray(load_samples(path, specs, made).inputs["image"])
 
 
 @pytest.mark.parametrize(
@@ -196,10 +196,10 @@ def test_integer_inputs_take_pixels_as_they_are(tmp_path):
     [
         (
             spec(4),
-            r'inputs are "image" of shape \[\[None, 4\]\], .*; give a .npz',
+            r'"image" of shape \[None, 4\] takes no images .*; give .npy or',
         ),
-        (spec(2, 2, 1) * 2, 'inputs are "image", "image"'),
-        (spec(2, 2, 5), "expected one with 1 or 3 channels"),
+        (spec(2, 2, 1) * 2, 'one array, but .* inputs "image", "image"'),
+        (spec(2, 2, 5), "takes no images of 1 or 3 channels"),
     ],
 )
 def test_a_model_that_takes_no_image(specs, message, tmp_path):

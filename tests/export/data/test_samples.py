@@ -1,8 +1,12 @@
 """Samples and labels, from every kind of source."""
 
+import io
+import json
 import tracemalloc
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -10,6 +14,7 @@ from keras_inception_export.data.batching import run
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
+from tests.helpers.brightness import png, write_tar
 
 SPEC = (TensorSpec("image", (None, 4, 4, 1), "float32"),)
 PAIR = tuple(TensorSpec(name, (None, 4), "float32") for name in "ab")
@@ -136,24 +141,145 @@ def test_integer_inputs_take_real_values():
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "save"), [("x.npz", np.savez), ("x.npz", np.savez_compressed)]
+VALUES = (7, 200, 33, 90)
+NAMES = ("b", "a", "b", "c")
+PNGS = [png(value) for value in VALUES]
+HUGGING_FACE = json.dumps(
+    {"info": {"features": {"label": {"names": ["dog", "cat", "owl"]}}}}
 )
-def test_npz_file(name, save, tmp_path):
-    save(tmp_path / name, x=IMAGES, y=LABELS)
-    samples = load_samples(tmp_path / name, SPEC)
-    np.testing.assert_array_equal(samples.inputs["image"], IMAGES)
-    np.testing.assert_array_equal(samples.labels, LABELS)
+
+
+def write_table(path, **columns):
+    table = pa.table({"photo": PNGS, **columns})
+    if path.stem == "hf":
+        table = table.replace_schema_metadata({"huggingface": HUGGING_FACE})
+    pq.write_table(table, path, row_group_size=3)
+
+
+def write_shard(path, labels, suffix, rows=slice(None)):
+    """Write a webdataset; a label may be before or after its image."""
+    members = {}
+    numbers = range(len(VALUES))[rows]
+    for number in numbers:
+        members[f"d/{number}.seg.png"] = PNGS[number]
+        members[f"d/{number}.{suffix}"] = labels[number].encode()
+    names = reversed(members) if suffix == "json" else members
+    write_tar(path, {name: members[name] for name in names})
+    return VALUES[rows]
+
+
+def write_files(folder):
+    """Write four images, in every kind of file."""
+    for number, name in enumerate(NAMES):
+        path = folder / "photos" / name / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(PNGS[number])
+    write_table(folder / "names.parquet", label=NAMES)
+    write_table(folder / "numbers.parquet", n=[0] * 4, cls=[2, 0, 1, 1])
+    write_table(folder / "hf.parquet", label=[2, 0, 1, 1])
+    write_table(folder / "none.parquet", n=[0] * 4)
+    write_table(folder / "null.parquet", label=[*NAMES[:3], None])
+    write_table(folder / "mixed.parquet", label=pa.array([0.5, 1, 2, 3]))
+    for number in range(2):
+        rows = slice(2 * number, 2 * number + 2)
+        write_shard(folder / f"s-{number}.tar", "2011", "cls", rows)
+    jsons = [json.dumps({"label": name, "text": "x"}) for name in NAMES]
+    write_shard(folder / "json.tar", jsons, "json")
+    write_shard(folder / "plain.tar", NAMES, "txt")
+    write_shard(folder / "bad.tar", ["{"] * 4, "json")
+    write_tar(folder / "damaged.tar", {"0.png": PNGS[0], "1.png": b"no"})
+    write_tar(folder / "empty.tar", {"0.cls": b"1"})
+    pixels = np.array(VALUES, "float32").reshape(-1, 1, 1, 1)
+    pixels = np.tile(pixels, (1, 4, 4, 1))
+    for number in range(2):
+        part = slice(2 * number, 2 * number + 2)
+        y = np.array([2, 0, 1, 1])[part]
+        np.savez(folder / f"x-{number}.npz", x=pixels[part], y=y)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    write_files(folder)
+    return folder
+
+
+SORTED = [1, 0, 2, 3]  # the rows in the order of their folders
+FILES = {
+    "photos": ([0, 1, 1, 2], "abc"),
+    "photos/*/*.png": (None, None),
+    "names.parquet": ([1, 0, 1, 2], "abc"),
+    "numbers.parquet": ([2, 0, 1, 1], None),
+    "hf.parquet": ([2, 0, 1, 1], ("dog", "cat", "owl")),
+    "none.parquet": (None, None),
+    "s-*.tar": ([2, 0, 1, 1], None),
+    "json.tar": ([2, 1, 0, 1], "abc"),
+    "plain.tar": (None, None),
+    "x-?.npz": ([2, 0, 1, 1], None),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_predict_reads(name, files):
+    """The images and labels are also those of `Sources`, and of a list."""
+    labels, classes = FILES[name]
+    samples = load_samples(str(files / name), SPEC)
+    values = np.array(VALUES)
+    if name.startswith("photos"):
+        values = values[SORTED]
+    if name == "json.tar":
+        values = values[::-1]
+    found = np.asarray(samples.inputs["image"])
+    np.testing.assert_array_equal(found[:, 0, 0, 0], values)
+    np.testing.assert_array_equal(samples.labels, labels)
+    assert samples.classes == (classes and tuple(classes))
+    last = samples.take([3])
+    np.testing.assert_array_equal(last.inputs["image"][:], found[3:])
+    paths = [files / name] if "*" not in name else sorted(files.glob(name))
+    if "?" not in name:
+        again = load_samples(iter(paths), SPEC).inputs["image"]
+        np.testing.assert_array_equal(again, found)
+
+
+def test_images_of_pillow(files):
+    images = [Image.open(io.BytesIO(content)) for content in PNGS]
+    found = load_samples(iter(images), SPEC).inputs["image"]
+    np.testing.assert_array_equal(found[:][:, 0, 0, 0], VALUES)
+
+
+REFUSED_FILES = {
+    "null.parquet": "null.parquet: 1 of 4 samples have no label",
+    "mixed.parquet": "labels that are integers",
+    "bad.tar": "bad.tar/d/3.json cannot be read",
+    "damaged.tar": "damaged.tar/1.png cannot be read",
+    "empty.tar": "empty.tar contains no images",
+    "*.gif": "matches no file",
+    "[sx]-0.*": "contains arrays and images",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_FILES)
+def test_unsuitable_files_are_refused(name, files):
+    with pytest.raises(RequestError, match=REFUSED_FILES[name]) as caught:
+        load_samples(files / name, SPEC)
+    assert "\n" not in str(caught.value)
 
 
 def written(kind, folder):
     """Return samples that are in a file, or not anywhere, and their values."""
     values = np.arange(200, dtype="uint8")
+    images = [png(value, (64, 64)) for value in values]
     if kind == "images":
-        for value in values:
-            image = Image.new("L", (64, 64), int(value))
-            image.save(folder / f"{value:03}.png")
+        for value, image in zip(values, images, strict=True):
+            (folder / f"{value:03}.png").write_bytes(image)
         return folder, values
+    if kind == "tar":
+        members = {f"{i:03}.png": image for i, image in enumerate(images)}
+        write_tar(folder / "x.tar", members)
+        return folder / "x.tar", values
+    if kind == "parquet":
+        pq.write_table(pa.table({"image": images}), folder / "x.parquet")
+        return folder / "x.parquet", values
     images = np.full((200, 64, 64, 1), values.reshape(-1, 1, 1, 1), "float32")
     if kind == "batches":
         return np.split(images, 20), values
@@ -166,7 +292,7 @@ def written(kind, folder):
     return path, values
 
 
-KINDS = ["images", "npy", "npz", "npz compressed", "batches"]
+KINDS = ["images", "tar", "parquet", "npy", "npz", "npz compressed", "batches"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

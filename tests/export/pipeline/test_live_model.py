@@ -53,50 +53,42 @@ def test_a_model_that_a_copy_does_not_equal_is_refused(make, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def quotients():
-    x = keras.Input((6,), dtype="int32", name="x")
-    outputs = {"floor": x // 60, "rest": x % 60, "cast": ops.cast(x, "float32")}
-    outputs["cast"] = outputs["cast"] // 60
-    return keras.Model(x, outputs)
-
-
-def cropped():
-    return sequential(
-        layers.CenterCrop(32, 32, name="crop"),
-        layers.Conv2D(3, 3),
-        shape=(None, None, 2),
-    )
-
-
-def overflowing():
-    x = keras.Input((8,), name="x")
+def hostile():
+    """Return a model of integers, images of any size, and large values."""
+    x = keras.Input((6,), dtype="int32", name="integers")
     outputs = {
-        "plus": ops.softplus(x),
-        "log": ops.log_sigmoid(x),
-        "unit": layers.UnitNormalization()(x),
+        "floor": x // 60,
+        "rest": x % 60,
+        "cast": ops.cast(x, "float32") // 60,
     }
-    return keras.Model(x, outputs)
+    image = keras.Input((None, None, 2), name="image")
+    crop = layers.CenterCrop(32, 32, name="crop")(image)
+    outputs["cropped"] = layers.Conv2D(3, 3)(crop)
+    values = keras.Input((8,), name="values")
+    outputs |= {
+        "plus": ops.softplus(values),
+        "log": ops.log_sigmoid(values),
+        "unit": layers.UnitNormalization()(values),
+    }
+    return keras.Model([x, image, values], outputs)
 
 
 INPUTS = {
-    quotients: GENERATOR.integers(-1000, 1000, (5, 6)).astype("int32"),
-    cropped: GENERATOR.random((2, 24, 24, 2), "float32"),
-    overflowing: np.float32(
+    "integers": GENERATOR.integers(-1000, 1000, (3, 6)).astype("int32"),
+    "image": GENERATOR.random((3, 24, 24, 2), "float32"),
+    "values": np.float32(
         [[0] * 8, [100] * 8, [-100, 1e4, -1e4, 88, 89, 0, 1, -1]]
     ),
 }
 
 
-@pytest.mark.parametrize("make", INPUTS, ids=lambda make: make.__name__)
-def test_inputs_that_expose_errors(make, tmp_path):
+def test_inputs_that_expose_errors(tmp_path):
     """On inputs that the export did not choose, run by the bare runtimes."""
-    model, inputs = make(), INPUTS[make]
+    model = hostile()
     export_model(model, tmp_path / "out", formats=FORMATS)
-    expected = model(inputs, training=False)
-    if not isinstance(expected, dict):
-        expected = {"output": expected}
+    expected = model(list(INPUTS.values()), training=False)
     for file in ("saved_model", "model.tflite", "model.onnx"):
-        found = load_artifact(tmp_path / "out" / file)(inputs)
+        found = load_artifact(tmp_path / "out" / file)(INPUTS)
         for name, values in expected.items():
             values = np.array(values)
             np.testing.assert_allclose(

@@ -1,58 +1,72 @@
-"""Two exports of one model have the same bytes, in other processes too."""
+"""Two processes write the same bytes, and none uses the network."""
 
 import json
 import os
 import sys
+from pathlib import Path
 
-import keras
+import numpy as np
 import pytest
-from keras import layers
 
 from keras_inception_export.bundle.bundle import REPORT
+from tests.helpers import repeated_exports
 from tests.helpers.commands import run
 
+# Python imports it at the start, in child processes too.
+SITE_CUSTOMIZE = """
+import os, sys
 
-def model():
-    """A model with variables of several kinds, and two outputs."""
-    scalars, steps = keras.Input((6,), name="scalars"), keras.Input((4, 3))
-    joined = layers.Concatenate()(
-        [
-            layers.Dense(3)(scalars),
-            layers.LSTM(4)(steps),
-            layers.Bidirectional(layers.GRU(2))(steps),
-        ]
-    )
-    outputs = layers.Dense(2)(joined), layers.BatchNormalization()(joined)
-    return keras.Model([scalars, steps], outputs)
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        if isinstance(arguments[-1], str | bytes):  # in the file system
+            return
+        with open(os.environ["CONNECTIONS"], "a") as file:
+            print(event, arguments[1:], file=file)
+        raise OSError("the network is off")
+
+sys.addaudithook(refuse)
+"""
+
+
+def content(folder):
+    """Return the bytes of each file, without the times in the report."""
+    report = json.loads((folder / "bundle" / REPORT).read_text())
+    for artifact in report["artifacts"]:
+        del artifact["seconds"]
+    files = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != REPORT
+    }
+    return {**files, REPORT: report}
 
 
 @pytest.mark.slow
-def test_does_not_depend_on_hash_seeds(tmp_path):
-    model().save(tmp_path / "model.keras")
-    bundles = []
-    for seed in ("1", "2"):
-        folder = tmp_path / seed
-        command = (sys.executable, "-m", "keras_inception_export", "export")
+def test_neither_hash_seed_nor_network_matters(tmp_path, monkeypatch):
+    repeated_exports.model().save(tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", np.ones((3, 4, 3), "float32"))
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(SITE_CUSTOMIZE)
+    monkeypatch.setenv("CONNECTIONS", str(tmp_path / "connections"))
+    paths = str(tmp_path / "site"), *filter(None, sys.path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    found = []
+    for seed, inputs in (("1", [tmp_path / "x.npy"]), ("2", [])):
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        (tmp_path / seed).mkdir()
         done = run(
-            command,
-            tmp_path / "model.keras",
-            "--output",
-            folder,
-            "--format",
-            "saved_model",
-            env={**os.environ, "PYTHONHASHSEED": seed},
+            (sys.executable, "-m", repeated_exports.__name__),
+            *(tmp_path / "model.keras", tmp_path / seed, *inputs),
+            cwd=Path(__file__).parents[3],
         )
         assert done.returncode == 0, done.stderr
-        report = json.loads((folder / REPORT).read_text())
-        for artifact in report["artifacts"]:
-            del artifact["seconds"]
-        files = {
-            str(path.relative_to(folder)): path.read_bytes()
-            for path in folder.rglob("*")
-            if path.is_file() and path.name != REPORT
-        }
-        bundles.append((report, files))
-    (report, files), (other_report, other_files) = bundles
-    assert report == other_report
-    assert files.keys() == other_files.keys()
-    assert [x for x in files if files[x] != other_files[x]] == []
+        found.append(content(tmp_path / seed))
+    assert not (tmp_path / "connections").exists()
+    urlopen = "import urllib.request as u; u.urlopen('http://localhost:9')"
+    assert "network is off" in run((sys.executable, "-c", urlopen)).stderr
+    assert "getaddrinfo" in (tmp_path / "connections").read_text()
+
+    first, second = found
+    assert first.keys() == second.keys()
+    assert [x for x in first if first[x] != second[x]] == []
+    assert {"bundle/model.tflite", "model.int8.onnx"} < first.keys()

@@ -2,6 +2,7 @@
 
 import keras
 import pytest
+from PIL import Image
 
 from keras_inception_export import (
     ArtifactError,
@@ -9,15 +10,31 @@ from keras_inception_export import (
     verify,
 )
 from keras_inception_export.bundle.bundle import read_report
+from keras_inception_export.child_process import ChildProcess
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import PRESETS
 from keras_inception_export.logs import progress_to
 from keras_inception_export.options import ExportOptions
+from keras_inception_export.pipeline import subprocess_export
 from keras_inception_export.pipeline.subprocess_export import (
     export_in_tensorflow,
 )
 from tests.helpers.format_cases import constant_model, small_model
 from tests.helpers.numeric import random_images
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_child():
+    """A process that imports TensorFlow once, for all tests."""
+    target = subprocess_export.__name__
+    with ChildProcess(target, subprocess_export.ENVIRONMENT) as child:
+
+        def call(target, function, environment, **arguments):
+            return child.call(function, **arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(subprocess_export, "run_in_child", call)
+            yield
 
 
 def test_export(tmp_path):
@@ -58,3 +75,10 @@ def test_errors_keep_their_class(tmp_path):
     with pytest.raises(ArtifactError, match="hardly depends"):
         export_in_tensorflow(constant_model(), options)
     assert not list(tmp_path.iterdir())
+
+
+def test_images_of_pillow_are_not_sent(tmp_path):
+    image = Image.new("RGB", (12, 12))
+    options = ExportOptions(output_dir=tmp_path / "out", samples=iter([image]))
+    with pytest.raises(RequestError, match="give their paths"):
+        export_in_tensorflow(small_model(), options)

@@ -2,16 +2,21 @@
 
 import importlib.metadata
 
-from keras_inception_export.pipeline.versions import versions
+from keras_inception_export.pipeline import versions
+
+INSTALLED = ("keras", "onnxruntime-gpu")
 
 
 def test_versions_of_packages_under_other_names(monkeypatch):
+    def version(name):
+        if name not in INSTALLED:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return f"{name} 1"
+
     owners = {"onnxruntime": ["onnxruntime-gpu"], "keras": ["other", "keras"]}
-    monkeypatch.setattr(
-        importlib.metadata, "packages_distributions", lambda: owners
-    )
-    monkeypatch.setattr(importlib.metadata, "version", "{} 1".format)
-    found = versions()
+    monkeypatch.setattr(versions, "_owners", lambda: owners)
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    found = versions.versions()
     assert found["onnxruntime"] == "onnxruntime-gpu 1"
     assert found["keras"] == "keras 1"
     assert found["tensorflow"] is None

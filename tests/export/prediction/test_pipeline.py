@@ -12,8 +12,8 @@ from PIL import Image
 
 from keras_inception_export import RequestError, load_artifact
 from keras_inception_export.bundle.artifact import Artifact
+from keras_inception_export.data.items import Item
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.prediction.items import Item
 from keras_inception_export.prediction.pipeline import Pipeline, unlike
 from tests.helpers.brightness import (
     png,

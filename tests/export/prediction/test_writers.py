@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from keras_inception_export.data.items import Item
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
-from keras_inception_export.prediction.items import Item
 from keras_inception_export.prediction.lines import resume
 from keras_inception_export.prediction.pipeline import Prediction
 from keras_inception_export.prediction.writers import check_output, open_writer

@@ -15,8 +15,8 @@ from keras_inception_export.bundle.bundle import REPORT, sha256_of
 from keras_inception_export.data.samples import Samples
 from keras_inception_export.diagnosis.layer_reference import LayerReferences
 from keras_inception_export.report import figures, network, numbers
+from keras_inception_export.report.page import SECTIONS
 from keras_inception_export.report.samples import SampleResults
-from keras_inception_export.report.sections import SECTIONS
 from tests.export.report.reading import Page
 
 BUNDLE = Path(__file__).parents[2] / "data/0.1.0/bundle"
@@ -248,8 +248,8 @@ def test_gallery(labelled):
     class Facts:
         samples = results
 
-        def labels(self, output):
-            return ("zero", "one", "two")
+        def class_name(self, output, index):
+            return ("zero", "one", "two")[index]
 
     (output,) = numbers.gallery(Facts())["outputs"]
     (sample,) = output["samples"]

@@ -102,7 +102,7 @@ def measured(tmp_path_factory):
     proto = onnx.load(file)
     session = opened(proto)
     sets = {
-        "digits": [digits()[0][:600]],
+        "digits": [digits()[0][:200]],
         "constant": [feed["image"] for feed in constant],
         "searched": [feed["image"] for feed in found],
     }

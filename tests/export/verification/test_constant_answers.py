@@ -71,6 +71,8 @@ def test_the_signal_is_that_of_samples_of_one_shape():
     reference = [7 * ones[:1, :2], ones, 3 * ones]
     assert error_to_signal([0 * y for y in reference], reference) == 5
     assert error_to_signal([reference[0], ones, ones], reference) == 2
+    pair = np.array([[0.0, 10], [2, 14]])
+    assert error_to_signal([0 * pair], [pair]) == 300 / 10
     for same in (reference[:1], reference[1:2]):
         assert error_to_signal(same, same) == float("inf")
 

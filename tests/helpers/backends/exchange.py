@@ -17,7 +17,7 @@ import numpy as np
 from keras_inception_layers import ConvBN, InceptionV1Block
 from tests.helpers.backends.processes import BACKENDS
 from tests.helpers.initial_values import quick_initial_values
-from tests.helpers.layer_cases import FILTERS, every_layer_model
+from tests.helpers.layer_cases import FILTERS, KINDS, model_of_layers
 from tests.helpers.numeric import (
     ONE_STEP,
     perturb,
@@ -26,7 +26,7 @@ from tests.helpers.numeric import (
     to_array,
 )
 
-MODELS = ("trained", "every_layer")
+MODELS = ("trained", "every_kind")
 
 
 def trained():
@@ -50,7 +50,7 @@ def write(folder):
     backend = keras.backend.backend()
     for name in MODELS:
         trains = name == "trained"
-        model = trained() if trains else randomize(every_layer_model())
+        model = trained() if trains else randomize(model_of_layers(KINDS))
         model.save(folder / f"{name}_{backend}.keras")
         np.savez(folder / f"{name}_{backend}_by_{backend}.npz", *outputs(model))
 

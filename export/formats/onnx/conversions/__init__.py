@@ -1,32 +1,48 @@
-"""How TensorFlow operations that tf2onnx gets wrong become ONNX nodes.
+"""The table of TensorFlow operations that tf2onnx gets wrong.
 
-One entry per TensorFlow operation. An entry replaces the conversion of tf2onnx,
-or changes the node and leaves the rest to it. Everything that is not in the
-tables is converted by tf2onnx. An entry that leaves its node unchanged has it
-reported as an operation that ONNX cannot express.
+An entry of `CONVERSIONS` replaces the conversion of tf2onnx, or changes the
+node and leaves the rest to it; tf2onnx converts all other operations. An entry
+that leaves its node unchanged has it reported as an operation that ONNX cannot
+express. Each function says what is wrong without it.
 """
 
-from keras_inception_export.formats.onnx.conversions.categories import (
-    CATEGORIES,
+from keras_inception_export.formats.onnx.conversions import (
+    convolutions,
+    integers,
+    linear,
+    reals,
 )
-from keras_inception_export.formats.onnx.conversions.convolutions import (
-    CONVOLUTIONS,
-)
-from keras_inception_export.formats.onnx.conversions.integers import INTEGERS
-from keras_inception_export.formats.onnx.conversions.linear import (
-    LINEAR,
-    RESIZES,
-)
-from keras_inception_export.formats.onnx.conversions.reals import REALS
 from keras_inception_export.formats.onnx.conversions.rewriting import Conversion
 
+RESIZES = ("ResizeArea", "ResizeBicubic", "ScaleAndTranslate")
+
 CONVERSIONS: dict[str, Conversion] = {
-    **CATEGORIES,
-    **CONVOLUTIONS,
-    **INTEGERS,
-    **LINEAR,
-    **REALS,
+    "BiasAdd": convolutions.bias_add,
+    "Bitcast": reals.bitcast,
+    "BitwiseAnd": integers.bitwise_and,
+    "Bucketize": integers.bucketize,
+    "Conv2DBackpropInput": convolutions.conv_transpose,
+    "Conv3D": convolutions.conv3d,
+    "Conv3DBackpropInputV2": convolutions.conv_transpose,
+    "Cumprod": integers.cumulative_product,
+    "Erfc": reals.erfc,
+    "Expm1": reals.expm1,
+    "FloorDiv": integers.floor_div,
+    "FloorMod": integers.floor_mod,
+    "Imag": linear.part,
+    "LeftShift": integers.shift,
+    "Log1p": reals.log1p,
+    "MatrixBandPart": reals.band_part,
+    "OneHot": integers.one_hot,
+    "Real": linear.part,
+    "RightShift": integers.shift,
+    "Select": reals.select,
+    "SelectV2": reals.select,
+    "Sum": integers.int32_sum,
+    "TopKV2": integers.top_k,
+    **dict.fromkeys(RESIZES, linear.resize),
 }
+"""By type of TensorFlow operation, what converts it to ONNX nodes."""
 
 CONDITIONS = dict.fromkeys(RESIZES, " of unknown size")
-"""When an operation of the tables cannot be converted, for messages."""
+"""When an operation of the table cannot be converted, for messages."""

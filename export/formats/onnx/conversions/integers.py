@@ -7,7 +7,7 @@ from onnx import TensorProto, helper
 
 from keras_inception_export.formats.onnx.conversions.rewriting import (
     FLOATS,
-    Conversion,
+    INT64,
     Formula,
     convert_by_default,
 )
@@ -25,7 +25,7 @@ SIZES = (
 """Operators that compute sizes from sizes."""
 
 
-def _floor_div(graph: Any, node: Any) -> None:
+def floor_div(graph: Any, node: Any) -> None:
     """Round the quotient of integers down; tf2onnx rounds towards zero."""
     new = Formula(graph, node)
     if new.dtype in (*FLOATS, *UNSIGNED) or all(map(is_size, node.inputs)):
@@ -39,7 +39,7 @@ def _floor_div(graph: Any, node: Any) -> None:
     new.replace_with(new("Sub", new("Div", x, y), rounded_up))
 
 
-def _floor_mod(graph: Any, node: Any) -> None:
+def floor_mod(graph: Any, node: Any) -> None:
     """Compute the remainder that has the sign of the divisor.
 
     tf2onnx rounds the quotient of integers towards zero, and loses the
@@ -54,14 +54,8 @@ def _floor_mod(graph: Any, node: Any) -> None:
     else:
         remainder = new("Mod", x, y, fmod=1)
         signs = new("Mul", new("Sign", remainder), new("Sign", y))
-        new.replace_with(
-            new(
-                "Where",
-                new("Less", signs, 0),
-                new("Add", remainder, y),
-                remainder,
-            )
-        )
+        moved = new("Add", remainder, y)
+        new.replace_with(new("Where", new("Less", signs, 0), moved, remainder))
 
 
 def is_size(node: Any) -> bool:
@@ -74,7 +68,7 @@ def is_size(node: Any) -> bool:
     )
 
 
-def _shift(graph: Any, node: Any) -> None:
+def shift(graph: Any, node: Any) -> None:
     """Shift the bits of signed integers; ONNX shifts unsigned ones.
 
     TensorFlow limits the shift to the number of bits less one.
@@ -83,7 +77,7 @@ def _shift(graph: Any, node: Any) -> None:
     x, y = new.inputs
     direction = node.type.removesuffix("Shift").upper()
     bits = np.iinfo(helper.tensor_dtype_to_np_dtype(new.dtype)).bits
-    wide = new.cast(y, TensorProto.INT64)
+    wide = new.cast(y, INT64)
     places = new("Min", new("Max", wide, 0), bits - 1)
 
     def shifted(value: str) -> str:
@@ -95,18 +89,14 @@ def _shift(graph: Any, node: Any) -> None:
     if direction == "LEFT" or new.dtype in UNSIGNED:
         new.replace_with(shifted(x))
         return
-    inverted = new("Sub", new.constant(-1), x)
+    inverted = shifted(new("Sub", -1, x))
+    negative = new("Less", x, 0)
     new.replace_with(
-        new(
-            "Where",
-            new("Less", x, 0),
-            new("Sub", new.constant(-1), shifted(inverted)),
-            shifted(x),
-        )
+        new("Where", negative, new("Sub", -1, inverted), shifted(x))
     )
 
 
-def _bitwise_and(graph: Any, node: Any) -> None:
+def bitwise_and(graph: Any, node: Any) -> None:
     """Compute `x & sign bit` without BitwiseAnd, which opset 18 introduced."""
     x = sign_bit_of(node)
     if x is None:
@@ -129,25 +119,22 @@ def sign_bit_of(node: Any) -> str | None:
     return None
 
 
-def _sum(graph: Any, node: Any) -> None:
+def int32_sum(graph: Any, node: Any) -> None:
     """Add int32 as int64: a sum that overflows wraps in TensorFlow."""
     new = Formula(graph, node)
     if new.dtype != TensorProto.INT32:
         convert_by_default(graph, node)
         return
-    to = new.dtype
-    graph.insert_new_node_on_input(
-        node, "Cast", node.input[0], to=TensorProto.INT64
-    )
-    graph.set_dtype(node.input[0], TensorProto.INT64)
-    graph.set_dtype(node.output[0], TensorProto.INT64)
+    graph.insert_new_node_on_input(node, "Cast", node.input[0], to=INT64)
+    graph.set_dtype(node.input[0], INT64)
+    graph.set_dtype(node.output[0], INT64)
     convert_by_default(graph, node)
-    cast = graph.insert_new_node_on_output("Cast", node.output[0], to=to)
-    graph.set_dtype(cast.output[0], to)
+    cast = graph.insert_new_node_on_output("Cast", node.output[0], to=new.dtype)
+    graph.set_dtype(cast.output[0], new.dtype)
     graph.copy_shape(node.output[0], cast.output[0])
 
 
-def _cumulative_product(graph: Any, node: Any) -> None:
+def cumulative_product(graph: Any, node: Any) -> None:
     """Count a negative axis from the start, which tf2onnx does not."""
     axis = node.inputs[1].get_tensor_value()
     if axis < 0:
@@ -158,27 +145,40 @@ def _cumulative_product(graph: Any, node: Any) -> None:
     convert_by_default(graph, node)
 
 
-def _top_k(graph: Any, node: Any) -> None:
+def top_k(graph: Any, node: Any) -> None:
     """Compare integers as such; tf2onnx compares them as float32."""
     new = Formula(graph, node)
     if new.dtype in FLOATS:
         convert_by_default(graph, node)
         return
     x, k = new.inputs
-    one = new.constant([1], TensorProto.INT64)
-    k = new("Reshape", new.cast(k, TensorProto.INT64), one)
-    dtypes = node.output_dtypes
+    k = new("Reshape", new.cast(k, INT64), [1])
     values, indices = new.several("TopK", 2, x, k)
-    new.replace_with(values, new.cast(indices, dtypes[1]))
+    new.replace_with(values, new.cast(indices, node.output_dtypes[1]))
 
 
-INTEGERS: dict[str, Conversion] = {
-    "BitwiseAnd": _bitwise_and,
-    "Cumprod": _cumulative_product,
-    "FloorDiv": _floor_div,
-    "FloorMod": _floor_mod,
-    "LeftShift": _shift,
-    "RightShift": _shift,
-    "Sum": _sum,
-    "TopKV2": _top_k,
-}
+def bucketize(graph: Any, node: Any) -> None:
+    """Count the boundaries that are not above a value."""
+    new = Formula(graph, node)
+    boundaries = node.get_attr("boundaries").floats
+    x = new("Unsqueeze", new.cast(new.inputs[0], TensorProto.FLOAT), [-1])
+    below = new("Less", x, new.constant(boundaries, TensorProto.FLOAT))
+    reached = new.cast(new("Not", below), INT64)
+    count = new("ReduceSum", reached, [-1], keepdims=0)
+    new.replace_with(new.cast(count, graph.get_dtype(node.output[0])))
+
+
+def one_hot(graph: Any, node: Any) -> None:
+    """Compare with every index: a negative one is hot nowhere.
+
+    In ONNX, OneHot counts negative indices from the end.
+    """
+    new = Formula(graph, node)
+    indices, depth, on, off = new.inputs
+    rank = len(graph.get_shape(node.output[0]))
+    axis = node.get_attr_value("axis", -1) % rank
+    shape = [-1 if x == axis else 1 for x in range(rank)]
+    numbers = new("Range", 0, new.cast(depth, INT64), 1)
+    wanted = new("Unsqueeze", new.cast(indices, INT64), [axis])
+    hot = new("Equal", wanted, new("Reshape", numbers, shape))
+    new.replace_with(new("Where", hot, on, off))

@@ -12,12 +12,11 @@ from onnx import TensorProto
 
 from keras_inception_export.formats.onnx.conversions.integers import is_size
 from keras_inception_export.formats.onnx.conversions.rewriting import (
-    Conversion,
     Formula,
 )
 
 
-def _resize(graph: Any, node: Any) -> None:
+def resize(graph: Any, node: Any) -> None:
     """Resize rows and columns from known sizes, with one matrix each.
 
     Resize of ONNX has other coefficients, and neither Lanczos nor antialiasing.
@@ -84,7 +83,7 @@ def _resizing_matrix(
         return session.run(resized)[0, :, 0]
 
 
-def _part(graph: Any, node: Any) -> None:
+def part(graph: Any, node: Any) -> None:
     """Compute the real or imaginary part of a Fourier transform."""
     transform = node.inputs[0]
     if transform.type in FOURIER:
@@ -114,21 +113,21 @@ def _fourier_part(graph: Any, node: Any, transform: Any) -> None:
     if transform.inputs[0].type != "Complex" or graph.opset < DFT_OPSET:
         return
     new = Formula(graph, node)
-    new.dtype = TensorProto.DOUBLE  # as in `_part`
+    new.dtype = TensorProto.DOUBLE  # as in `part`
     last = new.constant([rank], TensorProto.INT64)
     value = new(
         "Concat",
         *(
-            new("Unsqueeze", new.cast(part, TensorProto.DOUBLE), last)
-            for part in transform.inputs[0].input
+            new("Unsqueeze", new.cast(x, TensorProto.DOUBLE), last)
+            for x in transform.inputs[0].input
         ),
         axis=rank,
     )
     for axis in range(rank - axes, rank):
         value = new("DFT", value, axis=axis)
     index = new.constant(list(PARTS).index(node.type), TensorProto.INT64)
-    part = new("Gather", value, index, axis=rank)
-    new.replace_with(new.cast(part, TensorProto.FLOAT))
+    found = new("Gather", value, index, axis=rank)
+    new.replace_with(new.cast(found, TensorProto.FLOAT))
 
 
 DFT_OPSET = 17
@@ -138,11 +137,3 @@ FOURIER = {"FFT": 1, "FFT2D": 2, "FFT3D": 3}
 
 PARTS: dict[str, Callable] = {"Real": np.real, "Imag": np.imag}
 """In the order in which ONNX has them."""
-
-RESIZES = ("ResizeArea", "ResizeBicubic", "ScaleAndTranslate")
-
-LINEAR: dict[str, Conversion] = {
-    "Imag": _part,
-    "Real": _part,
-    **dict.fromkeys(RESIZES, _resize),
-}

@@ -2,41 +2,37 @@
 
 from typing import Any
 
-from onnx import TensorProto
-
 from keras_inception_export.formats.onnx.conversions.integers import (
     sign_bit_of,
 )
 from keras_inception_export.formats.onnx.conversions.rewriting import (
     FLOATS,
-    Conversion,
+    INT64,
     Formula,
     convert_by_default,
 )
 
 
-def _select(graph: Any, node: Any) -> None:
+def select(graph: Any, node: Any) -> None:
     """Choose with Where; tf2onnx multiplies by 0, and inf * 0 is NaN."""
     if graph.get_dtype(node.output[0]) in FLOATS:
         node.set_attr("handles_nan", 1)
     convert_by_default(graph, node)
 
 
-def _band_part(graph: Any, node: Any) -> None:
+def band_part(graph: Any, node: Any) -> None:
     """Choose the band of a matrix; tf2onnx multiplies the rest by 0."""
     new = Formula(graph, node)
     x, lower, upper = new.inputs
-    integer = TensorProto.INT64
 
     def positions(axis: int) -> str:
-        length = new("Gather", new("Shape", x), new.constant(axis, integer))
-        return new("Range", new.constant(0, integer), length, 1)
+        length = new("Gather", new("Shape", x), new.constant(axis, INT64))
+        return new("Range", new.constant(0, INT64), length, 1)
 
-    last = new.constant([-1], integer)
-    below = new("Sub", new("Unsqueeze", positions(-2), last), positions(-1))
+    below = new("Sub", new("Unsqueeze", positions(-2), [-1]), positions(-1))
 
     def within(distance: str, limit: str) -> str:
-        limit = new.cast(limit, integer)
+        limit = new.cast(limit, INT64)
         near = new("Not", new("Greater", distance, limit))
         return new("Or", new("Less", limit, 0), near)
 
@@ -44,14 +40,13 @@ def _band_part(graph: Any, node: Any) -> None:
     new.replace_with(new("Where", band, x, new.constant(0)))
 
 
-def _erfc(graph: Any, node: Any) -> None:
+def erfc(graph: Any, node: Any) -> None:
     """Compute Erfc, which ONNX lacks, as 1 - Erf(x)."""
     new = Formula(graph, node)
-    one = new.constant(1)
-    new.replace_with(new("Sub", one, new("Erf", *new.inputs)))
+    new.replace_with(new("Sub", 1, new("Erf", *new.inputs)))
 
 
-def _expm1(graph: Any, node: Any) -> None:
+def expm1(graph: Any, node: Any) -> None:
     """Compute exp(x) - 1 without cancellation near 0.
 
     `(u - 1) * x / log(u)` of the rounded `u = exp(x)` is accurate (Kahan).
@@ -61,14 +56,10 @@ def _expm1(graph: Any, node: Any) -> None:
     u = new("Exp", x)
     plain = new("Sub", u, 1)
     accurate = new("Mul", plain, new("Div", x, new("Log", u)))
-    near = new("Less", new("Abs", x), 1)
-    changed = new("Not", new("Equal", plain, 0))
-    # Where u is 1, exp(x) - 1 is x to the last digit.
-    near_zero = new("Where", changed, accurate, x)
-    new.replace_with(new("Where", near, near_zero, plain))
+    _choose(new, plain, accurate, plain)
 
 
-def _log1p(graph: Any, node: Any) -> None:
+def log1p(graph: Any, node: Any) -> None:
     """Compute log(1 + x) without cancellation near 0.
 
     `log(u) * x / (u - 1)` of the rounded `u = 1 + x` is accurate (Kahan).
@@ -78,13 +69,22 @@ def _log1p(graph: Any, node: Any) -> None:
     u = new("Add", x, 1)
     plain = new("Sub", u, 1)
     accurate = new("Mul", new("Log", u), new("Div", x, plain))
+    _choose(new, plain, accurate, new("Log", u))
+
+
+def _choose(new: Formula, plain: str, accurate: str, far: str) -> None:
+    """Replace a function of x by `accurate` near 0, else by `far`.
+
+    Where `plain`, which is u - 1, is 0, the function is x to the last digit.
+    """
+    (x,) = new.inputs
     near = new("Less", new("Abs", x), 1)
     changed = new("Not", new("Equal", plain, 0))
     near_zero = new("Where", changed, accurate, x)
-    new.replace_with(new("Where", near, near_zero, new("Log", u)))
+    new.replace_with(new("Where", near, near_zero, far))
 
 
-def _bitcast(graph: Any, node: Any) -> None:
+def bitcast(graph: Any, node: Any) -> None:
     """Read the bits of floats, where only the sign bit is used.
 
     ONNX cannot read bits. `argmax` and `signbit` of Keras read the sign of
@@ -95,18 +95,7 @@ def _bitcast(graph: Any, node: Any) -> None:
     if new.dtype not in FLOATS or not all(map(sign_bit_of, readers)):
         return  # reported as not converted
     (x,) = new.inputs
-    below_zero = new("Less", new("Div", new.constant(1), x), 0)
+    below_zero = new("Less", new("Div", 1, x), 0)
     sign = new("Or", new("Less", x, 0), below_zero)
     to = graph.get_dtype(node.output[0])
     new.replace_with(new("Neg", new.cast(sign, to)))
-
-
-REALS: dict[str, Conversion] = {
-    "Bitcast": _bitcast,
-    "Erfc": _erfc,
-    "Expm1": _expm1,
-    "Log1p": _log1p,
-    "MatrixBandPart": _band_part,
-    "Select": _select,
-    "SelectV2": _select,
-}

@@ -9,6 +9,7 @@ from onnx import TensorProto
 from tf2onnx import utils
 from tf2onnx.handler import tf_op
 
+INT64 = TensorProto.INT64
 FLOATS = (TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE)
 
 Conversion = Callable[[Any, Any], None]
@@ -36,8 +37,8 @@ def _defaults(opset: int) -> dict[str, tuple[Callable, dict]]:
 class Formula:
     """Builds the ONNX nodes that replace a node.
 
-    Operands are names of values or Python numbers; a number gets the type of
-    the first operand.
+    Operands are names of values, Python numbers or lists: a number gets the
+    type of the first operand, and a list is a constant of int64.
     """
 
     def __init__(self, graph: Any, node: Any) -> None:
@@ -58,7 +59,9 @@ class Formula:
             self.dtype,
         )
         names = [
-            x if isinstance(x, str) else self.constant(x, dtype)
+            x
+            if isinstance(x, str)
+            else self.constant(x, INT64 if isinstance(x, list) else dtype)
             for x in operands
         ]
         return self._graph.make_node(

@@ -1,7 +1,5 @@
 """Fold the arithmetic after a convolution into its weights."""
 
-from dataclasses import replace
-
 import numpy as np
 import onnx
 
@@ -90,7 +88,6 @@ def _rewrite(
     if np.any(scale != 1):
         others = [x for x in range(len(kernel.shape)) if x != axis]
         factor = np.expand_dims(scale, others)
-        scaled = replace(
-            kernel, load=lambda: (kernel.load() * factor).astype(kernel.dtype)
+        node.input[1] = graph.add_constant(
+            kernel.derived(lambda x: (x * factor).astype(kernel.dtype))
         )
-        node.input[1] = graph.add_constant(scaled)

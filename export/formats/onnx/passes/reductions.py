@@ -38,7 +38,7 @@ def permute_reductions(graph: Graph) -> None:
             continue
         node.input[0] = source.input[0]
         if len(node.input) > 1:
-            node.input[1] = graph.add_value(np.array(reduced, np.int64))
+            node.input[1] = graph.add_constant(np.array(reduced, np.int64))
         else:
             (attribute,) = (x for x in node.attribute if x.name == "axes")
             attribute.ints[:] = reduced

@@ -32,7 +32,7 @@ def fix_reshapes(graph: Graph) -> None:
             for axis, length in enumerate(after)
         ]
         if shape.count(-1) <= 1 and node.input[1] not in graph.constants:
-            node.input[1] = graph.add_value(np.array(shape, np.int64))
+            node.input[1] = graph.add_constant(np.array(shape, np.int64))
 
 
 def _is_same_shape(before: list[int | str], after: list[int | str]) -> bool:

@@ -29,6 +29,7 @@ from keras_inception_export.formats.onnx.quantize.placement import (
     SELECTIONS,
     integer_nodes,
     layer_nodes,
+    limits,
     reading_layers,
 )
 from keras_inception_export.formats.quantizer import uneven_joins
@@ -110,8 +111,8 @@ def join_ranges(
         values = ranges.keys() & {*_joined(node), *node.output}
         group = set().union(*(groups[value] for value in values))
         groups.update(dict.fromkeys(group, group))
-    limits = {
-        node.output[0]: _limits(graph, node)
+    allowed = {
+        node.output[0]: limits(graph, node)
         for node in graph.nodes
         if node.op_type in ACTIVATIONS and node.name in chosen
     }
@@ -120,22 +121,11 @@ def join_ranges(
         low = min(ranges[value][0] for value in group)
         high = max(ranges[value][1] for value in group)
         fits = all(
-            limits[value][0] <= low and high <= limits[value][1]
-            for value in group & limits.keys()
+            allowed[value][0] <= low and high <= allowed[value][1]
+            for value in group & allowed.keys()
         )
         joined[name] = (low, high) if fits else ranges[name]
     return joined
-
-
-def _limits(graph: Graph, node: onnx.NodeProto) -> tuple[float, float]:
-    """Return the smallest and largest value that an activation returns."""
-    if node.op_type == "Relu":
-        return 0.0, np.inf
-    low, high = map(graph.value, (*node.input[1:], "", "")[:2])
-    return (
-        -np.inf if low is None else low.item(),
-        np.inf if high is None else high.item(),
-    )
 
 
 def _insert_conversions(

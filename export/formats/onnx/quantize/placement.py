@@ -4,13 +4,13 @@ Layers are the nodes with weights: convolutions and matrix products. The nodes
 between them compute on integers where that avoids a conversion.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 import numpy as np
 import onnx
 
 from keras_inception_export.formats.onnx.graph import Graph
+from keras_inception_export.formats.quantizer import nearest
 
 INTEGER, FLOAT = "integer", "float"  # how a layer computes
 
@@ -85,8 +85,21 @@ def integer_nodes(
         node.name: FLOAT if layer_name(node) in float_layers else INTEGER
         for node in layer_nodes(graph)
     }
-    before = _nearest(graph, layers, backward=False)
-    after = _nearest(graph, layers, backward=True)
+    # What cannot be between two integer layers counts as a layer in float.
+    kinds = layers | {
+        node.name: FLOAT
+        for node in graph.nodes
+        if node.name not in layers
+        and node.op_type not in ACTIVATIONS
+        and not _is_carrier(graph, node)
+    }
+    forward = [
+        (node.name, _variables(graph, node), list(node.output))
+        for node in graph.nodes
+        if node.op_type != "Shape"
+    ]
+    before = nearest(forward, kinds)
+    after = nearest(((x, far, near) for x, near, far in forward[::-1]), kinds)
     chosen = {name for name, kind in layers.items() if kind == INTEGER}
     producers, types = graph.producers(), graph.inferred_types()
     for node in graph.nodes:
@@ -98,8 +111,8 @@ def integer_nodes(
         ):
             continue
         inputs = _variables(graph, node)
-        above = _union(before[name] for name in inputs)
-        below = _union(after[name] for name in node.output)
+        above = set().union(*(before[name] for name in inputs))
+        below = set().union(*(after[name] for name in node.output))
         sources = [producers.get(name) for name in inputs]
         if node.op_type in ACTIVATIONS:
             integer = sources[0] is not None and sources[0].name in chosen
@@ -122,31 +135,6 @@ def integer_nodes(
     return chosen
 
 
-def _nearest(
-    graph: Graph, layers: dict[str, str], *, backward: bool
-) -> dict[str, frozenset[str]]:
-    """Return how the layers next to each value compute, in one direction.
-
-    A node that is neither a layer nor can be between two integer layers counts
-    as a layer in float. Inputs and outputs of the graph do not count.
-    """
-    found: dict[str, frozenset[str]] = defaultdict(frozenset)
-    for node in reversed(graph.nodes) if backward else graph.nodes:
-        if node.op_type == "Shape":
-            continue
-        reads, writes = _variables(graph, node), list(node.output)
-        sources, targets = (writes, reads) if backward else (reads, writes)
-        if node.name in layers:
-            nearest = frozenset({layers[node.name]})
-        elif _is_carrier(graph, node) or node.op_type in ACTIVATIONS:
-            nearest = _union(found[name] for name in sources)
-        else:
-            nearest = frozenset({FLOAT})
-        for name in targets:
-            found[name] |= nearest
-    return found
-
-
 def _is_carrier(graph: Graph, node: onnx.NodeProto) -> bool:
     """Return whether a node can be between two integer layers."""
     if node.op_type == "Pad":
@@ -160,5 +148,12 @@ def _variables(graph: Graph, node: onnx.NodeProto) -> list[str]:
     return [name for name in node.input if name and name not in graph.constants]
 
 
-def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
-    return frozenset().union(*sets)
+def limits(graph: Graph, node: onnx.NodeProto) -> tuple[float, float]:
+    """Return the smallest and largest value that an activation returns."""
+    if node.op_type == "Relu":
+        return 0.0, np.inf
+    low, high = map(graph.value, (*node.input[1:], "", "")[:2])
+    return (
+        -np.inf if low is None else low.item(),
+        np.inf if high is None else high.item(),
+    )

@@ -6,11 +6,8 @@ and opened by `onnx.runtime.open_runner` like any other.
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import onnx
@@ -18,7 +15,7 @@ import onnxruntime
 
 from keras_inception_export.errors import ArtifactError, reason_of
 from keras_inception_export.formats.onnx.export import float_graph
-from keras_inception_export.formats.onnx.graph import SMALL, Constant, Graph
+from keras_inception_export.formats.onnx.graph import SMALL, Graph
 from keras_inception_export.formats.onnx.passes.sorting import sort_depth_first
 from keras_inception_export.formats.onnx.quantize.calibration import (
     Ranges,
@@ -33,14 +30,11 @@ from keras_inception_export.formats.onnx.quantize.placement import (
 from keras_inception_export.formats.onnx.serialize import write_file
 from keras_inception_export.formats.quantizer import (
     PIXELS,
-    calibration_arrays,
-    check_layers,
+    Quantizer,
     kernel_scale,
     largest_weight,
     rounded_kernel,
 )
-from keras_inception_export.formats.schemes import check_scheme
-from keras_inception_export.model.inference_model import InferenceModel
 
 FLOAT = onnx.TensorProto.FLOAT
 INTEGER_OPERATORS = frozenset(
@@ -50,8 +44,8 @@ INTEGER_OPERATORS = frozenset(
 """The operators with which ONNX Runtime computes a layer on integers."""
 
 
-class OnnxQuantizer:
-    """Writes quantized ONNX artifacts of one inference model.
+class OnnxQuantizer(Quantizer):
+    """Writes ONNX artifacts; see `Quantizer`.
 
     The graph is converted once, and calibrated when int8 is first written.
 
@@ -63,87 +57,48 @@ class OnnxQuantizer:
       input at run time. Convolutions compute in float, at its speed: with
       inputs quantized at run time, ONNX Runtime's convolution took 1.5 times
       as long as float with uint8 weights, and 5.9 times with int8.
-    - `"int8"` computes on integers throughout.
-
-    Args:
-        inference_model: the inference model.
-        folder: a folder for temporary files.
-        opset: the version of the ONNX operators. Defaults to `18`.
-        calibration: one array per input name, one row per sample, on which
-            int8 measures ranges. Defaults to `None`.
-        kernels: the integers that int8 rounds kernels to, by path of the Keras
-            variable and in its order of axes. Other kernels are rounded to
-            nearest. Defaults to none.
-
-    Attributes:
-        layers: the layers that int8 applies to, in network order: convolutions
-            and matrix products, by the path of their kernel.
+    - `"int8"` computes on integers throughout. Its layers are convolutions
+      and matrix products, by the path of their kernel.
     """
 
-    def __init__(
-        self,
-        inference_model: InferenceModel,
-        folder: Path,
-        *,
-        opset: int = 18,
-        calibration: Mapping[str, np.ndarray] | None = None,
-        kernels: Mapping[str, np.ndarray] = MappingProxyType({}),
-    ) -> None:
-        self._graph = float_graph(inference_model, opset)
-        self._kernels = kernels
-        self._specs = inference_model.inputs
-        self._pixels = inference_model.pixels
-        self._folder = folder
-        self._calibration = calibration
-        self.layers = tuple(
-            dict.fromkeys(map(layer_name, layer_nodes(self._graph)))
-        )
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        """Keras paths of the layers that int8 applies to, in network order."""
+        return tuple(dict.fromkeys(map(layer_name, layer_nodes(self._graph))))
 
-    def write(
-        self,
-        path: Path,
-        scheme: str,
-        *,
-        float_layers: Collection[str] = (),
-        io: str | None = None,
-    ) -> None:
-        """Write an artifact at `path`.
+    @cached_property
+    def _graph(self) -> Graph:
+        return float_graph(self._source, self._opset)
 
-        Args:
-            path: the `.onnx` file. Weights that exceed the size limit of a
-                protobuf file are written next to it, in `<path>.data`.
-            scheme: `"float16"`, `"dynamic"` or `"int8"`.
-            float_layers: the `layers` that int8 leaves in float32.
-            io: `"int8"` or `"uint8"`, the dtype of the float32 inputs and
-                outputs in int8. Defaults to `None`: they stay float32.
+    @cached_property
+    def _ranges(self) -> Ranges:
+        samples = self._calibration_arrays()
+        ranges = calibrate(self._graph, self._folder, samples)
+        return ranges | dict.fromkeys(self._source.pixels, PIXELS)
 
-        Raises:
-            RequestError: if the arguments do not fit together.
-        """
-        check_scheme(scheme, float_layers, io)
-        check_layers(float_layers, self.layers)
+    def _write_weights(self, path: Path, scheme: str) -> None:
         graph = self._graph.copy()
-        if scheme == "int8":
-            _round_kernels(graph, self._kernels, float_layers)
-            graph = quantize(
-                graph, self._ranges, float_layers, io, self._pixels
-            )
-        elif scheme == "dynamic":
-            _store_int8(graph)
-        else:
-            _store_float16(graph)
+        store = _store_int8 if scheme == "dynamic" else _store_float16
+        store(graph)
         sort_depth_first(graph)
         graph.prune()
         write_file(graph, path)
+
+    def _write_int8(
+        self, path: Path, float_layers: Collection[str], io: str | None
+    ) -> None:
+        graph = self._graph.copy()
+        _round_kernels(graph, self._kernels, float_layers)
+        pixels = self._source.pixels
+        write_file(
+            quantize(graph, self._ranges, float_layers, io, pixels), path
+        )
 
     def float_layers(self, path: Path) -> tuple[str, ...]:
         """Return the layers of an artifact that ONNX Runtime computes in float.
 
         They are read from the graph as ONNX Runtime optimizes it, before it
         changes the memory layout.
-
-        Raises:
-            ArtifactError: if the file is missing or damaged.
         """
         try:
             graph = onnx.load(path, load_external_data=False).graph
@@ -169,12 +124,6 @@ class OnnxQuantizer:
             elif constants.issuperset(node.input):
                 constants.update(node.output)
         return tuple(layer for layer, is_float in layers.items() if is_float)
-
-    @cached_property
-    def _ranges(self) -> Ranges:
-        samples = calibration_arrays(self._specs, self._calibration)
-        ranges = calibrate(self._graph, self._folder, samples)
-        return ranges | dict.fromkeys(self._pixels, PIXELS)
 
 
 def _optimized(path: Path) -> Sequence[onnx.NodeProto]:
@@ -205,40 +154,33 @@ def _round_kernels(
         kernel = graph.constants[node.input[1]]
         integers = kernels.get(kernel.weight or "")
         if integers is not None and layer_name(node) not in float_layers:
-            node.input[1] += "/rounded"
-            graph.constants[node.input[1]] = replace(
-                kernel, load=partial(_rounded, kernel, integers, node.op_type)
+            is_product = node.op_type != "Conv"
+            if not is_product:
+                filters, channels, *sizes = kernel.shape
+                integers = integers.reshape(*sizes, channels, filters)
+                integers = np.moveaxis(integers, (-1, -2), (0, 1))
+            rounded = partial(
+                rounded_kernel, integers=integers, axis=int(is_product)
             )
-
-
-def _rounded(
-    kernel: Constant, integers: np.ndarray, operator: str
-) -> np.ndarray:
-    if operator == "Conv":
-        filters, channels, *sizes = kernel.shape
-        integers = integers.reshape(*sizes, channels, filters)
-        integers = np.moveaxis(integers, (-1, -2), (0, 1))
-    return rounded_kernel(kernel.load(), integers, int(operator != "Conv"))
+            node.input[1] = graph.add_constant(
+                kernel.derived(rounded), f"{node.input[1]}/rounded"
+            )
 
 
 def _store_float16(graph: Graph) -> None:
     """Store constants in float16 if they fit; ONNX Runtime casts them once."""
-    float16 = np.dtype(np.float16)
     for name, constant in list(graph.constants.items()):
         if (
             constant.dtype == np.float32
             and constant.size > SMALL
-            and largest_weight(constant.load()) <= np.finfo(float16).max
+            and largest_weight(constant.load()) <= np.finfo(np.float16).max
         ):
             del graph.constants[name]
-            graph.constants[f"{name}/float16"] = Constant(
-                constant.shape, float16, partial(_to_float16, constant)
+            narrow = constant.derived(
+                partial(np.asarray, dtype=np.float16), dtype=np.float16
             )
-            _add(graph, "Cast", [f"{name}/float16"], name, to=FLOAT)
-
-
-def _to_float16(constant: Constant) -> np.ndarray:
-    return constant.load().astype(np.float16)
+            stored = graph.add_constant(narrow, f"{name}/float16")
+            graph.add_node("Cast", [stored], name, to=FLOAT)
 
 
 def _store_int8(graph: Graph) -> None:
@@ -250,23 +192,23 @@ def _store_int8(graph: Graph) -> None:
         if integers not in graph.constants:
             kernel = graph.constants[name]
             steps = kernel_scale(kernel.load(), int(is_product))
-            graph.constants[integers] = Constant(
-                kernel.shape,
-                np.dtype(np.int8),
-                partial(_to_int8, kernel, steps),
-            )
-            graph.constants[scale] = Constant.of(partial(np.array, steps))
+            to_int8 = partial(_to_int8, scale=steps)
+            rounded = kernel.derived(to_int8, dtype=np.int8)
+            graph.add_constant(rounded, integers)
+            graph.add_constant(steps, scale)
         if is_product:
             _multiply_integers(graph, node, integers, scale)
         elif graph.constants.pop(name, None):
             # ONNX Runtime computes these once, when it opens the file; it
             # would run a DequantizeLinear in every call.
-            _add(graph, "Cast", [integers], f"{name}/float32", to=FLOAT)
-            _add(graph, "Mul", [f"{name}/float32", scale], name)
+            wide = graph.add_node(
+                "Cast", [integers], f"{name}/float32", to=FLOAT
+            )
+            graph.add_node("Mul", [wide, scale], name)
 
 
-def _to_int8(kernel: Constant, scale: np.ndarray) -> np.ndarray:
-    steps = kernel.load() / scale
+def _to_int8(kernel: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    steps = kernel / scale
     return np.rint(steps, out=steps).astype(np.int8)
 
 
@@ -287,20 +229,6 @@ def _multiply_integers(
     node.op_type = "MatMulInteger"
     node.input[:] = [quantized[0], integers, quantized[2]]
     node.output[0] = f"{name}/sums"
-    _add(graph, "Cast", node.output, f"{name}/Cast", to=FLOAT)
-    _add(graph, "Mul", [quantized[1], scale], f"{name}/scales")
-    _add(graph, "Mul", [f"{name}/Cast", f"{name}/scales"], output)
-
-
-def _add(
-    graph: Graph,
-    operator: str,
-    inputs: Sequence[str],
-    output: str,
-    **attributes: Any,
-) -> None:
-    """Add a node with one output."""
-    name = f"{output}/{operator}"
-    graph.nodes.append(
-        onnx.helper.make_node(operator, inputs, [output], name, **attributes)
-    )
+    sums = graph.add_node("Cast", node.output, f"{name}/Cast", to=FLOAT)
+    scales = graph.add_node("Mul", [quantized[1], scale], f"{name}/scales")
+    graph.add_node("Mul", [sums, scales], output)

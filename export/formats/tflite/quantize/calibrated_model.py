@@ -10,7 +10,7 @@ integer tensor was made from.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy as np
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.quantizer import (
     PIXELS,
+    nearest,
     rounded_kernel,
     uneven_joins,
 )
@@ -43,7 +44,9 @@ _ONE_SCALE = frozenset(
 )
 """Operators whose inputs and outputs have one scale in integers."""
 
+_NUMBER = "tensor_{}."
 _NUMBERED = re.compile(r"tensor_(\d+)\.(\d*)")
+"""The names of the tensors during the conversion, and how they are read."""
 
 
 class CalibratedModel:
@@ -51,9 +54,7 @@ class CalibratedModel:
 
     Args:
         structure: a finished float artifact. Its tensors are renamed.
-        kernels: the integers that kernels are rounded to, keyed by the path
-            of the Keras variable, with its order of axes. Kernels that are
-            missing are rounded to the nearest integers.
+        kernels: the integers that kernels are rounded to; see `Quantizer`.
 
     Attributes:
         layers: the layers that can compute in integers, in execution order.
@@ -76,7 +77,7 @@ class CalibratedModel:
             dict.fromkeys(x for layers in self._layers.values() for x in layers)
         )
         for index, tensor in enumerate(structure.tensors):
-            tensor.name = _numbered_name(index)
+            tensor.name = _NUMBER.format(index)
 
     def save_for_calibration(self, path: Path) -> None:
         """Write the model with every tensor to measure as an output."""
@@ -165,7 +166,7 @@ class CalibratedModel:
             self._structure.set_range(index, values if index in needed else ())
         self._structure.save(path, dict(self._rounded(float_operators)))
         return [
-            _numbered_name(tensor)
+            _NUMBER.format(tensor)
             for operator in self._operators
             if operator in float_operators
             for tensor in operator.outputs
@@ -238,18 +239,19 @@ class CalibratedModel:
         """
         forward = [(x.outputs[0], x.inputs, x.outputs) for x in self._operators]
         backward = [(x, far, near) for x, near, far in reversed(forward)]
-        before = _only_float_kernels(forward, in_float)
-        after = _only_float_kernels(backward, in_float)
+        before, after = nearest(forward, in_float), nearest(backward, in_float)
 
         def is_float(operator: Operator) -> bool:
             first = operator.outputs[0]
             if first in in_float:
                 return in_float[first]
+            above = set().union(*map(before.__getitem__, operator.inputs))
+            below = set().union(*map(after.__getitem__, operator.outputs))
             return (
                 (operator.name in _PROBABILITIES and first in float_outputs)
                 or operator.name in _WRONG_IN_INTEGERS
-                or before[first]
-                or after[first]
+                or above == {True}
+                or below == {True}
             )
 
         return set(filter(is_float, self._operators))
@@ -284,29 +286,3 @@ def _blocks(
     shaped = np.moveaxis(integers, -1, 0) if axis == 0 else integers
     shaped = shaped.reshape(weights.shape)
     yield np.ascontiguousarray(rounded_kernel(weights, shaped, axis))
-
-
-def _numbered_name(index: int) -> str:
-    return f"tensor_{index}."
-
-
-def _only_float_kernels(
-    steps: Iterable[tuple[int, Sequence[int], Sequence[int]]],
-    in_float: Mapping[int, bool],
-) -> dict[int, bool]:
-    """Return which operators have only float kernels on their near side.
-
-    The nearest kernel along each path counts. The result is False where no
-    path has a kernel. A step is an operator's first output, which identifies
-    it, and the tensors on its near and on its far side.
-    """
-    reached: dict[int, bool] = {}
-    found = {}
-    for operator, near, far in steps:
-        states = [reached[tensor] for tensor in near if tensor in reached]
-        found[operator] = bool(states) and all(states)
-        if operator in in_float:
-            states = [in_float[operator]]
-        for tensor in far if states else ():
-            reached[tensor] = all(states) and reached.get(tensor, True)
-    return found

@@ -8,59 +8,30 @@
   operator for which TFLite has no integer kernel computes in float.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
 from keras_inception_export.child_process import ChildProcess, run_in_child
 from keras_inception_export.errors import ArtifactError
-from keras_inception_export.formats.quantizer import (
-    calibration_arrays,
-    check_layers,
-)
-from keras_inception_export.formats.schemes import check_scheme
+from keras_inception_export.formats.quantizer import Quantizer
 from keras_inception_export.formats.tflite import export
 from keras_inception_export.formats.tflite.flatbuffer import Structure
 from keras_inception_export.formats.tflite.naming import layers_with_kernel
 from keras_inception_export.formats.tflite.quantize.calibrated_model import (
     CalibratedModel,
 )
-from keras_inception_export.model.inference_model import InferenceModel
 
 _CALIBRATION = f"{__package__}.calibration_worker"
 
 
-class TFLiteQuantizer:
-    """Writes quantized artifacts of one inference model.
+class TFLiteQuantizer(Quantizer):
+    """Writes TFLite artifacts; see `Quantizer`.
 
     The float conversion and the calibration for int8 are done once.
-
-    Args:
-        inference_model: the model. It must not change any more.
-        folder: a folder for temporary files. The caller removes it.
-        opset: not used; it is an option of ONNX.
-        calibration: the samples on which the ranges for int8 are measured,
-            one array per input name; `None`: "int8" cannot be written.
-        kernels: see `CalibratedModel`.
     """
-
-    def __init__(
-        self,
-        inference_model: InferenceModel,
-        folder: Path,
-        *,
-        opset: int = 18,
-        calibration: Mapping[str, np.ndarray] | None = None,
-        kernels: Mapping[str, np.ndarray] = MappingProxyType({}),
-    ):
-        self._source = inference_model
-        self._folder = folder
-        self._opset = opset
-        self._calibration = calibration
-        self._kernels = kernels
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -73,39 +44,18 @@ class TFLiteQuantizer:
         """
         return self._model.layers
 
-    def write(
-        self,
-        path: Path,
-        scheme: str,
-        *,
-        float_layers: Collection[str] = (),
-        io: str | None = None,
-    ) -> None:
-        """Write a quantized artifact.
+    def _write_weights(self, path: Path, scheme: str) -> None:
+        export.write(self._source, path, opset=self._opset, scheme=scheme)
 
-        Args:
-            path: the file to write.
-            scheme: "float16", "dynamic" or "int8".
-            float_layers: the layers that "int8" keeps in float, out of
-                `layers`. An operator without weights stays in float if all
-                the layers before it, or all those after it, do.
-            io: "int8" or "uint8", the type of the artifact's inputs and
-                outputs with the scheme "int8"; `None`: float32.
-        """
-        check_scheme(scheme, float_layers, io)
-        if scheme != "int8":
-            export.write(self._source, path, opset=self._opset, scheme=scheme)
-            return
-        check_layers(float_layers, self.layers)
+    def _write_int8(
+        self, path: Path, float_layers: Collection[str], io: str | None
+    ) -> None:
         model = self._calibrated
         calibrated = self._folder / "calibrated.tflite"
         raw = self._folder / "raw.tflite"
         input_io = "uint8" if self._source.pixels else io
         in_float = model.save_calibrated(
-            calibrated,
-            float_layers,
-            bool(input_io),
-            bool(io),
+            calibrated, float_layers, bool(input_io), bool(io)
         )
         self._converter.call(
             "quantize",
@@ -156,7 +106,7 @@ class TFLiteQuantizer:
     def _calibrated(self) -> CalibratedModel:
         """The same model, with the ranges of its tensors."""
         specs = self._source.inputs
-        arrays = calibration_arrays(specs, self._calibration).values()
+        arrays = self._calibration_arrays().values()
         measured = self._folder / "measured.tflite"
         paths = [self._folder / f"samples_{i}.npy" for i in range(len(specs))]
         for path, array in zip(paths, arrays, strict=True):

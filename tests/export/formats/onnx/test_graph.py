@@ -76,7 +76,7 @@ def test_a_copy_can_be_rewritten(graph):
 
 def test_added_constants_get_new_names(graph):
     graph.constants["constant__3"] = graph.constants["k"]
-    names = [graph.add_value(np.array(number)) for number in range(2)]
+    names = [graph.add_constant(np.array(number)) for number in range(2)]
     assert names == ["constant__3_", "constant__4"]
     assert [graph.value(name) for name in names] == [0, 1]
 

@@ -9,7 +9,6 @@ from keras_inception_export.errors import ArtifactError, RuntimeMissingError
 from keras_inception_export.formats.onnx.runtime import (
     QUANTIZATION,
     open_runner,
-    open_session,
 )
 from keras_inception_export.formats.onnx.serialize import write_file
 from tests.helpers.onnx_graphs import onnx_graph, random_array, run_graph
@@ -76,7 +75,7 @@ def test_a_damaged_file_is_refused(path, kept, appended):
         length = kept if isinstance(kept, int) else int(kept * len(content))
         path.write_bytes(content[:length])
     with pytest.raises(ArtifactError, match="cannot be opened") as caught:
-        open_session(path, appended=appended)
+        open_runner(path, appended=appended)
     assert "\n" not in str(caught.value)
 
 

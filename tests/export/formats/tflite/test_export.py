@@ -2,9 +2,7 @@
 
 import os
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import pytest
@@ -199,28 +197,6 @@ def test_a_converter_that_is_killed_is_an_error(tmp_path, monkeypatch):
 def test_prints_nothing(tmp_path, capfd):
     write(inference_model_of(CASES["any_order"]), tmp_path / "model.tflite")
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.slow
-def test_bytes_are_the_same_in_another_process(tmp_path):
-    program = """if True:
-        import sys
-        from pathlib import Path
-        from tests.helpers.format_cases import CASES, inference_model_of
-        from keras_inception_export.formats.tflite import export
-        inference_model = inference_model_of(CASES["recurrent"])
-        export.write(inference_model, Path(sys.argv[1]), opset=18)
-    """
-    paths = [tmp_path / "1.tflite", tmp_path / "2.tflite"]
-    subprocess.run(
-        [sys.executable, "-c", program, paths[0]],
-        env={**os.environ, "PYTHONHASHSEED": "1"},
-        cwd=Path(__file__).parents[4],
-        check=True,
-    )
-    keras.utils.clear_session()  # Keras numbers names from 0 again
-    write(inference_model_of(CASES["recurrent"]), paths[1])
-    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_bytes_are_the_same_in_a_second_export(tmp_path):

@@ -5,21 +5,18 @@ DequantizeLinear, which ONNX Runtime fuses with the nodes around them.
 """
 
 from collections.abc import Collection, Mapping
-from functools import partial
 
 import numpy as np
 import onnx
 
-from keras_inception_export.formats.onnx.graph import (
-    Constant,
-    Graph,
-    rename_reads,
-)
+from keras_inception_export.formats.onnx.graph import Graph, rename_reads
 from keras_inception_export.formats.onnx.quantize.placement import (
     ACTIVATIONS,
     PRODUCTS,
     SELECTIONS,
 )
+
+FLOAT = onnx.TensorProto.FLOAT
 
 
 def pad_integers(graph: Graph) -> None:
@@ -81,7 +78,7 @@ def skip_rounding(graph: Graph, result: Graph, chosen: Collection[str]) -> None:
     for value in result.outputs:
         if value.name in exact:
             other = exact[value.name]
-            rename_values(result, {value.name: other, other: value.name})
+            result.rename_values({value.name: other, other: value.name})
 
 
 def keep_float(graph: Graph, kept: Collection[str]) -> None:
@@ -96,40 +93,22 @@ def keep_float(graph: Graph, kept: Collection[str]) -> None:
         graph: the quantized graph.
         kept: the names of the nodes that stay in float.
     """
-    producers, make = graph.producers(), onnx.helper.make_node
+    producers = graph.producers()
     for node in [node for node in graph.nodes if node.name in kept]:
         source = producers.get(node.input[0])
         while source and source.op_type in SELECTIONS - {"Concat"}:
             node, source = source, producers.get(source.input[0])
         if not source or source.op_type != "DequantizeLinear":
             continue
-        scale, zero = (graph.constants[x].load() for x in source.input[1:])
         real = f"{node.name}/real"
-        zero = zero.astype(np.float32)
-        add_constants(
-            graph, {f"{real}/zero_point": zero, f"{real}/scale": scale}
-        )
         cast, shifted = f"{real}/Cast", f"{real}/Sub"
-        float32 = onnx.TensorProto.FLOAT
-        graph.nodes += [
-            make("Cast", source.input[:1], [cast], cast, to=float32),
-            make("Sub", [cast, f"{real}/zero_point"], [shifted], shifted),
-            make("Mul", [shifted, f"{real}/scale"], [real], f"{real}/Mul"),
-        ]
-        node.input[0] = real
-
-
-def add_constants(graph: Graph, arrays: Mapping[str, np.ndarray]) -> None:
-    """Add small constants under the given names."""
-    for name, array in arrays.items():
-        graph.constants[name] = Constant.of(partial(np.array, array))
-
-
-def rename_values(graph: Graph, names: dict[str, str]) -> None:
-    """Rename values wherever nodes read or compute them."""
-    for node in graph.nodes:
-        rename_reads(node, names)
-        node.output[:] = [names.get(name, name) for name in node.output]
+        scale, zero = (graph.constants[x].load() for x in source.input[1:])
+        zero = zero.astype(np.float32)
+        zero_point = graph.add_constant(zero, f"{real}/zero_point")
+        factor = graph.add_constant(scale, f"{real}/scale")
+        graph.add_node("Cast", source.input[:1], cast, cast, to=FLOAT)
+        graph.add_node("Sub", [cast, zero_point], shifted, shifted)
+        node.input[0] = graph.add_node("Mul", [shifted, factor], real)
 
 
 def _source(

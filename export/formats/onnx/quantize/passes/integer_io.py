@@ -9,10 +9,6 @@ from onnxruntime.quantization.quant_utils import compute_scale_zp
 
 from keras_inception_export.formats.onnx.graph import Graph
 from keras_inception_export.formats.onnx.quantize.calibration import Ranges
-from keras_inception_export.formats.onnx.quantize.passes.conversions import (
-    add_constants,
-    rename_values,
-)
 from keras_inception_export.formats.onnx.runtime import QUANTIZATION
 
 
@@ -44,7 +40,7 @@ def quantize_io(
         shifted = (zero.astype(int) + np.iinfo(dtype).min).astype(dtype)
         scales[name] = {"scale": float(scale), "zero_point": int(shifted)}
         real = f"{name}/real"
-        rename_values(graph, {name: real})
+        graph.rename_values({name: real})
         if value in graph.inputs:
             _convert(graph, "DequantizeLinear", name, real, scale, shifted)
             continue
@@ -70,8 +66,7 @@ def _convert(
 ) -> None:
     """Add a QuantizeLinear or a DequantizeLinear between two values."""
     name = f"{after}/{operator}"
-    operands = {f"{name}/scale": scale, f"{name}/zero_point": zero}
-    add_constants(graph, operands)
-    graph.nodes.append(
-        onnx.helper.make_node(operator, [before, *operands], [after], name)
-    )
+    graph.add_constant(scale, f"{name}/scale")
+    graph.add_constant(zero, f"{name}/zero_point")
+    operands = [before, f"{name}/scale", f"{name}/zero_point"]
+    graph.add_node(operator, operands, after)

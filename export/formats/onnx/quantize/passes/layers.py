@@ -1,14 +1,12 @@
 """Rewrite the layers of a float graph so that int8 suits them better."""
 
 from collections.abc import Collection
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import onnx
 
 from keras_inception_export.formats.onnx.graph import (
-    Constant,
     Graph,
     attribute_of,
     axis_lengths,
@@ -51,24 +49,18 @@ def fuse_biases(graph: Graph, float_layers: Collection[str]) -> None:
         if bias in graph.constants and (
             graph.constants[bias].shape == kernel.shape[1:]
         ):
-            name = f"{node.input[1]}/transposed"
-            graph.constants[name] = replace(
-                kernel,
-                shape=kernel.shape[::-1],
-                load=partial(_transposed, kernel),
+            transposed = graph.add_constant(
+                kernel.derived(np.transpose, shape=kernel.shape[::-1]),
+                f"{node.input[1]}/transposed",
             )
             fused.add(add.name)
-            inputs = [node.input[0], name, bias]
+            inputs = [node.input[0], transposed, bias]
             node.CopyFrom(
                 onnx.helper.make_node(
                     "Gemm", inputs, add.output, node.name, transB=1
                 )
             )
     graph.nodes = [node for node in graph.nodes if node.name not in fused]
-
-
-def _transposed(kernel: Constant) -> np.ndarray:
-    return kernel.load().T
 
 
 def pad_input_channels(graph: Graph, float_layers: Collection[str]) -> None:
@@ -99,27 +91,15 @@ def pad_input_channels(graph: Graph, float_layers: Collection[str]) -> None:
             or kernel.shape[0] % CHANNELS
         ):
             continue
+        widths = np.zeros((len(kernel.shape), 2), np.int64)
+        widths[1, 1] = missing
         key = node.input[0], missing
         if key not in padded:
-            padded[key] = name = f"{node.name}/Pad"
-            widths = np.zeros((2, len(kernel.shape)), np.int64)
-            widths[1, 1] = missing
-            graph.constants[f"{name}/pads"] = Constant.of(widths.flatten)
-            graph.nodes.append(
-                onnx.helper.make_node(
-                    "Pad", [key[0], f"{name}/pads"], [name], name
-                )
-            )
+            name = f"{node.name}/Pad"
+            pads = graph.add_constant(widths.T.flatten(), f"{name}/pads")
+            padded[key] = graph.add_node("Pad", [key[0], pads], name, name)
         node.input[0] = padded[key]
-        graph.constants[node.input[1]] = _with_channels(kernel, missing)
-
-
-def _with_channels(kernel: Constant, missing: int) -> Constant:
-    """Return a kernel with additional input channels, of zeros."""
-    filters, channels, *others = kernel.shape
-    widths = [(0, 0), (0, missing), *([(0, 0)] * len(others))]
-    return replace(
-        kernel,
-        shape=(filters, channels + missing, *others),
-        load=lambda: np.pad(kernel.load(), widths),
-    )
+        graph.constants[node.input[1]] = kernel.derived(
+            partial(np.pad, pad_width=widths),
+            shape=tuple((widths.sum(axis=1) + kernel.shape).tolist()),
+        )

@@ -1,10 +1,6 @@
 """Quantized ONNX artifacts of all schemes; see test_int8 for their contents."""
 
 import os
-import subprocess
-import sys
-from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 import onnx as onnx_package
@@ -141,31 +137,6 @@ def test_calibrates_and_runs_with_a_fixed_batch(tmp_path):
     assert onnx.open_runner(path).inputs[0].shape[0] == 3
     expected = keras_outputs(inception(), PROBES)
     assert decibels(run(path), expected) >= MINIMUM["int8"]
-
-
-WRITE = """
-import sys
-from pathlib import Path
-from keras_inception_export.formats.onnx.quantize.quantizer import OnnxQuantizer
-from tests.helpers.quantized_cases import SAMPLES, inception
-folder = Path(sys.argv[1])
-quantizer = OnnxQuantizer(inception(), folder, calibration=SAMPLES)
-quantizer.write(folder / "model.onnx", "float16")
-quantizer.write(folder / "model.onnx", "int8")
-"""
-
-
-@pytest.mark.slow
-def test_writes_the_same_bytes_in_another_process(int8, tmp_path):
-    subprocess.run(
-        [sys.executable, "-c", WRITE, tmp_path],
-        env={**os.environ, "PYTHONHASHSEED": "1"},
-        cwd=Path(__file__).parents[5],
-        check=True,
-    )
-    assert os.listdir(tmp_path) == ["model.onnx"]
-    paths = int8, tmp_path / "model.onnx"
-    assert len({sha256(path.read_bytes()).digest() for path in paths}) == 1
 
 
 def test_weights_beyond_the_protobuf_limit_are_in_a_second_file(

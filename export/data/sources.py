@@ -1,4 +1,4 @@
-"""Find what is to be predicted: in files, folders, archives and arrays.
+"""Find what is to be read: in files, folders, archives and arrays.
 
 image            .png, .jpg, .jpeg, .bmp, .gif, .webp
 folder           the images in it, at any depth, but hidden ones, in the
@@ -14,14 +14,20 @@ from Python      also arrays, dictionaries of arrays by input name, and
 import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_inception_export.data.archives import open_parquet, open_tar
+from keras_inception_export.data.classes import folder_classes
 from keras_inception_export.data.images import IMAGE_SUFFIXES, images_in
+from keras_inception_export.data.input_arrays import by_input, check_array
+from keras_inception_export.data.items import Item, Labels, Opened
+from keras_inception_export.data.npz import open_rows
 from keras_inception_export.data.reading import reading
-from keras_inception_export.data.samples import load_samples
+from keras_inception_export.data.rows import parts
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import (
     ExportError,
@@ -29,26 +35,20 @@ from keras_inception_export.errors import (
     check_regular,
 )
 from keras_inception_export.logs import printable
-from keras_inception_export.prediction.archives import (
-    open_parquet,
-    open_tar,
-)
-from keras_inception_export.prediction.arrays import ArrayRows
-from keras_inception_export.prediction.items import Item, Opened
 
 READERS = {
     (".npy", ".npz"): lambda path, specs: _open_arrays(path, specs),
     (".parquet",): lambda path, specs: open_parquet(path),
     (".tar", ".tar.gz", ".tgz"): lambda path, specs: open_tar(path),
     IMAGE_SUFFIXES: lambda path, specs: Opened(
-        lambda: iter([Item(str(path), path)]), True, lambda: 1
+        lambda: iter([Item(str(path), path)]), lambda: 1
     ),
 }
 """What opens a file, by the end of its name."""
 
 
 class Sources:
-    """The inputs of a prediction, as a stream of items.
+    """Inputs as a stream of items.
 
     Args:
         inputs: one of the inputs above, or any number of them. If it is a
@@ -72,20 +72,21 @@ class Sources:
         self.images: bool | None = None
         """Whether some are images; `None` if that is not known beforehand."""
         if self._listed:
-            self.images = any([opened.images for opened in self._opened()])
+            self.images = any([opened.images for opened in self.opened()])
 
     def count(self) -> int | None:
         """Return how many items there are; `None` if that is not known."""
         if not self._listed:
             return None
-        counts = [opened.count() for opened in self._opened()]
+        counts = [opened.count() for opened in self.opened()]
         return None if None in counts else sum(map(int, filter(None, counts)))
 
     def __iter__(self) -> Iterator[Item]:
-        for opened in self._opened():
+        for opened in self.opened():
             yield from opened.items()
 
-    def _opened(self) -> Iterator[Opened]:
+    def opened(self) -> Iterator[Opened]:
+        """Yield the inputs, each once it is checked."""
         for value in self._inputs:
             if isinstance(value, (str, Path)):
                 for path in _matches(value):
@@ -111,16 +112,17 @@ def _matches(value: str | Path) -> Iterator[Path]:
 def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
     check_regular(path)
     if path.is_dir():
-        if next(images_in(path), None) is None:
-            raise RequestError(
-                f"{path} contains no images: expected files ending in "
-                f"{', '.join(IMAGE_SUFFIXES)}; for other files, give a pattern "
-                'such as "data/*.parquet"'
-            )
+        with reading(path, error=RequestError):
+            if next(images_in(path), None) is None:
+                raise RequestError(
+                    f"{path} contains no images: expected files ending in "
+                    f"{', '.join(IMAGE_SUFFIXES)}; for other files, give a "
+                    'pattern such as "data/*.parquet"'
+                )
         return Opened(
-            lambda: (Item(printable(str(x)), x) for x in images_in(path)),
-            True,
+            lambda: (Item(str(x), x) for x in images_in(path)),
             lambda: sum(1 for _ in images_in(path)),
+            lambda: _folder_labels(path),
         )
     for suffixes, opener in READERS.items():
         if path.name.lower().endswith(suffixes):
@@ -131,41 +133,55 @@ def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
     )
 
 
+def _folder_labels(path: Path) -> Labels | None:
+    places = (image.relative_to(path).parts for image in images_in(path))
+    return folder_classes(path, [x[0] if x[1:] else "" for x in places])
+
+
 def _open_arrays(path: Path, specs: Sequence[TensorSpec]) -> Opened:
-    rows = ArrayRows(path, specs)
-    return Opened(
-        lambda: _numbered(str(path), rows, rows.count),
-        False,
-        lambda: rows.count,
-    )
+    with reading(path, error=RequestError):
+        source = open_rows(path)
+    arrays = by_input(source, specs, str(path))
+    has_labels = isinstance(source, Mapping) and "y" in source
+    if not has_labels or "y" in arrays:
+        return _of_arrays(str(path), arrays)
+    return _of_arrays(str(path), arrays, lambda: Labels(list(source["y"][:])))
 
 
 def _open_value(value: Any, specs: Sequence[TensorSpec]) -> Opened:
     """Open an image of Pillow, or arrays of samples or of one sample."""
     if hasattr(value, "convert"):
-        name = getattr(value, "filename", "") or "image"
-        return Opened(lambda: iter([Item(printable(str(name)), value)]), True)
+        name = printable(str(getattr(value, "filename", "") or "image"))
+        return Opened(lambda: iter([Item(name, value)]))
     single = not isinstance(value, Mapping) and (
         len(specs) == 1 and np.ndim(value) == len(specs[0].shape) - 1
     )
     source = np.asarray(value)[None] if single else value
-    samples = load_samples(source, specs)
-    rows = (
-        {name: array[i] for name, array in samples.inputs.items()}
-        for i in range(len(samples))
-    )
-    return Opened(
-        lambda: _numbered("array", rows, len(samples)),
-        False,
-        lambda: len(samples),
-    )
+    origin = "the samples"
+    arrays = by_input(source, specs, origin)
+    for spec in specs:
+        arrays[spec.name] = check_array(arrays[spec.name], spec, origin)
+    return _of_arrays("array", arrays)
 
 
-def _numbered(
-    name: str, rows: Iterable[Mapping[str, np.ndarray]], count: int
-) -> Iterator[Item]:
-    for number, row in enumerate(rows):
-        yield Item(f"{name}[{number}]" if count > 1 else name, row)
+def _of_arrays(
+    name: str, arrays: Mapping[str, Any], labels: Any = lambda: None
+) -> Opened:
+    """Return an item per row."""
+    count = len(next(iter(arrays.values())))
+
+    def items():
+        rows = zip(*map(_rows, arrays.values()), strict=True)
+        for number, row in enumerate(rows):
+            called = f"{name}[{number}]" if count > 1 else name
+            yield Item(called, dict(zip(arrays, row, strict=True)))
+
+    return Opened(items, lambda: count, labels, arrays)
+
+
+def _rows(array: Any) -> Iterator[np.ndarray]:
+    for part in parts(array):
+        yield from part
 
 
 def _guarded(path: Path, opened: Opened) -> Opened:
@@ -180,4 +196,4 @@ def _guarded(path: Path, opened: Opened) -> Opened:
         except ExportError as error:
             yield Item(printable(str(path)), error)
 
-    return Opened(items, opened.images, opened.count)
+    return replace(opened, items=items)

@@ -1,6 +1,6 @@
-"""What is predicted: one `Item` per image or per row of an array."""
+"""What is read from files: one `Item` per image or per row of an array."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ MAX_BYTES = 2**28
 any size."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to predict.
+    """One image, or one row of arrays.
 
     Args:
         name: what it is called in the results: one line of text.
@@ -30,15 +30,37 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """The labels of the items of one input.
+
+    Args:
+        values: one per item: a number, a row of scores, or a name; `None`: an
+            item has none.
+        names: the names of all classes, or of classes 0, 1, ... if the labels
+            are numbers. Defaults to `()`: unknown.
+    """
+
+    values: Sequence[Any]
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Opened:
     """The items of one input, which has been checked.
 
     Args:
         items: reads them, each time from the beginning.
-        images: whether they are images.
         count: returns their number; `None` if it is not known beforehand.
+        labels: reads their labels; `None` if they have none.
+        arrays: the array of each input; `None`: the items are images.
     """
 
     items: Callable[[], Iterator[Item]]
-    images: bool
     count: Callable[[], int | None] = lambda: None
+    labels: Callable[[], Labels | None] = lambda: None
+    arrays: Mapping[str, Any] | None = None
+
+    @property
+    def images(self) -> bool:
+        """Whether the items are images."""
+        return self.arrays is None
