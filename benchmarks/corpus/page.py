@@ -41,9 +41,9 @@ accepts. Every value was compared with the live model in float32.
 
 
 MEASURED = """\
-The largest error, relative to the
-largest value of its column (of the median column, if that is larger), and the
-seconds of processor time that the export took; ours includes the verification.
+The largest error, relative to the largest value of its column or of the median
+column, and the seconds of processor time of the export. Ours includes the
+verification.
 
 """
 
@@ -81,13 +81,13 @@ def render(results: dict) -> str:
     if parts["applications"]:
         text += (
             "\n## keras.applications\n\nAt their default sizes, with random "
-            "weights; VGG without its dense layers. " + MEASURED
+            "weights; VGG without its dense layers.\n" + MEASURED
         )
         text += _measured(parts["applications"], formats)
         text += _reasons(parts["applications"])
     if parts["hub"]:
         text += (
-            "\n## keras-hub\n\nSmall models with random weights. " + MEASURED
+            "\n## keras-hub\n\nSmall models with random weights.\n" + MEASURED
         )
         text += _measured(parts["hub"], formats) + _reasons(parts["hub"])
     return text
@@ -145,6 +145,7 @@ def _count(counter) -> str:
 def _measured(records, formats) -> str:
     """Return the error and the seconds of each model."""
     found = {(x["row"], x["format"], x["exporter"]): x for x in records}
+    formats = [x for x in formats if any(r["format"] == x for r in records)]
 
     def cell(record):
         if record is None:

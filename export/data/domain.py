@@ -23,6 +23,9 @@ class Domain:
             between `low` and `high` are the same to the model, as most
             integers to a vocabulary; `None`: all between them.
         padding: the value of masked steps; `None`: no step is masked.
+        first: the value of the first step, which a mask must not hide: where
+            attention sees padding alone, it adds -1e9 to every score, which
+            leaves no digit of them in float32. `None`: as of any other.
     """
 
     low: np.ndarray = field(default_factory=lambda: np.array(0.0))
@@ -31,6 +34,7 @@ class Domain:
     bounded: np.ndarray | bool = False
     levels: np.ndarray | None = None
     padding: float | None = None
+    first: float | None = None
 
     @property
     def reach(self) -> np.ndarray:
@@ -73,6 +77,8 @@ class Domain:
                 *shape[:2], *(1,) * (len(shape) - 2)
             )
             values = np.where(is_padding, self.padding, values)
+        if self.first is not None and len(shape) > 1:
+            values[:, 0] = self.first
         return values
 
     def fit(

@@ -5,7 +5,7 @@ vocabulary, a normalization or rescaling, wherever in the model it is.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -76,7 +76,10 @@ def input_domains(model: keras.Model) -> dict[str, Domain]:
             elements.add(claim, flow)
         columns = (spec.shape[-1] or 1) if len(spec.shape) > 1 else 1
         is_float = spec.dtype.startswith("float")
-        domains[spec.name] = elements.domain(columns, is_float)
+        domain = elements.domain(columns, is_float)
+        if _is_mask(spec):
+            domain = replace(domain, first=1.0)
+        domains[spec.name] = domain
     return domains
 
 
@@ -165,12 +168,17 @@ def _default(spec: TensorSpec) -> Claim:
     """Return the claim on an input whose consumers expect nothing."""
     if spec.dtype.startswith("float"):
         return Claim(DEFAULT, 0, 1)
-    if spec.dtype == "bool" or "mask" in spec.name:
+    if spec.dtype == "bool" or _is_mask(spec):
         return Claim(BOUNDED, 0, 1)
     limits = np.iinfo(spec.dtype)
     if limits.max < WIDE:
         return Claim(BOUNDED, limits.min, limits.max)
     return Claim(DEFAULT, max(-WIDE, limits.min), WIDE)
+
+
+def _is_mask(spec: TensorSpec) -> bool:
+    """Return whether an input says which steps are padding."""
+    return not spec.dtype.startswith("float") and "mask" in spec.name
 
 
 def _rescaled(flow: Flow) -> Claim | None:

@@ -224,6 +224,13 @@ def test_each_input_has_its_domain():
     }
 
 
+def test_a_mask_never_hides_the_first_step():
+    tokens = keras.Input((6,), dtype="int32", name="padding_mask")
+    domain = input_domains(keras.Model(tokens, tokens * 2))["padding_mask"]
+    drawn = domain.draw(np.random.default_rng(0), (50, 6))
+    assert set(drawn[:, 0]) == {1} and set(drawn[:, 1]) == {0, 1}
+
+
 def test_padding_ends_sequences():
     domain = input_domains(positions())["x"]
     drawn = domain.draw(np.random.default_rng(0), (50, 6))

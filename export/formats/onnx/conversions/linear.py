@@ -84,6 +84,8 @@ def _resizing_matrix(
 def part(graph: Any, node: Any) -> None:
     """Compute the real or imaginary part of a Fourier transform."""
     transform = node.inputs[0]
+    if transform.type in FOURIER:
+        _fourier_part(graph, node, transform)
     if transform.type != "RFFT" or not transform.inputs[1].is_const():
         return
     x, _ = transform.input
@@ -99,4 +101,37 @@ def part(graph: Any, node: Any) -> None:
     new.replace_with(new.cast(result, TensorProto.FLOAT))
 
 
-PARTS: dict[str, Callable] = {"Imag": np.imag, "Real": np.real}
+def _fourier_part(graph: Any, node: Any, transform: Any) -> None:
+    """Compute a part of a Fourier transform over the last axes.
+
+    ONNX has complex numbers as a last axis of two.
+    """
+    axes = FOURIER[transform.type]
+    rank = len(graph.get_shape(transform.input[0]))
+    if transform.inputs[0].type != "Complex" or graph.opset < DFT_OPSET:
+        return
+    new = Formula(graph, node)
+    new.dtype = TensorProto.DOUBLE  # as in `part`
+    last = new.constant([rank], TensorProto.INT64)
+    value = new(
+        "Concat",
+        *(
+            new("Unsqueeze", new.cast(x, TensorProto.DOUBLE), last)
+            for x in transform.inputs[0].input
+        ),
+        axis=rank,
+    )
+    for axis in range(rank - axes, rank):
+        value = new("DFT", value, axis=axis)
+    index = new.constant(list(PARTS).index(node.type), TensorProto.INT64)
+    found = new("Gather", value, index, axis=rank)
+    new.replace_with(new.cast(found, TensorProto.FLOAT))
+
+
+DFT_OPSET = 17
+
+FOURIER = {"FFT": 1, "FFT2D": 2, "FFT3D": 3}
+"""For each transform of complex numbers, over how many axes it is."""
+
+PARTS: dict[str, Callable] = {"Real": np.real, "Imag": np.imag}
+"""In the order in which ONNX has them."""

@@ -195,6 +195,19 @@ def test_small_values_keep_their_digits(tmp_path):
     assert above(8, errors(cases, tmp_path)) == {}
 
 
+def test_fourier_transforms_are_those_of_keras(tmp_path):
+    values = np.random.default_rng(0).normal(size=(1, 3, 4))
+    functions = {
+        "fft": lambda x: ops.fft((x, 1 - x))[0],
+        "fft2": lambda x: ops.concatenate(ops.fft2((x, x * x)), axis=-1),
+        "ifft2": lambda x: ops.ifft2((x, x + 3))[1],
+    }
+    cases = {key: (real(3, 4), x, values) for key, x in functions.items()}
+    assert above(500, errors(cases, tmp_path)) == {}
+    with pytest.raises(ConversionError, match="Complex"):
+        errors(cases, tmp_path, opset=16)
+
+
 def test_every_conversion_is_tested():
     convolutions = {"BiasAdd", "Conv3D", "Conv3DBackpropInputV2"}
     tested = {*ELEMENTWISE, *convolutions, "Conv2DBackpropInput", "Select"}
