@@ -274,7 +274,8 @@ def test_what_is_a_mount_point(tmp_path, monkeypatch):
     assert publication._is_mount(Path("/"))
     assert not publication._is_mount(tmp_path)
     line = f"1 2 3 {tmp_path} {tmp_path}/a\\040b\\134c rw"
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: line)
+    lists = {"/proc/self/mountinfo": line}
+    monkeypatch.setattr(Path, "read_text", lambda path, **_: lists[str(path)])
     assert publication._is_mount(tmp_path / "a b\\c")
     assert not publication._is_mount(tmp_path)
 
