@@ -8,7 +8,7 @@ process of its own. The added memory is that of writing the artifact, after the
 model was loaded, in this process and its children; the exponent is that of a
 power of the number of parameters, fitted to the sizes from 10 million on.
 
-With `--layers`, small models of that many layers are exported in all formats
+With `--layers`, small models of that many layers are exported in three formats
 instead, and the processor's seconds of the whole export are shown.
 """
 
@@ -166,14 +166,13 @@ def deep_model(name, count):
 def measure_depth(name, count):
     """Export a deep model in all formats, and return what that took."""
     from keras_inception_export import export_model
-    from keras_inception_export.formats.registry import FORMATS as RECORDS
     from keras_inception_export.model.loading import deep_models
 
     with deep_models():
         model = deep_model(name, int(count))
     before = sum(os.times()[:4])
     with tempfile.TemporaryDirectory() as folder, Monitor() as monitor:
-        export_model(model, Path(folder) / "out", formats=list(RECORDS))
+        export_model(model, Path(folder) / "out", formats=FORMATS)
     return {"seconds": sum(os.times()[:4]) - before, "peak": monitor.peak}
 
 

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import json
 import os
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -183,6 +184,8 @@ def test_the_system_exchanges_folders(output, monkeypatch):
         publication._exchange_at_once(output, output.with_name("none"))
     monkeypatch.setattr(ctypes, "get_errno", lambda: errno.EINVAL)
     assert not publication._exchange_at_once(output, output.with_name("none"))
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: None)
+    assert not publication._exchange_at_once(other, output)
 
 
 def killed(folder, files, name="out", by="dead"):
@@ -195,6 +198,21 @@ def test_what_a_killed_export_left_is_removed(output):
     killed(output.parent, {"bundle/model.onnx": "half"})
     publication.check_output(output, overwrite=True)
     assert not is_new(output)
+
+
+def test_what_is_written_while_it_is_removed_is_removed(output, monkeypatch):
+    rmtree, calls = shutil.rmtree, []
+
+    def busy(folder, **options):
+        calls.append(folder)
+        if len(calls) > 1:
+            rmtree(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", busy)
+    monkeypatch.setattr(publication.time, "sleep", lambda _: None)
+    killed(output.parent, {"bundle/model.onnx": "half"})
+    publication.remove_leftovers(output)
+    assert len(calls) == 2 and not is_new(output)
 
 
 def test_a_bundle_that_a_killed_export_had_moved_is_put_back(tmp_path):
@@ -274,7 +292,8 @@ def test_what_is_a_mount_point(tmp_path, monkeypatch):
     assert publication._is_mount(Path("/"))
     assert not publication._is_mount(tmp_path)
     line = f"1 2 3 {tmp_path} {tmp_path}/a\\040b\\134c rw"
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: line)
+    lists = {"/proc/self/mountinfo": line}
+    monkeypatch.setattr(Path, "read_text", lambda path, **_: lists[str(path)])
     assert publication._is_mount(tmp_path / "a b\\c")
     assert not publication._is_mount(tmp_path)
 

@@ -1,5 +1,6 @@
 """Models made Functional, and models that are refused."""
 
+import sys
 import zipfile
 
 import keras
@@ -9,6 +10,7 @@ from keras import layers
 
 from keras_inception_export import RequestError
 from keras_inception_export.model.loading import (
+    deep_models,
     functional,
     import_modules,
     load_model,
@@ -125,3 +127,18 @@ def test_the_version_that_saved_a_file_is_named(tmp_path):
         archive.writestr("metadata.json", '{"keras_version": "2.15.0"}')
     with pytest.raises(RequestError, match="saved by Keras 2.15.0, cannot"):
         load_model(path)
+
+
+def test_a_deep_model_is_loaded(tmp_path):
+    """Keras alone follows no more than some 980 layers in a row."""
+    path, limit = tmp_path / "deep.keras", sys.getrecursionlimit()
+    x = vector = keras.Input((3,))
+    identity = layers.Identity()
+    with deep_models():
+        for _ in range(limit + 100):
+            x = identity(x)
+        keras.Model(vector, x).save(path)
+    with pytest.raises(RecursionError):
+        keras.models.load_model(path)
+    assert len(load_model(path)._nodes) == limit + 101
+    assert sys.getrecursionlimit() == limit

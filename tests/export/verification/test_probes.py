@@ -38,6 +38,14 @@ def test_file(tmp_path):
         Probes.load(path)
 
 
+def test_inputs_that_differ_in_number(tmp_path):
+    feeds = ({"a": np.ones((2, 1)), "b": np.ones((3, 1))},)
+    outputs = ({"y": np.ones(2)},)
+    Probes(feeds, outputs, outputs, ("expected",)).save(tmp_path / "p.npz")
+    with pytest.raises(ArtifactError, match="inputs differ in number"):
+        Probes.load(tmp_path / "p.npz")
+
+
 def test_layer_references_use_samples_of_one_shape():
     probes = probes_of(np.ones((1, 2)), np.zeros((3, 4)), np.ones((2, 4)))
     singles = [feed["x"] for feed in probes.singles()]
