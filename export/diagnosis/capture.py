@@ -69,19 +69,28 @@ def _capture(
 ) -> list[tuple[np.ndarray, float]]:
     """Return the values of each reference and the layer's largest magnitude.
 
-    The first call of this function adds the references, without values.
+    The first call of this function adds the references, without values. In
+    float64, a model within the model that returns a layer's output in float32
+    returns a copy of it, which has no reference.
     """
     counts = [len(next(iter(feed.values()))) for feed in feeds]
     captured: list = []
     calls: Counter[str] = Counter()
+    adding = not references
 
     def capture(layer, facts, tensor):
-        if len(captured) == len(references):
+        path = facts["layer"]
+        if adding and start == 0:
             shape = (sum(counts), *(tuple(tensor.shape[1:]) or (1,)))
-            calls[facts["layer"]] += 1
-            if calls[facts["layer"]] > 1:
-                facts["layer"] += f"#{calls[facts['layer']]}"
+            calls[path] += 1
+            if calls[path] > 1:
+                facts["layer"] += f"#{calls[path]}"
             references.append(_new_reference(layer, facts, shape))
+        elif not any(
+            x.layer.partition("#")[0] == path
+            for x in references[len(captured) :][:1]
+        ):
+            return
         array = keras.ops.convert_to_numpy(tensor)
         reduced = references[len(captured)].reduce(array, start)
         captured.append((reduced, np.abs(array).max()))
