@@ -245,8 +245,10 @@ def test_what_is_left_is_removed_beside_exports_that_live(tmp_path):
 def test_another_export_that_lives_is_left_alone(tmp_path):
     with publication.staging(tmp_path / "out") as folder:
         make_bundle(folder)
+        dead = [killed(tmp_path, {}, by=f"dead{index}") for index in range(4)]
         publication.check_output(tmp_path / "other", overwrite=False)
         assert (folder / "report.json").is_file()
+        assert not any(map(Path.exists, dead))
         starting = killed(tmp_path, {}, name="")
         publication.check_output(tmp_path / "other", overwrite=False)
         assert starting.exists()
