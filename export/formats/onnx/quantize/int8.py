@@ -65,6 +65,7 @@ def quantize(
     )
     float_layers = {*float_layers, *reading_layers(graph, mixed)}
     layers.fuse_biases(graph, float_layers)
+    layers.pad_input_channels(graph, float_layers)
     sort_depth_first(graph)
     chosen = integer_nodes(graph, float_layers, uneven)
     chosen |= {
