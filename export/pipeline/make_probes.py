@@ -71,9 +71,9 @@ def make_probes(
         batches, unused = _batches(live, domains, samples)
     except RequestError:
         fitting = _fitting(live, domains, samples)
-        if fitting is None:
-            raise
-        batches, unused = _batches(live, domains, samples, fitting)
+        # Some layers, as RandomCrop, have not the shape that they declare.
+        declared = fitting is not None
+        batches, unused = _batches(live, domains, samples, fitting, declared)
     searched = search_pixels(
         inference_model, [feed for _, feed, _ in batches], domains
     )
@@ -108,12 +108,15 @@ def make_probes(
     return probes
 
 
-def _batches(live, domains, samples, fitting=None):
-    """Return batches with their regimes and outputs, and what is unused."""
+def _batches(live, domains, samples, fitting=None, declared=True):
+    """Return batches with their regimes and outputs, and what is unused.
+
+    Only outputs of the declared shapes are used, unless `declared` is False.
+    """
     batches: list[tuple[str, Arrays, Arrays]] = []
     unused = {}
     for regime, alternatives in regimes(live.inputs, domains, samples, fitting):
-        found, problem = _first_that_runs(live, alternatives)
+        found, problem = _first_that_runs(live, alternatives, declared)
         if found and (regime in USUAL or not problem):
             batches += [(regime, *pair) for pair in found]
         elif regime in USUAL:
@@ -132,7 +135,9 @@ def _fitting(live, domains, samples):
 
 
 def _first_that_runs(
-    live: InferenceModel, alternatives: Sequence[Sequence[Arrays]]
+    live: InferenceModel,
+    alternatives: Sequence[Sequence[Arrays]],
+    declared: bool = True,
 ) -> tuple[list[tuple[Arrays, Arrays]], str]:
     """Return the first alternative that the live model can compute.
 
@@ -150,7 +155,7 @@ def _first_that_runs(
         # Where a window is larger than the input, TensorFlow may return its
         # input or memory that was never written.
         if not all(
-            array.size and spec.fits(array.shape)
+            array.size and (spec.fits(array.shape) or not declared)
             for batch in outputs
             for array, spec in zip(batch.values(), live.outputs, strict=True)
         ):

@@ -38,13 +38,14 @@ def open_runner(
     options.log_severity_level = 4
     if threads is not None:
         options.intra_op_num_threads = threads
-    # The folder of external weights, for a file that is opened from memory.
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", str(path.parent)
-    )
     with reading(
         path, "cannot be opened by ONNX Runtime", "export the model again"
     ):
+        # The folder of external weights, for a file opened from memory.
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path",
+            str(path.parent),
+        )
         return OnnxRunner(
             onnxruntime.InferenceSession(
                 _joined(path, appended) if appended else path,
