@@ -43,6 +43,7 @@ from keras_inception_layers import ConvBN, InceptionV1Block, InceptionV3Block
 SHARDS = 8  # divided among the workers: 1, 2, 4 or 8 of them
 TRAINING, HELD_OUT = 192, 32  # digits in a shard
 BATCH_SIZE = 64  # of all workers together
+STEPS = SHARDS * TRAINING // BATCH_SIZE  # of an epoch over all digits
 LOSSES = "losses.txt"
 LOG = "stderr.log"
 CHECKPOINT = "digits.keras"
@@ -66,20 +67,19 @@ def take(shards, rows):
     )
 
 
-def batches(shards, epoch):
-    """Yield this worker's part of each batch of an epoch.
+def batches(shards, epoch, steps):
+    """Yield this worker's part of the first batches of an epoch.
 
     All workers draw the same order, and every batch has the same number of
     digits of each shard: it does not depend on who reads which.
     """
     order = np.random.default_rng(epoch).permutation(TRAINING)
-    for rows in order.reshape(-1, BATCH_SIZE // SHARDS):
+    for rows in order.reshape(STEPS, -1)[:steps]:
         yield take(shards, rows)
 
 
-def build_model(epochs):
+def build_model(epochs, steps):
     """Return the compiled model; its learning rate rises for two epochs."""
-    steps = SHARDS * TRAINING // BATCH_SIZE
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps * epochs, warmup_target=5e-3, warmup_steps=2 * steps
     )
@@ -108,23 +108,25 @@ def variables(model):
     return [*model.variables, *model.optimizer.variables]
 
 
-def newest_state(path, epochs):
+def newest_state(path, epochs, steps):
     """Return the newest checkpoint of all workers, and the worker that has it.
 
     Returns:
         The values of all variables, epochs done, and the worker's number.
     """
     model = (
-        keras.models.load_model(path) if path.exists() else build_model(epochs)
+        keras.models.load_model(path)
+        if path.exists()
+        else build_model(epochs, steps)
     )
-    steps = int(model.optimizer.iterations)
+    iterations = int(model.optimizer.iterations)
     values = [keras.ops.convert_to_numpy(x) for x in variables(model)]
-    done = multihost_utils.process_allgather(np.array(steps))
+    done = multihost_utils.process_allgather(np.array(iterations))
     source = int(done.argmax())
     values = multihost_utils.broadcast_one_to_all(
         values, is_source=jax.process_index() == source
     )
-    return values, int(done[source]) * BATCH_SIZE // SHARDS // TRAINING, source
+    return values, int(done[source]) // steps, source
 
 
 def save(model, path):
@@ -151,14 +153,15 @@ def work(arguments, report):
     folder = arguments.output / f"worker_{number}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / CHECKPOINT
-    values, first, source = newest_state(path, arguments.epochs)
+    epochs, steps = arguments.epochs, arguments.steps
+    values, first, source = newest_state(path, epochs, steps)
     if first:
         report(f"continues after epoch {first}, which worker {source} has")
 
     # Each worker feeds its own part of the batch, so Keras must not shard it.
     distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
     keras.distribution.set_distribution(distribution)
-    model = build_model(arguments.epochs)
+    model = build_model(epochs, steps)
     for variable, value in zip(variables(model), values, strict=True):
         # Placed as the first step leaves it: the second one would otherwise
         # be compiled again.
@@ -168,11 +171,11 @@ def work(arguments, report):
         save(model, path)  # the values may come from another worker
 
     held_out = take(shards, slice(TRAINING, None))
-    for epoch in range(first, arguments.epochs):
+    for epoch in range(first, epochs):
         start = time.perf_counter()
         losses = []
         with (folder / LOSSES).open("a") as file:
-            for images, labels in batches(shards, epoch):
+            for images, labels in batches(shards, epoch, steps):
                 loss, _ = model.train_on_batch(images, labels)
                 step = int(model.optimizer.iterations)
                 print(step, repr(float(loss)), file=file)
@@ -180,7 +183,7 @@ def work(arguments, report):
         save(model, path)
         _, accuracy = model.test_on_batch(*held_out)
         report(
-            f"epoch {epoch + 1} of {arguments.epochs}   "
+            f"epoch {epoch + 1} of {epochs}   "
             f"loss {np.mean(losses):.4f}   held out {accuracy:.2%}   "
             f"{time.perf_counter() - start:.1f} s"
         )
@@ -204,9 +207,17 @@ def main():
     parser.add_argument("--process-id", type=int)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument(
+        "--steps",
+        type=int,
+        default=STEPS,
+        help="of an epoch, at most %(default)s",
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path("dist/several_machines")
     )
     arguments = parser.parse_args()
+    if not 1 <= arguments.steps <= STEPS:
+        parser.error(f"--steps {arguments.steps}: expected 1 to {STEPS}")
     count, number = arguments.processes, arguments.process_id
     if number is None and (count, arguments.coordinator) == (1, None):
         show(arguments)
@@ -244,26 +255,28 @@ def show(arguments):
     for processes in (2, 1):
         folder = arguments.output / f"{processes}_processes"
         shutil.rmtree(folder, ignore_errors=True)
-        workers = start_here(processes, arguments.epochs, folder)
+        workers = start_here(processes, arguments, folder)
         if any([worker.wait() for worker in workers]):
             sys.exit(f"a worker failed: {folder / LOG} may say why")
         runs[processes] = read_losses(folder / "worker_0" / LOSSES)
         print()
     print("step    2 processes    1 process    difference")
-    for step in range(1, 11):
+    for step in sorted(runs[2])[:10]:
         two, one = runs[2][step], runs[1][step]
         print(f"{step:4}    {two:11.8f}  {one:11.8f}       {two - one:+.1e}")
     path = folder / "worker_0" / CHECKPOINT
     print(f"\nNext: keras-inception export {path} --output dist/digits")
 
 
-def start_here(processes, epochs, folder):
+def start_here(processes, arguments, folder):
     """Start all workers on this machine; return them."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     command = [sys.executable, __file__, "--output", str(folder)]
-    command += ["--epochs", str(epochs), "--coordinator", f"localhost:{port}"]
+    command += ["--epochs", str(arguments.epochs)]
+    command += ["--steps", str(arguments.steps)]
+    command += ["--coordinator", f"localhost:{port}"]
     command += ["--processes", str(processes), "--process-id"]
     folder.mkdir(parents=True)
     with (folder / LOG).open("w") as log:
