@@ -86,6 +86,7 @@ def part(graph: Any, node: Any) -> None:
     transform = node.inputs[0]
     if transform.type in FOURIER:
         _fourier_part(graph, node, transform)
+        return
     if transform.type != "RFFT" or not transform.inputs[1].is_const():
         return
     x, _ = transform.input
@@ -112,15 +113,11 @@ def _fourier_part(graph: Any, node: Any, transform: Any) -> None:
         return
     new = Formula(graph, node)
     new.dtype = TensorProto.DOUBLE  # as in `part`
-    last = new.constant([rank], TensorProto.INT64)
-    value = new(
-        "Concat",
-        *(
-            new("Unsqueeze", new.cast(x, TensorProto.DOUBLE), last)
-            for x in transform.inputs[0].input
-        ),
-        axis=rank,
+    pair = (
+        new("Unsqueeze", new.cast(x, TensorProto.DOUBLE), [rank])
+        for x in transform.inputs[0].input
     )
+    value = new("Concat", *pair, axis=rank)
     for axis in range(rank - axes, rank):
         value = new("DFT", value, axis=axis)
     index = new.constant(list(PARTS).index(node.type), TensorProto.INT64)
