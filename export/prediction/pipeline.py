@@ -4,6 +4,7 @@ Threads decode the next batches, which Pillow does without Python's lock, while
 the runtime computes one. Only a few batches are in memory at any time.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -27,6 +28,10 @@ from keras_inception_export.logs import logger
 
 ANY_SIZE_BATCH = 4
 """Samples per call for images of any size."""
+
+BATCH_VALUES, MAX_BATCH = 2**20, 64
+"""The values of a larger batch of small samples, and the most samples: the
+hybrid, on images of 28 x 28, is a quarter faster with 64 than with 16."""
 
 Feeds = dict[str, np.ndarray]
 
@@ -103,7 +108,10 @@ class Pipeline:
         fixed, *sizes = self.inputs[0].shape
         if fixed is not None:
             return -(-BATCH // fixed) * fixed
-        return ANY_SIZE_BATCH if len(sizes) > 2 and None in sizes else BATCH
+        values = math.prod(size or 1 for size in sizes)
+        if None in sizes:
+            return ANY_SIZE_BATCH if len(sizes) > 2 else BATCH
+        return min(MAX_BATCH, max(BATCH, BATCH_VALUES // values))
 
     def __call__(
         self, items: Iterable[Item]

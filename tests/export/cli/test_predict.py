@@ -11,6 +11,7 @@ import pytest
 
 from keras_inception_export.bundle.bundle import sha256_of, write_report
 from keras_inception_export.cli import main
+from keras_inception_export.prediction import pipeline
 from keras_inception_export.prediction.pipeline import Pipeline
 from tests.helpers.brightness import (
     png,
@@ -128,6 +129,7 @@ def test_json(models, images, capfd):
 def test_an_interrupted_run_is_resumed(
     suffix, models, images, capfd, monkeypatch
 ):
+    monkeypatch.setattr(pipeline, "MAX_BATCH", 16)
     (images / "b" / "bad.png").write_text("no image")
     command = [models / "model.onnx", images, "--output"]
     whole, output = (images.parent / f"{x}{suffix}" for x in ("whole", "out"))

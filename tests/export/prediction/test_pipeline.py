@@ -63,6 +63,22 @@ def test_rows_of_different_shapes_keep_their_order(fixed):
     assert fixed is None or {number for number, _ in calls} == {fixed}
 
 
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((None, 28, 28, 1), 64),
+        ((None, 299, 299, 3), 16),
+        ((None, 4), 64),
+        ((None, None), 16),
+        ((None, None, None, 3), 4),
+        ((5, 28, 28, 1), 20),
+    ],
+)
+def test_more_small_samples_are_computed_together(shape, size):
+    inputs = (TensorSpec("x", shape, "float32"),)
+    assert Pipeline(sums, inputs, SUMS, decode=None).batch_size == size
+
+
 def test_unsuitable_rows_are_errors():
     items = rows(2, 2, 2)
     items[1].content["x"][0] = np.nan
