@@ -26,6 +26,7 @@ from keras_inception_export.model.reference import (
 from keras_inception_export.verification import parity
 from keras_inception_export.verification.degenerate import (
     MAX_KERAS_ERROR,
+    ROUNDING,
     degenerate_outputs,
     inexact,
 )
@@ -104,7 +105,7 @@ def make_probes(
     findings = degenerate_outputs(probes, live.outputs)
     if findings:
         raise ArtifactError("; ".join(findings))
-    _check_rebuilt(live, rebuilt.only(kept), probes)
+    _check_rebuilt(live, inference_model, rebuilt.only(kept), probes)
     return probes
 
 
@@ -254,22 +255,45 @@ def _check_repeatable(
 
 
 def _check_rebuilt(
-    live: InferenceModel, rebuilt: Probes, probes: Probes
+    live: InferenceModel,
+    inference_model: InferenceModel,
+    rebuilt: Probes,
+    probes: Probes,
 ) -> None:
-    """Raise RequestError if the inference model computes something else."""
-    outputs = [
+    """Raise an error if the inference model computes something else.
+
+    Raises:
+        RequestError: it does so in float64 too.
+        ArtifactError: it does so in float32 only.
+    """
+    findings = _findings(live, rebuilt.keras, probes)
+    if not findings:
+        return
+    exact = float64_outputs(inference_model.model, probes.feeds)
+    if not _findings(live, exact.outputs, probes):
+        raise ArtifactError(
+            "reference: the given model, and the same model rebuilt from its "
+            f"config, agree in float64 but not in float32: {findings[0]}; "
+            f"{ROUNDING}"
+        )
+    layer = diverging_layer(live, live.copy(), probes.feeds)
+    raise RequestError(
+        "the model that Keras rebuilds from the config computes something "
+        f"else than the given model: {findings[0]}; the first layer that "
+        f"differs is {layer or 'unknown'}; expected equal outputs; let "
+        "`get_config` return every argument, and keep all state in weights"
+    )
+
+
+def _findings(
+    live: InferenceModel, outputs: Sequence[Arrays], probes: Probes
+) -> list[str]:
+    """Return how outputs differ from the reference."""
+    cast = [
         {
             spec.name: batch[spec.name].astype(spec.dtype)
             for spec in live.outputs
         }
-        for batch in rebuilt.keras
+        for batch in outputs
     ]
-    _, findings = parity.compare(outputs, live.outputs, probes)
-    if findings:
-        layer = diverging_layer(live, live.copy(), probes.feeds)
-        raise RequestError(
-            "the model that Keras rebuilds from the config computes something "
-            f"else than the given model: {findings[0]}; the first layer that "
-            f"differs is {layer or 'unknown'}; expected equal outputs; let "
-            "`get_config` return every argument, and keep all state in weights"
-        )
+    return parity.compare(cast, live.outputs, probes)[1]

@@ -16,6 +16,12 @@ from keras_inception_export.verification.probes import Probes
 MAX_KERAS_ERROR = 1e-2
 """Probes on which Keras itself differs by more, in float32, are not used."""
 
+ROUNDING = (
+    "rounding grows from layer to layer if a deep model has random or very "
+    "large weights: train it, check its weights, or give other samples"
+)
+"""Why a model is inexact, and what to do."""
+
 MIN_MOVEMENT = 30.0
 """The least difference between the samples of some column, in tolerances, for
 which a comparison of that output verifies anything."""
@@ -57,9 +63,7 @@ def degenerate_outputs(
                 f'reference: Keras itself is inexact in output "{spec.name}": '
                 f"float32 differs from float64 by {errors[regime]:.1%} "
                 f"({regime} inputs), allowed is {MAX_KERAS_ERROR:.0%}, so a "
-                "comparison verifies nothing; rounding grows from layer to "
-                "layer if a deep model has random or very large weights: "
-                "train it, check its weights, or give other samples"
+                f"comparison verifies nothing; {ROUNDING}"
             )
             continue
         allowed = {x: y.allowed for x, y in columns_of(probes, spec).items()}

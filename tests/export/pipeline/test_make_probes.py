@@ -1,9 +1,17 @@
-"""Which error of Keras becomes the tolerance."""
+"""Which error of Keras becomes the tolerance, and which ends the export."""
 
+import dataclasses
+
+import keras
 import numpy as np
 import pytest
 
-from keras_inception_export.pipeline.make_probes import _with_largest_error
+from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.pipeline.make_probes import (
+    _check_rebuilt,
+    _with_largest_error,
+)
 from keras_inception_export.verification.degenerate import inexact
 from keras_inception_export.verification.parity import keras_error
 from keras_inception_export.verification.probes import Probes
@@ -41,3 +49,26 @@ def test_the_largest_error_of_the_same_computation(
 def test_an_unusual_regime_in_which_rounding_changes_a_lot_is_left_out():
     candidates = (probes(error, "constant") for error in (0.0, 0.0, 0.1))
     assert inexact(_with_largest_error(*candidates, bounded=False)) == "y"
+
+
+@pytest.mark.parametrize(
+    ("factor", "error", "message"),
+    [
+        (1.0, ArtifactError, "agree in float64 but not in float32"),
+        (1.1, RequestError, "something else than the given model"),
+    ],
+)
+def test_a_rebuilt_model_that_differs(factor, error, message):
+    x = keras.Input((3,))
+    model = keras.Model(x, keras.layers.Dense(4)(x))
+    live, rebuilt = InferenceModel.of(model), keras.models.clone_model(model)
+    rebuilt.set_weights([factor * x for x in model.get_weights()])
+    (spec,), (output,) = live.inputs, live.outputs
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    exact = {output.name: model.predict(x, verbose=0).astype("float64")}
+    given = Probes(({spec.name: x},), (exact,), (exact,), ("expected",))
+    off = dataclasses.replace(
+        given, keras=({output.name: exact[output.name] * 1.1},)
+    )
+    with pytest.raises(error, match=message):
+        _check_rebuilt(live, InferenceModel.of(rebuilt), off, given)
