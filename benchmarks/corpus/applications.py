@@ -46,6 +46,7 @@ def cases() -> list[Case]:
                 getattr(keras.applications, name), weights=None, **arguments
             ),
             regimes=REGIMES,
+            deep=True,
         )
         for name, arguments in MEMBERS.items()
     ]

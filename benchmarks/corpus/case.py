@@ -8,6 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
+GAIN = 1.15
+"""What kernels of deep networks are multiplied with. With 1.0 some of them
+hardly depend on their inputs, and with 1.4 rounding decides about others."""
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -22,6 +26,9 @@ class Case:
             gives the sizes where the model has an unknown one.
         data: for each input name, values that it was tested with elsewhere.
         regimes: the kinds of inputs that it is run on; all, if empty.
+        deep: whether kernels are drawn anew rather than changed. Initial ones
+            may be so large that signals grow in each block, until rounding
+            decides what a deep network computes. Defaults to `False`.
     """
 
     name: str
@@ -31,9 +38,15 @@ class Case:
     shapes: Mapping[str, tuple] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     regimes: Collection[str] = ()
+    deep: bool = False
+
+    def model(self) -> keras.Model:
+        """Return the model with random weights."""
+        keras.utils.set_random_seed(0)
+        return randomize(self.build(), self.deep)
 
 
-def randomize(model: keras.Model) -> keras.Model:
+def randomize(model: keras.Model, anew: bool = False) -> keras.Model:
     """Move all weights off their initial values, variances upwards of 0.5.
 
     Biases of 0 and a moving variance of 1 hide what an export forgets.
@@ -59,9 +72,12 @@ def randomize(model: keras.Model) -> keras.Model:
             if "variance" in variable.name:
                 value = generator.uniform(0.5, 1.5, variable.shape)
             else:
-                value = keras.ops.convert_to_numpy(
-                    keras.ops.cast(variable, "float32")
-                ) + generator.normal(0, _spread(variable), variable.shape)
+                value = generator.normal(0, _spread(variable), variable.shape)
+                if anew and len(variable.shape) > 1:
+                    value *= GAIN
+                else:
+                    initial = keras.ops.cast(variable, "float32")
+                    value += keras.ops.convert_to_numpy(initial)
             variable.assign(value.astype("float32"))
     return model
 
