@@ -25,7 +25,8 @@ TOLERANCE = 2e-6
 smallest tolerance of verification."""
 
 SECONDS = 3.0
-"""How long inputs are searched on a nominal processor."""
+"""How long inputs are searched on a nominal processor, once the feeds are
+measured and the model is traced."""
 
 MEASURE_SECONDS = 3.5
 """How long inputs are measured: two images of a network of VGG16's size."""
@@ -50,20 +51,16 @@ MAX_SAMPLES, MAX_VALUES = 16, 2**19
 
 
 def measure_coverage(
-    inference_model: InferenceModel,
-    feeds: Sequence[Arrays],
-    seconds: float = MEASURE_SECONDS,
-    tolerance: float = TOLERANCE,
+    inference_model: InferenceModel, feeds: Sequence[Arrays]
 ) -> Coverage:
     """Return which channels a model's inputs move.
 
     Only feeds of the most frequent shape are measured, the last ones first, and
-    as many as take about `seconds` on a nominal processor, but at least one
-    sample; of a large model, one sample per feed. An effect that is not larger
-    than the tolerance does not count.
+    as many as take about `MEASURE_SECONDS`, but at least one sample; of a large
+    model, one sample per feed.
     """
-    model, chosen = _observed(inference_model, feeds, seconds)
-    moved = _best_effects(model, chosen) > tolerance
+    model, chosen = _observed(inference_model, feeds)
+    moved = _best_effects(model, chosen) > TOLERANCE
     layers: dict[int, tuple[str, np.ndarray, np.ndarray]] = {}
     start = 0
     for layer, channels in model.layers:
@@ -84,29 +81,27 @@ def search_inputs(
     inference_model: InferenceModel,
     feeds: Sequence[Arrays],
     domains: Mapping[str, Domain],
-    seconds: float = SECONDS,
 ) -> list[Arrays]:
     """Return a few more inputs that move channels which the feeds do not.
+
+    If one ascent takes longer than `SECONDS`, nothing is searched.
 
     Args:
         inference_model: the model.
         feeds: the inputs so far.
         domains: the values that each input takes in use. Only inputs that are
             neither whole numbers nor bounded ascend; others are drawn.
-        seconds: how long to search on a nominal processor, once the feeds are
-            measured and the model is traced. If one ascent takes longer,
-            nothing is searched. Defaults to 3.
     """
-    model, chosen = _observed(inference_model, feeds, MEASURE_SECONDS)
+    model, chosen = _observed(inference_model, feeds)
     if model.is_large or not model.layers:
         return []
-    search = _Search(model, chosen, domains, seconds)
+    search = _Search(model, chosen, domains)
     search.run()
     return search.kept()
 
 
 def _observed(
-    inference_model: InferenceModel, feeds: Sequence[Arrays], seconds: float
+    inference_model: InferenceModel, feeds: Sequence[Arrays]
 ) -> tuple[ObservedModel, list[Arrays]]:
     """Return the observed model, and the feeds to measure it on."""
 
@@ -120,6 +115,7 @@ def _observed(
         ("observed", shape), lambda: ObservedModel(inference_model, same[0])
     )
     chosen: list[Arrays] = []
+    seconds = MEASURE_SECONDS
     for feed in same:
         if model.is_large and not model.fixed_batch:
             feed = first_sample(feed)
@@ -153,8 +149,8 @@ def _dead_channels(layer: keras.Layer, channels: int) -> np.ndarray:
 class _Search:
     """A search for samples that move more channels."""
 
-    def __init__(self, model, feeds, domains, seconds):
-        self.model, self.domains, self.seconds = model, domains, seconds
+    def __init__(self, model, feeds, domains):
+        self.model, self.domains, self.seconds = model, domains, SECONDS
         self.generator = np.random.default_rng(0)
         self.fixed = model.fixed_batch
         self.shapes = {name: x.shape[1:] for name, x in feeds[0].items()}
