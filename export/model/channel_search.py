@@ -25,8 +25,7 @@ TOLERANCE = 2e-6
 smallest tolerance of verification."""
 
 SECONDS = 3.0
-"""How long inputs are searched on a nominal processor, once the feeds are
-measured and the model is traced."""
+"""How long inputs are searched on a nominal processor."""
 
 MEASURE_SECONDS = 3.5
 """How long inputs are measured: two images of a network of VGG16's size."""
@@ -81,21 +80,23 @@ def search_inputs(
     inference_model: InferenceModel,
     feeds: Sequence[Arrays],
     domains: Mapping[str, Domain],
+    seconds: float = SECONDS,
 ) -> list[Arrays]:
     """Return a few more inputs that move channels which the feeds do not.
-
-    If one ascent takes longer than `SECONDS`, nothing is searched.
 
     Args:
         inference_model: the model.
         feeds: the inputs so far.
         domains: the values that each input takes in use. Only inputs that are
             neither whole numbers nor bounded ascend; others are drawn.
+        seconds: how long to search on a nominal processor, once the feeds are
+            measured and the model is traced. If one ascent takes longer,
+            nothing is searched. Defaults to 3.
     """
     model, chosen = _observed(inference_model, feeds)
     if model.is_large or not model.layers:
         return []
-    search = _Search(model, chosen, domains)
+    search = _Search(model, chosen, domains, seconds)
     search.run()
     return search.kept()
 
@@ -149,8 +150,8 @@ def _dead_channels(layer: keras.Layer, channels: int) -> np.ndarray:
 class _Search:
     """A search for samples that move more channels."""
 
-    def __init__(self, model, feeds, domains):
-        self.model, self.domains, self.seconds = model, domains, SECONDS
+    def __init__(self, model, feeds, domains, seconds):
+        self.model, self.domains, self.seconds = model, domains, seconds
         self.generator = np.random.default_rng(0)
         self.fixed = model.fixed_batch
         self.shapes = {name: x.shape[1:] for name, x in feeds[0].items()}

@@ -19,7 +19,7 @@ from keras_inception_export.data.preprocessing import (
     channel_axis,
 )
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.model.channel_search import search_inputs
+from keras_inception_export.model.channel_search import SECONDS, search_inputs
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_layers import ConvBN
 
@@ -185,6 +185,7 @@ def search_pixels(
     model: InferenceModel,
     feeds: Sequence[Arrays],
     domains: Mapping[str, Domain],
+    seconds: float = SECONDS,
 ) -> list[Arrays]:
     """Return what `search_inputs` finds, in whole numbers where it is pixels.
 
@@ -201,6 +202,7 @@ def search_pixels(
         real,
         [cast(feed, "float32") for feed in feeds],
         {**domains, **real_domains},
+        seconds,
     )
     return [cast(feed, "uint8") for feed in found]
 
