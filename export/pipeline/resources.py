@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_inception_export.bundle.publication import parent_of
+from keras_inception_export.data.reading import WEIGHTS, stored_file
 from keras_inception_export.errors import RequestError
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
@@ -98,9 +99,8 @@ def parameters_in(path: str | os.PathLike) -> int:
             total += entry.size
 
     with contextlib.suppress(Exception), zipfile.ZipFile(path) as archive:
-        member = archive.getinfo("model.weights.h5")
-        if member.compress_type == zipfile.ZIP_STORED:
-            with archive.open(member) as file, h5py.File(file) as weights:
+        if file := stored_file(archive, WEIGHTS):
+            with h5py.File(file) as weights:
                 weights.visititems(add)
     return total
 
