@@ -101,7 +101,7 @@ def set_dtype(dtype):
     """
 
     def edit(config):
-        for part in _parts(config):
+        for part in parts_of(config):
             if _is_float_policy(part):
                 part.update(class_name="DTypePolicy", config={"name": dtype})
             elif "source_name" in part:  # of a quantized policy
@@ -114,14 +114,14 @@ def set_dtype(dtype):
     return edit
 
 
-def _parts(config):
+def parts_of(config):
     """Yield every dictionary in a config, the outer ones first."""
     if isinstance(config, dict):
         yield config
         config = list(config.values())
     if isinstance(config, (list, tuple)):
         for value in config:
-            yield from _parts(value)
+            yield from parts_of(value)
 
 
 def _is_float_policy(part):
@@ -140,7 +140,7 @@ def skip_initializers(config):
     Use it for a model whose weights are all assigned afterwards: drawing them
     takes twice their memory, and in float64 most of the time.
     """
-    for part in _parts(config):
+    for part in parts_of(config):
         for key, value in part.items():
             if key.endswith("initializer") and value is not None:
                 part[key] = "zeros"

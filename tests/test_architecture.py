@@ -49,6 +49,7 @@ WITHOUT_FRAMEWORK = (
     "formats.onnx.runtime",
     "formats.onnx.intermediates",
     "formats.onnx.quantize.placement",
+    "formats.onnx.serialize",
     "formats.tflite.runtime",
     "formats.tflite.intermediates",
     "formats.saved_model.runtime",

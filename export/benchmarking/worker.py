@@ -20,6 +20,9 @@ from keras_inception_export.verification.probes import Probes
 WARM_UP = 0.5
 """Seconds of calls, at least five of them, before the first turn."""
 
+LONGEST_WAIT = 0.5
+"""Seconds until a process that is not idle counts as such."""
+
 
 class Worker:
     """Opens one candidate, then runs it in turns."""
@@ -88,13 +91,13 @@ def _turn(
     return seconds
 
 
-def _wait_until_idle(timeout: float = 0.5) -> float:
+def _wait_until_idle() -> float:
     """Wait until no thread computes; return the processor time in seconds.
 
     A spinning thread may itself be waiting for a core, so the process counts as
     idle after four checks in a row.
     """
-    end = time.perf_counter() + timeout
+    end = time.perf_counter() + LONGEST_WAIT
     used, idle_checks = time.process_time(), 0
     while idle_checks < 4 and time.perf_counter() < end:
         time.sleep(0.005)

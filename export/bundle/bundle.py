@@ -40,11 +40,6 @@ def files_of(path: Path) -> list[Path]:
     return [path]
 
 
-def size_of(path: Path) -> int:
-    """Return the size of an artifact in bytes, the sum over its files."""
-    return sum(file.stat().st_size for file in files_of(path))
-
-
 def sha256_of(path: Path) -> str:
     """Return the hash of the names and contents of an artifact's files."""
     files = files_of(path)

@@ -33,7 +33,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     return {
         "path": str(path),
         "kind": artifact_format.name,
-        "bytes": bundle.size_of(path),
+        "bytes": artifact_format.nbytes(path),
         "sha256": bundle.sha256_of(path),
         "inputs": entry["inputs"],
         "outputs": entry["outputs"],

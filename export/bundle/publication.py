@@ -83,7 +83,7 @@ def staging(output: Path) -> Iterator[Path]:
     killed have left is removed first.
     """
     output = _followed(output)
-    parent = _parent_of(output)
+    parent = parent_of(output)
     with contextlib.ExitStack() as stack:
         try:
             _sweep(parent)
@@ -161,7 +161,7 @@ def remove_leftovers(output: Path) -> None:
     If one was killed between the two steps of an exchange, the old bundle is
     put back first.
     """
-    _sweep(_parent_of(_followed(output)))
+    _sweep(parent_of(output))
 
 
 def _sweep(parent: Path) -> None:
@@ -188,9 +188,9 @@ def _remove(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def _parent_of(output: Path) -> Path:
+def parent_of(output: Path) -> Path:
     """Return the folder, which exists, that a bundle is written in."""
-    return next(x for x in output.parents if x.exists())
+    return next(x for x in _followed(output).parents if x.exists())
 
 
 def _try_lock(file: IO) -> bool:

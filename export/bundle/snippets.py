@@ -73,8 +73,8 @@ def snippet(path: str | Path, language: str) -> str:
         )
     made = made.fitted(inputs[0])
     number = int(scores[0].shape[1] or 0)
-    labels = {x.name: x.labels for x in known.outputs}.get(scores[0].name)
-    if not labels or len(labels) != number:
+    labels = known.labels.get(scores[0].name, ())
+    if len(labels) != number:
         labels = tuple(f"class {i}" for i in range(number))
     values = _values(path, inputs[0], scores[0], made, labels)
     values |= _of_language(language, values, made)

@@ -13,6 +13,7 @@ from keras_inception_export.cli import tables
 from keras_inception_export.cli.output import Outcome
 from keras_inception_export.cli.parser import make_parser
 from keras_inception_export.cli.progress import stages
+from keras_inception_export.formats.format import lazy
 from keras_inception_export.logs import logger, printable
 from keras_inception_export.model.networks import NETWORKS
 
@@ -119,12 +120,6 @@ def _diagnose(arguments) -> Outcome:
     )
 
 
-def _predict(arguments) -> Outcome:
-    from keras_inception_export.cli.predict import predict
-
-    return predict(arguments)
-
-
 def _info(arguments) -> Outcome:
     from keras_inception_export.bundle.info import describe
     from keras_inception_export.bundle.snippets import snippet
@@ -207,7 +202,7 @@ COMMANDS: dict[str, Callable[[Any], Outcome]] = {
     "export": _export,
     "verify": _verify,
     "diagnose": _diagnose,
-    "predict": _predict,
+    "predict": lazy("keras_inception_export.cli.predict:predict"),
     "info": _info,
     "benchmark": _benchmark,
     "report": _report,

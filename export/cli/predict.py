@@ -20,6 +20,7 @@ from keras_inception_export.errors import (
     RequestError,
     check_choice,
 )
+from keras_inception_export.formats.format import lazy
 from keras_inception_export.logs import printable
 from keras_inception_export.prediction.lines import Resumed, resume
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
@@ -141,15 +142,9 @@ def _open(path: str, options: dict, known: tuple) -> Pipeline:
     return load_artifact(path, threads=1, **options).pipeline(*known)
 
 
-def _ray(*arguments: Any) -> Generator[list[Prediction], None, None]:
-    from keras_inception_export.prediction.ray_engine import ray_batches
-
-    return ray_batches(*arguments)
-
-
 ENGINES: dict[str, Callable[..., Generator[list[Prediction], None, None]]] = {
     "local": lambda pipeline, _, items, workers: pipeline(items),
-    "ray": _ray,
+    "ray": lazy("keras_inception_export.prediction.ray_engine:ray_batches"),
 }
 """What runs the batches, by its name."""
 

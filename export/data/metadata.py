@@ -112,6 +112,11 @@ class Metadata:
             quantization=quantization,
         )
 
+    @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """The names of the columns, by output, where they are known."""
+        return {x.name: x.labels for x in self.outputs if x.labels}
+
     def summary(self) -> list[tuple[str, str]]:
         """Return headings and lines on images and classes, one per name."""
         images = [

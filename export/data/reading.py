@@ -5,11 +5,13 @@ bound what a compressed file expands to, before it is expanded.
 """
 
 import contextlib
+import io
 import json
 import os
+import struct
 import zipfile
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from keras_inception_export.errors import (
     ArtifactError,
@@ -17,6 +19,9 @@ from keras_inception_export.errors import (
     RequestError,
     reason_of,
 )
+
+WEIGHTS = "model.weights.h5"
+"""The HDF5 file in a `.keras` file."""
 
 FREE = 2**28
 """Bytes that a file may expand to, however small it is."""
@@ -110,3 +115,39 @@ def read_json(archive: zipfile.ZipFile, name: str) -> Any:
     info = archive.getinfo(name)
     check_expansion(info.file_size, info.compress_size, MAX_JSON)
     return json.loads(archive.read(info))
+
+
+def stored_file(archive: zipfile.ZipFile, name: str) -> IO[bytes] | None:
+    """Return a file in an archive if it is stored without compression.
+
+    Only what is asked for is read, while `zipfile` reads all that it skips.
+    """
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED:
+        return None
+    return _Stored(archive.fp, info)  # type: ignore[return-value]
+
+
+class _Stored(io.RawIOBase):
+    """A part of a file."""
+
+    def __init__(self, file: Any, info: zipfile.ZipInfo) -> None:
+        file.seek(info.header_offset + 26)
+        header = 30 + sum(struct.unpack("<HH", file.read(4)))
+        self._file, self._start = file, info.header_offset + header
+        self._size, self._position = info.file_size, 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = offset + (0, self._position, self._size)[whence]
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        self._file.seek(self._start + self._position)
+        count = min(len(buffer), max(0, self._size - self._position))
+        content = self._file.read(count)
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)

@@ -154,32 +154,29 @@ def _call_observed(
             observed_layers.add(id(layer))
             observe(layer, facts, tensor)
 
-    def wrap(layer, call):
-        def wrapped_call(*args, **kwargs):
-            scope = tf.get_current_name_scope()
-            start = len(captured)
-            try:
-                result = call(*args, **kwargs)
-            except Exception:
-                del captured[start:]
-                raise
-            flat = keras.tree.flatten(result)
-            inputs = keras.tree.flatten((args, kwargs))
-            # A layer that returns its input, or the output of the last layer
-            # in it, has no output of its own.
-            if (
-                len(flat) == 1
-                and number_of(flat[0]) is None
-                and not any(flat[0] is tensor for tensor in inputs)
-            ):
-                path = layer.path or scope.partition("/")[2]
-                output = outputs.get(id(layer), "")
-                report(layer, path, output, flat[0], inputs)
-            return result
+    def report_output(layer, call, *args, **kwargs):
+        scope = tf.get_current_name_scope()
+        start = len(captured)
+        try:
+            result = call(*args, **kwargs)
+        except Exception:
+            del captured[start:]
+            raise
+        flat = keras.tree.flatten(result)
+        inputs = keras.tree.flatten((args, kwargs))
+        # A layer that returns its input, or the output of the last layer in
+        # it, has no output of its own.
+        if (
+            len(flat) == 1
+            and number_of(flat[0]) is None
+            and not any(flat[0] is tensor for tensor in inputs)
+        ):
+            path = layer.path or scope.partition("/")[2]
+            output = outputs.get(id(layer), "")
+            report(layer, path, output, flat[0], inputs)
+        return result
 
-        return wrapped_call
-
-    with observed(layers, wrap):
+    with observed(layers, report_output):
         results = inference_model.call(*tensors)
     for name, maker, tensor in zip(names, makers, results, strict=True):
         if maker not in observed_layers:

@@ -146,19 +146,19 @@ def examine(
     """
     quantization = artifact.get("quantization")
     nothing = Diagnosis(artifact["path"], artifact["format"], quantization)
-    open_intermediates = FORMATS[artifact["format"]].intermediates
-    if open_intermediates is None:
+    record = FORMATS[artifact["format"]]
+    if record.intermediates is None:
         reason = "its runtime does not show the outputs of layers"
         return replace(nothing, reason=reason)
     path = folder / artifact["path"]
     layers = references.of(artifact)
     published = references.artifacts.get(artifact["path"])
     try:
-        intermediates = open_intermediates(path)
+        intermediates = record.intermediates(path)
         locate = functools.partial(
             locate_tensors, intermediates, layers, feeds, published
         )
-        seconds = limit(bundle.size_of(path), len(feeds) * len(layers))
+        seconds = limit(record.nbytes(path), len(feeds) * len(layers))
         found = within(seconds, f"running {path}", locate)
     except errors.RuntimeMissingError as error:
         return replace(nothing, reason=str(error))

@@ -1,4 +1,4 @@
-"""What the quantizers of all formats share: checks, joins, rounded kernels."""
+"""What the quantizers of all formats share: joins, rounded kernels."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from keras_inception_export.errors import RequestError
-from keras_inception_export.formats.schemes import PREPARED_SCHEME, check_scheme
+from keras_inception_export.formats.schemes import PREPARED_SCHEME
 
 if TYPE_CHECKING:  # passes need this module, and must not wait for Keras
     from keras_inception_export.model.inference_model import InferenceModel
@@ -46,7 +45,7 @@ class Quantizer(ABC):
         opset: the version of the ONNX operators, if the format has them.
             Defaults to `18`.
         calibration: the samples on which int8 measures ranges, one array per
-            input name. Defaults to `None`: int8 cannot be written.
+            input name. Defaults to none: int8 cannot be written.
         kernels: the integers that int8 rounds kernels to, keyed by the path
             of the Keras variable, with its order of axes. Kernels that are
             missing are rounded to the nearest integers. Defaults to none.
@@ -58,7 +57,7 @@ class Quantizer(ABC):
         folder: Path,
         *,
         opset: int = 18,
-        calibration: Mapping[str, np.ndarray] | None = None,
+        calibration: Mapping[str, np.ndarray] = MappingProxyType({}),
         kernels: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> None:
         self._source = inference_model
@@ -106,46 +105,17 @@ class Quantizer(ABC):
             float_layers: the `layers` that int8 leaves in float.
             io: `"int8"` or `"uint8"`, the dtype of the inputs and outputs in
                 int8. Defaults to `None`: they stay float32.
-
-        Raises:
-            RequestError: if the arguments do not fit together.
         """
-        check_scheme(scheme, float_layers, io)
-        if scheme != PREPARED_SCHEME:
+        if scheme == PREPARED_SCHEME:
+            self._write_int8(path, float_layers, io)
+        else:
             self._write_weights(path, scheme)
-            return
-        unknown = sorted(set(float_layers) - set(self.layers))
-        if unknown:
-            raise RequestError(
-                f"received unknown layers to leave in float: {unknown}; choose "
-                f"from {list(self.layers)}"
-            )
-        self._write_int8(path, float_layers, io)
 
     def _calibration_arrays(self) -> dict[str, np.ndarray]:
-        """Return the calibration arrays in the order of the inputs.
-
-        Raises:
-            RequestError: if there are none, one is missing, or they differ in
-                the number of samples.
-        """
-        samples, specs = self._calibration, self._source.inputs
-        if samples is None:
-            raise RequestError(
-                "received no calibration samples; int8 measures the ranges of "
-                "activations on samples of the model's inputs: pass some"
-            )
-        names = [spec.name for spec in specs]
-        counts = {len(samples[name]) for name in names if name in samples}
-        if set(samples) != set(names) or len(counts) != 1 or 0 in counts:
-            raise RequestError(
-                f"received {sorted(counts)} calibration samples for "
-                f"{sorted(samples)}; expected the same number for each of "
-                f"{names}"
-            )
+        """Return the calibration arrays in the order of the inputs."""
         return {
-            spec.name: np.asarray(samples[spec.name], spec.dtype)
-            for spec in specs
+            spec.name: np.asarray(self._calibration[spec.name], spec.dtype)
+            for spec in self._source.inputs
         }
 
 

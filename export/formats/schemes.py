@@ -6,7 +6,6 @@ This module and `registry` import no NumPy, so that `--help` answers at once.
 from collections.abc import Collection
 
 from keras_inception_export.errors import RequestError, check_choice
-from keras_inception_export.formats.registry import SCHEMES
 
 PREPARED_SCHEME = "int8"
 """The scheme that is calibrated on samples and written from the prepared model.
@@ -16,18 +15,6 @@ are requested."""
 
 INTEGERS = ("int8", "uint8")
 """What the inputs and outputs of an int8 artifact can be, besides float32."""
-
-
-def check_scheme(
-    scheme: str, float_layers: Collection[str], io: str | None
-) -> None:
-    """Raise RequestError unless the scheme can be written so."""
-    check_choice("quantization", scheme, SCHEMES)
-    check_io(io, [scheme])
-    if float_layers and scheme != PREPARED_SCHEME:
-        raise RequestError(
-            f"{scheme} has no layers to leave in float: only int8 has"
-        )
 
 
 def check_io(io: str | None, schemes: Collection[str]) -> None:

@@ -1,23 +1,24 @@
-"""Wrap the `call` of Keras layers for a while."""
+"""Observe or change the calls of Keras layers for a while."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
 
 
 @contextmanager
-def observed(layers: Iterable[Any], wrap: Callable) -> Iterator[None]:
-    """Replace the `call` of each layer by `wrap(layer, call)` in a block.
+def observed(layers: Iterable[Any], hook: Callable) -> Iterator[None]:
+    """Call `hook(layer, call, *args, **kwargs)` instead of the layers' `call`.
 
-    A layer that is listed twice is wrapped once. Blocks may be nested.
+    A layer that is listed twice has one hook. Blocks may be nested.
     """
     layers = list({id(layer): layer for layer in layers}.values())
     replaced = [vars(layer).get("call") for layer in layers]
     for layer in layers:
         # Keras's own `__setattr__` would track the function as state.
-        object.__setattr__(layer, "call", wrap(layer, layer.call))
+        object.__setattr__(layer, "call", partial(hook, layer, layer.call))
     try:
         yield
     finally:

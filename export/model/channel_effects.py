@@ -231,32 +231,26 @@ class ObservedModel:
                 return result
             return result + leak * (value - tf.stop_gradient(value))
 
-        def observing(layer, call):
-            def observed_call(*args, **kwargs):
-                result = call(*args, **kwargs)
-                value = keras.tree.flatten(result)[0]
-                # A tensor within a loop cannot be read outside it.
-                same_graph = getattr(value, "graph", None) is graph
-                if same_graph and _has_channels(value, inputs[0].shape[0]):
-                    seen.append((layer, value))
-                    if watch:
-                        watch(value)
-                return result
+        def observe(layer, call, *args, **kwargs):
+            result = call(*args, **kwargs)
+            value = keras.tree.flatten(result)[0]
+            # A tensor within a loop cannot be read outside it.
+            same_graph = getattr(value, "graph", None) is graph
+            if same_graph and _has_channels(value, inputs[0].shape[0]):
+                seen.append((layer, value))
+                if watch:
+                    watch(value)
+            return result
 
-            return observed_call
-
-        def activating(layer, call):
-            def activating_call(x, *args, **kwargs):
-                return leaking(x, call(x, *args, **kwargs))
-
-            return activating_call
+        def activate(layer, call, x, *args, **kwargs):
+            return leaking(x, call(x, *args, **kwargs))
 
         model = self.inference_model.model
         layers = list(model._flatten_layers())
         with ExitStack() as stack:
-            stack.enter_context(observed(_weighted_layers(model), observing))
+            stack.enter_context(observed(_weighted_layers(model), observe))
             activations = filter(_activates, layers)
-            stack.enter_context(observed(activations, activating))
+            stack.enter_context(observed(activations, activate))
             for layer in filter(_ends_in_activation, layers):
                 stack.enter_context(_activation(layer, leaking, before))
             outputs = self.inference_model.call(*inputs)

@@ -50,20 +50,16 @@ MAX_SAMPLES, MAX_VALUES = 16, 2**19
 
 
 def measure_coverage(
-    inference_model: InferenceModel,
-    feeds: Sequence[Arrays],
-    seconds: float = MEASURE_SECONDS,
-    tolerance: float = TOLERANCE,
+    inference_model: InferenceModel, feeds: Sequence[Arrays]
 ) -> Coverage:
     """Return which channels a model's inputs move.
 
     Only feeds of the most frequent shape are measured, the last ones first, and
-    as many as take about `seconds` on a nominal processor, but at least one
-    sample; of a large model, one sample per feed. An effect that is not larger
-    than the tolerance does not count.
+    as many as take about `MEASURE_SECONDS`, but at least one sample; of a large
+    model, one sample per feed.
     """
-    model, chosen = _observed(inference_model, feeds, seconds)
-    moved = _best_effects(model, chosen) > tolerance
+    model, chosen = _observed(inference_model, feeds)
+    moved = _best_effects(model, chosen) > TOLERANCE
     layers: dict[int, tuple[str, np.ndarray, np.ndarray]] = {}
     start = 0
     for layer, channels in model.layers:
@@ -97,7 +93,7 @@ def search_inputs(
             measured and the model is traced. If one ascent takes longer,
             nothing is searched. Defaults to 3.
     """
-    model, chosen = _observed(inference_model, feeds, MEASURE_SECONDS)
+    model, chosen = _observed(inference_model, feeds)
     if model.is_large or not model.layers:
         return []
     search = _Search(model, chosen, domains, seconds)
@@ -106,7 +102,7 @@ def search_inputs(
 
 
 def _observed(
-    inference_model: InferenceModel, feeds: Sequence[Arrays], seconds: float
+    inference_model: InferenceModel, feeds: Sequence[Arrays]
 ) -> tuple[ObservedModel, list[Arrays]]:
     """Return the observed model, and the feeds to measure it on."""
 
@@ -120,6 +116,7 @@ def _observed(
         ("observed", shape), lambda: ObservedModel(inference_model, same[0])
     )
     chosen: list[Arrays] = []
+    seconds = MEASURE_SECONDS
     for feed in same:
         if model.is_large and not model.fixed_batch:
             feed = first_sample(feed)

@@ -63,16 +63,13 @@ def _calls(
     """Return the calls that one run makes, in the order in which they end."""
     calls = []
 
-    def wrap(layer, call):
-        def recorded(*args, **kwargs):
-            inputs = _arrays((args, kwargs))
-            outputs = call(*args, **kwargs)
-            calls.append(_Call(layer, inputs, _arrays(outputs)))
-            return outputs
+    def record(layer, call, *args, **kwargs):
+        inputs = _arrays((args, kwargs))
+        outputs = call(*args, **kwargs)
+        calls.append(_Call(layer, inputs, _arrays(outputs)))
+        return outputs
 
-        return recorded
-
-    with observed(operations_in(inference_model.model), wrap):
+    with observed(operations_in(inference_model.model), record):
         compute(inference_model.call, inference_model.inputs, feed)
     return iter(calls)
 

@@ -71,7 +71,7 @@ def follow(model: keras.Model, consume: Callable) -> list[np.ndarray]:
     eagerly = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)  # nested functions are inlined
     try:
-        with observed(model._flatten_layers(), walk.observing):
+        with observed(model._flatten_layers(), walk.record):
             outputs = walk.through(model, tensors)
     finally:
         tf.config.run_functions_eagerly(eagerly)
@@ -102,16 +102,12 @@ class _Walk:
         self.elements += int(np.prod(shape))
         return tensor
 
-    def observing(self, layer, call):
+    def record(self, layer, call, *args, **kwargs):
         """Record the tensors that a layer is called with."""
-
-        def observed_call(*args, **kwargs):
-            tensors = keras.tree.flatten((args, kwargs))
-            names = [x.name for x in tensors if isinstance(x, tf.Tensor)]
-            self.calls.append((layer, names))
-            return call(*args, **kwargs)
-
-        return observed_call
+        tensors = keras.tree.flatten((args, kwargs))
+        names = [x.name for x in tensors if isinstance(x, tf.Tensor)]
+        self.calls.append((layer, names))
+        return call(*args, **kwargs)
 
     def through(self, model, tensors):
         """Trace the nodes of a Functional model that get input values."""

@@ -28,6 +28,7 @@ from keras_inception_export.model.stored_weights import (
     limited_weights,
 )
 from keras_inception_layers import drop_auxiliary
+from keras_inception_layers.rebuilding import parts_of
 
 DEEPEST = 5000
 """Calls of Python within each other that a deep model needs: Keras follows a
@@ -209,7 +210,9 @@ def _called_on_inputs(model):
 
 def _refuse_unknown(config, path):
     """Raise RequestError for the first unregistered class in a config."""
-    for entry in _entries(config):
+    for entry in parts_of(config):
+        if not {"class_name", "config"} <= entry.keys():
+            continue
         name, module = entry.get("registered_name"), entry.get("module")
         if entry["class_name"] in ("Lambda", "__lambda__"):
             layer = entry["config"].get("name", "")
@@ -226,14 +229,3 @@ def _refuse_unknown(config, path):
                 f"{path} needs {name}, which is not registered; name the "
                 "module that registers it with --import MODULE"
             )
-
-
-def _entries(part):
-    """Yield every serialized object in a config."""
-    if isinstance(part, dict):
-        if "class_name" in part and "config" in part:
-            yield part
-        part = list(part.values())
-    if isinstance(part, list):
-        for value in part:
-            yield from _entries(value)

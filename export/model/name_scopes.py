@@ -22,19 +22,16 @@ def recorded(model: Any, scopes: dict[str, str]) -> Iterator[None]:
     """
     import tensorflow as tf
 
-    def recording(layer, call):
-        def recorded_call(*args, **kwargs):
-            path = layer.path or layer.name
-            scopes.setdefault(tf.get_current_name_scope(), path)
-            return call(*args, **kwargs)
-
-        return recorded_call
+    def record(layer, call, *args, **kwargs):
+        path = layer.path or layer.name
+        scopes.setdefault(tf.get_current_name_scope(), path)
+        return call(*args, **kwargs)
 
     eagerly = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:
         layers = model._flatten_layers(include_self=False)
-        with observed(layers, recording):
+        with observed(layers, record):
             yield
     finally:
         tf.config.run_functions_eagerly(eagerly)

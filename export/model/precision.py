@@ -35,43 +35,40 @@ def computing_in(
             round it by themselves.
     """
 
-    def wrap(layer, call):
-        def fail(error):
-            if not hasattr(error, "layer"):
-                error.layer = describe(layer)
-            # Else Keras replaces the exception by another, with a long text.
-            error._keras_call_info_injected = True
-
-        def wrapped(*args, **kwargs):
-            if keras.config.floatx() != "float64":
-                try:
-                    return call(*args, **kwargs)
-                except Exception as error:
-                    fail(error)
-                    raise
+    def compute(layer, call, *args, **kwargs):
+        if keras.config.floatx() != "float64":
             try:
-                outputs = call(*args, **kwargs)
-            except Exception:
-                layers = [layer]
-                if isinstance(layer, keras.Layer):
-                    layers = operations_in(layer)
-                with _in_dtype(layers, "float32"):
-                    args, kwargs = _cast((args, kwargs), "float32")
-                    outputs = wrapped(*args, **kwargs)
-            if any(
-                _is_float(x, "float32") for x in keras.tree.flatten(outputs)
-            ):
-                float32_layers[describe(layer)] = None
-                outputs = _cast(outputs, "float64")
-            elif _rounds((args, kwargs), outputs):
-                float32_layers[describe(layer)] = None
-            return outputs
-
-        return wrapped
+                return call(*args, **kwargs)
+            except Exception as error:
+                _name_layer(error, layer)
+                raise
+        try:
+            outputs = call(*args, **kwargs)
+        except Exception:
+            layers = [layer]
+            if isinstance(layer, keras.Layer):
+                layers = operations_in(layer)
+            with _in_dtype(layers, "float32"):
+                args, kwargs = _cast((args, kwargs), "float32")
+                outputs = compute(layer, call, *args, **kwargs)
+        if any(_is_float(x, "float32") for x in keras.tree.flatten(outputs)):
+            float32_layers[describe(layer)] = None
+            outputs = _cast(outputs, "float64")
+        elif _rounds((args, kwargs), outputs):
+            float32_layers[describe(layer)] = None
+        return outputs
 
     operations = operations_in(model)
-    with _in_dtype(operations, dtype), observed(operations, wrap):
+    with _in_dtype(operations, dtype), observed(operations, compute):
         yield
+
+
+def _name_layer(error: Any, layer: Any) -> None:
+    """Let an exception name the innermost layer that failed."""
+    if not hasattr(error, "layer"):
+        error.layer = describe(layer)
+    # Else Keras replaces the exception by another, with a long text.
+    error._keras_call_info_injected = True
 
 
 def describe(layer: Any) -> str:

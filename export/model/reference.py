@@ -79,21 +79,17 @@ def _outputs(inference_model, feeds):
     return outputs
 
 
-def _not_empty(layer, call):
-    """Return a `call` that fails if there is no place for the window.
+def _not_empty(layer, call, inputs, *args, **kwargs):
+    """Call a layer, unless there is no place for its window.
 
-    TensorFlow ends the process, by a division by zero.
+    TensorFlow would end the process, by a division by zero.
     """
-
-    def checked(inputs, *args, **kwargs):
-        if min(layer.compute_output_shape(inputs.shape)) < 1:
-            raise ValueError(
-                f"the window {layer.pool_size} is larger than the input of "
-                f"shape {tuple(inputs.shape)}"
-            )
-        return call(inputs, *args, **kwargs)
-
-    return checked
+    if min(layer.compute_output_shape(inputs.shape)) < 1:
+        raise ValueError(
+            f"the window {layer.pool_size} is larger than the input of shape "
+            f"{tuple(inputs.shape)}"
+        )
+    return call(inputs, *args, **kwargs)
 
 
 def compute(

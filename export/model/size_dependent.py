@@ -40,23 +40,19 @@ def any_size(model: keras.Model) -> Iterator[None]:
         ) from error
 
 
-def _traceable(layer: Any, call: Callable) -> Callable:
-    """Return a `call` of the layer that does not need to know sizes."""
-    exact = next(
-        (EXACT[kind] for kind in EXACT if isinstance(layer, kind)), None
-    )
-
-    def traceable(inputs, *args, **kwargs):
-        if None not in _sizes(layer, inputs):
-            return call(inputs, *args, **kwargs)
-        if exact is not None and not isinstance(inputs, dict):
+def _traceable(
+    layer: Any, call: Callable, inputs: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Call a layer that need not know the sizes of its input."""
+    if None not in _sizes(layer, inputs):
+        return call(inputs, *args, **kwargs)
+    for kind, exact in EXACT.items():
+        if isinstance(layer, kind) and not isinstance(inputs, dict):
             return exact(layer, inputs)
-        raise ValueError(
-            "the size of its input is unknown when it is traced; give the "
-            "model's input a fixed size"
-        )
-
-    return traceable
+    raise ValueError(
+        "the size of its input is unknown when it is traced; give the "
+        "model's input a fixed size"
+    )
 
 
 def _sizes(layer: Any, inputs: Any) -> Sequence[int | None]:

@@ -7,22 +7,25 @@ size of the file, its arrays and the variables of its model bound one another.
 import contextlib
 import io
 import math
-import struct
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import h5py
 import keras
 
-from keras_inception_export.data.reading import FREE, check_methods
+from keras_inception_export.data.reading import (
+    FREE,
+    WEIGHTS,
+    check_methods,
+    stored_file,
+)
 from keras_inception_export.errors import RequestError
 
 CONFIGS = ("config.json", "metadata.json")
-WEIGHTS = "model.weights.h5"
 
 MAX_RATIO = 8
 """How many times larger the arrays in a file may be than the variables of the
@@ -60,7 +63,9 @@ def check_weights(path: Path, load: Callable[[Path], Any]) -> int:
             archive = stack.enter_context(zipfile.ZipFile(path))
             check_methods(archive)
             check(sum(info.file_size for info in archive.infolist()))
-            file = stack.enter_context(_weights_file(archive))
+            file = stored_file(archive, WEIGHTS)
+            if file is None:
+                file = io.BytesIO(archive.read(WEIGHTS))
         content = stack.enter_context(h5py.File(file))
         arrays = _arrays(content)
         declared = sum(data.size * data.dtype.itemsize for data in arrays)
@@ -122,39 +127,6 @@ def _is_as_large(
                     new.writestr(name, old.read(name))
         load(copy)
     return sum(sizes) > enough
-
-
-def _weights_file(archive: zipfile.ZipFile) -> IO[bytes]:
-    """Return the HDF5 file in a `.keras` file; if it is stored, unread."""
-    info = archive.getinfo(WEIGHTS)
-    if info.compress_type == zipfile.ZIP_STORED:
-        return cast(IO[bytes], _Stored(cast(IO[bytes], archive.fp), info))
-    return io.BytesIO(archive.read(info))
-
-
-class _Stored(io.RawIOBase):
-    """A file that is stored in an archive without compression."""
-
-    def __init__(self, file: IO[bytes], info: zipfile.ZipInfo) -> None:
-        file.seek(info.header_offset + 26)
-        header = 30 + sum(struct.unpack("<HH", file.read(4)))
-        self._file, self._start = file, info.header_offset + header
-        self._size, self._position = info.file_size, 0
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._position = offset + (0, self._position, self._size)[whence]
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        self._file.seek(self._start + self._position)
-        count = min(len(buffer), max(0, self._size - self._position))
-        content = self._file.read(count)
-        buffer[: len(content)] = content
-        self._position += len(content)
-        return len(content)
 
 
 def _arrays(content: h5py.File) -> list[h5py.Dataset]:

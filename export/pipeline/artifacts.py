@@ -166,7 +166,7 @@ def artifact_report(
         measured = evaluation.measure(runner)
     return {
         **artifact.as_json(),
-        "bytes": bundle.size_of(artifact.path),
+        "bytes": FORMATS[artifact.format].nbytes(artifact.path),
         "sha256": bundle.sha256_of(artifact.path),
         "inputs": [spec.as_json() for spec in runner.inputs],
         "outputs": [spec.as_json() for spec in runner.outputs],

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_inception_export.bundle.publication import parent_of
+from keras_inception_export.data.reading import WEIGHTS, stored_file
 from keras_inception_export.errors import RequestError
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
@@ -97,9 +99,8 @@ def parameters_in(path: str | os.PathLike) -> int:
             total += entry.size
 
     with contextlib.suppress(Exception), zipfile.ZipFile(path) as archive:
-        member = archive.getinfo("model.weights.h5")
-        if member.compress_type == zipfile.ZIP_STORED:
-            with archive.open(member) as file, h5py.File(file) as weights:
+        if file := stored_file(archive, WEIGHTS):
+            with h5py.File(file) as weights:
                 weights.visititems(add)
     return total
 
@@ -115,9 +116,7 @@ def cost_of(options: ExportOptions) -> Cost:
 
 def free_space(output: Path) -> float:
     """Return the free bytes of the disk on which a bundle is written."""
-    output = Path(os.path.realpath(output))
-    parent = next(x for x in output.parents if x.exists())
-    return shutil.disk_usage(parent).free
+    return shutil.disk_usage(parent_of(output)).free
 
 
 ADDRESS_LIMIT = "the limit of the address space"

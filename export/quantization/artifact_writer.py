@@ -170,7 +170,7 @@ class ArtifactWriter:
                 model.inference_model,
                 self.workdir,
                 opset=self.options.opset,
-                calibration=self.calibration or None,
+                calibration=self.calibration,
                 kernels=model.kernels,
             )
         return self._quantizers[key]

@@ -20,7 +20,7 @@ from keras_inception_export.bundle.artifact import load_artifact
 from keras_inception_export.data.batching import run
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.quantizer import Quantizer
-from keras_inception_export.formats.registry import FORMATS
+from keras_inception_export.formats.registry import FORMATS, format_of
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
 from keras_inception_export.quantization.artifact_writer import (
@@ -113,8 +113,9 @@ class MixedPrecisionSearch:
         """Compare an artifact with float layers with one that has none."""
         probes = self._writer.workdir / bundle.PROBES
         self._writer.probes.save(probes)
+        nbytes = format_of(path).nbytes
         return {
-            "bytes": bundle.size_of(path) - bundle.size_of(plain),
+            "bytes": nbytes(path) - nbytes(plain),
             "time": round(relative_latency(path, plain, probes), 2),
         }
 

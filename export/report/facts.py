@@ -77,9 +77,8 @@ class Facts:
 
     @property
     def labels(self) -> Mapping[str, tuple[str, ...]]:
-        """The names of the columns of each output for which they are known."""
-        records = self.metadata.outputs if self.metadata else ()
-        return {x.name: x.labels for x in records if x.labels}
+        """The names of the columns, by output, where they are known."""
+        return self.metadata.labels if self.metadata else {}
 
     def class_name(self, output: str, index: int) -> str:
         """Return the name of a column of an output."""

@@ -89,8 +89,7 @@ def run_samples(
     made = metadata.inputs[0].preprocessing if metadata else None
     samples, missing = None, {}
     scores: dict[str, dict[str, np.ndarray]] = {}
-    outputs = metadata.outputs if metadata else ()
-    labels = {x.name: x.labels for x in outputs if x.labels}
+    labels = metadata.labels if metadata else {}
     for entry in report["artifacts"]:
         name = artifact_name(entry)
         try:

@@ -140,6 +140,20 @@ def perturb(inference_model):
         weight.assign(weight * 1.001)
 
 
+def check_artifact(runner, inference_model, tolerance):
+    """Assert that an artifact computes what Keras computes, and only that."""
+    assert runner.inputs == inference_model.inputs
+    for batch in (1, 3):
+        feeds = feeds_of(inference_model, batch)
+        outputs = runner.run(feeds)
+        expected = keras_outputs(inference_model, feeds)
+        assert list(outputs) == list(expected)
+        assert largest_error(outputs, expected) <= tolerance
+    perturb(inference_model)
+    expected = keras_outputs(inference_model, feeds)
+    assert largest_error(outputs, expected) > tolerance
+
+
 def named_by_hand():
     first, second = keras.Input((3,), name="z"), keras.Input((4,), name="b")
     y = layers.Dense(2, name="y")(layers.Concatenate()([first, second]))

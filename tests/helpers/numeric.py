@@ -93,3 +93,10 @@ def relative_error(actual, expected):
 def perturb(weight, relative=0.01):
     """Multiply a weight by `1 + relative`."""
     weight.assign(to_array(weight) * (1 + relative))
+
+
+def check_equal(model, images, expected, tolerance, weight):
+    """Assert that outputs are as expected, and only with this weight."""
+    assert relative_error(model(images), expected) < tolerance
+    perturb(weight)
+    assert relative_error(model(images), expected) > tolerance

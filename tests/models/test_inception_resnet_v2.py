@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from keras_inception_layers import InceptionResNetV2, fold_batch_norm
+from keras_inception_layers import InceptionResNetV2
 from tests.helpers.numeric import (
     perturb,
     random_images,
@@ -17,8 +17,6 @@ pytestmark = pytest.mark.one_backend
 # Relative to the largest output. Measured: 0, the same operations in the same
 # order.
 TOLERANCE = 1e-5
-# Measured: 2.7e-6.
-FOLDED_TOLERANCE = 1e-5
 SMALL = {"input_shape": (75, 75, 3), "classifier_activation": None}
 
 
@@ -50,14 +48,3 @@ def test_imagenet_weights_are_those_of_keras_applications(ours, theirs):
         perturb(weight)
         assert relative_error(ours(images), expected) > TOLERANCE
         perturb(weight, relative=1 / 1.01 - 1)
-
-
-@pytest.mark.slow
-def test_folded_copy_equals_the_model(ours):
-    copy = fold_batch_norm(ours)
-    assert not [w for w in copy.weights if w.name.startswith("moving_")]
-    images = random_images((1, 75, 75, 3))
-    expected = ours(images)
-    assert relative_error(copy(images), expected) < FOLDED_TOLERANCE
-    perturb(copy.get_layer("block8_10").weights[-1])
-    assert relative_error(copy(images), expected) > FOLDED_TOLERANCE

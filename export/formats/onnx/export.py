@@ -7,7 +7,6 @@ from keras_inception_export.formats.onnx.kernels import (
     check_runnable,
     widen_integers,
 )
-from keras_inception_export.formats.onnx.opsets import check_opset
 from keras_inception_export.formats.onnx.passes.naming import assign_names
 from keras_inception_export.formats.onnx.passes.simplify import simplify
 from keras_inception_export.formats.onnx.serialize import write_file
@@ -24,7 +23,6 @@ def write(
     it, in a file named `path` with `.data` appended.
 
     Raises:
-        RequestError: the operator set cannot be written.
         ConversionError: ONNX cannot express the model.
     """
     write_file(float_graph(inference_model, opset), path)
@@ -32,7 +30,6 @@ def write(
 
 def float_graph(inference_model: InferenceModel, opset: int = 18) -> Graph:
     """Return a copy of the graph that `write` writes, converted only once."""
-    check_opset(opset)
 
     def build() -> Graph:
         graph = convert(inference_model, opset)

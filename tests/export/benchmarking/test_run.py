@@ -19,6 +19,7 @@ from keras_inception_export.bundle import bundle
 from keras_inception_export.cli import main
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.formats.registry import format_of
 from keras_inception_export.verification.probes import Probes
 from tests.helpers.documents import parse_document
 from tests.helpers.reports import PARITY, make_artifact, make_report
@@ -69,7 +70,7 @@ def artifact(folder, name):
     return make_artifact(
         format=path.suffix[1:],
         **bundle.entry(folder, name),
-        bytes=bundle.size_of(path),
+        bytes=format_of(path).nbytes(path),
         inputs=[SPEC.as_json()],
         outputs=[OUTPUT.as_json()],
         parity=[parity],

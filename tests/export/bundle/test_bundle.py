@@ -8,6 +8,7 @@ import pytest
 
 from keras_inception_export.bundle import bundle
 from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.formats.registry import format_of
 from tests.helpers.reports import make_artifact, make_report
 
 FILES = {
@@ -64,7 +65,8 @@ def test_hash_and_size(name, tmp_path):
     listing = "".join(f"{sha256(text)}  {f}\n" for f, text in files.items())
     expected = sha256("a") if len(files) == 1 else sha256(listing)
     assert bundle.sha256_of(tmp_path / name) == expected
-    assert bundle.size_of(tmp_path / name) == len("".join(files.values()))
+    nbytes = format_of(tmp_path / name).nbytes(tmp_path / name)
+    assert nbytes == len("".join(files.values()))
 
 
 @pytest.mark.parametrize("change", CHANGES)

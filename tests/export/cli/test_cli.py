@@ -91,7 +91,7 @@ def test_help_imports_nothing_heavy():
     assert not {repr(name) for name in heavy} & imported
 
 
-@pytest.mark.parametrize("command", ("verify", "predict", "info"))
+@pytest.mark.parametrize("command", ("verify", "predict", "info", "report"))
 def test_a_bundle_is_used_without_keras_and_tensorflow(command, bundle):
     report = json.loads((bundle / "report.json").read_text())
     report["artifacts"] = report["artifacts"][-1:]
@@ -101,10 +101,12 @@ def test_a_bundle_is_used_without_keras_and_tensorflow(command, bundle):
         "verify": [bundle],
         "predict": [bundle / "model.onnx", bundle / "images.npy"],
         "info": [bundle],
+        "report": [bundle, "--output", bundle.with_suffix(".html")],
     }
     imported = imported_by(command, *words[command])
     assert not {"'keras'", "'tensorflow'"} & imported
-    assert ("'onnxruntime'" in imported) == (command != "info")
+    runs = command in ("verify", "predict")
+    assert ("'onnxruntime'" in imported) == runs
 
 
 def wrong_requests(saved, folder):

@@ -100,18 +100,15 @@ def test_diverging_layer(name):
 def test_hooks_may_be_nested_and_a_layer_listed_twice():
     layer, calls = Scale(2.0), []
 
-    def wrap(name):
-        def hook(layer, call):
-            def wrapped(*args, **kwargs):
-                calls.append(name)
-                return call(*args, **kwargs)
+    def hook(name):
+        def record(layer, call, *args, **kwargs):
+            calls.append(name)
+            return call(*args, **kwargs)
 
-            return wrapped
+        return record
 
-        return hook
-
-    with observed([layer, layer], wrap("outer")):
-        with observed([layer], wrap("inner")):
+    with observed([layer, layer], hook("outer")):
+        with observed([layer], hook("inner")):
             layer(np.ones(1))
         layer(np.ones(1))
     layer(np.ones(1))

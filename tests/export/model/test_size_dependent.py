@@ -94,7 +94,7 @@ def test_known_sizes_are_left_to_keras():
     model = model_of(layer)
     calls = []
     with (
-        observed([layer], lambda layer, call: calls.append),
+        observed([layer], lambda layer, call, images: calls.append(images)),
         any_size(model),
     ):
         layer.call(np.zeros((1, 9, 9, 3)))

@@ -1,5 +1,7 @@
 """An export that cannot fit is refused, with the figures."""
 
+import zipfile
+
 import keras
 import pytest
 from keras import layers
@@ -84,12 +86,13 @@ def test_what_cannot_fit_is_refused(parameters, arguments, text, tmp_path):
             check_resources(parameters, checked, loaded=loaded)
 
 
-def test_parameters_in_a_file(tmp_path):
+def test_parameters_in_a_file(tmp_path, monkeypatch):
     model = keras.Sequential([layers.Input((4,)), layers.Dense(3)])
     model.compile("adam", "mse")
     model.optimizer.build(model.trainable_variables)
     model.save(tmp_path / "a.keras")
     (tmp_path / "b.keras").write_bytes(b"no model")
+    monkeypatch.delattr(zipfile.ZipExtFile, "read")  # it reads what it skips
     assert parameters_in(tmp_path / "a.keras") == model.count_params() == 15
     assert parameters_in(tmp_path / "b.keras") == 0
     assert parameters_in(tmp_path / "c.keras") == 0

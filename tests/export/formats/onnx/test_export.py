@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import layers
 from onnx.reference import ReferenceEvaluator
 
-from keras_inception_export.errors import ConversionError, RequestError
+from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.onnx import tracing
 from keras_inception_export.formats.onnx.export import write
 from keras_inception_export.formats.onnx.opsets import OPSETS
@@ -21,11 +21,11 @@ from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.loading import functional
 from keras_inception_layers import VGG16Inception, fold_batch_norm
 from tests.helpers.format_cases import (
+    check_artifact,
     feeds_of,
     inference_model_of,
     keras_outputs,
     largest_error,
-    perturb,
     small_model,
 )
 from tests.helpers.numeric import randomize
@@ -99,17 +99,8 @@ def test_an_artifact_computes_what_keras_computes(case, exported):
     assert os.listdir(path.parent) == ["model.onnx"]
     checked(path)
     runner = open_runner(path, threads=1)
-    assert runner.inputs == inference_model.inputs
     assert runner.outputs == inference_model.outputs
-    for batch in (1, 3):
-        feeds = feeds_of(inference_model, batch)
-        outputs = runner.run(feeds)
-        expected = keras_outputs(inference_model, feeds)
-        assert list(outputs) == list(expected)
-        assert largest_error(outputs, expected) <= TOLERANCE
-    other = inference_model_of(ALL_CASES[case])
-    perturb(other)
-    assert largest_error(outputs, keras_outputs(other, feeds)) > TOLERANCE
+    check_artifact(runner, inference_model_of(ALL_CASES[case]), TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -130,14 +121,6 @@ def test_every_opset_can_be_written(opset, tmp_path):
     assert largest_error(open_runner(path).run(feeds), expected) <= TOLERANCE
     (reference,) = ReferenceEvaluator(model).run(None, feeds)
     assert largest_error({"flat": reference}, expected) <= TOLERANCE
-
-
-@pytest.mark.parametrize("opset", [12, 19])
-def test_another_opset_is_refused(opset, tmp_path):
-    with pytest.raises(RequestError, match=f"opset {opset}.* 13 to 18"):
-        inference_model = inference_model_of(ALL_CASES["copies"])
-        write(inference_model, tmp_path / "model.onnx", opset=opset)
-    assert not os.listdir(tmp_path)
 
 
 @keras.saving.register_keras_serializable("test_onnx")

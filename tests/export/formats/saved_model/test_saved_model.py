@@ -14,18 +14,17 @@ from keras_inception_export.errors import (
     ArtifactError,
     ConversionError,
     RequestError,
-    RuntimeMissingError,
 )
 from keras_inception_export.formats.saved_model import export
 from keras_inception_export.formats.saved_model.runtime import open_runner
 from keras_inception_export.model.inference_model import InferenceModel
 from tests.helpers.format_cases import (
     CASES,
+    check_artifact,
     feeds_of,
     inference_model_of,
     keras_outputs,
     largest_error,
-    perturb,
 )
 
 # Relative to an output's largest value. The largest error measured was 2e-7.
@@ -54,20 +53,7 @@ def artifact(tmp_path_factory):
 @pytest.mark.parametrize("case", CASES)
 def test_computes_what_keras_computes(case, artifact):
     inference_model = inference_model_of(CASES[case])
-    runner = open_runner(artifact(case))
-    assert runner.inputs == inference_model.inputs
-    assert [spec.name for spec in runner.outputs] == [
-        spec.name for spec in inference_model.outputs
-    ]
-    for batch in (1, 3):
-        feeds = feeds_of(inference_model, batch)
-        outputs = runner.run(feeds)
-        assert list(outputs) == [spec.name for spec in inference_model.outputs]
-        expected = keras_outputs(inference_model, feeds)
-        assert largest_error(outputs, expected) <= TOLERANCE
-    perturb(inference_model)
-    expected = keras_outputs(inference_model, feeds)
-    assert largest_error(outputs, expected) > TOLERANCE
+    check_artifact(open_runner(artifact(case)), inference_model, TOLERANCE)
 
 
 def test_stores_each_weight_once(artifact):
@@ -201,9 +187,3 @@ def test_refuses_a_damaged_folder(name, damage, artifact, tmp_path):
 def test_refuses_threads_once_tensorflow_runs(artifact):
     with pytest.raises(RequestError, match="threads=3"):
         open_runner(artifact("convolutions"), threads=3)
-
-
-def test_names_the_missing_runtime(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(RuntimeMissingError, match="pip install tensorflow"):
-        open_runner(tmp_path)

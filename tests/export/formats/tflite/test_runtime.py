@@ -9,7 +9,6 @@ import pytest
 from keras_inception_export.errors import (
     ArtifactError,
     RequestError,
-    RuntimeMissingError,
 )
 from keras_inception_export.formats.tflite.flatbuffer import Structure
 from keras_inception_export.formats.tflite.intermediates import (
@@ -102,12 +101,6 @@ def test_refuses_a_damaged_file(damage, artifact, tmp_path):
 
 def test_refuses_a_missing_file(tmp_path):
     with pytest.raises(ArtifactError, match="complete TFLite file"):
-        open_runner(tmp_path / "model.tflite")
-
-
-def test_names_the_missing_runtime(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    with pytest.raises(RuntimeMissingError, match="pip install ai-edge-litert"):
         open_runner(tmp_path / "model.tflite")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx as onnx_package
 import pytest
 
-from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.errors import ArtifactError
 from keras_inception_export.formats.onnx import export
 from keras_inception_export.formats.onnx import runtime as onnx
 from keras_inception_export.formats.onnx import serialize as onnx_writer
@@ -21,7 +21,7 @@ from tests.helpers.format_cases import (
     keras_outputs,
 )
 from tests.helpers.numeric import perturb, random_images
-from tests.helpers.onnx_cases import ALL_CASES, other_dimensions
+from tests.helpers.onnx_cases import ALL_CASES
 from tests.helpers.quantized_cases import (
     PROBES,
     SAMPLES,
@@ -149,42 +149,6 @@ def test_weights_beyond_the_protobuf_limit_are_in_a_second_file(
     assert sorted(os.listdir(tmp_path)) == ["model.onnx", "model.onnx.data"]
     assert quantizer.float_layers(path) == ()
     np.testing.assert_array_equal(run(path)["scores"], run(int8)["scores"])
-
-
-@pytest.mark.parametrize(
-    ("scheme", "options", "message"),
-    [
-        ("int4", {}, '"int4" is unknown; .*choose from float16'),
-        ("int8", {"io": "int16"}, '"int16" is unknown; .*from int8, uint8'),
-        ("float16", {"io": "int8"}, "need the quantization int8"),
-        ("dynamic", {"float_layers": ["hidden"]}, "only int8 has"),
-        ("int8", {"float_layers": ["entry"]}, r"\['entry'\].*'entry/conv', "),
-    ],
-)
-def test_refuses_invalid_requests(
-    scheme, options, message, quantizer, tmp_path
-):
-    with pytest.raises(RequestError, match=message):
-        quantizer.write(tmp_path / "model.onnx", scheme, **options)
-    assert not os.listdir(tmp_path)
-
-
-def test_refuses_samples_that_are_not_the_inputs(tmp_path):
-    inference_model = inference_model_of(other_dimensions)
-    samples = feeds_of(inference_model, 3)
-    for calibration, message in (
-        (None, "received no calibration samples"),
-        ({"line": samples["line"]}, r"\['line'\]; .* \['line', 'volume'\]"),
-        (
-            {**samples, "line": samples["line"][:2]},
-            r"received \[2, 3\]",
-        ),
-    ):
-        quantizer = OnnxQuantizer(
-            inference_model, tmp_path, calibration=calibration
-        )
-        with pytest.raises(RequestError, match=message):
-            quantizer.write(tmp_path / "model.onnx", "int8")
 
 
 def test_float_layers_of_a_damaged_file(quantizer, int8, tmp_path):

@@ -6,11 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from keras_inception_export.errors import (
-    ArtifactError,
-    ConversionError,
-    RequestError,
-)
+from keras_inception_export.errors import ArtifactError, ConversionError
 from keras_inception_export.formats.tflite import export
 from keras_inception_export.formats.tflite.quantize.quantizer import (
     TFLiteQuantizer,
@@ -226,36 +222,6 @@ def test_the_private_converter_has_the_expected_parameters():
         "output_data_type",
         "denylisted_nodes",
     }
-
-
-@pytest.mark.parametrize(
-    ("scheme", "options", "message"),
-    [
-        ("int4", {}, 'quantization "int4" is unknown'),
-        ("float16", {"io": "int8"}, "need the quantization int8"),
-        ("dynamic", {"float_layers": ["stem"]}, "only int8 has"),
-        ("int8", {"io": "int16"}, 'quantized io "int16" is unknown'),
-        ("int8", {"float_layers": ["stam"]}, "unknown layers .*: .'stam'."),
-    ],
-)
-def test_refuses_invalid_requests(scheme, options, message, case):
-    with pytest.raises(RequestError, match=message):
-        case.write(scheme, **options)
-
-
-@pytest.mark.parametrize(
-    ("calibration", "message"),
-    [
-        (None, "no calibration samples"),
-        ({"picture": []}, "received .. calibration samples"),
-    ],
-)
-def test_int8_needs_samples(calibration, message, case, tmp_path):
-    quantizer = TFLiteQuantizer(
-        case.inference_model, tmp_path, calibration=calibration
-    )
-    with pytest.raises(RequestError, match=message):
-        quantizer.write(tmp_path / "model.tflite", "int8")
 
 
 def test_samples_that_are_not_finite_have_no_range(case, tmp_path):
