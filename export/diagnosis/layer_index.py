@@ -13,6 +13,7 @@ class LayerEntry(Exact):
     layer: str
     output: str
     source: Count | None
+    other_sources: list[Count] = []
     has_weights: bool
     shape: Annotated[list[Size], Field(min_length=1, max_length=32)]
     channel_axis: Count
@@ -45,6 +46,7 @@ class LayerIndex(Exact):
         for index, entry in enumerate(self.layers):
             if entry.channel_axis >= len(entry.shape):
                 raise ValueError(f"{entry.layer} has no such channel axis")
-            if entry.source is not None and entry.source >= index % number:
+            sources = {entry.source, *entry.other_sources} - {None}
+            if any(source >= index % number for source in sources):
                 raise ValueError(f"{entry.layer} reads a later layer")
         return self
