@@ -222,7 +222,6 @@ def _new_reference(
         rows = np.take_along_axis(rows, columns, axis=1)
     return LayerReference(
         **facts,
-        has_weights=bool(layer and layer.weights),
         shape=shape,
         channel_axis=axis,
         positions=np.unique(rows),

@@ -198,7 +198,7 @@ def _merged_before(
 ) -> tuple[str, ...]:
     """Return the layers directly before one whose outputs are not available.
 
-    Only those with weights, which may be the cause of an error.
+    Any of them may be the cause of an error.
     """
     before: set[int] = set()
     left = [reference]
@@ -206,8 +206,7 @@ def _merged_before(
         missing = {x for x in left.pop().sources if found[x] is None}
         left += [references[x] for x in missing - before]
         before |= missing
-    layers = [references[x] for x in sorted(before)]
-    return tuple(x.layer for x in layers if x.has_weights)
+    return tuple(references[x].layer for x in sorted(before))
 
 
 def _finite(value: Any) -> Any:

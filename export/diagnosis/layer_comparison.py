@@ -27,9 +27,9 @@ class LayerResult:
 
     Args:
         layer: the Keras path of the layer.
-        merged: the paths of the layers with weights whose outputs the artifact
-            does not hold, since the runtime computes them in one step with
-            this one.
+        merged: the paths of the layers directly before whose outputs the
+            artifact does not hold: as a rule, since the runtime computes them
+            in one step with this one.
         error: the largest error, relative to the layer's largest value.
         snr: the signal-to-noise ratio of the median channel, in dB.
         allowed: the largest allowed error or, if the artifact is quantized,

@@ -14,7 +14,6 @@ class LayerEntry(Exact):
     output: str
     source: Count | None
     other_sources: list[Count] = []
-    has_weights: bool
     shape: Annotated[list[Size], Field(min_length=1, max_length=32)]
     channel_axis: Count
     scale: Annotated[float, Field(gt=0)]
@@ -46,7 +45,7 @@ class LayerIndex(Exact):
         for index, entry in enumerate(self.layers):
             if entry.channel_axis >= len(entry.shape):
                 raise ValueError(f"{entry.layer} has no such channel axis")
-            sources = {entry.source, *entry.other_sources} - {None}
-            if any(source >= index % number for source in sources):
+            sources = [entry.source, *entry.other_sources]
+            if any(x is not None and x >= index % number for x in sources):
                 raise ValueError(f"{entry.layer} reads a later layer")
         return self

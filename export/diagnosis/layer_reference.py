@@ -39,7 +39,6 @@ class LayerReference:
         output: the name of the model output that it computes, if any.
         source: the index of the first layer reference that the layer reads;
             None if it reads none.
-        has_weights: whether the layer has weights.
         shape: the shape of its output in Keras, for all samples together.
         channel_axis: the axis of the channels.
         positions: sorted indices into the flattened output, some per channel.
@@ -54,7 +53,6 @@ class LayerReference:
     layer: str
     output: str
     source: int | None
-    has_weights: bool
     shape: tuple[int, ...]
     channel_axis: int
     positions: np.ndarray

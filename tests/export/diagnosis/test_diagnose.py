@@ -306,12 +306,12 @@ def test_all_layers_before_whose_outputs_are_not_available_are_named():
         reference_of(values, "seen"),
         reference_of(values, "shortcut", source=0),
         reference_of(values, "conv", source=0),
-        reference_of(values, "relu", source=2, has_weights=False),
+        reference_of(values, "relu", source=2),
         reference_of(values, "add", source=3, other_sources=(1, 0)),
     ]
     found = [TensorLocation("seen", False, 0.0), None, None, None, None]
     names = diagnosing._merged_before(layers[4], layers, found)
-    assert names == ("shortcut", "conv")
+    assert names == ("shortcut", "conv", "relu")
 
 
 def test_all_layers_that_a_layer_reads_are_recorded():
@@ -321,3 +321,19 @@ def test_all_layers_that_a_layer_reads_are_recorded():
     feed = {"x": np.ones((1, 4), "float32")}
     *_, add = capture_layer_references(model, [feed]).layers
     assert add.sources == (0, 1)
+
+
+def test_a_layer_whose_output_is_gone_is_named_with_the_next(bundle):
+    """As of an operator that was replaced by another one."""
+    path = bundle / "model.onnx"
+    references, feeds = load_layer_references(
+        bundle, bundles.read_report(bundle)
+    )
+    names = [x.layer for x in references.layers]
+    known = references.artifacts[path.name][names.index("pool")].tensor
+    other = known[:-1] + "_"
+    content = path.read_bytes().replace(known.encode(), other.encode())
+    path.write_bytes(content)
+    entry = {"path": path.name, "format": "onnx", "sha256": None}
+    found = examine(bundle, entry, references, feeds).layers
+    assert "pool + inception_1/branch_0_conv_0" in [x.name for x in found]
