@@ -124,8 +124,8 @@ def _call_observed(
     removed, since that layer runs again in float32.
 
     The layers are in the order in which they end. The facts are the `layer`,
-    `output` and `source` of a layer reference. For an output of the model
-    that no observed layer computes, the layer is None.
+    `output`, `source` and `other_sources` of a layer reference. For an output
+    of the model that no observed layer computes, the layer is None.
     """
     layers = list(_observable_layers(inference_model.model))
     makers = [
@@ -147,9 +147,14 @@ def _call_observed(
         shape = tuple(tensor.shape)
         is_float = keras.backend.is_float_dtype(tensor.dtype)
         if is_float and shape[:1] == batch and 0 not in shape:
-            sources = map(number_of, inputs)
-            source = next((x for x in sources if x is not None), None)
-            facts = {"layer": path, "output": output, "source": source}
+            found = dict.fromkeys(map(number_of, inputs))
+            source, *others = [x for x in found if x is not None] or [None]
+            facts = {
+                "layer": path,
+                "output": output,
+                "source": source,
+                "other_sources": tuple(others),
+            }
             observed_tensors[id(tensor)] = weakref.ref(tensor), next(numbers)
             observed_layers.add(id(layer))
             observe(layer, facts, tensor)
@@ -214,7 +219,6 @@ def _new_reference(
         rows = np.take_along_axis(rows, columns, axis=1)
     return LayerReference(
         **facts,
-        has_weights=bool(layer and layer.weights),
         shape=shape,
         channel_axis=axis,
         positions=np.unique(rows),

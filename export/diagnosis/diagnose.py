@@ -124,13 +124,17 @@ def record_artifact(
     open_intermediates = FORMATS[artifact["format"]].intermediates
     if open_intermediates is None:
         return references
+    layers = references.of(artifact)
     intermediates = open_intermediates(folder / artifact["path"])
-    locations = locate_tensors(intermediates, references.of(artifact), feeds)
-    for index, location in enumerate(locations):
-        if location and not location.error <= MAX_LOCATION_ERROR:
-            locations[index] = None
-        elif location and not artifact.get("quantization"):
-            locations[index] = replace(location, values=None)
+    locations: list[TensorLocation | None] = [
+        found if found and found.error <= MAX_LOCATION_ERROR else None
+        for found in locate_tensors(intermediates, layers, feeds)
+    ]
+    # They are read again as `examine` will: the fewer values are read, the
+    # more a runtime fuses, and fused steps round differently.
+    locations = locate_tensors(intermediates, layers, feeds, locations)
+    if not artifact.get("quantization"):
+        locations = [x and replace(x, values=None) for x in locations]
     artifacts = {**references.artifacts, artifact["path"]: locations}
     return replace(references, artifacts=artifacts)
 
@@ -194,15 +198,15 @@ def _merged_before(
 ) -> tuple[str, ...]:
     """Return the layers directly before one whose outputs are not available.
 
-    Only those with weights, which may be the cause of an error.
+    Any of them may be the cause of an error.
     """
-    names: list[str] = []
-    source = reference.source
-    while source is not None and found[source] is None:
-        if references[source].has_weights:
-            names.insert(0, references[source].layer)
-        source = references[source].source
-    return tuple(names)
+    before: set[int] = set()
+    left = [reference]
+    while left:
+        missing = {x for x in left.pop().sources if found[x] is None}
+        left += [references[x] for x in missing - before]
+        before |= missing
+    return tuple(references[x].layer for x in sorted(before))
 
 
 def _finite(value: Any) -> Any:

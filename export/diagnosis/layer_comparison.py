@@ -27,9 +27,9 @@ class LayerResult:
 
     Args:
         layer: the Keras path of the layer.
-        merged: the paths of the layers with weights whose outputs the artifact
-            does not hold, since the runtime computes them in one step with
-            this one.
+        merged: the paths of the layers directly before whose outputs the
+            artifact does not hold: as a rule, since the runtime computes them
+            in one step with this one.
         error: the largest error, relative to the layer's largest value.
         snr: the signal-to-noise ratio of the median channel, in dB.
         allowed: the largest allowed error or, if the artifact is quantized,
@@ -37,8 +37,10 @@ class LayerResult:
         published: the error at publication; None if it was not published.
         change: the largest difference of a quantized artifact from its
             published values, relative to the layer's largest value.
-        changed_channels: the fraction of the channels not as published.
-        steps: the change in quantization steps; 0 for a float layer.
+        changed_channels: the fraction of the channels not as published; 0 if
+            the layer has another scale, and is otherwise as published.
+        steps: the change in quantization steps, those of the coarser scale if
+            it has another one; 0 for a float layer.
         snr_drop: how far the signal-to-noise ratio is below the lowest of the
             layers before, in dB.
         diverges: whether the layer differs by more than is allowed.
@@ -91,15 +93,20 @@ def compare_layer(
     number = len(reference.positions)
     sampled, means = np.split(np.abs(values - published.values), [number])
     changed = ~(means <= rounding * reference.scale)
+    before, now = _step(published.values[:number]), _step(values[:number])
+    step = max(before, now) if math.isfinite(now) else before
+    steps = float(sampled.max(initial=0.0)) / step
+    # A layer shares its scale with others, as all that are concatenated do,
+    # one of which may be the cause.
+    rescaled = _differ(before, now) and steps <= 1
     change = replace(reference, values=published.values).error(values)
     allowed = max(MAX_CHANGE * published.error, rounding)
     return replace(
         result,
         allowed=allowed,
         change=change,
-        changed_channels=float(np.mean(changed)),
-        steps=float(sampled.max(initial=0.0))
-        / _step(published.values[:number]),
+        changed_channels=0.0 if rescaled else float(np.mean(changed)),
+        steps=steps,
         diverges=not change <= allowed,
     )
 
@@ -145,6 +152,16 @@ def flag_largest_snr_drop(results: Sequence[LayerResult]) -> list[LayerResult]:
     """Flag the layer at which the signal-to-noise ratio drops the most."""
     worst = max(results, key=lambda result: result.snr_drop, default=None)
     return [replace(r, diverges=r is worst and r.snr_drop > 0) for r in results]
+
+
+def _differ(step: float, other: float) -> bool:
+    """Return whether two steps are of different scales.
+
+    The least difference of a few values is sometimes a multiple of the step.
+    """
+    small, large = sorted((step, other))
+    multiple = large / small
+    return math.isfinite(large) and abs(multiple - round(multiple)) > 1e-4
 
 
 def _step(values: np.ndarray) -> float:

@@ -13,7 +13,7 @@ class LayerEntry(Exact):
     layer: str
     output: str
     source: Count | None
-    has_weights: bool
+    other_sources: list[Count] = []
     shape: Annotated[list[Size], Field(min_length=1, max_length=32)]
     channel_axis: Count
     scale: Annotated[float, Field(gt=0)]
@@ -45,6 +45,7 @@ class LayerIndex(Exact):
         for index, entry in enumerate(self.layers):
             if entry.channel_axis >= len(entry.shape):
                 raise ValueError(f"{entry.layer} has no such channel axis")
-            if entry.source is not None and entry.source >= index % number:
+            sources = [entry.source, *entry.other_sources]
+            if any(x is not None and x >= index % number for x in sources):
                 raise ValueError(f"{entry.layer} reads a later layer")
         return self

@@ -37,9 +37,8 @@ class LayerReference:
         layer: the Keras path of the layer; from the second call of a shared
             layer on, `#` and the number of the call follow it.
         output: the name of the model output that it computes, if any.
-        source: the index of the layer reference that the layer reads; None
-            if it reads none.
-        has_weights: whether the layer has weights.
+        source: the index of the first layer reference that the layer reads;
+            None if it reads none.
         shape: the shape of its output in Keras, for all samples together.
         channel_axis: the axis of the channels.
         positions: sorted indices into the flattened output, some per channel.
@@ -47,18 +46,26 @@ class LayerReference:
         scale: the largest absolute value of the output; 1 if it is 0.
         keras_error: the largest error of Keras in float32, relative to
             `scale`.
+        other_sources: the indices of the other layer references that it
+            reads. Defaults to `()`.
     """
 
     layer: str
     output: str
     source: int | None
-    has_weights: bool
     shape: tuple[int, ...]
     channel_axis: int
     positions: np.ndarray
     values: np.ndarray
     scale: float = 1.0
     keras_error: float = 0.0
+    other_sources: tuple[int, ...] = ()
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """The indices of all layer references that the layer reads."""
+        found = self.source, *self.other_sources
+        return tuple(source for source in found if source is not None)
 
     def reduce(
         self, batch: np.ndarray, start: int
@@ -186,7 +193,8 @@ class LayerReferences:
             index = LayerIndex.model_validate_json(text).model_dump()
             entries, counts, lengths = index["layers"], [], []
             for entry in entries:
-                entry["shape"] = tuple(entry["shape"])
+                for key in ("shape", "other_sources"):
+                    entry[key] = tuple(entry[key])
                 counts.append(entry.pop("count"))
                 channels = entry["shape"][entry["channel_axis"]]
                 lengths.append(counts[-1] + channels)

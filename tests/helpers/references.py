@@ -11,7 +11,6 @@ def reference_of(array, layer="conv", **fields):
     defaults = {
         "output": "",
         "source": None,
-        "has_weights": True,
         "shape": array.shape,
         "channel_axis": array.ndim - 1,
         "positions": np.arange(array.size),

@@ -18,6 +18,9 @@ from keras_inception_export.formats.onnx.runtime import OnnxRunner, open_runner
 GRAPH = 7
 """The field of ONNX's ModelProto that contains the graph."""
 
+OUTPUT = 2
+"""The field of its NodeProto that contains the name of an output."""
+
 NODE, INITIALIZER, GRAPH_OUTPUT = 1, 5, 12
 """Fields of its GraphProto."""
 
@@ -87,32 +90,31 @@ class OnnxIntermediates:
     def read(
         self, names: Sequence[str], feeds: Iterable[Mapping[str, np.ndarray]]
     ) -> Iterator[Iterator[tuple[str, np.ndarray]]]:
-        """Yield, per feed, the dequantized tensors of these names.
+        """Yield, per feed, the dequantized tensors that have these names.
 
         Raises:
             RuntimeMissingError: ONNX Runtime is not installed.
-            ArtifactError: the file cannot be read, or has no such tensors.
+            ArtifactError: the file cannot be read.
         """
         runner = self._runner(names)
+        specs = [spec for spec in runner.outputs if spec.name in set(names)]
         for feed in feeds:
-            values = runner.run(quantized_feed(runner.inputs, feed), names)
-            yield (
-                (spec.name, spec.dequantize(values[spec.name]))
-                for spec in runner.outputs
-                if spec.name in values
-            )
+            fed = quantized_feed(runner.inputs, feed)
+            values = runner.run(fed, [spec.name for spec in specs])
+            yield ((x.name, x.dequantize(values[x.name])) for x in specs)
 
     def _runner(self, names: Sequence[str]) -> OnnxRunner:
         """Open the artifact with these tensors as additional outputs."""
-        outputs = {
-            dict(parse(content))[VALUE_NAME]
-            for field, content in self._graph_fields()
-            if field == GRAPH_OUTPUT
-        }
+        computed, outputs = set(), set()
+        for field, content in self._graph_fields():
+            if field == GRAPH_OUTPUT:
+                outputs.add(dict(parse(content))[VALUE_NAME])
+            elif field == NODE:
+                computed |= {x for key, x in parse(content) if key == OUTPUT}
         added = b"".join(
             message(GRAPH_OUTPUT, message(VALUE_NAME, name))
             for name in map(str.encode, names)
-            if name not in outputs
+            if name in computed - outputs
         )
         appended = message(GRAPH, added)
         return open_runner(self._path, appended=appended)

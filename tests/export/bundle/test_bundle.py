@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from keras_inception_export.bundle import bundle
@@ -41,6 +42,12 @@ def sha256(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def publish_probes(folder):
+    entry = bundle.entry(folder, "probes.npz")
+    facts = {**entry, "regimes": {}, "unused": {}}
+    bundle.write_report(folder, make_report(probes=facts))
+
+
 def leaving(path):
     return json.dumps(make_report(make_artifact(path=path)))
 
@@ -51,10 +58,12 @@ def leaving(path):
 )
 def test_empty_folders_are_in_the_hash(folder, changed, tmp_path):
     """But for the one that version 0.1.0 did not hash."""
-    path = write(tmp_path, FILES["saved_model"]) / "saved_model"
-    published = bundle.sha256_of(path)
+    files = FILES["saved_model"]
+    path = write(tmp_path, files) / "saved_model"
     (path / folder).mkdir()
-    assert (bundle.sha256_of(path) != published) == changed
+    listing = "".join(f"{sha256(text)}  {f}\n" for f, text in files.items())
+    expected = listing + f"saved_model/{folder}/\n" * changed
+    assert bundle.sha256_of(path) == sha256(expected)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -94,7 +103,12 @@ def test_neighbours_are_not_hashed(tmp_path):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        (None, RequestError, "is not a bundle: expected a folder"),
+        (
+            None,
+            RequestError,
+            "is not a bundle: expected a folder with a report.json, as "
+            "`keras-inception export` writes it$",
+        ),
         ("{", ArtifactError, "report.json is damaged"),
         ("[]", ArtifactError, "report.json is damaged"),
         ("{}", ArtifactError, "report.json is damaged"),
@@ -115,7 +129,32 @@ def test_neighbours_are_not_hashed(tmp_path):
 def test_a_damaged_report_is_refused(text, error, message, tmp_path):
     if text is not None:
         (tmp_path / "report.json").write_text(text)
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
+        bundle.read_report(tmp_path)
+    if error is ArtifactError:
+        assert str(caught.value).endswith("; export the model again")
+
+
+def test_a_report_may_be_held_against_a_hash(tmp_path):
+    bundle.write_report(tmp_path, make_report())
+    path = tmp_path / "report.json"
+    found = sha256(path.read_text())
+    for expected in (found, found.upper()):
+        assert bundle.read_report(tmp_path, expected) == make_report()
+    with pytest.raises(ArtifactError) as caught:
+        bundle.read_report(tmp_path, "abc")
+    assert str(caught.value) == (
+        f"{path} has the SHA-256 {found}, expected abc; nothing was opened"
+    )
+
+
+def test_a_report_is_not_read_whatever_its_size(tmp_path, monkeypatch):
+    bundle.write_report(tmp_path, make_report())
+    size = (tmp_path / "report.json").stat().st_size
+    monkeypatch.setattr(bundle, "MAX_REPORT", size)
+    assert bundle.read_report(tmp_path) == make_report()
+    monkeypatch.setattr(bundle, "MAX_REPORT", size - 1)
+    with pytest.raises(ArtifactError, match="times as much; expected less; "):
         bundle.read_report(tmp_path)
 
 
@@ -127,6 +166,9 @@ def test_a_report_is_written_and_read(tmp_path):
     )
     with pytest.raises(ValueError, match="not JSON compliant"):
         bundle.write_report(tmp_path, make_report(error=float("nan")))
+    path = tmp_path / "none" / "report.json"
+    with pytest.raises(RequestError, match=f"^{path} cannot be written: No"):
+        bundle.write_report(path.parent, make_report())
 
 
 @pytest.mark.parametrize(
@@ -146,6 +188,39 @@ def test_probes_must_be_the_published_ones(change, text, tmp_path):
         bundle.published(tmp_path, facts, "probes")
     with pytest.raises(ArtifactError, match=rf"probes\.npz {text}"):
         bundle.published(tmp_path, make_report(), "probes")
+
+
+def test_a_file_of_another_name_is_the_published_one(tmp_path):
+    (tmp_path / "p.npz").write_text("probes")
+    facts = make_report(probes=bundle.entry(tmp_path, "p.npz"))
+    assert bundle.published(tmp_path, facts, "probes") == tmp_path / "p.npz"
+    (tmp_path / "layer_references.npz").write_text("")
+    with pytest.raises(ArtifactError) as caught:
+        bundle.published(tmp_path, facts, "layer_references")
+    assert str(caught.value) == (
+        f"{tmp_path}/layer_references.npz is not the file that was published "
+        "(its hash differs), so nothing can be verified with it; export the "
+        "model again"
+    )
+
+
+def test_the_ranges_of_usual_probes(tmp_path):
+    """Over all batches, by the name of the input, which may have a slash."""
+    assert bundle.probe_ranges(tmp_path) == {}
+    values = {"expected": [1, 3], "large": [-9, 99], "samples": [2, 5]}
+    arrays = {"regimes": np.array([*values])}
+    for index, (low, high) in enumerate(values.values()):
+        arrays[f"feeds/{index}/x"] = np.array([[high, low]])
+        arrays[f"feeds/{index}/a/b"] = np.array([low + 0.5])
+        arrays[f"keras/{index}/x"] = np.array([1000.0])
+    np.savez(tmp_path / "probes.npz", **arrays)
+    publish_probes(tmp_path)
+    expected = {"x": (1.0, 5.0), "a/b": (1.5, 2.5)}
+    assert bundle.probe_ranges(tmp_path) == expected
+    (tmp_path / "probes.npz").write_bytes(b"")
+    assert bundle.probe_ranges(tmp_path) == {}
+    publish_probes(tmp_path)
+    assert bundle.probe_ranges(tmp_path) == {}
 
 
 @pytest.mark.parametrize("name", FILES)

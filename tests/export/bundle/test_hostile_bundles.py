@@ -245,6 +245,7 @@ REFERENCES = {
     "axis": changed_index("layers", 0, "channel_axis", to=9),
     "count": changed_index("layers", 0, "count", to=10**12),
     "source": changed_index("layers", 1, "source", to=1),
+    "other sources": changed_index("layers", 1, "other_sources", to=[0, 1]),
     "scale": changed_index("layers", 0, "scale", to=0.0),
     "shape": changed_index("layers", 0, "shape", to=[]),
     "equalized": changed_index("equalized", to=1),

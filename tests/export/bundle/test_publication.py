@@ -102,8 +102,10 @@ def test_a_failed_replacement_leaves_the_old_bundle(error, output, monkeypatch):
 
     monkeypatch.setattr(publication, "_exchange_at_once", lambda *_: False)
     monkeypatch.setattr(os, "rename", fail_once)
-    with pytest.raises((RequestError, KeyboardInterrupt)):
+    with pytest.raises((RequestError, KeyboardInterrupt)) as caught:
         replace(output)
+    if isinstance(error, OSError):
+        assert str(caught.value) == f"{output} cannot be written: I/O"
     assert not is_new(output)
 
 
@@ -180,6 +182,7 @@ def test_the_system_exchanges_folders(output, monkeypatch):
     assert publication._exchange_at_once(other, output)
     assert (output / "model.onnx").read_text() == "new"
     assert (other / "model.onnx").read_text() == "old"
+    ctypes.set_errno(0)
     with pytest.raises(FileNotFoundError, match="No such file"):
         publication._exchange_at_once(output, output.with_name("none"))
     monkeypatch.setattr(ctypes, "get_errno", lambda: errno.EINVAL)
@@ -200,19 +203,42 @@ def test_what_a_killed_export_left_is_removed(output):
     assert not is_new(output)
 
 
-def test_what_is_written_while_it_is_removed_is_removed(output, monkeypatch):
-    rmtree, calls = shutil.rmtree, []
+@pytest.mark.parametrize("tries", [2, 20, 21])
+def test_what_is_written_while_it_is_removed_is_removed(
+    tries, output, monkeypatch
+):
+    """If the other process ends within two seconds."""
+    rmtree, calls, seconds = shutil.rmtree, [], []
 
-    def busy(folder, **options):
+    def busy(folder, ignore_errors=False):
         calls.append(folder)
-        if len(calls) > 1:
-            rmtree(folder, **options)
+        if len(calls) == tries:
+            rmtree(folder)
+        elif not ignore_errors:
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
 
     monkeypatch.setattr(shutil, "rmtree", busy)
-    monkeypatch.setattr(publication.time, "sleep", lambda _: None)
+    monkeypatch.setattr(publication.time, "sleep", seconds.append)
+    holder = killed(output.parent, {"bundle/model.onnx": "half"})
+    publication.remove_leftovers(output)
+    assert holder.exists() == (tries > 20)
+    assert seconds == [0.1] * min(tries - 1, 20)
+
+
+def test_what_is_not_of_an_export_is_left_alone(output):
+    files = [output.with_name(f"{publication.PREFIX}{x}") for x in "ab"]
+    files[0].write_text("")
+    (files[1] / "lock").mkdir(parents=True)
     killed(output.parent, {"bundle/model.onnx": "half"})
     publication.remove_leftovers(output)
-    assert len(calls) == 2 and not is_new(output)
+    assert {*output.parent.iterdir()} == {output, *files}
+
+
+def test_without_locks_nothing_is_known_to_be_left(output, monkeypatch):
+    monkeypatch.setattr(publication, "fcntl", None)
+    holder = killed(output.parent, {"bundle/model.onnx": "half"})
+    publication.remove_leftovers(output)
+    assert holder.exists()
 
 
 def test_a_bundle_that_a_killed_export_had_moved_is_put_back(tmp_path):
@@ -259,7 +285,18 @@ def test_another_export_that_lives_is_left_alone(tmp_path):
     [
         ({}, False, None),
         ({"out/report.json": REPORT}, True, None),
-        ({"out/report.json": REPORT}, False, "exists already; give another"),
+        (
+            {"out/report.json": REPORT},
+            False,
+            "{} exists already; give another --output, or --overwrite to "
+            "replace it once the new bundle is verified",
+        ),
+        (
+            {"out/thesis.txt": ""},
+            True,
+            "{} exists and is not a bundle, or contains other files, so "
+            "--overwrite leaves it alone; give another --output",
+        ),
     ],
 )
 def test_check_output(files, overwrite, message, tmp_path):
@@ -268,8 +305,9 @@ def test_check_output(files, overwrite, message, tmp_path):
     if message is None:
         publication.check_output(tmp_path / "out", overwrite=overwrite)
     else:
-        with pytest.raises(RequestError, match=message):
+        with pytest.raises(RequestError) as caught:
             publication.check_output(tmp_path / "out", overwrite=overwrite)
+        assert str(caught.value) == message.format(tmp_path / "out")
     assert names(tmp_path) == before
 
 
@@ -286,8 +324,12 @@ def test_paths_that_cannot_be_written(tmp_path):
 
 def test_a_mount_point_is_refused_at_the_start(output, monkeypatch):
     monkeypatch.setattr(os.path, "ismount", lambda path: path == output)
-    with pytest.raises(RequestError, match="out is a mount point"):
+    with pytest.raises(RequestError) as caught:
         publication.check_output(output, overwrite=True)
+    assert str(caught.value) == (
+        f"{output} is a mount point, which cannot be replaced; give a folder "
+        "within it as --output"
+    )
 
 
 def test_what_is_a_mount_point(tmp_path, monkeypatch):

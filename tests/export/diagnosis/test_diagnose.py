@@ -4,7 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
+import keras
 import numpy as np
 import onnxruntime
 import pytest
@@ -18,12 +21,20 @@ from keras_inception_export import (
 )
 from keras_inception_export.bundle import bundle as bundles
 from keras_inception_export.cli import main
+from keras_inception_export.diagnosis import diagnose as diagnosing
+from keras_inception_export.diagnosis.capture import capture_layer_references
 from keras_inception_export.diagnosis.diagnose import (
     examine,
     load_layer_references,
+    record_artifact,
 )
-from keras_inception_export.diagnosis.layer_reference import LayerReferences
+from keras_inception_export.diagnosis.layer_reference import (
+    LayerReferences,
+    TensorLocation,
+)
 from keras_inception_export.formats.onnx import export as onnx_export
+from keras_inception_export.formats.registry import FORMATS
+from keras_inception_export.model.inference_model import to_inference_model
 from tests.helpers.bundles import (
     BRANCHES,
     keep_artifacts,
@@ -34,6 +45,7 @@ from tests.helpers.bundles import (
 )
 from tests.helpers.documents import parse_document
 from tests.helpers.format_cases import small_model
+from tests.helpers.references import reference_of
 
 ARTIFACTS = (
     "model.onnx",
@@ -256,3 +268,72 @@ def test_needs_no_framework():
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     assert done.stdout.splitlines()[-1] == "0 set()"
+
+
+class Unfused:
+    """An artifact in which a value is rounded unless all are read."""
+
+    def names(self):
+        return {"a": "a", "b/1": "b", "b/2": "b"}
+
+    def read(self, names, feeds):
+        error = 0.0 if len(names) == 3 else 0.01
+        arrays = {"a": 1.0, "b/1": 2.0 + error, "b/2": 0.0}
+        for _ in feeds:
+            yield ((name, np.full((1, 4), arrays[name])) for name in names)
+
+
+def test_the_error_at_publication_is_that_of_a_later_reading(monkeypatch):
+    record = replace(FORMATS["onnx"], intermediates=lambda _: Unfused())
+    monkeypatch.setitem(FORMATS, "onnx", record)
+    artifact = {"format": "onnx", "path": "m", "quantization": "int8"}
+    layers = [
+        reference_of(np.full((1, 4), value), name)
+        for name, value in (("a", 1.0), ("b", 2.0))
+    ]
+    references = record_artifact(
+        Path(), artifact, LayerReferences(layers), [{}]
+    )
+    _, found = references.artifacts["m"]
+    assert (found.tensor, found.error) == ("b/1", pytest.approx(0.005))
+    np.testing.assert_allclose(found.values, 2.01)
+
+
+def test_all_layers_before_whose_outputs_are_not_available_are_named():
+    """Of a sum, those of both terms."""
+    values = np.full((1, 4), 1.0)
+    layers = [
+        reference_of(values, "seen"),
+        reference_of(values, "shortcut", source=0),
+        reference_of(values, "conv", source=0),
+        reference_of(values, "relu", source=2),
+        reference_of(values, "add", source=3, other_sources=(1, 0)),
+    ]
+    found = [TensorLocation("seen", False, 0.0), None, None, None, None]
+    names = diagnosing._merged_before(layers[4], layers, found)
+    assert names == ("shortcut", "conv", "relu")
+
+
+def test_all_layers_that_a_layer_reads_are_recorded():
+    x = keras.Input((4,), name="x")
+    terms = [keras.layers.Dense(2, name=name)(x) for name in "ab"]
+    model = to_inference_model(keras.Model(x, keras.layers.Add()(terms)))
+    feed = {"x": np.ones((1, 4), "float32")}
+    *_, add = capture_layer_references(model, [feed]).layers
+    assert add.sources == (0, 1)
+
+
+def test_a_layer_whose_output_is_gone_is_named_with_the_next(bundle):
+    """As of an operator that was replaced by another one."""
+    path = bundle / "model.onnx"
+    references, feeds = load_layer_references(
+        bundle, bundles.read_report(bundle)
+    )
+    names = [x.layer for x in references.layers]
+    known = references.artifacts[path.name][names.index("pool")].tensor
+    other = known[:-1] + "_"
+    content = path.read_bytes().replace(known.encode(), other.encode())
+    path.write_bytes(content)
+    entry = {"path": path.name, "format": "onnx", "sha256": None}
+    found = examine(bundle, entry, references, feeds).layers
+    assert "pool + inception_1/branch_0_conv_0" in [x.name for x in found]

@@ -59,6 +59,18 @@ def test_quantized_one_channel_changed(steps, diverges):
     assert result.diverges is diverges
 
 
+@pytest.mark.parametrize(
+    ("factor", "added", "changed"),
+    ((1.3, 0, 0), (0.8, 0, 0), (2, 0, 1), (1.3, 2 * STEP, 1)),
+)
+def test_quantized_with_another_scale(factor, added, changed):
+    """Of a scale that is twice as coarse, the step may be by chance."""
+    step = factor * STEP
+    values = all_values(np.rint((EXACT + added) / step) * step)
+    result = compare_layer(REFERENCE, values, PUBLISHED, "int8")
+    assert result.changed_channels == changed
+
+
 def test_float_values_have_no_steps():
     published = TensorLocation("t", False, 1e-3, REFERENCE.values)
     values = REFERENCE.values + 1e-2

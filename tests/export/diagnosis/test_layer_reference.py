@@ -34,7 +34,8 @@ def test_snr_is_that_of_the_median_channel():
 
 
 def test_file(tmp_path):
-    output = reference_of(ARRAY[..., 0] * 3, "dense", output="y", source=0)
+    facts = {"output": "y", "source": 0, "other_sources": (0,)}
+    output = reference_of(ARRAY[..., 0] * 3, "dense", **facts)
     equalized = reference_of(ARRAY * 2)
     recorded = np.float32(REFERENCE.values)
     written = LayerReferences(

@@ -73,6 +73,11 @@ def test_the_signal_is_that_of_samples_of_one_shape():
     assert error_to_signal([reference[0], ones, ones], reference) == 2
     pair = np.array([[0.0, 10], [2, 14]])
     assert error_to_signal([0 * pair], [pair]) == 300 / 10
+    shapes = [ones, 3 * ones, pair, 0 * pair]
+    ratio = error_to_signal([0 * y for y in shapes], shapes)
+    assert ratio == (60 + 300) / (12 + 155)
+    with pytest.raises(ValueError, match="zip"):
+        error_to_signal([ones], [ones, pair])
     for same in (reference[:1], reference[1:2]):
         assert error_to_signal(same, same) == float("inf")
 
