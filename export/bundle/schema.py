@@ -218,6 +218,8 @@ class Measured(_Part):
     """signal to noise of the worst column"""
     column: int | None = None
     """its index"""
+    axis: int | None = None
+    """the axis of that index, where axis 0 counts samples; null for the last"""
     max_error: Figure
     """the largest error, relative to the largest value"""
     agreement: Fraction | None
@@ -239,8 +241,8 @@ class FloatCost(_Part):
 
     bytes: int | float
     """additional size"""
-    time: float
-    """ratio of the latencies"""
+    time: float | None
+    """ratio of the latencies; null if it cannot run with all in int8"""
 
 
 class Artifact(File):

@@ -9,6 +9,7 @@ from keras_inception_export.cli.output import write
 from keras_inception_export.data.coverage import Coverage
 from keras_inception_export.formats.registry import artifact_name
 from keras_inception_export.logs import printable, size
+from keras_inception_export.quantization.metrics import column_name
 
 
 def progress(line):
@@ -72,7 +73,7 @@ def _evaluation(report):
             name = ""
             # Reports of earlier versions have no columns.
             if record.get("column") is not None:
-                column = f"column {record['column']}"
+                column = column_name(record["column"], record.get("axis"))
                 worst = f"{record['column_snr_db']:.1f} dB"
                 rows.append(("", column, worst, *[""] * 3))
         rows += _float_layers(artifact)
@@ -91,9 +92,11 @@ def _float_layers(artifact):
     if not kept:
         return []
     cost, more = artifact["float_cost"], len(kept) - 3
+    text = f"{size(cost['bytes'])} more"
+    if cost["time"] is not None:
+        text = f"{cost['time']:.2f} times the time, {text}"
     return [
-        f"    {len(kept)} layers in float ({cost['time']:.2f} times the "
-        f"time, {size(cost['bytes'])} more): {', '.join(kept[:3])}"
+        f"    {len(kept)} layers in float ({text}): {', '.join(kept[:3])}"
         + (f" and {more} more" if more > 0 else "")
     ]
 

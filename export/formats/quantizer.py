@@ -31,6 +31,11 @@ MAX_RATIO = 16
 """How much larger the range of a scale may be than that of a tensor that has
 it. At this ratio, half of the eight bits are left."""
 
+HEADROOM = 1 / 8
+"""How much the range of an output is extended, on each side where it is not 0,
+relative to its width: new samples exceed the extremes of those that calibrate,
+and are cut off there."""
+
 _Join = TypeVar("_Join", bound=Hashable)
 _Value = TypeVar("_Value", bound=Hashable)
 _Kind = TypeVar("_Kind", bound=Hashable)
@@ -117,6 +122,12 @@ class Quantizer(ABC):
             spec.name: np.asarray(self._calibration[spec.name], spec.dtype)
             for spec in self._source.inputs
         }
+
+
+def with_headroom(low: float, high: float) -> tuple[float, float]:
+    """Return the range of an output that is not bounded by definition."""
+    more = HEADROOM * (max(high, 0) - min(low, 0))
+    return low - more * (low < 0), high + more * (high > 0)
 
 
 def uneven_joins(

@@ -70,7 +70,7 @@ class AcceptanceCriteria:
             name = where = f'output "{record.output}"'
             level = record.snr_db
             if level >= MIN_SNR_DB:
-                where = f"column {record.column} of {name}"
+                where = f"{record.place} of {name}"
                 level = record.worst_db
             if not level >= MIN_SNR_DB:
                 findings.append(

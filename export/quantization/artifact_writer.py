@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.bundle.artifact import load_artifact
-from keras_inception_export.errors import ConversionError
+from keras_inception_export.errors import (
+    ArtifactError,
+    ConversionError,
+    TimeLimitError,
+    reason_of,
+)
 from keras_inception_export.formats.quantizer import Quantizer
 from keras_inception_export.formats.registry import FORMATS, display_name
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
@@ -50,7 +55,7 @@ class WrittenArtifact:
     measured: Sequence[Measurement] = ()
     findings: Sequence[str] = ()
     float_layers: tuple[str, ...] = ()
-    float_cost: dict[str, float] | None = None
+    float_cost: dict[str, float | None] | None = None
     equalized_channels: int = 0
 
     def as_json(self) -> dict[str, Any]:
@@ -124,6 +129,11 @@ class ArtifactWriter:
             for name, array in self.evaluation.split.calibration.inputs.items()
         }
 
+    @property
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """Which columns of each output are judged."""
+        return self.evaluation.columns if self.evaluation else {}
+
     @cached_property
     def model_to_prepare(self) -> InferenceModel:
         """The float model, whose pixels are float inputs, for int8."""
@@ -195,7 +205,14 @@ class ArtifactWriter:
         ]
         measured: Sequence[Measurement] = ()
         if self.evaluation:
-            measured = self.evaluation.measure(load_artifact(path))
+            try:
+                measured = self.evaluation.measure(load_artifact(path))
+            except TimeLimitError:
+                raise
+            except ArtifactError as error:
+                # LiteRT refuses some ratios of scales, for one.
+                reason = reason_of(error.__cause__ or error)
+                findings.append(f"its runtime cannot run it: {reason}")
             findings += self.evaluation.criteria.findings(measured)
             shown = display_name(name, scheme), _summary(measured)
             logger.info("Measure  %s, %s", *shown)
@@ -214,6 +231,8 @@ class ArtifactWriter:
 
 def _summary(measured: Sequence[Measurement]) -> str:
     """Return the worst value of each measure, as text."""
+    if not measured:
+        return "cannot be run"
     parts = [f"{min(record.snr_db for record in measured):.1f} dB"]
     columns = [record.column_snr_db for record in measured]
     known = [value for value in columns if value is not None]

@@ -30,10 +30,12 @@ class Measurement:
     Args:
         output: the name of the output.
         snr_db: signal to noise in dB, over all samples and values.
-        column_snr_db: signal to noise in dB of the worst column (index of the
-            last axis); the signal is its deviation from its mean. `None` if no
+        column_snr_db: signal to noise in dB of the worst column (index of an
+            axis); the signal is its deviation from its mean. `None` if no
             column can be judged.
         column: the index of that column.
+        axis: the axis of that index, where axis 0 counts the samples; `None`
+            for the last.
         max_error: the largest difference, relative to the largest value.
         agreement: the fraction of the samples that get the same class; `None`
             if the output is not one row of scores per sample.
@@ -47,10 +49,16 @@ class Measurement:
     snr_db: float
     column_snr_db: float | None
     column: int | None
+    axis: int | None
     max_error: float
     agreement: float | None
     accuracy: float | None
     confusion: list[list[int]] | None = None
+
+    @property
+    def place(self) -> str:
+        """The name of the worst column in messages."""
+        return column_name(self.column, self.axis)
 
     @property
     def worst_db(self) -> float:
@@ -67,6 +75,11 @@ class Measurement:
         }
 
 
+def column_name(column: int | None, axis: int | None) -> str:
+    """Return the name of an index of an axis; `None` is the last axis."""
+    return f"column {column}" + ("" if axis is None else f" of axis {axis}")
+
+
 def measure(
     outputs: Outputs | Iterable[Outputs],
     reference: Outputs,
@@ -79,24 +92,24 @@ def measure(
         outputs: the artifact's outputs, as a whole or in batches.
         reference: those of Keras on the same samples.
         labels: the classes of the samples, if they are known.
-        columns: per output, whether each column is judged; if an output is
-            missing, all of its columns are that vary.
+        columns: per output, whether each column is judged, in the order of
+            `columns_snr`; if an output is missing, all that vary are.
     """
     if isinstance(outputs, Mapping):
         outputs = _batches(outputs)
-    sums: dict[str, _Sums] = {}
+    totals: dict[str, _Axes] = {}
     found: dict[str, list[np.ndarray]] = {name: [] for name in reference}
     start = 0
     for batch in outputs:
         end = start + len(next(iter(batch.values())))
         for name in reference:
             got, expected = batch[name], reference[name][start:end]
-            sums.setdefault(name, _Sums(expected)).add(got, expected)
+            totals.setdefault(name, _Axes(expected)).add(got, expected)
             if has_scores(expected):
                 found[name].append(classes(got))
         start = end
     records = []
-    for name, total in sums.items():
+    for name, total in totals.items():
         agreement = accuracy = matrix = None
         if has_scores(reference[name]):
             predicted = np.concatenate(found[name])
@@ -107,13 +120,14 @@ def measure(
         column_snr = total.columns_snr()
         if name in columns:
             column_snr[~columns[name]] = np.nan
-        column = worst = None
+        worst: float | None = None
+        place: tuple[int | None, int | None] = None, None
         if not np.isnan(column_snr).all():
-            column = int(np.nanargmin(column_snr.round(6)))  # the first
-            worst = float(column_snr[column])
+            position = int(np.nanargmin(column_snr.round(6)))  # the first
+            place, worst = total.place(position), float(column_snr[position])
         records.append(
             Measurement(
-                *(name, total.snr(), worst, column, total.max_error()),
+                *(name, total.snr(), worst, *place, total.max_error()),
                 *(agreement, accuracy, matrix),
             )
         )
@@ -121,32 +135,76 @@ def measure(
 
 
 def columns_snr(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return the signal to noise in dB of each column of the last axis.
+    """Return the signal to noise in dB of each column.
 
-    A column that is constant in the reference has none: its value is NaN.
+    These are the indices of the last axis, then those of the others: scores
+    beside boxes may have any axis. A column that is constant in the reference
+    has none: its value is NaN.
     """
-    sums = _Sums(expected)
-    sums.add(got, expected)
-    return sums.columns_snr()
+    axes = _Axes(expected)
+    axes.add(got, expected)
+    return axes.columns_snr()
+
+
+class _Axes:
+    """What is added up of two outputs, per index of each axis."""
+
+    def __init__(self, expected: np.ndarray) -> None:
+        last = max(expected.ndim - 1, 1)
+        others = [i for i in range(1, last) if expected.shape[i] > 1]
+        self._sums = {
+            axis: _Sums(_columns(expected, axis)) for axis in (last, *others)
+        }
+        self._last = self._sums[last]
+        self._probable = True
+
+    def add(self, got: np.ndarray, expected: np.ndarray) -> None:
+        got, expected = (x.astype("float64") for x in (got, expected))
+        for axis, sums in self._sums.items():
+            sums.add(_columns(got, axis), _columns(expected, axis))
+        self._probable = self._probable and has_probabilities(expected)
+
+    def snr(self) -> float:
+        return self._last.snr()
+
+    def max_error(self) -> float:
+        return self._last.max_error()
+
+    def columns_snr(self) -> np.ndarray:
+        least = PROBABILITY_STEP if self._probable else 0.0
+        return np.concatenate(
+            [sums.columns_snr(least) for sums in self._sums.values()]
+        )
+
+    def place(self, position: int) -> tuple[int, int | None]:
+        """Return the index and the axis of one value of `columns_snr`."""
+        places = [
+            (index, None if sums is self._last else axis)
+            for axis, sums in self._sums.items()
+            for index in range(sums.width)
+        ]
+        return places[position]
+
+
+def _columns(array: np.ndarray, axis: int) -> np.ndarray:
+    """Return rows of the indices of an axis; a vector is one column."""
+    if array.ndim == 1:
+        return array[:, None]
+    return np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])
 
 
 class _Sums:
     """What is added up, per column, of the differences of two outputs."""
 
     def __init__(self, expected: np.ndarray) -> None:
-        self._width = expected.shape[-1] if expected.ndim > 1 else 1
+        self.width = expected.shape[1]
         # The first row instead of the mean, which is not known yet.
-        self._center = expected.reshape(-1, self._width)[0].astype("float64")
+        self._center = expected[0].astype("float64")
         self._number = 0
-        self._sums = np.zeros((4, self._width))
-        self._largest = np.zeros((2, self._width))
-        self._probable = True
+        self._sums = np.zeros((4, self.width))
+        self._largest = np.zeros((2, self.width))
 
     def add(self, got: np.ndarray, expected: np.ndarray) -> None:
-        got, expected = (
-            x.reshape(-1, self._width).astype("float64")
-            for x in (got, expected)
-        )
         noise, moved = np.abs(got - expected), expected - self._center
         self._number += len(expected)
         self._sums += [
@@ -154,7 +212,6 @@ class _Sums:
         ] + [moved.sum(axis=0)]
         largest = [x.max(axis=0) for x in (noise, np.abs(expected))]
         self._largest = np.maximum(self._largest, largest)
-        self._probable = self._probable and has_probabilities(expected)
 
     def snr(self) -> float:
         return _decibel(self._sums[1].sum(), self._sums[0].sum())
@@ -163,12 +220,11 @@ class _Sums:
         noise, expected = self._largest.max(axis=1)
         return float(noise / (expected or 1))
 
-    def columns_snr(self) -> np.ndarray:
+    def columns_snr(self, least: float) -> np.ndarray:
         noise, _, squares, moved = self._sums / self._number
         signal = np.maximum(squares - np.square(moved), 0)
         varies = np.sqrt(signal) > _CONSTANT * self._largest[1]
-        if self._probable:
-            signal = np.maximum(signal, PROBABILITY_STEP**2)
+        signal = np.maximum(signal, least**2)
         # Where the artifact is not finite, nothing is left of the signal.
         noise = np.where(np.isfinite(noise), noise, np.inf)
         with np.errstate(divide="ignore", invalid="ignore"):

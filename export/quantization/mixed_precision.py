@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from keras_inception_export.benchmarking.run import relative_latency
 from keras_inception_export.bundle import bundle
 from keras_inception_export.bundle.artifact import load_artifact
 from keras_inception_export.data.batching import run
-from keras_inception_export.errors import ConversionError
+from keras_inception_export.errors import ArtifactError, ConversionError
 from keras_inception_export.formats.quantizer import Quantizer
 from keras_inception_export.formats.registry import FORMATS, format_of
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
@@ -73,7 +74,8 @@ class MixedPrecisionSearch:
         best = attempts.result(kept)
         if best.findings:
             return best
-        return replace(best, float_cost=self._cost(best.path, plain))
+        runs = bool(artifact.measured)
+        return replace(best, float_cost=self._cost(best.path, plain, runs))
 
     def _ranked(self, name: str) -> list[str]:
         """Return a format's layers, those with the largest error first.
@@ -88,7 +90,9 @@ class MixedPrecisionSearch:
             }
             file_name = FORMATS[ranking].artifact_name("ranking")
             path = self._writer.workdir / file_name
-            self._snr = layer_snr(quantizer, path, samples)
+            self._snr = layer_snr(
+                quantizer, path, samples, self._writer.columns
+            )
         return sorted(
             self._writer.quantizer(name).layers,
             key=lambda layer: self._snr.get(layer, np.inf),
@@ -109,15 +113,21 @@ class MixedPrecisionSearch:
                         return fast, quantizer
         return name, self._writer.quantizer(name)
 
-    def _cost(self, path: Path, plain: Path) -> dict[str, float]:
-        """Compare an artifact with float layers with one that has none."""
+    def _cost(
+        self, path: Path, plain: Path, runs: bool
+    ) -> dict[str, float | None]:
+        """Compare an artifact with float layers with one that has none.
+
+        Args:
+            path: the artifact.
+            plain: the one without float layers.
+            runs: whether its runtime can run it.
+        """
         probes = self._writer.workdir / bundle.PROBES
         self._writer.probes.save(probes)
+        time = round(relative_latency(path, plain, probes), 2) if runs else None
         nbytes = format_of(path).nbytes
-        return {
-            "bytes": nbytes(path) - nbytes(plain),
-            "time": round(relative_latency(path, plain, probes), 2),
-        }
+        return {"bytes": nbytes(path) - nbytes(plain), "time": time}
 
 
 class _Attempts:
@@ -215,12 +225,16 @@ def _quality(artifact: WrittenArtifact) -> tuple[int, float]:
 
 
 def layer_snr(
-    quantizer: Quantizer, path: Path, samples: Mapping[str, np.ndarray]
+    quantizer: Quantizer,
+    path: Path,
+    samples: Mapping[str, np.ndarray],
+    columns: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Return the signal to noise in dB with one layer in int8, per layer.
 
     The outputs are compared with those of the artifact that has all layers in
-    float; the value is that of the worst output or column.
+    float; the value is that of the worst output or column that is judged. It
+    is that of noise if the runtime cannot run the artifact.
     """
     layers = quantizer.layers
 
@@ -231,8 +245,11 @@ def layer_snr(
     reference = outputs(set(layers))
     snr = {}
     for number, layer in enumerate(layers, start=1):
-        records = measure(outputs(set(layers) - {layer}), reference, None)
-        snr[layer] = min(record.worst_db for record in records)
+        snr[layer] = -np.inf
+        with contextlib.suppress(ArtifactError):
+            found = outputs(set(layers) - {layer})
+            records = measure(found, reference, None, columns)
+            snr[layer] = min(record.worst_db for record in records)
         shown = number, len(layers), layer, snr[layer]
         logger.info("Rank  %d of %d: %s alone in int8 gives %.1f dB", *shown)
     return snr

@@ -74,6 +74,14 @@ def test_not_located(name, array):
     ]
 
 
+def test_a_number_is_no_batch():
+    """TFLite computes the sizes of a Reshape, each in a tensor of its own."""
+    reference = reference_of(VALUES[:, 0, 0, :1], "reshape")
+    reader = OutputReader(reference)
+    reader.add(np.int32(3))
+    assert not reader.complete
+
+
 def test_values_decide_between_the_calls_of_a_shared_layer():
     references = [reference_of(VALUES), reference_of(OTHER, "conv#2")]
     found = locate(

@@ -74,6 +74,17 @@ def test_the_worst_column(output, reference, column, decibel):
         assert not record.worst_db > record.column_snr_db
 
 
+@pytest.mark.parametrize("axis", (1, 2, 3))
+def test_columns_may_have_any_axis(axis):
+    """A Permute or a Reshape does not hide scores beside boxes."""
+    maps = UNEVEN.reshape(8, 1, 5, 3)
+    lost = np.swapaxes(maps * [1, 1, 0], axis, -1)
+    record = measured(lost, reference=np.swapaxes(maps, axis, -1))
+    assert record.column == 2 and record.column_snr_db < 0
+    assert record.axis == (None if axis == 3 else axis)
+    assert record.place == "column 2" + (axis < 3) * f" of axis {axis}"
+
+
 def test_columns_that_are_not_judged_are_left_out():
     judged = {"y": np.array([True, True, False])}
     (record,) = measure(

@@ -27,15 +27,19 @@ LAYERS = tuple("abcdefghijklmnopqrstuvw")
 class StubWriter:
     """An `ArtifactWriter` whose artifacts pass if layers are in float."""
 
-    def __init__(self, workdir, required, unknown=(), unavailable=()):
+    def __init__(
+        self, workdir, required, unknown=(), unavailable=(), runs=True
+    ):
+        self.columns = {}
         self.calibration = {"image": np.zeros((40, 2))}
         self.probes = Probes((), (), (), ())
         self.workdir = workdir
         self.written = []
-        self._path = workdir / "artifact"
+        self._path = workdir / FORMATS[FAST].file_name
         self._required = set(required)
         self._unknown = set(unknown)
         self._unavailable = unavailable
+        self._runs = runs
 
     def quantizer(self, name):
         if name in self._unavailable:
@@ -47,12 +51,14 @@ class StubWriter:
         self.written.append(list(float_layers))
         self._path.write_bytes(b"0" * (10 + len(float_layers)))
         missing = self._required - set(float_layers)
+        measured = [SimpleNamespace(worst_db=0.0)]
         findings = [f"{x} is in integers" for x in sorted(missing)]
         return WrittenArtifact(
             name,
             scheme,
             self._path,
             0.0,
+            measured if self._runs or not missing else (),
             findings=findings,
             float_layers=tuple(float_layers),
         )
@@ -63,7 +69,7 @@ def improve(monkeypatch, tmp_path):
     """Improve an artifact; return the result, the writer and its rankings."""
     rankings = []
 
-    def snr(quantizer, path, samples):
+    def snr(quantizer, path, samples, columns):
         rankings.append((quantizer.format, path, len(samples["image"])))
         return {layer: LAYERS.index(layer) for layer in quantizer.layers}
 
@@ -90,6 +96,12 @@ def test_only_the_layers_that_are_needed_stay_in_float(required, improve):
     assert set(writer.written[-1]) == set(required)  # what is in the file
     assert len(writer.written) <= 120
     assert result.float_cost == {"bytes": len(required), "time": 1.23}
+
+
+def test_an_artifact_that_cannot_be_run_keeps_layers_in_float(improve):
+    result, _, _ = improve("b", runs=False)
+    assert result.float_layers == ("b",)
+    assert result.float_cost == {"bytes": 1, "time": None}
 
 
 def test_an_artifact_that_passes_is_returned_as_it_is(improve):

@@ -191,6 +191,18 @@ def with_volume(model):
 
 
 @pytest.mark.slow
+def test_an_artifact_that_cannot_be_run_fails(tmp_path, monkeypatch):
+    """LiteRT refuses a layer whose scales differ by more than 256."""
+
+    def refuse(path):
+        raise ArtifactError("damaged; export again") from ValueError("a scale")
+
+    monkeypatch.setattr(artifact_writer, "load_artifact", refuse)
+    artifact = Job(easy(plain), tmp_path).artifact_writer.write(FAST, "int8")
+    assert artifact.findings == ["its runtime cannot run it: a scale"]
+    assert not artifact.measured
+
+
 def test_tflite_is_quantized_without_onnx(tmp_path, monkeypatch):
     def fail(*_):
         raise ConversionError("ONNX cannot express the model")

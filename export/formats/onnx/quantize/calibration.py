@@ -12,7 +12,12 @@ from onnxruntime.quantization.calibrate import create_calibrator
 
 from keras_inception_export.data.batching import batches
 from keras_inception_export.formats.onnx.graph import Graph, attribute_of
+from keras_inception_export.formats.onnx.quantize.placement import (
+    ACTIVATIONS,
+    limits,
+)
 from keras_inception_export.formats.onnx.serialize import write_file
+from keras_inception_export.formats.quantizer import with_headroom
 
 BOUNDED = {"Sigmoid": (0.0, 1.0), "Softmax": (0.0, 1.0), "Tanh": (-1.0, 1.0)}
 """Functions whose range is known by definition; it is not measured. Beyond the
@@ -58,4 +63,12 @@ def calibrate(
                 bounds |= dict.fromkeys(states, BOUNDED["Tanh"])
         elif node.op_type in _KEPT and node.input[0] in bounds:
             bounds[node.output[0]] = bounds[node.input[0]]
+    producers = graph.producers()
+    for output in {value.name for value in graph.outputs} & ranges.keys():
+        low, high = with_headroom(*ranges[output])
+        last = producers.get(output)
+        if last is not None and last.op_type in ACTIVATIONS:
+            least, most = limits(graph, last)
+            low, high = max(low, least), min(high, most)
+        ranges[output] = low, high
     return ranges | {x: bounds[x] for x in bounds.keys() & ranges.keys()}

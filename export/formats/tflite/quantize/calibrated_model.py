@@ -21,6 +21,7 @@ from keras_inception_export.formats.quantizer import (
     nearest,
     rounded_kernel,
     uneven_joins,
+    with_headroom,
 )
 from keras_inception_export.formats.tflite.flatbuffer import Operator, Structure
 from keras_inception_export.formats.tflite.naming import layers_with_kernel
@@ -36,6 +37,9 @@ _WRONG_IN_INTEGERS = {"REVERSE_V2"}
 _PROBABILITIES = {"LOGISTIC", "SOFTMAX"}
 """Operators whose result would have steps of 1/256 in integers, too coarse to
 distinguish classes."""
+
+_BOUNDED = _PROBABILITIES | {"TANH"}
+"""Operators whose result has a known scale in integers."""
 
 _ONE_SCALE = frozenset(
     "CONCATENATION EXPAND_DIMS GATHER MAXIMUM MAX_POOL_2D MINIMUM PACK PAD "
@@ -162,8 +166,13 @@ class CalibratedModel:
             tensors = {*operator.inputs, *operator.outputs}
             if operator.outputs[0] not in in_float and tensors & needed:
                 needed |= tensors
+        wide = self._outputs_and_copies()
         for index, values in self._ranges.items():
-            self._structure.set_range(index, values if index in needed else ())
+            if index not in needed:
+                values = ()
+            elif index in wide:
+                values = with_headroom(*values)
+            self._structure.set_range(index, values)
         self._structure.save(path, dict(self._rounded(float_operators)))
         return [
             _NUMBER.format(tensor)
@@ -171,6 +180,19 @@ class CalibratedModel:
             if operator in float_operators
             for tensor in operator.outputs
         ]
+
+    def _outputs_and_copies(self) -> set[int]:
+        """Return the outputs, and what has their scale, unless it is bounded.
+
+        Where an operator has a bound, its kernel in integers keeps it.
+        """
+        found = set(self._structure.graph.outputs)
+        for operator in reversed(self._operators):
+            if operator.name in _BOUNDED:
+                found.difference_update(operator.outputs)
+            elif operator.name in _ONE_SCALE and found & {*operator.outputs}:
+                found.update(operator.inputs)
+        return found
 
     def _rounded(
         self, float_operators: Collection[Operator]

@@ -34,3 +34,25 @@ def test_ranges_that_are_known(layer, operator, expected, tmp_path):
         assert max(map(abs, found)) < 0.9
     else:
         assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("activation", "low", "high"),
+    [(None, -1.25, 1.25), ("relu", 0, 1.125), ("relu6", 0, 6), ("tanh", -1, 1)],
+)
+def test_outputs_have_headroom_within_their_bounds(
+    activation, low, high, tmp_path
+):
+    """Samples from -1 to 1, or to 6, are followed by larger ones."""
+    series = keras.Input((3,), name="series")
+    one = keras.initializers.Identity()
+    outputs = layers.Dense(3, activation, kernel_initializer=one)(series)
+    graph = float_graph(
+        to_inference_model(functional(keras.Model(series, outputs)))
+    )
+    limit = 6 if activation == "relu6" else 1
+    samples = np.float32([[-limit, limit, 0]])
+    ranges = calibrate(graph, tmp_path, {"series": samples})
+    (output,) = graph.outputs
+    np.testing.assert_allclose(ranges[output.name], (low, high))
+    assert ranges["series"] == (-limit, limit)

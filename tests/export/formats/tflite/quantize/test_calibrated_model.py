@@ -132,6 +132,24 @@ def test_ranges_are_known_where_integers_compute(
     assert ranges["relu"] == tuple(RANGES[COMPUTED.index("relu")])
 
 
+@pytest.mark.parametrize(
+    ("last", "copied", "wider"),
+    [("RESHAPE", "scores", 1.25), ("LOGISTIC", "scores", 1)],
+)
+def test_an_output_has_headroom_unless_it_is_bounded(
+    last, copied, wider, tmp_path
+):
+    steps = [*STEPS[:-1], (last, ["scores"], "classes")]
+    data = tflite_model(TENSORS, steps, ["image"], ["classes"])
+    model = CalibratedModel(Structure(data), {})
+    structure, _ = saved(model, tmp_path / "m.tflite", integer_io=True)
+    for name in (copied, "classes"):
+        low, high = RANGES[COMPUTED.index(name)]
+        found = structure.tensors[NAMES.index(name)].quantization
+        np.testing.assert_allclose(found.min[0], wider * low)
+        np.testing.assert_allclose(found.max[0], wider * high)
+
+
 def test_kernels_are_rounded_to_the_given_integers(tmp_path):
     """Integers that are not near the weights belong to another kernel."""
     nearest = {
