@@ -84,8 +84,8 @@ def load_artifact(
         return _from_bundle(path, format, scheme, threads)
     if format or scheme:
         raise RequestError(
-            f"{path} is not a bundle, of which a format or a quantization "
-            "scheme chooses an artifact; leave them out"
+            f"{path} is a single artifact; a format and a quantization scheme "
+            "choose an artifact of a bundle: leave them out"
         )
     record = format_of(path)
     check_published(path)
@@ -156,7 +156,7 @@ class Artifact:
             names = [spec.name for spec in specs]
             if records is not None and [x.name for x in records] != names:
                 raise ArtifactError(
-                    f"{name} has metadata for others than {', '.join(names)}; "
+                    f"{name} has metadata for other tensors than {', '.join(names)}; "
                     "export the model again"
                 )
         shapes = [spec.shape for spec in self.inputs]
@@ -297,7 +297,7 @@ class Artifact:
         if len(self.inputs) > 1:
             names = ", ".join(f'"{spec.name}"' for spec in self.inputs)
             raise RequestError(
-                f"{self._name} has the inputs {names}, and one image is not "
+                f"{self._name} has the inputs {names}, so one image is not "
                 "enough; give a .npz with one array per input"
             )
         if preprocessing is None:

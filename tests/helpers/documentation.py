@@ -47,7 +47,9 @@ BLOCK = re.compile(
     r'^```(\w+)(?: title="([^"\n]*)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE
 )
 FENCES = re.compile(r"^ *```", re.MULTILINE)
-CONTINUES = re.compile(r"^(?:This page|Here) continues.*?\]\((.+?\.md)\)", re.M)
+CONTINUES = re.compile(
+    r"\bThis\s+page\s+continues\b.*?\]\((.+?\.md)\)", re.DOTALL
+)
 FIGURES = re.compile(
     r"\b(zero|one|two|three|four|five|six|seven|eight|nine)\b"
     r"|(?<=Coverage).*|(?<=Probes).*|█+"
