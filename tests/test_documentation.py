@@ -4,6 +4,7 @@
 the blocks print into the page.
 """
 
+import ast
 import re
 
 import keras
@@ -99,6 +100,32 @@ def test_a_block_that_is_not_run_says_why(page):
         if not block.is_run:
             reason = block.title.removeprefix("Not run")
             assert len(reason.split()) > 3, f"{page}, line {block.line}"
+
+
+def messages(source):
+    """Yield the texts in a module, with `…` where a value is formatted."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(
+                x.value if isinstance(x, ast.Constant) else "…"
+                for x in node.values
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_quoted_messages_are_those_of_the_code():
+    page = (DOCS / "how_to/refused_exports.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`.+?) \| ", page, re.M)
+    quoted = {text for cell in cells for text in re.findall("`(.+?)`", cell)}
+    known = {
+        text
+        for path in (ROOT / "export").rglob("*.py")
+        for text in messages(path.read_text(encoding="utf-8"))
+    }
+    assert len(quoted) > 20
+    for text in quoted:
+        assert any(text in message for message in known), text
 
 
 def test_every_imported_name_is_public():

@@ -156,8 +156,8 @@ class Artifact:
             names = [spec.name for spec in specs]
             if records is not None and [x.name for x in records] != names:
                 raise ArtifactError(
-                    f"{name} has metadata for other tensors than {', '.join(names)}; "
-                    "export the model again"
+                    f"{name} has metadata for other tensors than "
+                    f"{', '.join(names)}; export the model again"
                 )
         shapes = [spec.shape for spec in self.inputs]
         if not all((self.inputs, self.outputs, *shapes)):

@@ -2,7 +2,7 @@
 
 upright         the orientation that the EXIF data demands
 8 bits          16 bits per channel are divided by 257; palette and CMYK
-                become their colours; alpha is left out; floating point
+                become their colors; alpha is left out; floating point
                 is refused, since its range is unknown
 colour          gray for RGB: the same value in each channel; RGB for
                 gray: 0.299 R + 0.587 G + 0.114 B

@@ -12,7 +12,7 @@ text            compared with what the block before it printed, `...` being any
 json, yaml      parsed
 
 A title that starts with "Not run" gives the reason why a block is only
-parsed, and is shown above the block.
+parsed. The site shows neither that title nor "Counted".
 """
 
 import ast
