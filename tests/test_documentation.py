@@ -30,6 +30,8 @@ LARGE_MODEL = "docs/explanation/time_and_memory.md"
 FINE_TUNING = "docs/how_to/fine_tuning.md"
 # What people read first; the other pages run in CI.
 FIRST = ("README.md", "docs/tutorial.md")
+RESULTS = ("Artifact", "Prediction", "VerificationResult", "Diagnosis")
+"""Classes of what public functions return, which are not public names."""
 PACKAGES = (keras_inception_layers, porting, keras_inception_export)
 
 
@@ -163,6 +165,7 @@ def test_the_reference_has_every_public_name():
         for package in PACKAGES
         for name in package.__all__
     ]
+    found = [item for item in found if item[1] not in RESULTS]
     assert sorted(found) == sorted(public)
 
 
