@@ -77,8 +77,8 @@ def choose_preprocessing(
                 found[spec.name] = PRESETS[preset].fitted(spec)
             else:
                 logger.info(
-                    'Preprocessing  unknown: how images become "%s"; predict '
-                    "will need it, unless --preprocess says it",
+                    'Preprocessing  unknown for "%s"; give --preprocess, or '
+                    "predict will ask for it",
                     spec.name,
                 )
     return found
