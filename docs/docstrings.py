@@ -1,4 +1,4 @@
-"""Sections of Keras's docstrings that griffe does not know, as Markdown."""
+"""Sections of docstrings in the style of Keras, as Markdown."""
 
 import re
 from textwrap import dedent
@@ -7,7 +7,7 @@ import griffe
 
 TITLE = re.compile(
     r"^(Call arguments|Input shape|Output shape|Example|Reference"
-    r"|Args|Returns|Raises|Yields):\n",
+    r"|Args|Attributes|Returns|Raises|Yields):\n",
     re.MULTILINE,
 )
 ENTRY = re.compile(r"^([*\w]+): ", re.MULTILINE)
@@ -27,14 +27,12 @@ class KerasSections(griffe.Extension):
 
 
 def section(title, text):
-    """Return a section as griffe or Markdown expects it."""
-    if title in ("Returns", "Raises", "Yields"):
-        return f"{title}:\n{text}"
+    """Return a section as Markdown."""
     text = dedent(text).strip()
     if title == "Example":
         language = "pycon" if text.startswith(">>>") else "python"
         text = f"```{language}\n{text}\n```"
-    elif title in ("Args", "Call arguments"):
+    elif title in ("Args", "Attributes", "Call arguments", "Raises"):
         text = ENTRY.sub(r"- `\1`: ", text)
         title = title.replace("Args", "Arguments")
     return f"**{title}**\n\n{text}\n\n"

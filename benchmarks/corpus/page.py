@@ -19,30 +19,33 @@ PACKAGES = (
 HEAD = """\
 # Supported layers
 
-Written by `python benchmarks/keras_corpus.py --page
-docs/supported_layers.md`; do not edit it.
+This page shows which layers can be exported to which format, by this project
+("ours") and by `keras.Model.export` ("Keras"). Below the table of layers, "Not
+right, and why" lists what each format cannot express.
 
-A model of every distinct layer configuration in Keras's own tests was exported
-to each format by this project ("ours") and by `keras.Model.export` ("Keras").
-The first configuration of a class that can be built for unknown sizes was
-exported in that way too. Weights were random. The bare runtime ran each
-artifact on inputs that the exporter did not choose: around 0, from 0 to 1,
+For every distinct layer configuration in Keras's own tests, a model with random
+weights was exported. For each class, the first configuration that can be built
+for unknown sizes was also exported with unknown sizes. The bare runtime ran
+each artifact on inputs that the exporter did not choose: around 0, from 0 to 1,
 negative, large, pixels, zeros, constant, with columns of different magnitude,
 of odd and unequal sizes, and integers over the whole range that the model
 accepts. Every value was compared with the live model in float32.
 
 - right: every value agrees, within the rounding of float32, or of the float16
-  or bfloat16 that the model itself computes in.
+  or bfloat16 in which the model itself computes.
 - refused: not exported, with a message that says why.
 - wrong: a value differs, or the runtime cannot run the artifact.
-- crashed: another exception than the exporter's own, or no result.
+- crashed: an exception other than the exporter's own, or no result.
+
+`python benchmarks/keras_corpus.py --page docs/supported_layers.md` writes this
+page.
 
 """
 
 
 MEASURED = """\
-The largest error, relative to the largest value of its column or of the median
-column, and the seconds of processor time of the export. Ours includes the
+The table shows the largest error, relative to the largest value of its column
+or of the median column, and the processor time of the export. Ours includes the
 verification.
 
 """

@@ -63,11 +63,11 @@ def _check_same(path: str, model: "InferenceModel", probes: Probes) -> None:
         )
     except Exception as error:
         raise errors.RequestError(
-            f"{path} is another model than the bundle's and cannot be its "
+            f"{path} is not the model of this bundle and cannot be its "
             f"baseline: {errors.reason_of(error)}"
         ) from error
     if not largest <= MAX_ERROR:
         raise errors.RequestError(
-            f"{path} is another model than the bundle's: on the bundle's "
-            f"probes its outputs differ by {largest:.2g} of the largest"
+            f"{path} is not the model of this bundle: on the probes "
+            f"its outputs differ by {largest:.2g} of the largest value"
         )

@@ -63,7 +63,7 @@ def benchmark(
         progress: called with one line of text per step. Defaults to `None`.
 
     Returns:
-        A dictionary: `bundle`, `model`, `machine`, `images` (whether the
+        A dictionary with `bundle`, `model`, `machine`, `images` (whether the
         first input is a batch of images), `batch_size`, `threads`,
         `rounds`, `seed`, `baseline` (the row of speed 1), `rows`, `not_run`,
         `others_busy` (cores that other programs kept busy; `None` if

@@ -55,12 +55,12 @@ def load_artifact(
 ) -> "Artifact":
     """Open an artifact, such as a SavedModel folder or a `.onnx` file.
 
-    One in a bundle is opened only if its hash is that of the report. A
-    SavedModel is a program: open one from elsewhere only if you trust it.
+    An artifact in a bundle is opened only if its hash is that in the report.
+    A SavedModel is a program: open one from elsewhere only if you trust it.
 
     Args:
-        path: the artifact; or a bundle, of which the first artifact of
-            `FASTEST_FIRST` is opened whose runtime is installed.
+        path: the artifact, or a bundle, of which the fastest format is opened
+            whose runtime is installed.
         format: the format of the bundle's artifact. Defaults to `None`: any.
         scheme: its quantization. Defaults to `None`: float32.
         threads: threads of the runtime. Defaults to `None`: one per core.
@@ -84,8 +84,8 @@ def load_artifact(
         return _from_bundle(path, format, scheme, threads)
     if format or scheme:
         raise RequestError(
-            f"{path} is not a bundle, of which a format or a quantization "
-            "scheme chooses an artifact; leave them out"
+            f"{path} is a single artifact; a format and a quantization scheme "
+            "choose an artifact of a bundle: leave them out"
         )
     record = format_of(path)
     check_published(path)
@@ -128,7 +128,7 @@ class Artifact:
     Attributes:
         inputs: one `TensorSpec` per input, in the declared order.
         outputs: one `TensorSpec` per output, in the declared order.
-        metadata: what the artifact says of itself; `None` if it says nothing.
+        metadata: the metadata that is stored in the artifact, or `None`.
     """
 
     def __init__(
@@ -156,8 +156,8 @@ class Artifact:
             names = [spec.name for spec in specs]
             if records is not None and [x.name for x in records] != names:
                 raise ArtifactError(
-                    f"{name} has metadata for others than {', '.join(names)}; "
-                    "export the model again"
+                    f"{name} has metadata for other tensors than "
+                    f"{', '.join(names)}; export the model again"
                 )
         shapes = [spec.shape for spec in self.inputs]
         if not all((self.inputs, self.outputs, *shapes)):
@@ -217,8 +217,8 @@ class Artifact:
         Args:
             inputs: the path of an image, a folder of images, a pattern such
                 as `"photos/*.jpg"`, a `.npy`, `.npz`, `.parquet` or `.tar`
-                file; an image of Pillow; an array of samples; or an iterable
-                of these, which is read as far as the results are.
+                file; a Pillow image; an array of samples; or an iterable
+                of these, which is read only as results are consumed.
             preprocess: how images become inputs: `"none"`, `"unit"`, `"tf"`,
                 `"torch"`, `"caffe"`; a `Preprocessing`, or a dictionary or
                 `.json` file of its fields. Defaults to `None`: as the artifact
@@ -297,7 +297,7 @@ class Artifact:
         if len(self.inputs) > 1:
             names = ", ".join(f'"{spec.name}"' for spec in self.inputs)
             raise RequestError(
-                f"{self._name} has the inputs {names}, and one image is not "
+                f"{self._name} has the inputs {names}, so one image is not "
                 "enough; give a .npz with one array per input"
             )
         if preprocessing is None:

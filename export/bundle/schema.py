@@ -77,7 +77,7 @@ class File(_Part):
     path: FileName
     """its name"""
     sha256: Sha256
-    """its hash; of an artifact of several files, that of their list"""
+    """its SHA-256; if it has several files, that of their `sha256sum` list"""
 
 
 class ProbesFile(File):
@@ -86,7 +86,7 @@ class ProbesFile(File):
     regimes: dict[Name, Size]
     """per regime, the number of inputs"""
     unused: dict[str, str]
-    """per regime that was not used, why"""
+    """per regime that was not used, the reason"""
 
 
 class LayerChannels(Exact):
@@ -95,9 +95,9 @@ class LayerChannels(Exact):
     layer: str
     """its path"""
     channels: Size
-    """its channels"""
+    """the number of its channels"""
     moved: Count
-    """those that a probe moves"""
+    """those that at least one probe moves"""
     dead: Count = 0
     """those whose weights are all zero"""
 
@@ -106,9 +106,9 @@ class CoverageOfModel(_Part):
     """The coverage."""
 
     channels: Count
-    """the channels of layers with weights"""
+    """the number of channels of layers with weights"""
     moved: Count
-    """those that a probe moves so that an output shows it"""
+    """those that at least one probe moves, so that an output shows it"""
     dead: Count
     """those whose weights are all zero"""
     layers: list[LayerChannels]
@@ -116,10 +116,10 @@ class CoverageOfModel(_Part):
 
 
 class Step(_Part):
-    """A layer, a block, or a place at which the network divides."""
+    """A layer, a block, or a place where the network splits."""
 
     name: str = ""
-    """its name; empty where the network only divides"""
+    """its name; empty at a place where the network only splits"""
     type: str = ""
     """its class"""
     detail: str = ""
@@ -127,7 +127,7 @@ class Step(_Part):
     shape: list[Count | None] = []
     """the shape of its output"""
     branches: list[list["Step"]] = []
-    """its branches, each a list of such steps, joined at its end"""
+    """its branches, each a list of such steps; joined at the end"""
 
 
 class ModelFacts(_Part):
@@ -147,23 +147,23 @@ class EvaluationFacts(_Part):
     """The samples that quantized artifacts are measured on."""
 
     seed: Count
-    """seed of the split"""
+    """the seed with which the samples were shuffled"""
     calibration: Count
-    """the number of samples that quantization sees"""
+    """the number of samples for calibration"""
     evaluation: Count
-    """the number of the others"""
+    """the number of samples for evaluation"""
     labelled: bool
-    """whether they have labels"""
+    """whether the samples have labels"""
     keras_accuracy: dict[str, Fraction | None]
     """per output, the accuracy of Keras"""
     keras_confusion: dict[str, Confusion] = {}
     """per output, the number of samples per label and class from Keras"""
     min_agreement: float
-    """the required fraction of samples of the same class"""
+    """the required fraction of samples with the same class as from Keras"""
     max_accuracy_drop: float
-    """the allowed drop of the accuracy"""
+    """the allowed drop of the accuracy, as a fraction"""
     warnings: list[str]
-    """what is suspicious about the samples"""
+    """warnings about the samples"""
 
 
 class Tensor(Exact):
@@ -172,7 +172,7 @@ class Tensor(Exact):
     name: Name
     """its name"""
     shape: Annotated[list[Count | None], Field(max_length=32)]
-    """its sizes; null where unknown"""
+    """its shape; null for a free size"""
     dtype: str
     """its NumPy dtype"""
     scale: float | None = None
@@ -202,9 +202,9 @@ class Parity(_Part):
     passed: bool
     """whether it is not exceeded"""
     regime: str = ""
-    """the regime of that column"""
+    """the regime in which this error was measured"""
     column: int | None = None
-    """its index"""
+    """the index of the column"""
 
 
 class Measured(_Part):
@@ -213,19 +213,19 @@ class Measured(_Part):
     output: Name
     """its name"""
     snr_db: float
-    """signal to noise in dB"""
+    """the signal-to-noise ratio in dB"""
     column_snr_db: float | None = None
-    """signal to noise of the worst column"""
+    """the signal-to-noise ratio of the worst column"""
     column: int | None = None
-    """its index"""
+    """the index of the column"""
     axis: int | None = None
     """the axis of that index, where axis 0 counts samples; null for the last"""
     max_error: Figure
     """the largest error, relative to the largest value"""
     agreement: Fraction | None
-    """the fraction of samples of the same class as from Keras"""
+    """the fraction of samples with the same class as from Keras"""
     accuracy: Fraction | None
-    """the fraction of samples of the class of their label"""
+    """the fraction of samples with the class of their label"""
     confusion: Confusion | None = None
     """the number of samples per label (row) and predicted class (column)"""
 
@@ -240,9 +240,10 @@ class FloatCost(_Part):
     """What layers in float cost."""
 
     bytes: int | float
-    """additional size"""
+    """their additional size in bytes"""
     time: float | None
-    """ratio of the latencies; null if it cannot run with all in int8"""
+    """the latency, as a multiple of that without them; null if it cannot run
+    without them"""
 
 
 class Artifact(File):
@@ -253,13 +254,13 @@ class Artifact(File):
     quantization: Annotated[str, _one_of(SCHEMES)] | None = None
     """its quantization scheme; null for float32"""
     bytes: Count
-    """its size"""
+    """its size in bytes"""
     inputs: Annotated[list[Tensor], Field(min_length=1)]
     """its inputs, in the declared order"""
     outputs: Annotated[list[Tensor], Field(min_length=1)]
     """its outputs"""
     seconds: Figure = 0.0
-    """the time that writing it took"""
+    """the time for writing it, in seconds"""
     parity: list[Parity]
     """one comparison per output"""
     measured: list[Measured]
@@ -269,9 +270,9 @@ class Artifact(File):
     float_layers: list[str]
     """the layers that stay in float"""
     float_cost: FloatCost | None
-    """what they cost; null where there are none"""
+    """what these layers cost; null if there are none"""
     passed: bool = True
-    """true: an export that fails publishes nothing"""
+    """always true, since a failed export publishes nothing"""
 
     @model_validator(mode="after")
     def _has_each_output_once(self) -> Self:
@@ -298,7 +299,7 @@ class Report(_Part):
     versions: dict[str, str | None]
     """the versions of the packages that were used"""
     metadata: dict[str, Any] | None = None
-    """what each artifact says of itself ([format](how_to/preprocessing.md))"""
+    """the metadata of each artifact ([format](how_to/preprocessing.md))"""
     probes: ProbesFile
     """the inputs and expected outputs, a file"""
     coverage: CoverageOfModel
@@ -310,7 +311,7 @@ class Report(_Part):
     artifacts: list[Artifact]
     """the artifacts"""
     passed: bool = True
-    """true: an export that fails publishes nothing"""
+    """always true, since a failed export publishes nothing"""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -37,10 +37,11 @@ def document() -> str:
     rows = "\n".join(f"| `{name}` | {text} |" for name, text in fields())
     return f"""# `report.json`
 
-A bundle's report has version {VERSION} of this schema (`schema_version`; a
-report without it is of version 1). Every command checks it before anything
-else is opened, and ignores unknown keys. This page is printed by `python -m
-keras_inception_export.bundle.schema_page`.
+Every bundle has a file `report.json` with what was exported and how it was
+verified. This page lists its keys, in version {VERSION} of the schema
+(`schema_version`; a report without this key has version 1). Every command
+checks the report before it opens anything else, and ignores unknown keys.
+`python -m keras_inception_export.bundle.schema_page` prints this page.
 
 | key | meaning |
 | --- | --- |

@@ -68,8 +68,8 @@ PAGES = {
         {
             "model": f"""
 MODEL.keras?|  the model
---model NETWORK|  a network at its defaults with seeded random weights:
-    {", ".join(NETWORKS)}
+--model NETWORK|  a network with its default arguments and seeded random
+    weights: {", ".join(NETWORKS)}
 {IMPORT}
 """,
             "bundle": f"""
@@ -79,26 +79,27 @@ MODEL.keras?|  the model
 --opset N=18  ONNX opset; default 18
 --batch-size N  samples per call; default any number
 --overwrite  replace an existing bundle after the new one is verified
---force  try an export that needs more memory or disk space than there is, by
-    an estimate
---report  add an HTML page, as keras-inception report writes it
+--force  try an export even if, by an estimate, it does not fit into memory or
+    on the disk
+--report  also write an HTML page beside the bundle, as keras-inception report
+    does
 """,
             "data": f"""
---samples INPUTS  data to verify on, as for predict: a folder of images, in one
-    folder per class if labelled, .npy, .npz with x (and labels y), .parquet or
-    .tar, or a pattern in quotes; default seeded random inputs
+--samples INPUTS  your data, to verify on in addition to random inputs: a folder
+    of images (with one subfolder per class if labelled), .npy, .npz with x (and
+    labels y), .parquet or .tar, or a pattern in quotes
 --preprocess PRESET  how images become inputs, for samples and in every
     artifact: none (0 to 255), unit (0 to 1), tf, torch, caffe, or a .json file;
-    default as the published weights of a network of this package expect, none
+    default as the published weights expect for a network of this package, none
     if the model scales pixels itself, otherwise unknown
 {SCALE.strip()}
---pixels  let the artifacts take uint8 pixels, and compute the preprocessing
+--pixels  let the artifacts take uint8 pixels and compute the preprocessing
     themselves
 --labels FILE  the names of the classes, one per line or a .json list; default
-    the names of the classes of the samples
+    those of the samples, if they have any
 """,
-            "quantization: TFLite and ONNX artifacts in addition to the float "
-            "ones, calibrated on some of the samples and measured on the "
+            "quantization: adds TFLite and ONNX artifacts, which are "
+            "calibrated on some of the samples and measured on the "
             "others": f"""
 --quantize SCHEME,...  any of {", ".join(SCHEMES)}; may be repeated
 --quantized-io DTYPE  int8 or uint8, for the inputs and outputs of the int8
@@ -107,8 +108,8 @@ MODEL.keras?|  the model
     {CALIBRATION_SAMPLES}
 --min-agreement FRACTION  fraction of the other samples that must get the same
     class as from Keras; default {MIN_AGREEMENT}
---max-accuracy-drop FRACTION  by how much the fraction of correctly classified
-    samples may fall; default {MAX_ACCURACY_DROP}
+--max-accuracy-drop FRACTION  by how much the accuracy on them may drop; default
+    {MAX_ACCURACY_DROP}
 """,
         },
         """
@@ -142,35 +143,34 @@ BUNDLE  the folder
     "predict": Page(
         "run an artifact on images or other inputs",
         "ARTIFACT_OR_BUNDLE INPUT ... [OPTION ...]",
-        "Run an artifact, or one of a bundle, with the runtime of its format. "
-        "Images become inputs as the artifact says. An input that cannot be "
+        "Run an artifact, or one of a bundle, on images or arrays. "
+        "Images are preprocessed as the artifact says. An input that cannot be "
         "read is reported, and does not stop the others.",
         {
             "artifact": f"""
-ARTIFACT_OR_BUNDLE  the artifact, or a bundle that has it
---format FORMAT  the artifact of a bundle, any of {", ".join(FORMATS)}; default
-    the first of {", ".join(FASTEST_FIRST)} whose runtime is installed
+ARTIFACT_OR_BUNDLE  the artifact, or a bundle
+--format FORMAT  which artifact of the bundle, any of {", ".join(FORMATS)};
+    default the first of {", ".join(FASTEST_FIRST)} whose runtime is installed
 --scheme SCHEME  its quantization, any of {", ".join(SCHEMES)}; default float32
 """,
             "inputs": f"""
 INPUT+  images, folders of images, patterns such as "photos/**/*.jpg", .npy,
     .npz with one array per input, .parquet with a column of images, or .tar
     with images
---preprocess PRESET  how images become inputs, where the artifact does not say
-    it or to override it: none (0 to 255), unit (0 to 1), tf, torch, caffe, or
-    a .json file
+--preprocess PRESET  how images become inputs: none (0 to 255), unit (0 to 1),
+    tf, torch, caffe, or a .json file; default as the artifact says
 {SCALE.strip()}
 """,
             "results": """
---output FILE  write the results to this .csv, .jsonl, .parquet, or the whole
-    outputs to this .npz
---resume  go on with the --output of an interrupted run, .csv or .jsonl
---top N=3  classes shown or written per output; default 3
+--output FILE  write the results to this .csv, .jsonl or .parquet file, or the
+    complete outputs to this .npz file
+--resume  continue the --output of an interrupted run, .csv or .jsonl
+--top N=3  the number of best classes per output; default 3
 """,
             "workers": """
---engine ENGINE=local  local, or ray: the workers of a Ray cluster; default
+--engine ENGINE=local  local, or ray for the workers of a Ray cluster; default
     local
---workers N  workers of the engine ray, with one core each; default all cores
+--workers N  the number of workers of Ray, with one core each; default all cores
 """,
         },
         """
@@ -181,21 +181,22 @@ predict dist/digits "photos/**/*.jpg" --output results.csv --resume
 """,
     ),
     "benchmark": Page(
-        "compare the speed of the artifacts of a bundle with Keras",
+        "compare the speed of the artifacts in a bundle with that of Keras",
         "BUNDLE [OPTION ...]",
-        "Measure the speed of every artifact of a bundle and of Keras on this "
-        "machine's CPU. Each runs in its own process; in every round each is "
-        "measured once, in random order.",
+        "Measure the speed of every artifact in a bundle and of Keras on the "
+        "CPU of this machine. Each runs in its own process, and is measured "
+        "once in every round, in random order.",
         {
             "model": f"""
 BUNDLE  the folder
---keras FILE.keras  the model; default the file that was exported
+--keras FILE.keras  the Keras model; default the file that was exported
 {IMPORT}
 """,
             "measurement": """
 --batch-size N  samples per call; default that of the artifacts, or 1
 --threads N  threads per process; default all cores
---rounds N=20  measurements of each, at least 0.2 s or two calls; default 20
+--rounds N=20  measurements of each candidate, at least 6, each of at least
+    0.2 s and two calls; default 20
 --seed N=0  seed of the random order; default 0
 """,
         },
@@ -212,24 +213,24 @@ benchmark dist/digits --json > benchmark.json
         {
             "bundle": """
 BUNDLE  the folder
---all  show every layer, not only the relevant ones
+--all  show every layer, not only the most relevant ones
 """
         },
         "diagnose dist/digits\ndiagnose dist/digits --all",
     ),
     "report": Page(
-        "write what is known about a bundle as an HTML page",
+        "write an HTML page about a bundle",
         "BUNDLE [OPTION ...]",
-        "Write one HTML page that needs no other file and no network: the "
-        "model, the verification of each artifact, sizes and speeds, and how "
-        "to load the artifacts.",
+        "Write one HTML page that needs no other file and no network. It shows "
+        "the model, the verification of each artifact, sizes and speeds, and "
+        "how to load the artifacts.",
         {
             "bundle": """
 BUNDLE  the folder
 --output FILE  the page to write; default one beside the bundle
---samples INPUTS  data as for export, of which the page shows the samples on
-    which the artifacts disagree
---benchmark FILE  what keras-inception benchmark --json printed
+--samples INPUTS  data as for export; the page shows the samples on which the
+    artifacts disagree
+--benchmark FILE  the output of keras-inception benchmark --json, for latencies
 """
         },
         """
@@ -238,10 +239,10 @@ report dist/digits --samples photos --benchmark benchmark.json
 """,
     ),
     "info": Page(
-        "show inputs, outputs, sizes and provenance",
+        "show inputs, outputs, sizes and origin of a file or a bundle",
         "FILE_OR_DIR [OPTION ...]",
-        "Describe a bundle, an artifact or a .keras file. Nothing that it "
-        "contains is run.",
+        "Describe a bundle, an artifact or a .keras file, without running "
+        "anything in it.",
         {
             "file": """
 FILE_OR_DIR  a bundle, an artifact or a .keras file
@@ -255,11 +256,11 @@ info dist/digits/model.onnx --code python > predict.py
 """,
     ),
     "completion": Page(
-        "print a script that completes commands in a shell",
+        "print a script for completion in a shell",
         "SHELL [OPTION ...]",
-        "Print a script with which a shell completes the commands, options, "
-        "their values and files. Put the line for your shell in the file "
-        "beside it.",
+        "Print a script that lets a shell complete commands, options, their "
+        "values and files. Of the lines below, add the one for your shell to "
+        "its file.",
         {"shell": "SHELL  bash, zsh or fish"},
         files="""
 ~/.bashrc  eval "$(keras-inception completion bash)"
@@ -285,10 +286,11 @@ SECTIONS = {
 128 + N  ended by signal N, such as 130 after Ctrl-C
 """,
     "environment": """
-NO_COLOR  no colours, if it is set and not empty
-TERM  dumb: no colours, and lines instead of a live progress
+NO_COLOR  no colors, if it is set and not empty
+TERM  dumb: no colors, and plain lines instead of live progress
 COLUMNS  the width of tables on a terminal; default its own
 TMPDIR  the folder for temporary files
+KERAS_INCEPTION_TIME_LIMIT  seconds that a runtime may take; default 60 or more
 """,
 }
 """The last sections of every page."""

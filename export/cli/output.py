@@ -30,7 +30,7 @@ STYLES = {
     r"(?s)did\s+you\s+mean\s+\S+": "bold",
     r"see keras-inception .*--help": "dim",
 }
-"""The style of what matches a pattern, on a terminal with colours."""
+"""The style of what matches a pattern, on a terminal with colors."""
 
 
 ASCII = str.maketrans({"✓": "+", "✗": "x", "…": "~", "█": "#", "±": "+-"})
@@ -127,7 +127,7 @@ def is_live(file: TextIO) -> bool:
 
 
 def write(text: str, file: TextIO) -> None:
-    """Print a text, with colours on a terminal that has them."""
+    """Print a text, with colors on a terminal that has them."""
     written = getattr(file, "rich_proxied_file", file)  # by a live progress
     encoding = getattr(written, "encoding", None) or "utf-8"
     try:

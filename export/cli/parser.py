@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
         self._words: list[str] = []
 
     def parse_known_args(self, args=None, namespace=None):
-        """Check what may be misspelt before what is missing."""
+        """Check what may be misspelled before what is missing."""
         self._words = list(sys.argv[1:] if args is None else args)
         self._check_words()
         return super().parse_known_args(self._words, namespace)

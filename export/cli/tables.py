@@ -79,8 +79,8 @@ def _evaluation(report):
         rows += _float_layers(artifact)
     return [
         "",
-        f"Measured on {evaluation['evaluation']:,} samples that the "
-        f"calibration on {evaluation['calibration']:,} others did not see",
+        f"Measured on {evaluation['evaluation']:,} samples, after calibration "
+        f"on {evaluation['calibration']:,} others",
         *grid(rows, "<~>>>>"),
         *(f"Warning: {text}" for text in evaluation["warnings"]),
     ]

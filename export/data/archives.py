@@ -96,7 +96,7 @@ def _tar_labels(path: Path) -> Labels:
         elif kind in found:
             with reading(f"{path}/{member.name}", error=RequestError):
                 if member.size > MAX_LABEL:
-                    raise ValueError(f"{member.size} bytes are no label")
+                    raise ValueError(f"its label has {member.size} bytes")
                 text = _content(archive, member).decode("utf-8-sig").strip()
                 found[kind][key] = _label(text, kind)
     labels = found[".json"] | found[".cls"]

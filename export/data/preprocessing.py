@@ -2,7 +2,7 @@
 
 upright         the orientation that the EXIF data demands
 8 bits          16 bits per channel are divided by 257; palette and CMYK
-                become their colours; alpha is left out; floating point
+                become their colors; alpha is left out; floating point
                 is refused, since its range is unknown
 colour          gray for RGB: the same value in each channel; RGB for
                 gray: 0.299 R + 0.587 G + 0.114 B
@@ -71,7 +71,7 @@ class Preprocessing:
             antialias when they reduce: the filter is as many times wider as
             the image is larger, in one step (Pillow's `reducing_gap` is
             `None`), and this cannot be switched off. `"nearest"` takes the
-            pixel below the centre of each new one. Defaults to `"bilinear"`.
+            pixel below the center of each new one. Defaults to `"bilinear"`.
         color: `"rgb"`, `"bgr"` or `"grey"`. Defaults to `"rgb"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `"channels_last"`.
@@ -88,7 +88,8 @@ class Preprocessing:
 
     >>> from PIL import Image
     >>> gray = Image.new("L", (4, 2), 51)
-    >>> PRESETS["unit"](gray).shape, PRESETS["unit"](gray)[0, 0]
+    >>> array = Preprocessing(scale=1 / 255)(gray)
+    >>> array.shape, array[0, 0]
     ((2, 4, 3), array([0.2, 0.2, 0.2], dtype=float32))
     """
 

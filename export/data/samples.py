@@ -121,7 +121,7 @@ def with_labels(samples: Samples, labels: Sequence[str]) -> Samples:
     if unknown:
         logger.info(
             "Warning  the classes of the samples are not named like the "
-            "labels (%s), and are counted in their own order",
+            "labels (%s), and are numbered in their own order",
             ", ".join(unknown[:3]),
         )
         return samples

@@ -77,8 +77,8 @@ def choose_preprocessing(
                 found[spec.name] = PRESETS[preset].fitted(spec)
             else:
                 logger.info(
-                    'Preprocessing  unknown: how images become "%s"; predict '
-                    "will need it, unless --preprocess says it",
+                    'Preprocessing  unknown for "%s"; give --preprocess, or '
+                    "predict will ask for it",
                     spec.name,
                 )
     return found
@@ -120,9 +120,9 @@ def check_pixels(
     """Raise RequestError if artifacts of a model cannot take pixels."""
     if not preprocessing:
         raise RequestError(
-            "artifacts can take pixels only if it is known how these become "
-            f"inputs: {', '.join(spec.name for spec in specs)}; give images as "
-            "input and a preprocessing (--preprocess)"
+            "artifacts that take pixels need to know how pixels become the "
+            f"inputs {', '.join(spec.name for spec in specs)}: give a "
+            "preprocessing (--preprocess), and export a model of images"
         )
     others = [
         spec.name

@@ -182,8 +182,8 @@ def _check(needed: float, available: float, where: str, parameters: int):
     model = f" of {parameters:,} parameters" if parameters else ""
     raise RequestError(
         f"the export{model} needs about {_gb(needed)} {where} "
-        f"{_gb(max(available, 0))}; free some, ask for fewer formats, or try "
-        "it nevertheless with force (--force)"
+        f"{_gb(max(available, 0))}; free some, request fewer formats, or try "
+        "it anyway with force (--force)"
     )
 
 

@@ -136,7 +136,7 @@ def _samples_file(source, options: ExportOptions, folder: Path):
         paths = list(samples)
         if not all(isinstance(path, (str, Path)) for path in paths):
             raise RequestError(
-                "the samples are images of Pillow, which are not sent to the "
+                "the samples are Pillow images, which cannot be sent to the "
                 "process that runs TensorFlow; give their paths"
             )
         return paths

@@ -71,7 +71,7 @@ def ray_batches(
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1]
         raise RequestError(
-            f"a worker of Ray failed ({reason}); see that the artifact, its "
+            f"a worker of Ray failed ({reason}); check that the artifact, its "
             "runtime and the inputs are on every worker, and use --resume"
         ) from error
     finally:

@@ -140,8 +140,8 @@ def _benchmark(source: Any, report: Mapping[str, Any]) -> Benchmark | str:
         model["parameters"],
     ):
         raise RequestError(
-            f"{origin} is of the model {found.model.name} with "
-            f"{found.model.parameters:,} parameters, but the bundle of "
+            f"{origin} measured the model {found.model.name} with "
+            f"{found.model.parameters:,} parameters, but the bundle has "
             f"{model['name']} with {model['parameters']:,}; benchmark this "
             "bundle"
         )

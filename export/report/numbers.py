@@ -142,8 +142,8 @@ def classes(facts: Facts) -> dict[str, Any] | str:
     found = recorded or _computed(facts)
     if not found:
         return (
-            "There is no confusion matrix: neither the export nor the report "
-            "was given samples with labels."
+            "There is no confusion matrix. It needs samples with labels, given "
+            "to the report, or to an export that quantizes."
         )
     outputs = []
     for output, matrices in found.items():

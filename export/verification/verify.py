@@ -57,8 +57,8 @@ class VerificationResult:
         quantization: its scheme; `None` for float32.
         parity: one record per output; empty if the artifact was not run.
         findings: what is wrong, one sentence each.
-        missing: the message that its runtime is not installed; empty if it
-            is.
+        missing: the message that its runtime is not installed; empty if the
+            runtime is installed.
     """
 
     format: str
@@ -155,8 +155,8 @@ def verify(
 ) -> tuple[VerificationResult, ...]:
     """Verify every artifact of a bundle again.
 
-    An artifact is opened only if its hash is that of the report. If the bundle
-    is replaced by another one meanwhile, that one is verified.
+    An artifact is opened only if its hash is that in the report. If the bundle
+    is replaced by another one in the meantime, the new one is verified.
 
     Args:
         folder: a bundle that `export_model` wrote.

@@ -20,7 +20,7 @@ class InceptionBlock(Composite):
 
     Each branch is a list of layers that are applied one after the other. They
     can be any Keras layers, including another `InceptionBlock`: a branch that
-    ends in one divides again. The blocks of the papers are subclasses that
+    ends in one splits again. The blocks of the papers are subclasses that
     make their branches from a table of filters.
 
     Args:

@@ -110,7 +110,7 @@ def GoogLeNet(
     auxiliary: bool = False,
     **options: Unpack[conventions.NetworkOptions],
 ) -> keras.Model:
-    """Return GoogLeNet: a stem and nine Inception v1 blocks, table 1.
+    """Return GoogLeNet: a stem and nine Inception v1 blocks.
 
     At the default shape it has 6,998,552 parameters without batch
     normalization, and 13,378,280 with the side heads. `extract_features`
@@ -147,11 +147,12 @@ def GoogLeNet(
             `drop_auxiliary` returns the model without them. Needs the top and
             images of known size, with `"paper"` at least 65 x 65. Defaults to
             `False`.
-        **options: of every convolution, as in `ConvBN`: `momentum`, `epsilon`,
-            `scale`, `synchronized`, `use_batch_norm`; of dense layers too, from
-            `kernel_initializer` to `bias_constraint`; and `dropout`, the
-            fraction of the features that training drops before the classifier.
-            An option that is `None` is as in the convention.
+        **options: options of every convolution, as in `ConvBN`: `momentum`,
+            `epsilon`, `scale`, `synchronized`, `use_batch_norm`; options of
+            convolutions and dense layers, from `kernel_initializer` to
+            `bias_constraint`; and `dropout`, the fraction of the features that
+            training drops before the classifier. An option that is `None` has
+            the value of the convention.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without

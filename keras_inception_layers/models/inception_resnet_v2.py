@@ -85,11 +85,12 @@ def InceptionResNetV2(
             pooling. `"paper"` and `"keras"` have no scale in the batch
             normalizations, `"timm"` has one; only `"paper"` drops 0.2 of the
             features in training. Defaults to `"paper"`.
-        **options: of every convolution, as in `ConvBN`: `momentum`, `epsilon`,
-            `scale`, `synchronized`, `use_batch_norm`; of dense layers too, from
-            `kernel_initializer` to `bias_constraint`; and `dropout`, the
-            fraction of the features that training drops before the classifier.
-            An option that is `None` is as in the convention.
+        **options: options of every convolution, as in `ConvBN`: `momentum`,
+            `epsilon`, `scale`, `synchronized`, `use_batch_norm`; options of
+            convolutions and dense layers, from `kernel_initializer` to
+            `bias_constraint`; and `dropout`, the fraction of the features that
+            training drops before the classifier. An option that is `None` has
+            the value of the convention.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without

@@ -126,11 +126,12 @@ def InceptionV3(
             `auxiliary`; the paper's authors use a loss weight of 0.4 for the
             side head. `drop_auxiliary` returns the model without it. Needs the
             top and images of at least 299 x 299. Defaults to `False`.
-        **options: of every convolution, as in `ConvBN`: `momentum`, `epsilon`,
-            `scale`, `synchronized`, `use_batch_norm`; of dense layers too, from
-            `kernel_initializer` to `bias_constraint`; and `dropout`, the
-            fraction of the features that training drops before the classifier.
-            An option that is `None` is as in the convention.
+        **options: options of every convolution, as in `ConvBN`: `momentum`,
+            `epsilon`, `scale`, `synchronized`, `use_batch_norm`; options of
+            convolutions and dense layers, from `kernel_initializer` to
+            `bias_constraint`; and `dropout`, the fraction of the features that
+            training drops before the classifier. An option that is `None` has
+            the value of the convention.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without

@@ -83,11 +83,11 @@ def VGG16Inception(
             each side head should be `AUXILIARY_LOSS_WEIGHT` (0.3).
             `drop_auxiliary` returns the model without them. Needs the top and
             images of at least 80 x 80. Defaults to `False`.
-        **options: of every convolution, as in `ConvBN`: `momentum`, `epsilon`,
-            `scale`, `synchronized`, `use_batch_norm`; of dense layers too, from
-            `kernel_initializer` to `bias_constraint`; and `dropout`, the
-            fraction of the features that training drops after each hidden dense
-            layer, by default none.
+        **options: options of every convolution, as in `ConvBN`: `momentum`,
+            `epsilon`, `scale`, `synchronized`, `use_batch_norm`; options of
+            convolutions and dense layers, from `kernel_initializer` to
+            `bias_constraint`; and `dropout`, the fraction of the features that
+            training drops after each hidden dense layer, by default none.
 
     Returns:
         A Functional `keras.Model`. Output shape: `(batch, classes)`; without

@@ -12,7 +12,7 @@ text            compared with what the block before it printed, `...` being any
 json, yaml      parsed
 
 A title that starts with "Not run" gives the reason why a block is only
-parsed, and is shown above the block.
+parsed. The site shows neither that title nor "Counted".
 """
 
 import ast
@@ -47,7 +47,9 @@ BLOCK = re.compile(
     r'^```(\w+)(?: title="([^"\n]*)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE
 )
 FENCES = re.compile(r"^ *```", re.MULTILINE)
-CONTINUES = re.compile(r"^(?:This page|Here) continues.*?\]\((.+?\.md)\)", re.M)
+CONTINUES = re.compile(
+    r"\bThis\s+page\s+continues\b.*?\]\((.+?\.md)\)", re.DOTALL
+)
 FIGURES = re.compile(
     r"\b(zero|one|two|three|four|five|six|seven|eight|nine)\b"
     r"|(?<=Coverage).*|(?<=Probes).*|█+"

@@ -179,7 +179,7 @@ def _explain(refusal: Mapping[str, Any], scopes: Mapping[str, str]) -> str:
         refused.add(f"{operator.removeprefix('tf.')} ({where})")
     remedy = "change the model, or leave the format tflite out"
     if "TensorList" in reason:
-        remedy = "recurrent layers need a known batch size, give one"
+        remedy = "recurrent layers need a fixed batch size (--batch-size)"
     return (
         "TFLite's builtin operators cannot express "
         f"{', '.join(sorted(refused))}: {remedy}"

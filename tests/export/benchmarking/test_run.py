@@ -235,5 +235,5 @@ def test_the_keras_baseline_predicts(tmp_path):
 )
 def test_another_keras_model_is_refused(kernel, message, tmp_path):
     file = save_keras(tmp_path / "other.keras", kernel)
-    with pytest.raises(RequestError, match=f"another model .*{message}"):
+    with pytest.raises(RequestError, match=f"not the model .*{message}"):
         open_model(str(file), (), {}, make_probes())

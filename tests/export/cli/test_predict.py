@@ -166,7 +166,7 @@ def test_an_interrupted_run_is_resumed(
         (["--output", "x.parquet", "--resume"], "cannot be continued"),
         (["--top", "0"], "--top must be at least 1"),
         (["--preprocess", "torc"], 'did you mean "torch"?'),
-        (["--format", "onnx"], "is not a bundle"),
+        (["--format", "onnx"], "is a single artifact"),
     ],
 )
 def test_wrong_options(words, message, models, images, capfd, monkeypatch):

@@ -250,8 +250,8 @@ def test_static_batch_of_a_model_in_mixed_precision(tmp_path):
 
 STEPS = [
     "Model  small, 502 parameters",
-    'Preprocessing  unknown: how images become "image"; predict will need it, '
-    "unless --preprocess says it",
+    'Preprocessing  unknown for "image"; give --preprocess, or predict will '
+    "ask for it",
     "Reference  the model in float64",
     "Write  onnx",
     "Coverage  25 of 25 channels (100 %) in 7 layers",
