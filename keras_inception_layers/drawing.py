@@ -28,8 +28,8 @@ def draw(block: keras.layers.Layer) -> str:
     The input is at the bottom, as in the figures of the papers, and the
     parallel branches are side by side, in the order of the block's table. Each
     layer is a box with the size of its kernel or window and its number of
-    filters. Noted as well are strides other than 1, `"valid"` padding, and
-    an activation other than relu.
+    filters. Strides other than 1, `"valid"` padding, and an activation
+    other than relu are noted as well.
 
     The colors follow the page, light or dark, and can be set by the CSS
     properties `--inception-conv`, `--inception-pool`, `--inception-join` and

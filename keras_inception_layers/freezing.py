@@ -21,7 +21,7 @@ def iter_layers(
     Returns:
         An iterator of pairs: the path of a layer, which consists of the names
         of the layers around it and its own, and the layer. A layer comes before
-        those within it, and only once if it is used in several places.
+        the layers within it. One that is used in several places comes once.
 
     Example:
 

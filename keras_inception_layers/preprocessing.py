@@ -50,8 +50,8 @@ def preprocess_input(
             `keras.config.image_data_format()`.
         mode: how to scale, instead of as the network's weights expect:
             `"tf"` to values from -1 to 1; `"torch"` to values from 0 to 1,
-            and then by ImageNet's mean and standard deviation per channel;
-            `"caffe"` to BGR, less ImageNet's mean per channel. Defaults to
+            normalized with ImageNet's mean and standard deviation per channel;
+            `"caffe"` to BGR, minus ImageNet's mean per channel. Defaults to
             `None`.
 
     Returns:

@@ -30,10 +30,10 @@ def drop_auxiliary(model: KerasModel) -> keras.Model:
 
     Returns:
         An uncompiled model with the same inputs, and the outputs that are not
-        computed by side heads alone. Where one of several is left, it is not
-        in a dictionary, list or tuple any more, as in a network that is built
-        without side heads. If there is no side head, or every output is
-        computed by one, `model` itself.
+        computed by side heads alone. If only one output remains, it is a
+        tensor, not a dictionary, list or tuple, as in a network that is built
+        without side heads. If there is no side head, or side heads compute
+        every output, `model` itself is returned.
 
     Raises:
         ValueError: if `model` is not Functional, or if a nested model that is

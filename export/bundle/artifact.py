@@ -302,8 +302,8 @@ class Artifact:
             )
         if preprocessing is None:
             raise RequestError(
-                f"{self._name} does not say how pixels become its input; say "
-                f"it with --preprocess {'|'.join(PRESETS)} (unit: 0 to 1), or "
+                f"{self._name} does not say how pixels become its input; give "
+                f"--preprocess {'|'.join(PRESETS)} (unit: 0 to 1), or "
                 "export the model again with it"
             )
         return preprocessing

@@ -79,8 +79,8 @@ class ConvBN(Composite):
         activation: name, function or layer, or `None` or `False` for no
             activation. A layer is copied from its config, with the dtype
             policy of this layer. Defaults to `"relu"`.
-        use_bias: whether the convolution has a bias. `None` means if there is
-            no batch normalization. Defaults to `None`.
+        use_bias: whether the convolution has a bias. `None` means that it has
+            one if there is no batch normalization. Defaults to `None`.
         kernel_initializer: initializer of the kernel. Defaults to
             `"glorot_uniform"`.
         bias_initializer: initializer of beta or the bias. Defaults to

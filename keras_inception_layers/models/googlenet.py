@@ -116,9 +116,10 @@ def GoogLeNet(
     normalization, and 13,378,280 with the side heads. `extract_features`
     returns its feature maps.
 
-    The local response normalization that figure 3 draws after the first two
-    stages is left out: the paper gives no constants for it, it has no weights,
-    and batch normalization has replaced it.
+    The network follows table 1 of the paper. The local response normalization
+    that figure 3 shows after the first two stages is left out: the paper gives
+    no constants for it, it has no weights, and batch normalization has replaced
+    it.
 
     Args:
         include_top: whether to add the classifier. Defaults to `True`.

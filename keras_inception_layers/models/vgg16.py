@@ -40,9 +40,9 @@ def VGG16(
     `keras.applications.VGG16`: same layers, same names, same order.
     `extract_features` returns its feature maps.
 
-    The arguments are in the order of `keras.applications`. Two defaults are of
-    the notebook that this network comes from: one channel, because its images
-    are gray, and `pooling="max"`.
+    The arguments are in the order of `keras.applications`. Two defaults
+    come from the notebook that this package began with: one channel, because
+    its images are gray, and `pooling="max"`.
 
     Args:
         include_top: whether to add the three dense layers. Defaults to `True`.

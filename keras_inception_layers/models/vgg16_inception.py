@@ -57,9 +57,9 @@ def VGG16Inception(
     default shape it has 132,084,920 parameters; without the top 8,442,064.
     `extract_features` returns its feature maps.
 
-    The arguments are in the order of `keras.applications`. Two defaults are of
-    the notebook that this network comes from: one channel, because its images
-    are gray, and `pooling="max"`.
+    The arguments are in the order of `keras.applications`. Two defaults
+    come from the notebook that introduced this network: one channel, because
+    its images are gray, and `pooling="max"`.
 
     Args:
         include_top: whether to add the three dense layers. Defaults to `True`.

@@ -56,7 +56,7 @@ def test_it_asks_where_the_artifact_does_not_say(models, tmp_path, capfd):
     assert predict(*command) == 2
     shown = capfd.readouterr()
     assert shown.out == "" and shown.err.count("\n") == 1
-    assert "does not say how pixels become its input; say it with " in shown.err
+    assert "become its input; give --preprocess none|unit" in shown.err
     for answer in (["--preprocess", "unit"], ["--pixel-scale", "1/255"]):
         assert predict(*command, *answer) == 0
         assert " class 0 0.8000  class 2 0.4000" in capfd.readouterr().out
