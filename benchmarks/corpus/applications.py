@@ -8,7 +8,11 @@ from .case import Case
 
 WHOLE: dict = {"classifier_activation": None}
 SIZED = WHOLE | {"input_shape": (224, 224, 3)}
-CONVOLUTIONS = {"include_top": False, "pooling": "avg"}
+CONVOLUTIONS = {
+    "include_top": False,
+    "pooling": "avg",
+    "input_shape": (224, 224, 3),
+}
 """Without the dense layers, of which Keras's own ONNX export makes so many
 copies that they take 24 GB."""
 
