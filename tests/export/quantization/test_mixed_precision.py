@@ -32,7 +32,7 @@ class StubWriter:
         self.probes = Probes((), (), (), ())
         self.workdir = workdir
         self.written = []
-        self._path = workdir / "artifact"
+        self._path = workdir / "model.onnx"
         self._required = set(required)
         self._unknown = set(unknown)
         self._unavailable = unavailable
