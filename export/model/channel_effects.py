@@ -45,9 +45,6 @@ takes seconds; without one a call takes about twice as long."""
 SMALLEST = 1e-6
 """The smallest column that counts, relative to the largest of its output."""
 
-LEAK = 0.1
-"""The gradient that every activation passes on while inputs are searched."""
-
 
 @dataclass(frozen=True)
 class Effects:
@@ -216,20 +213,15 @@ class ObservedModel:
         floats = [x for x in inputs if x.dtype.is_floating]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(floats)
-            _, tops, _ = self._run(inputs, LEAK)
+            _, tops, _ = self._run(inputs)
             reached = tf.reduce_sum(tf.gather(tops, targets, batch_dims=1))
         return tape.gradient(reached, floats, unconnected_gradients="zero")
 
-    def _run(self, inputs, leak: float = 0.0, watch: Callable | None = None):
+    def _run(self, inputs, watch: Callable | None = None):
         """Return layers with their outputs, their tops, and the outputs."""
         seen: list[tuple[keras.Layer, tf.Tensor]] = []
         before: dict[int, tf.Tensor] = {}  # values before an activation
         graph = getattr(inputs[0], "graph", None)
-
-        def leaking(value, result):
-            if not leak:
-                return result
-            return result + leak * (value - tf.stop_gradient(value))
 
         def observe(layer, call, *args, **kwargs):
             result = call(*args, **kwargs)
@@ -242,17 +234,11 @@ class ObservedModel:
                     watch(value)
             return result
 
-        def activate(layer, call, x, *args, **kwargs):
-            return leaking(x, call(x, *args, **kwargs))
-
         model = self.inference_model.model
-        layers = list(model._flatten_layers())
         with ExitStack() as stack:
             stack.enter_context(observed(_weighted_layers(model), observe))
-            activations = filter(_activates, layers)
-            stack.enter_context(observed(activations, activate))
-            for layer in filter(_ends_in_activation, layers):
-                stack.enter_context(_activation(layer, leaking, before))
+            for layer in filter(_ends_in_activation, model._flatten_layers()):
+                stack.enter_context(_activation(layer, before))
             outputs = self.inference_model.call(*inputs)
         tops = [tf.zeros((tf.shape(inputs[0])[0], 0))]
         for layer, value in seen:
@@ -350,11 +336,6 @@ def _multiplications(layer: keras.Layer, value: tf.Tensor) -> float:
     return float(used * np.prod(sizes[1:] if channels_first else sizes[:-1]))
 
 
-def _activates(layer: keras.Layer) -> bool:
-    """Return whether a layer is an activation."""
-    return type(layer).__module__.startswith("keras.src.layers.activations.")
-
-
 def _ends_in_activation(layer: keras.Layer) -> bool:
     """Return whether the last step of a layer is its activation, a function."""
     known = isinstance(layer, ConvBN) or type(layer).__module__.startswith(
@@ -366,13 +347,13 @@ def _ends_in_activation(layer: keras.Layer) -> bool:
 
 
 @contextmanager
-def _activation(layer, leaking: Callable, before: dict) -> Iterator[None]:
-    """Let the activation of a layer pass on gradients in a block."""
+def _activation(layer, before: dict) -> Iterator[None]:
+    """Record in `before` what the activation of a layer gets in a block."""
     original = layer.activation
 
     def activation(value):
         before[id(layer)] = value
-        return leaking(value, original(value))
+        return original(value)
 
     object.__setattr__(layer, "activation", activation)
     try:

@@ -38,13 +38,6 @@ STEPS = 12
 
 STEP = 0.15
 
-ATTEMPTS = 3
-"""Ascents per channel, each from another start; the later ones may leave the
-domain. The last is left out if the one before it moves no more channels."""
-
-WIDER = 3.0
-"""How much wider than the domain the inputs of later attempts may be."""
-
 MAX_SAMPLES, MAX_VALUES = 16, 2**19
 """The most samples that a search returns, and the most values in them."""
 
@@ -179,18 +172,14 @@ class _Search:
             while self.seconds > step and self.targets().size:
                 self.add(self.drawn(batch))
             return
-        for attempt in range(ATTEMPTS):
-            targets = self.targets()
-            for first in range(0, len(targets), batch):
-                if self.seconds < step * (STEPS + 1):
-                    return
-                chosen = targets[first : first + batch]
-                chosen = chosen[~self.moved[chosen]]
-                if chosen.size:
-                    chosen = np.resize(chosen, self.fixed or len(chosen))
-                    self.ascend(chosen, attempt)
-            if attempt and self.targets().size == targets.size:
+        targets = self.targets()
+        for first in range(0, len(targets), batch):
+            if self.seconds < step * (STEPS + 1):
                 return
+            chosen = targets[first : first + batch]
+            chosen = chosen[~self.moved[chosen]]
+            if chosen.size:
+                self.ascend(np.resize(chosen, self.fixed or len(chosen)))
 
     def batch(self) -> int:
         """Return the number of samples for which all steps take the time."""
@@ -233,34 +222,31 @@ class _Search:
             self.samples[name] = np.concatenate([*known, array])
         self.moved |= (effects > TOLERANCE).any(axis=0)
 
-    def ascend(self, targets: np.ndarray, attempt: int) -> None:
-        """Let one sample per target ascend on it."""
+    def ascend(self, targets: np.ndarray) -> None:
+        """Let one sample per target ascend on it, from the best one so far."""
         finite = np.nan_to_num(self.tops[:, targets], nan=-np.inf)
-        order = finite.argsort(axis=0)
-        rows = order[-1 - attempt % len(order), np.arange(len(targets))]
+        rows = finite.argsort(axis=0)[-1]
         feed = {name: array[rows] for name, array in self.samples.items()}
-        wider = WIDER if attempt else 1.0
         for step in range(STEPS):
             gradients = self.model.ascent(feed, targets)
             self.seconds -= self.model.seconds(len(targets))
-            rate = STEP * wider * (1 - step / STEPS)
+            rate = STEP * (1 - step / STEPS)
             for spec in self.model.specs:
                 if self.ascends(spec):
                     feed[spec.name] = self.stepped(
-                        spec, feed[spec.name], gradients[spec.name], rate, wider
+                        spec, feed[spec.name], gradients[spec.name], rate
                     )
         self.add(feed)
 
-    def stepped(self, spec, values, gradient, rate, wider):
-        """Return the values after one step, within the allowed range."""
+    def stepped(self, spec, values, gradient, rate):
+        """Return the values after one step, within the domain."""
         domain = self.domains[spec.name]
-        middle = (domain.low + domain.high) / 2
-        reach = wider * (domain.high - domain.low) / 2
+        reach = (domain.high - domain.low) / 2
         axes = tuple(range(1, values.ndim))
         size = np.sqrt(np.mean(gradient**2, axis=axes, keepdims=True))
         gradient = gradient / np.maximum(size, np.finfo("float32").tiny)
         moved = values + rate * reach * np.clip(gradient, -3, 3)
-        moved = np.clip(moved, middle - reach, middle + reach)
+        moved = np.clip(moved, domain.low, domain.high)
         whole = np.logical_or(domain.integers, domain.bounded)
         return np.where(whole, values, moved).astype(spec.dtype)
 

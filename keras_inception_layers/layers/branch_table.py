@@ -55,7 +55,8 @@ def conv(filters, kernel_size, **overrides):
 
 def max_pool(pool_size, strides=1, padding="same"):
     """Return a cell for a max pooling, by default one that keeps the size."""
-    return _pool(keras.layers.MaxPooling2D, pool_size, strides, padding)
+    pooling = keras.layers.MaxPooling2D
+    return _of_keras("pool", pooling, pool_size, strides, padding)
 
 
 def avg_pool(pool_size, strides=1, padding="same"):
@@ -63,10 +64,13 @@ def avg_pool(pool_size, strides=1, padding="same"):
 
     With `"same"` padding the border is not counted in the mean.
     """
-    return _pool(keras.layers.AveragePooling2D, pool_size, strides, padding)
+    pooling = keras.layers.AveragePooling2D
+    return _of_keras("pool", pooling, pool_size, strides, padding)
 
 
-def _pool(layer, *arguments):
+def _of_keras(kind, layer, *arguments):
+    """Return a cell for a layer of Keras that has no weights."""
+
     def make(name, dtype, options):
         return layer(
             *arguments,
@@ -75,7 +79,7 @@ def _pool(layer, *arguments):
             name=name,
         )
 
-    return Cell("pool", make)
+    return Cell(kind, make)
 
 
 def reducing_conv(filters):
@@ -90,16 +94,7 @@ def reducing_pool():
 
 def zero_pad(padding):
     """Return a cell that adds rows and columns of zeros on every side."""
-
-    def make(name, dtype, options):
-        return keras.layers.ZeroPadding2D(
-            padding,
-            data_format=options["data_format"],
-            dtype=dtype,
-            name=name,
-        )
-
-    return Cell("pad", make)
+    return _of_keras("pad", keras.layers.ZeroPadding2D, padding)
 
 
 def parallel(*rows):
