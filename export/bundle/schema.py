@@ -205,6 +205,8 @@ class Parity(_Part):
     """the regime of that column"""
     column: int | None = None
     """its index"""
+    column_tolerances: dict[str, Figure] = {}
+    """if quantized, the allowed error by range: of columns below 2^key"""
 
 
 class Measured(_Part):
