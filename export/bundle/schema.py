@@ -205,6 +205,9 @@ class Parity(_Part):
     """the regime in which this error was measured"""
     column: int | None = None
     """the index of the column"""
+    column_tolerances: dict[str, Figure] = {}
+    """if quantized, the allowed errors of columns; the key is the exponent of 2
+    that their range is below"""
 
 
 class Measured(_Part):

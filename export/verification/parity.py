@@ -9,7 +9,8 @@ small by chance. 16 units of float32 rounding are always allowed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,25 @@ MAX_ERROR_TO_SIGNAL = 0.5
 signal, whatever its tolerance: from 1 on, it is that of a constant answer."""
 
 
+QUANTIZED_FACTOR = 2
+"""The tolerance of the columns of a quantized artifact, as a multiple of the
+largest error of those whose ranges differ by less than 2**`NEAR`."""
+NEAR = 3
+QUANTIZED_FLOOR = 1 / 256
+"""The least tolerance of such columns, relative to their range."""
+
+NOTHING: Mapping = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class OutputParity:
     """The comparison of one output of an artifact with the reference.
 
     The figures are those of the column and regime that come nearest to the
     tolerance, or exceed it most. They are relative to the column's range; for
-    a quantized artifact, to the range of the whole output.
+    a quantized artifact, to the range of the whole output. One has tolerances
+    for its columns as well, absolute, by the exponent of a column's range: the
+    error of boxes in pixels would hide everything in scores.
     """
 
     output: str
@@ -62,6 +75,7 @@ class OutputParity:
     passed: bool
     regime: str = ""
     column: int | None = None
+    column_tolerances: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as in `report.json`; null for infinity."""
@@ -120,6 +134,7 @@ def compare(
     probes: Probes,
     limits: Mapping[str, float] | None = None,
     factor: float = FACTOR,
+    column_limits: Mapping[str, Mapping[str, float]] = NOTHING,
 ) -> tuple[list[OutputParity], list[str]]:
     """Compare an artifact's outputs with the reference.
 
@@ -133,6 +148,8 @@ def compare(
             column.
         factor: how many times the error of Keras, or the floor, is allowed,
             in units of the usual eight and sixteen. Defaults to 8.
+        column_limits: for each output, the `column_tolerances` that apply
+            besides `limits`. Defaults to none.
     """
     records, findings = [], []
     for spec in specs:
@@ -143,7 +160,9 @@ def compare(
             record = OutputParity(spec.name, *infinite, False)
         else:
             limit = limits[spec.name] if limits else None
-            record = _compare_columns(outputs, spec, probes, limit, factor)
+            more = column_limits.get(spec.name, NOTHING)
+            arguments = outputs, spec, probes, limit, factor, more
+            record = _compare_columns(*arguments)
             problem = "" if record.passed else _difference(record)
             if (
                 limits
@@ -162,9 +181,12 @@ def compare(
     return records, findings
 
 
-def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
+def _compare_columns(
+    outputs, spec, probes, limit, factor, column_limits
+) -> OutputParity:
     """Return the record of the worst column in the worst regime."""
     found = []
+    errors: dict[int, float] = {}
     squares, count = 0.0, 0
     all_columns = columns_of(probes, spec, factor)
     for regime, batches in probes.by_regime().items():
@@ -173,9 +195,18 @@ def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
         error = largest_errors(got, reference)
         columns = all_columns[regime]
         if limit is not None:
-            scale = np.full_like(error, columns.scale.max() or 1.0)
-            none = np.zeros(len(error), bool)
-            columns = Columns(scale, columns.keras_error, scale, none)
+            exponents = np.frexp(columns.scale)[1].tolist()
+            for exponent, value in zip(exponents, error.tolist(), strict=True):
+                errors[exponent] = max(errors.get(exponent, 0.0), value)
+            whole = columns.scale.max() or 1.0
+            own = [column_limits.get(str(x), np.inf) for x in exponents]
+            limits = np.minimum(limit, np.array(own) / whole)
+            columns = Columns(
+                np.full_like(error, whole),
+                columns.keras_error,
+                limits * whole,
+                np.zeros(len(error), bool),
+            )
         ratio, column = columns.worst(error)
         unit = columns.scale[column] or 1.0
         ranges = np.where(columns.noise, np.inf, columns.scale)
@@ -185,7 +216,11 @@ def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
         figures = (
             float(error[column] / unit),
             float(columns.keras_error[column] / unit),
-            float(columns.allowed[column] / unit) if limit is None else limit,
+            float(
+                columns.allowed[column] / unit
+                if limit is None
+                else limits[column]
+            ),
         )
         found.append((ratio, regime, column, figures))
     _, regime, column, figures = max(found, key=lambda each: each[0])
@@ -196,7 +231,20 @@ def _compare_columns(outputs, spec, probes, limit, factor) -> OutputParity:
         bool(largest <= allowed),
         regime,
         column,
+        _column_tolerances(errors),
     )
+
+
+def _column_tolerances(errors: Mapping[int, float]) -> dict[str, float]:
+    """Return the tolerances of columns from their errors, by exponent."""
+    return {
+        str(exponent): max(
+            QUANTIZED_FLOOR * 2.0**exponent,
+            QUANTIZED_FACTOR
+            * max(e for x, e in errors.items() if abs(x - exponent) < NEAR),
+        )
+        for exponent in sorted(errors)
+    }
 
 
 def _is_constant(outputs, reference) -> bool:

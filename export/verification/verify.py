@@ -34,6 +34,7 @@ from keras_inception_export.verification.degenerate import (
     degenerate_outputs,
 )
 from keras_inception_export.verification.parity import (
+    NOTHING,
     OutputParity,
     compare,
 )
@@ -91,6 +92,7 @@ def verify_artifact(
     *,
     quantization: str | None = None,
     limits: Mapping[str, float] | None = None,
+    column_limits: Mapping[str, Mapping[str, float]] = NOTHING,
 ) -> VerificationResult:
     """Run one artifact on the probes and compare its outputs."""
     result = VerificationResult(format_of(path).name, quantization)
@@ -119,7 +121,9 @@ def verify_artifact(
         if _listed(found) != _listed(expected)
     ]
     real = _dequantized(outputs, runner.outputs)
-    parity, more = compare(results, real, probes, limits)
+    parity, more = compare(
+        results, real, probes, limits, column_limits=column_limits
+    )
     return replace(result, parity=tuple(parity), findings=(*findings, *more))
 
 
@@ -273,9 +277,13 @@ def _verify_artifact(
         finding = "is not the file that was published (its hash differs)"
         return replace(unopened, findings=(finding,))
     inputs, outputs = _specs(artifact)
-    limits = None
+    limits, column_limits = None, NOTHING
     if quantization:
         limits = {x["output"]: x["tolerance"] for x in artifact["parity"]}
+        column_limits = {
+            x["output"]: x.get("column_tolerances", {})
+            for x in artifact["parity"]
+        }
         if not all(
             x is not None and x <= SLACK * MAX_QUANTIZED_ERROR
             for x in limits.values()
@@ -283,5 +291,8 @@ def _verify_artifact(
             finding = "has a tolerance in the report that is never published"
             return replace(unopened, findings=(finding,))
     return verify_artifact(
-        path, inputs, outputs, probes, quantization=quantization, limits=limits
+        *(path, inputs, outputs, probes),
+        quantization=quantization,
+        limits=limits,
+        column_limits=column_limits,
     )

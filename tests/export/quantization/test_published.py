@@ -64,6 +64,18 @@ def test_integer_artifacts_are_verified(published):
     assert [result.findings for result in results] == [()] * 4
 
 
+def test_the_tolerances_of_columns_apply(bundle):
+    report = json.loads((bundle / REPORT).read_text())
+    for artifact in report["artifacts"]:
+        for record in artifact["parity"]:
+            tolerances = record["column_tolerances"]
+            assert bool(tolerances) == bool(artifact["quantization"])
+            record["column_tolerances"] = dict.fromkeys(tolerances, 0.0)
+    (bundle / REPORT).write_text(json.dumps(report))
+    for result in verify(bundle):
+        assert result.passed == (not result.quantization)
+
+
 @pytest.mark.parametrize("path", PATHS.values())
 def test_predict_takes_and_returns_real_values(path, published, tmp_path):
     images, labels = digits()

@@ -56,6 +56,30 @@ def test_equal_outputs_pass():
     assert record.passed and not finding
 
 
+@pytest.mark.parametrize("change", (None, "lost", "halved", "noisier"))
+def test_quantized_columns_have_tolerances_of_their_own(change):
+    """The error of boxes in pixels hides nothing in scores beside them."""
+    expected = probes(REFERENCE * [640, 640, 1, 1e-3])
+    steps = np.array([6, 6, 0.01, 1e-5])
+    noise = steps * GENERATOR.uniform(-1, 1, (30, 4))
+    written = {"y": np.float32(expected.reference[0]["y"] + noise)}
+    (record,), _ = compare([written], [SPEC], expected, {"y": 1.0})
+    assert record.passed and record.tolerance == 1
+    limits = {"y": 1.5 * record.max_error}
+    columns = {"y": record.column_tolerances}
+    found = {"y": written["y"].copy()}
+    if change == "noisier":  # another processor
+        found["y"] += np.float32(0.3 * noise)
+    elif change:
+        found["y"][:, 2] *= 0.5 if change == "halved" else 0
+    for given, passes in (({}, True), (columns, change in (None, "noisier"))):
+        (record,), findings = compare(
+            [found], [SPEC], expected, limits, column_limits=given
+        )
+        assert record.passed is passes
+        assert passes or "column 2" in findings[0]
+
+
 def test_limits_replace_the_tolerance():
     results = [{"y": REFERENCE.astype("float32") * np.float32(1 + 1e-3)}]
     for limit, passed in ((1e-2, True), (1e-4, False)):
