@@ -248,10 +248,19 @@ class Artifact:
         Args:
             images: whether some items are images; `None`: perhaps.
             preprocess: as for `predict`.
+
+        Raises:
+            RequestError: if it is not known how images become inputs, or if
+                it is given for arrays.
         """
         preprocessing = None
         if images is not False:
             preprocessing = self._preprocessing(preprocess, images)
+        elif preprocess is not None:
+            raise RequestError(
+                "got a preprocessing, but no images: arrays are taken as they "
+                "are; scale them, and leave the preprocessing out"
+            )
 
         def decode(item: Item) -> np.ndarray:
             return decoded(item, self._needed(preprocessing))

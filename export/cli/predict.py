@@ -1,6 +1,7 @@
 """The subcommand `predict`: any number of inputs, while they are read."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,11 @@ from keras_inception_export.errors import (
     check_choice,
 )
 from keras_inception_export.logs import printable
-from keras_inception_export.prediction.lines import Resumed, resume
+from keras_inception_export.prediction.lines import (
+    Resumed,
+    check_resumed,
+    resume,
+)
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
 from keras_inception_export.prediction.writers import check_output, open_writer
 
@@ -41,6 +46,10 @@ def predict(arguments: Any) -> Outcome:
     check_choice("engine", arguments.engine, ENGINES)
     options = {"format": arguments.format, "scheme": arguments.scheme}
     artifact = load_artifact(arguments.artifact, **options)
+    if output is not None and output.exists():
+        for value in filter(os.path.exists, arguments.inputs):
+            if output.samefile(value):
+                raise RequestError(f"{output} is an input; write another file")
     sources = Sources(arguments.inputs, artifact.inputs)
     known = sources.images, _preprocessing(arguments)
     pipeline = artifact.pipeline(*known)
@@ -51,6 +60,7 @@ def predict(arguments: Any) -> Outcome:
             *(output, items, artifact.outputs, arguments.top),
             pipeline.batch_size,
         )
+        check_resumed(output, done, pipeline, arguments.top)
     batches = ENGINES[arguments.engine](
         *(pipeline, partial(_open, arguments.artifact, options, known)),
         *(items, arguments.workers),

@@ -1,9 +1,10 @@
 """From the pixels of an image to one input of a model; needs Pillow.
 
 upright         the orientation that the EXIF data demands
-8 bits          16 bits per channel are divided by 257; palette and CMYK
-                become their colours; alpha is left out; floating point
-                is refused, since its range is unknown
+8 bits          16 bits of gray are divided by 257, of colours Pillow takes
+                the upper 8; palette and CMYK become their colours; alpha
+                is left out; floating point is refused, since its range
+                is unknown
 colour          gray for RGB: the same value in each channel; RGB for
                 gray: 0.299 R + 0.587 G + 0.114 B
 size            Pillow's filters, which antialias when they reduce
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_inception_export.data.decoding import to_bytes
+from keras_inception_export.data.decoding import open_image, to_bytes
 from keras_inception_export.data.reading import reading
 from keras_inception_export.errors import (
     RequestError,
@@ -47,10 +48,6 @@ CHOICES = {
 REALS = ("float16", "float32", "float64")
 INTEGERS = ("uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 """The dtypes that hold the values of pixels."""
-
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
-"""The kinds of images that are read: Pillow goes by the content of a file, and
-runs programs for some other kinds."""
 
 LARGEST = 255
 """The largest value of a pixel."""
@@ -199,9 +196,9 @@ class Preprocessing:
             if None not in (own, side) and own != side:
                 own_size = f"{[height, width]} of the model"
                 raise _invalid("size", self.size, own_size)
-        color = "rgb" if self.color == "grey" else self.color
-        if channels == 1:
-            color = "grey"
+        color = self.color if channels == 3 else "grey"
+        if channels == 3 and color == "grey":
+            raise _invalid("color", color, "rgb or bgr for three channels")
         lengths = {len(self.mean), len(self.std)}
         if channels == 1 and lengths != {1}:
             raise RequestError(
@@ -271,7 +268,7 @@ def read(
     with reading(name, error=RequestError):
         if isinstance(path, Image.Image):
             return preprocessing(path)
-        with Image.open(path, formats=FORMATS) as image:
+        with open_image(path) as image:
             return preprocessing(image)
 
 

@@ -1,9 +1,10 @@
 """Find what is to be read: in files, folders, archives and arrays.
 
-image            .png, .jpg, .jpeg, .bmp, .gif, .webp
+image            .png, .jpg, .jpeg, .bmp, .gif, .webp, .tif, .tiff
 folder           the images in it, at any depth, but hidden ones, in the
                  order of their names
-pattern          such as "photos/**/*.jpg": the files and folders it matches
+pattern          such as "photos/**/*.jpg": the files and folders it matches,
+                 but folders that contain others of them
 .npy, .npz       one sample per row, which the model gets as it is
 .parquet         a column of images
 .tar, .tar.gz    the images in it
@@ -106,7 +107,15 @@ def _matches(value: str | Path) -> Iterator[Path]:
             f"{value} matches no file; expected a pattern "
             'such as "photos/**/*.jpg"'
         )
-    yield from map(Path, found)
+    # All that is in a folder would be read once more.
+    parents: set[Path] = set()
+    paths = [Path(name) for name in found]
+    for path in paths:
+        for parent in path.parents:
+            if parent in parents:
+                break
+            parents.add(parent)
+    yield from (path for path in paths if path not in parents)
 
 
 def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:

@@ -60,7 +60,8 @@ def choose_preprocessing(
         check_choice("preprocessing: input", name, names)
     found = {}
     for spec in specs:
-        reach = float(np.max(domains[spec.name].reach))
+        domain = domains[spec.name]
+        reach = 0.0 if domain.assumed else float(np.max(domain.reach))
         made = by_name.get(spec.name)
         if made is not None:
             found[spec.name] = made = made.fitted(spec)
@@ -147,7 +148,8 @@ def with_ranges(
     found = dict(domains)
     for name, made in preprocessing.items():
         domain = found[name]
-        if np.size(domain.reach) == 1 and (domain.low, domain.high) == (0, 1):
+        ends = domain.low, domain.high
+        if domain.assumed or (np.size(domain.reach) == 1 and ends == (0, 1)):
             low, high = map(np.asarray, made.range)
             found[name] = replace(domain, low=low, high=high)
     return found

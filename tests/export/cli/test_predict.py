@@ -3,6 +3,7 @@
 import csv
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -86,7 +87,7 @@ def test_nothing_but_damaged_images(models, tmp_path, capfd):
         (tmp_path / f"{name}.png").write_text("no image")
     output = tmp_path / "out.csv"
     assert predict(models / "model.onnx", tmp_path, "--output", output) == 2
-    assert capfd.readouterr().err.endswith("a.png' (and 1 others)\n")
+    assert capfd.readouterr().err.endswith("TIFF (and 1 others)\n")
     assert output.read_text().count("cannot identify image file") == 2
 
 
@@ -156,6 +157,42 @@ def test_an_interrupted_run_is_resumed(
     assert "1 of 51 inputs have no result" in capfd.readouterr().err
     assert predict(*command, output, "--resume") == 1
     assert output.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "words"),
+    [(".csv", ["--pixel-scale", "1/256"]), (".jsonl", ["--top", "1"])],
+)
+def test_other_results_are_not_resumed(
+    suffix, words, models, images, capfd, monkeypatch
+):
+    monkeypatch.setattr(pipeline, "MAX_BATCH", 16)
+    output = images.parent / f"out{suffix}"
+    command = [models / "model.onnx", images, "--output", output]
+    assert predict(*command) == 0
+    whole = output.read_bytes()
+    assert predict(*command, "--resume", *words) == 2
+    assert "has other results for its last rows" in capfd.readouterr().err
+    assert output.read_bytes() == whole
+    # As another processor may round.
+    output.write_bytes(re.sub(rb"(\.\d{6})\d+", rb"\1", whole))
+    assert output.read_bytes() != whole
+    assert predict(*command, "--resume") == 0
+
+
+def test_arrays_take_no_preprocessing_and_are_not_overwritten(
+    models, tmp_path, capfd
+):
+    path = tmp_path / "x.npz"
+    np.savez(path, image=np.zeros((1, 4, 4, 1), "uint8"))
+    before = path.read_bytes()
+    for words, message in (
+        (["--preprocess", "unit"], "arrays are taken as they are"),
+        (["--output", path], "x.npz is an input; write another file"),
+    ):
+        assert predict(models / "model.onnx", path, *words) == 2
+        assert message in capfd.readouterr().err
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ KNOWN = {
         lambda: classifier(layers.Rescaling(1 / 255), dtype="uint8"),
         "none",
     ),
+    "augmentation": (lambda: classifier(layers.RandomContrast(0.2)), None),
     "gray": (lambda: classifier(name="vgg16", shape=(8, 8, 1)), None),
     "unknown": (classifier, None),
     "no image": (
@@ -113,6 +114,13 @@ def test_what_is_known_without_options(make, preset):
 def test_nothing_is_scaled_twice(case, preset):
     with pytest.raises(RequestError, match='scales ".*" itself.* "none"'):
         chosen(KNOWN[case][0](), PRESETS[preset])
+
+
+def test_layers_for_training_scale_nothing():
+    spec, found = chosen(
+        classifier(layers.RandomBrightness(0.2)), PRESETS["unit"]
+    )
+    assert found == PRESETS["unit"].fitted(spec)
 
 
 def test_classes_are_counted_like_the_labels(caplog):
