@@ -93,3 +93,10 @@ class Domain:
         return np.where(
             self.bounded, self.draw(generator, values.shape), values
         )
+
+
+def unlike(found: tuple[float, float], known: tuple[float, float]) -> bool:
+    """Return whether values are far outside of a range, or tiny beside it."""
+    width = known[1] - known[0]
+    far = found[0] < known[0] - width or found[1] > known[1] + width
+    return far or 0 < found[1] - found[0] < width / 50

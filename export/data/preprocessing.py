@@ -205,6 +205,12 @@ class Preprocessing:
                 f"the preprocessing has the mean {list(self.mean)} for three "
                 f'channels, but the input "{spec.name}" has one; give one value'
             )
+        integers = spec.scale is None and spec.dtype in INTEGERS
+        if integers and not self.keeps_values:
+            raise RequestError(
+                f'the input "{spec.name}" takes {spec.dtype}, which cannot '
+                'hold scaled pixels; use the preprocessing "none"'
+            )
         return replace(
             self,
             size=(height or self.size[0], width or self.size[1]),

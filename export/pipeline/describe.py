@@ -9,13 +9,15 @@ import numpy as np
 
 from keras_inception_export.bundle.bundle import USUAL
 from keras_inception_export.data import metadata
-from keras_inception_export.data.domain import Domain
+from keras_inception_export.data.domain import Domain, unlike
 from keras_inception_export.data.labels import labelled_outputs
 from keras_inception_export.data.preprocessing import (
     PRESETS,
     Preprocessing,
     channel_axis,
 )
+from keras_inception_export.data.rows import Rows
+from keras_inception_export.data.samples import Samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_choice
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
@@ -136,6 +138,23 @@ def check_pixels(
             "an int8 artifact has inputs of one dtype, uint8 for pixels; got "
             f"other inputs too: {', '.join(others)}; add the quantized io uint8"
         )
+
+
+def warn_of_samples(
+    samples: Samples, preprocessing: Mapping[str, Preprocessing]
+) -> None:
+    """Log a warning if arrays of samples are unlike preprocessed images."""
+    for name, made in preprocessing.items():
+        array = samples.inputs[name]
+        ends = array.ends if isinstance(array, Rows) else np.asarray(array)
+        found = float(ends.min()), float(ends.max())
+        if unlike(found, made.range):
+            logger.info(
+                'Warning  the samples have values from %.4g to %.4g for "%s", '
+                "but preprocessed images %.4g to %.4g; arrays are taken as "
+                "they are",
+                *(*found, name, *made.range),
+            )
 
 
 def with_ranges(

@@ -180,6 +180,8 @@ def test_inputs_that_do_not_fit(name, shape, message):
     made = PRESETS.get(name, Preprocessing(color="grey"))
     with pytest.raises(RequestError, match=message):
         made.fitted(TensorSpec("x", shape, "float32"))
+    with pytest.raises(RequestError, match='takes uint8, .* use .* "none"'):
+        PRESETS["unit"].fitted(TensorSpec("x", (None, 8, 8, 3), "uint8"))
     sized = Preprocessing((7, 8))
     with pytest.raises(RequestError, match=r"expected \[8, 8\] of the model"):
         sized.fitted(TensorSpec("x", (None, 8, 8, 3), "float32"))

@@ -19,6 +19,7 @@ from keras_inception_export.model.input_ranges import input_domains
 from keras_inception_export.model.loading import functional
 from keras_inception_export.pipeline.describe import (
     choose_preprocessing,
+    warn_of_samples,
 )
 from keras_inception_layers import VGG16
 from keras_inception_layers.preprocessing import MODES, preprocess_input
@@ -133,6 +134,22 @@ def test_classes_are_counted_like_the_labels(caplog):
     with caplog.at_level("INFO", "keras_inception_export"):
         assert with_labels(samples, ["Cat", "Ant"]) is samples
     assert "are not named like the labels (ant, cat)" in caplog.text
+
+
+def test_a_class_of_two_labels_is_refused():
+    samples = Samples({}, np.array([0, 1]), ("ant", "cat"))
+    with pytest.raises(RequestError, match='labels are "cat", .* own name'):
+        with_labels(samples, ["cat", "ant", "cat"])
+
+
+@pytest.mark.parametrize(("scale", "warned"), [(1, True), (1 / 255, False)])
+def test_arrays_unlike_the_images(scale, warned, caplog):
+    array = np.full((3, 8, 8, 3), 200.0) * np.arange(3)[:, None, None, None]
+    with caplog.at_level("INFO", "keras_inception_export"):
+        warn_of_samples(
+            Samples({"image": array * scale / 2}), {"image": PRESETS["unit"]}
+        )
+    assert ("from 0 to 200" in caplog.text) == warned
 
 
 @pytest.fixture
