@@ -66,7 +66,7 @@ def predict(arguments: Any) -> Outcome:
         *(items, arguments.workers),
     )
     count = _Count(done.items, done.failed, done.error)
-    table = tables.Predictions(arguments.top)
+    table = tables.Predictions(arguments.top, _root(arguments.inputs))
     collected: list[Prediction] = []
     sinks: list[Callable[[Sequence[Prediction]], Any]] = []
     if arguments.json or output is not None:
@@ -104,6 +104,18 @@ def predict(arguments: Any) -> Outcome:
         error=count.error_of(", ".join(arguments.inputs[:3])),
         next=_following(arguments),
     )
+
+
+def _root(inputs: Sequence[str]) -> str:
+    """Return the path that the names of all samples begin with."""
+    paths = []
+    for path in map(Path, inputs):
+        while set("*?[") & set(str(path)) and not os.path.lexists(path):
+            path = path.parent
+        paths.append(str(path))
+    with contextlib.suppress(ValueError):  # absolute and relative ones
+        return printable(os.path.commonpath(paths))
+    return ""
 
 
 def _following(arguments: Any) -> Sequence[Any]:
@@ -179,7 +191,7 @@ def _as_json(predictions: Sequence[Prediction], artifact: Artifact) -> dict:
     found = [x for x in predictions if x.error is None]
     errors = {x.name: x.error for x in predictions if x.error is not None}
     return {
-        "samples": [tables.short_name(x.name) for x in found],
+        "samples": [x.name for x in found],
         "outputs": {
             spec.name: [x.outputs[spec.name].tolist() for x in found]
             for spec in artifact.outputs
