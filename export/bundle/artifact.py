@@ -296,8 +296,10 @@ class Artifact:
         elif self.metadata is not None:
             made = self.metadata.inputs[0].preprocessing
         if isinstance(made, Mapping):
-            check_choice("input", self.inputs[0].name, made)
-            made = made[self.inputs[0].name]
+            names = [spec.name for spec in self.inputs]
+            for name in made:
+                check_choice("preprocessing: input", name, names)
+            made = made.get(names[0])
         if made is not None and len(self.inputs) == 1:
             return made.fitted(self.inputs[0])
         return self._needed(None) if required else None

@@ -295,7 +295,7 @@ def make_preprocessing(value: Any) -> Any:
         path = Path(value)
         check_regular(path)
         with reading(path, error=RequestError):
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(path.read_text(encoding="utf-8-sig"))
     if isinstance(value, Mapping):
         names = {field.name for field in fields(Preprocessing)}
         parts = (str, Mapping, Preprocessing)

@@ -1,6 +1,7 @@
 """Every kind of input as a stream of items."""
 
 import functools
+import io
 import os
 import tarfile
 
@@ -163,6 +164,21 @@ def test_values_from_python():
     assert names(values) == names(iter(values)) == expected
     assert names(ROWS) == expected[:5]
     assert Sources(iter(values), SPEC).count() is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (b"PNG", "has the type bytes; expected a path"),
+        (io.BytesIO(), "has the type BytesIO; expected a path"),
+        ([[1], [1, 2]], "cannot become one array"),
+        (ROWS[:, :3], r"has an array of shape \(5, 3, 4, 1\)"),
+    ],
+    ids=["bytes", "file", "ragged", "size"],
+)
+def test_unsuitable_values(value, message):
+    with pytest.raises(RequestError, match=f"the input {message}"):
+        Sources([value], SPEC)
 
 
 def write_refused(path):
