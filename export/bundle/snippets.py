@@ -8,11 +8,19 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from keras_inception_export.bundle.bundle import check_published
+from keras_inception_export.bundle.bundle import (
+    REPORT,
+    check_published,
+    read_report,
+)
 from keras_inception_export.data.preprocessing import Preprocessing
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_choice
-from keras_inception_export.formats.registry import format_of
+from keras_inception_export.formats.registry import (
+    FASTEST_FIRST,
+    FORMATS,
+    format_of,
+)
 from keras_inception_export.logs import printable
 from keras_inception_export.prediction.records import is_scores
 
@@ -41,21 +49,26 @@ def snippet(path: str | Path, language: str) -> str:
     """Return a program that predicts the classes of images.
 
     Args:
-        path: the artifact, which says how pixels become its input.
+        path: the artifact, which says how pixels become its input; or a
+            bundle, of which the first artifact of `FASTEST_FIRST` is taken
+            for which there is a program.
         language: one of `LANGUAGES`.
 
     Raises:
         RequestError: if there is no program for it.
     """
-    path = Path(path)
     check_choice("language", language, LANGUAGES)
+    path = _artifact(Path(path), language)
     record = format_of(path)
     check_published(path)
     templates = record.snippets() if record.snippets else {}
     if language not in templates:
+        others = f"in {', '.join(templates)}"
+        if not templates:
+            others = f"for {', '.join(_formats(language))}"
         raise RequestError(
-            f"there is no {language} code for {record.name}; there is some in "
-            f"{', '.join(templates) or 'no language'}"
+            f"there is no {language} code for {record.name}; there is some "
+            f"{others}"
         )
     inputs, outputs = record.specs(path)
     known = record.read_metadata(path)
@@ -93,6 +106,28 @@ def snippet(path: str | Path, language: str) -> str:
         )
     values |= _of_language(language, values, made)
     return Template(templates[language]).substitute(values)
+
+
+def _formats(language: str) -> list[str]:
+    """Return the formats that have programs in a language."""
+    return [
+        name
+        for name in FASTEST_FIRST
+        if (make := FORMATS[name].snippets) and language in make()
+    ]
+
+
+def _artifact(path: Path, language: str) -> Path:
+    """Return the artifact of a bundle for which there is a program."""
+    if not (path / REPORT).is_file():
+        return path
+    found = {
+        entry["format"]: path / entry["path"]
+        for entry in read_report(path)["artifacts"]
+        if not entry.get("quantization")
+    }
+    able = [name for name in _formats(language) if name in found]
+    return next((found[name] for name in (*able, *found)), path)
 
 
 def _is_pixels(spec: TensorSpec) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from keras_inception_export import RequestError
 from keras_inception_export.bundle import snippets
+from keras_inception_export.bundle.bundle import sha256_of, write_report
 from keras_inception_export.bundle.snippets import snippet
 from keras_inception_export.cli import main
 from keras_inception_export.data.preprocessing import PRESETS
@@ -17,6 +18,7 @@ from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.formats.registry import FORMATS
 from tests.helpers.brightness import metadata, write_brightness
 from tests.helpers.commands import run
+from tests.helpers.reports import make_artifact, make_report
 from tests.helpers.snippet_cases import (
     CASES,
     expected,
@@ -99,6 +101,22 @@ def test_types_of_inputs_and_outputs(
         snippet(path, "python")
 
 
+def test_the_artifact_of_a_bundle(tmp_path):
+    write_brightness(tmp_path / "model.onnx")
+    for name in ("model.xml", "model.tflite"):
+        (tmp_path / name).write_bytes(b"")
+    entries = [
+        make_artifact(format=x, path=name, sha256=sha256_of(tmp_path / name))
+        for x, name in (
+            ("openvino", "model.xml"),
+            ("tflite", "model.tflite"),
+            ("onnx", "model.onnx"),
+        )
+    ]
+    write_report(tmp_path, make_report(artifacts=entries))
+    assert snippet(tmp_path, "cpp") == snippet(tmp_path / "model.onnx", "cpp")
+
+
 def test_there_is_not_code_for_everything(tmp_path):
     path = tmp_path / "model.onnx"
     write_brightness(path, known=False)
@@ -109,4 +127,7 @@ def test_there_is_not_code_for_everything(tmp_path):
     (tmp_path / "x.tflite").write_bytes(b"")
     with pytest.raises(RequestError, match="tflite; there is some in python"):
         snippet(tmp_path / "x.tflite", "cpp")
+    (tmp_path / "x.xml").write_bytes(b"")
+    with pytest.raises(RequestError, match="openvino; .* for onnx, tflite"):
+        snippet(tmp_path / "x.xml", "python")
     assert set(PRESETS) >= {"unit", "torch", "caffe", "tf"}
