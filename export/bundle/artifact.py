@@ -248,10 +248,19 @@ class Artifact:
         Args:
             images: whether some items are images; `None`: perhaps.
             preprocess: as for `predict`.
+
+        Raises:
+            RequestError: if it is not known how images become inputs, or if
+                it is given for arrays.
         """
         preprocessing = None
         if images is not False:
             preprocessing = self._preprocessing(preprocess, images)
+        elif preprocess is not None:
+            raise RequestError(
+                "got a preprocessing, but no images: arrays are taken as they "
+                "are; scale them, and leave the preprocessing out"
+            )
 
         def decode(item: Item) -> np.ndarray:
             return decoded(item, self._needed(preprocessing))
@@ -287,8 +296,10 @@ class Artifact:
         elif self.metadata is not None:
             made = self.metadata.inputs[0].preprocessing
         if isinstance(made, Mapping):
-            check_choice("input", self.inputs[0].name, made)
-            made = made[self.inputs[0].name]
+            names = [spec.name for spec in self.inputs]
+            for name in made:
+                check_choice("preprocessing: input", name, names)
+            made = made.get(names[0])
         if made is not None and len(self.inputs) == 1:
             return made.fitted(self.inputs[0])
         return self._needed(None) if required else None

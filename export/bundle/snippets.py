@@ -3,15 +3,24 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from keras_inception_export.bundle.bundle import check_published
+from keras_inception_export.bundle.bundle import (
+    REPORT,
+    check_published,
+    read_report,
+)
 from keras_inception_export.data.preprocessing import Preprocessing
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_choice
-from keras_inception_export.formats.registry import format_of
+from keras_inception_export.formats.registry import (
+    FASTEST_FIRST,
+    FORMATS,
+    format_of,
+)
 from keras_inception_export.logs import printable
 from keras_inception_export.prediction.records import is_scores
 
@@ -40,45 +49,90 @@ def snippet(path: str | Path, language: str) -> str:
     """Return a program that predicts the classes of images.
 
     Args:
-        path: the artifact, which says how pixels become its input.
+        path: the artifact, which says how pixels become its input; or a
+            bundle, of which the first artifact of `FASTEST_FIRST` is taken
+            for which there is a program.
         language: one of `LANGUAGES`.
 
     Raises:
         RequestError: if there is no program for it.
     """
-    path = Path(path)
     check_choice("language", language, LANGUAGES)
+    path = _artifact(Path(path), language)
     record = format_of(path)
     check_published(path)
     templates = record.snippets() if record.snippets else {}
     if language not in templates:
+        others = f"in {', '.join(templates)}"
+        if not templates:
+            others = f"for {', '.join(_formats(language))}"
         raise RequestError(
-            f"there is no {language} code for {record.name}; there is some in "
-            f"{', '.join(templates) or 'no language'}"
+            f"there is no {language} code for {record.name}; there is some "
+            f"{others}"
         )
     inputs, outputs = record.specs(path)
     known = record.read_metadata(path)
     made = known.inputs[0].preprocessing if known else None
     scores = [spec for spec in outputs if is_scores(spec) and spec.shape[1]]
-    if known is None or made is None or len(inputs) > 1 or not scores:
+    if len(inputs) > 1 or not scores:
+        names = (f'"{x.name}" {list(x.shape)}' for x in (*inputs, *outputs))
         raise RequestError(
-            f"there is code for artifacts that say how pixels become their "
-            f"only input, and have scores of classes, unlike {path}; export "
-            "the model with --preprocess"
+            "there is code for artifacts that take one image and have scores "
+            f"of classes; {path} has {', '.join(names)}"
         )
-    if inputs[0].scale is not None or inputs[0].dtype not in ARRAYS:
+    if known is None or made is None:
         raise RequestError(
-            f"there is no code for inputs of {inputs[0].dtype}; expected one "
-            f"of {', '.join(ARRAYS)}, not quantized"
+            f"{path} does not say how pixels become its input, as the code "
+            "must; export the model with --preprocess"
         )
-    made = made.fitted(inputs[0])
+    image = inputs[0]
+    pixels = replace(image, scale=None) if _is_pixels(image) else image
+    quantized = [x for x in (pixels, scores[0]) if x.scale is not None]
+    if quantized or image.dtype not in ARRAYS:
+        raise RequestError(
+            f"there is no code for {(*quantized, image)[0].dtype}; expected "
+            f"{', '.join(ARRAYS)}, not quantized"
+        )
+    made = made.fitted(pixels)
     number = int(scores[0].shape[1] or 0)
     labels = known.labels.get(scores[0].name, ())
     if len(labels) != number:
         labels = tuple(f"class {i}" for i in range(number))
-    values = _values(path, inputs[0], scores[0], made, labels)
+    values = _values(path, image, scores[0], made, labels)
+    if language == "javascript" and made.size.count(None) == 1:
+        raise RequestError(
+            "there is no javascript code for images of which one side is "
+            f"known: {list(made.size)}; use python"
+        )
     values |= _of_language(language, values, made)
     return Template(templates[language]).substitute(values)
+
+
+def _formats(language: str) -> list[str]:
+    """Return the formats that have programs in a language."""
+    return [
+        name
+        for name in FASTEST_FIRST
+        if (make := FORMATS[name].snippets) and language in make()
+    ]
+
+
+def _artifact(path: Path, language: str) -> Path:
+    """Return the artifact of a bundle for which there is a program."""
+    if not (path / REPORT).is_file():
+        return path
+    found = {
+        entry["format"]: path / entry["path"]
+        for entry in read_report(path)["artifacts"]
+        if not entry.get("quantization")
+    }
+    able = [name for name in _formats(language) if name in found]
+    return next((found[name] for name in (*able, *found)), path)
+
+
+def _is_pixels(spec: TensorSpec) -> bool:
+    """Return whether the integers of a quantized input are its values."""
+    return (spec.scale, spec.zero_point) == (1, 0)
 
 
 def _values(
@@ -96,10 +150,10 @@ def _values(
 
     return {
         "file": re.sub(r"[^\w.-]", "_", path.name),
-        "file_text": json.dumps(str(path)),
-        "input": json.dumps(image.name),
-        "output": json.dumps(scores.name),
-        "labels": json.dumps([*map(printable, labels)], ensure_ascii=False),
+        "file_text": _text(str(path)),
+        "input": _text(image.name),
+        "output": _text(scores.name),
+        "labels": _text([*map(printable, labels)]),
         "batch": image.shape[0] or 1,
         "dtype": image.dtype,
         "shape": f"({', '.join(sizes)})",
@@ -111,6 +165,16 @@ def _values(
         "std": each(made.std),
         "channels_first": json.dumps(made.data_format == "channels_first"),
     }
+
+
+def _text(value: Any) -> str:
+    """Return a text, or a list of texts, as it is written in each language.
+
+    Escapes of characters beyond U+FFFF would differ. A name of a file that is
+    not UTF-8 has escapes all the same, as Python understands them.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _of_language(
@@ -132,9 +196,10 @@ def _of_language(
     return {
         "array": ARRAYS[values["dtype"]][1],
         "pixel": f"{{{pixel.format('std::')}}}",
-        "fits": f"width == {width} && height == {height}"
-        if height and width
-        else "width > 0 && height > 0",
+        "fits": " && ".join(
+            f"{name} == {side}" if side else f"{name} > 0"
+            for name, side in (("width", width), ("height", height))
+        ),
         "magick": f"-resize '{width}x{height}!'" if height and width else "",
         **{name: f"{{{values[name][1:-1]}}}" for name in lists},
     }
@@ -147,8 +212,9 @@ def _read(made: Preprocessing) -> str:
         "image = ImageOps.exif_transpose(Image.open(path))",
         f'image = image.convert("{mode}")',
     ]
-    if all(made.size):
-        size = f"({made.size[1]}, {made.size[0]})"
+    if any(made.size):
+        height, width = made.size
+        size = f"({width or 'image.width'}, {height or 'image.height'})"
         method = f"Image.Resampling.{made.interpolation.upper()}"
         call = {
             "stretch": f"image.resize({size}, {method})",

@@ -141,13 +141,14 @@ def grid(rows: Sequence[Row], align: str) -> list[str]:
         row
         if isinstance(row, str)
         else (" " * gap)
-        .join(_padded(row[i], widths[i], align[i]) for i in kept)
+        .join(padded(row[i], widths[i], align[i]) for i in kept)
         .rstrip()
         for row in cells
     ]
 
 
-def _padded(text: str, room: int, align: str) -> str:
+def padded(text: str, room: int, align: str = "<") -> str:
+    """Return a text that takes all columns of a room."""
     text = shortened(text, room)
     space = " " * (room - columns(text))
     return space + text if align == ">" else text + space

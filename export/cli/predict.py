@@ -1,6 +1,7 @@
 """The subcommand `predict`: any number of inputs, while they are read."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,11 @@ from keras_inception_export.errors import (
 )
 from keras_inception_export.formats.format import lazy
 from keras_inception_export.logs import printable
-from keras_inception_export.prediction.lines import Resumed, resume
+from keras_inception_export.prediction.lines import (
+    Resumed,
+    check_resumed,
+    resume,
+)
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
 from keras_inception_export.prediction.writers import check_output, open_writer
 
@@ -42,6 +47,10 @@ def predict(arguments: Any) -> Outcome:
     check_choice("engine", arguments.engine, ENGINES)
     options = {"format": arguments.format, "scheme": arguments.scheme}
     artifact = load_artifact(arguments.artifact, **options)
+    if output is not None and output.exists():
+        for value in filter(os.path.exists, arguments.inputs):
+            if output.samefile(value):
+                raise RequestError(f"{output} is an input; write another file")
     sources = Sources(arguments.inputs, artifact.inputs)
     known = sources.images, _preprocessing(arguments)
     pipeline = artifact.pipeline(*known)
@@ -52,12 +61,13 @@ def predict(arguments: Any) -> Outcome:
             *(output, items, artifact.outputs, arguments.top),
             pipeline.batch_size,
         )
+        check_resumed(output, done, pipeline, arguments.top)
     batches = ENGINES[arguments.engine](
         *(pipeline, partial(_open, arguments.artifact, options, known)),
         *(items, arguments.workers),
     )
     count = _Count(done.items, done.failed, done.error)
-    table = tables.Predictions(arguments.top)
+    table = tables.Predictions(arguments.top, _root(arguments.inputs))
     collected: list[Prediction] = []
     sinks: list[Callable[[Sequence[Prediction]], Any]] = []
     if arguments.json or output is not None:
@@ -95,6 +105,18 @@ def predict(arguments: Any) -> Outcome:
         error=count.error_of(", ".join(arguments.inputs[:3])),
         next=_following(arguments),
     )
+
+
+def _root(inputs: Sequence[str]) -> str:
+    """Return the path that the names of all samples begin with."""
+    paths = []
+    for path in map(Path, inputs):
+        while set("*?[") & set(str(path)) and not os.path.lexists(path):
+            path = path.parent
+        paths.append(str(path))
+    with contextlib.suppress(ValueError):  # absolute and relative ones
+        return printable(os.path.commonpath(paths))
+    return ""
 
 
 def _following(arguments: Any) -> Sequence[Any]:
@@ -164,7 +186,7 @@ def _as_json(predictions: Sequence[Prediction], artifact: Artifact) -> dict:
     found = [x for x in predictions if x.error is None]
     errors = {x.name: x.error for x in predictions if x.error is not None}
     return {
-        "samples": [tables.short_name(x.name) for x in found],
+        "samples": [x.name for x in found],
         "outputs": {
             spec.name: [x.outputs[spec.name].tolist() for x in found]
             for spec in artifact.outputs

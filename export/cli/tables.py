@@ -1,10 +1,17 @@
 """Format the results of the other subcommands for a terminal or as JSON."""
 
+import os
 import sys
-from pathlib import PurePath
 
 from keras_inception_export.bundle.bundle import REPORT
-from keras_inception_export.cli.layout import Row, fitted, grid, joined
+from keras_inception_export.cli.layout import (
+    Row,
+    columns,
+    fitted,
+    grid,
+    joined,
+    padded,
+)
 from keras_inception_export.cli.output import write
 from keras_inception_export.data.coverage import Coverage
 from keras_inception_export.formats.registry import artifact_name
@@ -149,28 +156,26 @@ def verification(results, folder, report):
     return joined(lines)
 
 
-def short_name(name):
-    """Return the name of a file without its folder."""
-    return PurePath(name).name
-
-
 class Predictions:
     """The table of `predict`, of which each batch is printed as it comes.
 
     Args:
         top: how many classes are shown per output.
+        root: the folder or archive of all samples, which is not shown.
+            Defaults to `""`: none.
     """
 
-    def __init__(self, top):
+    def __init__(self, top, root=""):
         self._top, self._width = top, 0
+        self._folders = [f"{x}/" for x in (root, os.path.dirname(root)) if x]
 
     def text(self, predictions):
         """Return the top classes, or the range, of each output per sample."""
         names = [
-            fitted(short_name(prediction.name), 1 / 3)
+            fitted(self._short(prediction.name), 1 / 3)
             for prediction in predictions
         ]
-        self._width = max(self._width, *map(len, names))
+        self._width = max(self._width, *map(columns, names))
         lines = []
         for name, prediction in zip(names, predictions, strict=True):
             cells = [
@@ -179,10 +184,14 @@ class Predictions:
                 for output in prediction.outputs
             ]
             lines += [
-                f"{name:<{self._width}}  {cell}"
+                f"{padded(name, self._width)}  {cell}"
                 for cell in cells or [f"error: {prediction.error}"]
             ]
         return joined(lines)
+
+    def _short(self, name):
+        inside = (x for x in self._folders if name.startswith(x))
+        return name.removeprefix(next(inside, ""))
 
 
 def information(facts):

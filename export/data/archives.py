@@ -53,13 +53,15 @@ def open_tar(path: Path) -> Opened:
 
 
 def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """Yield the files in an archive."""
+    """Yield the files in an archive, but hidden ones."""
     declared, size = 0, path.stat().st_size
     with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
         while (member := archive.next()) is not None:
             # An archive would keep what it knows of all its members.
             archive.members = []  # type: ignore[attr-defined]
-            if not member.isreg():
+            parts = Path(member.name).parts
+            hidden = any(x.startswith(".") and x != ".." for x in parts)
+            if hidden or not member.isreg():
                 continue
             if member.size <= MAX_BYTES:  # a larger one is not read
                 declared += member.size

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+"""The kinds of images that are read: Pillow goes by the content of a file, and
+runs programs for some other kinds."""
+
+
+def open_image(source: Any) -> Image.Image:
+    """Open the path of an image, or an open file.
+
+    Raises:
+        ValueError: if it is no image of `FORMATS`.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(source, formats=FORMATS)
+    except UnidentifiedImageError:  # its message has an address in memory
+        kinds = ", ".join(FORMATS)
+        raise ValueError(
+            f"cannot identify image file; expected one of {kinds}"
+        ) from None
 
 
 def to_bytes(image: Image.Image) -> Image.Image:

@@ -26,6 +26,7 @@ class Domain:
         first: the value of the first step, which a mask must not hide: where
             attention sees padding alone, it adds -1e9 to every score, which
             leaves no digit of them in float32. `None`: as of any other.
+        assumed: whether nothing that the model computes says so.
     """
 
     low: np.ndarray = field(default_factory=lambda: np.array(0.0))
@@ -35,6 +36,7 @@ class Domain:
     levels: np.ndarray | None = None
     padding: float | None = None
     first: float | None = None
+    assumed: bool = False
 
     @property
     def reach(self) -> np.ndarray:
@@ -91,3 +93,10 @@ class Domain:
         return np.where(
             self.bounded, self.draw(generator, values.shape), values
         )
+
+
+def unlike(found: tuple[float, float], known: tuple[float, float]) -> bool:
+    """Return whether values are far outside of a range, or tiny beside it."""
+    width = known[1] - known[0]
+    far = found[0] < known[0] - width or found[1] > known[1] + width
+    return far or 0 < found[1] - found[0] < width / 50

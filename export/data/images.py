@@ -15,7 +15,10 @@ from keras_inception_export.data.rows import Rows, Spool, joined
 from keras_inception_export.errors import ExportError, check_regular
 from keras_inception_export.logs import printable
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
+    *(".tif", ".tiff"),
+)
 
 
 def is_image(path: Path) -> bool:
@@ -23,23 +26,31 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def images_in(folder: Path) -> Iterator[Path]:
+def images_in(folder: Path, above: frozenset = frozenset()) -> Iterator[Path]:
     """Yield the image files in a folder, at any depth, but hidden ones.
 
     They are in the order of their names; only one folder's names are in
-    memory.
+    memory. A link to a folder is followed, unless it leads back to a folder
+    that contains it.
+
+    Args:
+        folder: the folder.
+        above: the real paths of the folders that contain it.
     """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
     with os.scandir(folder) as entries:
         found = sorted(
-            (entry.name, entry.is_dir(follow_symlinks=False))
+            (entry.name, entry.is_dir())
             for entry in entries
             if not entry.name.startswith(".")
         )
     for name, is_folder in found:
         path = folder / name
         if is_folder:
-            yield from images_in(path)
-        elif is_image(path) and not path.is_dir():
+            yield from images_in(path, above | {real})
+        elif is_image(path):
             yield path
 
 

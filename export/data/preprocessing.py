@@ -1,9 +1,10 @@
 """From the pixels of an image to one input of a model; needs Pillow.
 
 upright         the orientation that the EXIF data demands
-8 bits          16 bits per channel are divided by 257; palette and CMYK
-                become their colors; alpha is left out; floating point
-                is refused, since its range is unknown
+8 bits          16 bits of gray are divided by 257, of colors Pillow takes
+                the upper 8; palette and CMYK become their colors; alpha
+                is left out; floating point is refused, since its range
+                is unknown
 colour          gray for RGB: the same value in each channel; RGB for
                 gray: 0.299 R + 0.587 G + 0.114 B
 size            Pillow's filters, which antialias when they reduce
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_inception_export.data.decoding import to_bytes
+from keras_inception_export.data.decoding import open_image, to_bytes
 from keras_inception_export.data.reading import reading
 from keras_inception_export.errors import (
     RequestError,
@@ -47,10 +48,6 @@ CHOICES = {
 REALS = ("float16", "float32", "float64")
 INTEGERS = ("uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 """The dtypes that hold the values of pixels."""
-
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
-"""The kinds of images that are read: Pillow goes by the content of a file, and
-runs programs for some other kinds."""
 
 LARGEST = 255
 """The largest value of a pixel."""
@@ -200,14 +197,20 @@ class Preprocessing:
             if None not in (own, side) and own != side:
                 own_size = f"{[height, width]} of the model"
                 raise _invalid("size", self.size, own_size)
-        color = "rgb" if self.color == "grey" else self.color
-        if channels == 1:
-            color = "grey"
+        color = self.color if channels == 3 else "grey"
+        if channels == 3 and color == "grey":
+            raise _invalid("color", color, "rgb or bgr for three channels")
         lengths = {len(self.mean), len(self.std)}
         if channels == 1 and lengths != {1}:
             raise RequestError(
                 f"the preprocessing has the mean {list(self.mean)} for three "
                 f'channels, but the input "{spec.name}" has one; give one value'
+            )
+        integers = spec.scale is None and spec.dtype in INTEGERS
+        if integers and not self.keeps_values:
+            raise RequestError(
+                f'the input "{spec.name}" takes {spec.dtype}, which cannot '
+                'hold scaled pixels; use the preprocessing "none"'
             )
         return replace(
             self,
@@ -272,7 +275,7 @@ def read(
     with reading(name, error=RequestError):
         if isinstance(path, Image.Image):
             return preprocessing(path)
-        with Image.open(path, formats=FORMATS) as image:
+        with open_image(path) as image:
             return preprocessing(image)
 
 
@@ -293,7 +296,7 @@ def make_preprocessing(value: Any) -> Any:
         path = Path(value)
         check_regular(path)
         with reading(path, error=RequestError):
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = json.loads(path.read_text(encoding="utf-8-sig"))
     if isinstance(value, Mapping):
         names = {field.name for field in fields(Preprocessing)}
         parts = (str, Mapping, Preprocessing)

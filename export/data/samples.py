@@ -114,6 +114,9 @@ def with_labels(samples: Samples, labels: Sequence[str]) -> Samples:
     """Return samples whose classes are counted in the order of the labels.
 
     Folders of images are in alphabetical order.
+
+    Raises:
+        RequestError: if several labels have the name of a class.
     """
     if samples.labels is None or samples.classes is None:
         return samples
@@ -125,6 +128,12 @@ def with_labels(samples: Samples, labels: Sequence[str]) -> Samples:
             ", ".join(unknown[:3]),
         )
         return samples
+    twice = [x for x in samples.classes if list(labels).count(x) > 1]
+    if twice:
+        raise RequestError(
+            f'several labels are "{twice[0]}", so it is unknown which of them '
+            "the samples of that name have; give each label its own name"
+        )
     numbers = np.array([labels.index(name) for name in samples.classes])
     return replace(
         samples, labels=numbers[samples.labels], classes=tuple(labels)

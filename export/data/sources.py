@@ -1,9 +1,10 @@
 """Find what is to be read: in files, folders, archives and arrays.
 
-image            .png, .jpg, .jpeg, .bmp, .gif, .webp
+image            .png, .jpg, .jpeg, .bmp, .gif, .webp, .tif, .tiff
 folder           the images in it, at any depth, but hidden ones, in the
                  order of their names
-pattern          such as "photos/**/*.jpg": the files and folders it matches
+pattern          such as "photos/**/*.jpg": the files and folders it matches,
+                 but folders that contain others of them
 .npy, .npz       one sample per row, which the model gets as it is
 .parquet         a column of images
 .tar, .tar.gz    the images in it
@@ -23,7 +24,11 @@ import numpy as np
 from keras_inception_export.data.archives import open_parquet, open_tar
 from keras_inception_export.data.classes import folder_classes
 from keras_inception_export.data.images import IMAGE_SUFFIXES, images_in
-from keras_inception_export.data.input_arrays import by_input, check_array
+from keras_inception_export.data.input_arrays import (
+    as_array,
+    by_input,
+    check_array,
+)
 from keras_inception_export.data.items import Item, Labels, Opened
 from keras_inception_export.data.npz import open_rows
 from keras_inception_export.data.reading import reading
@@ -106,7 +111,15 @@ def _matches(value: str | Path) -> Iterator[Path]:
             f"{value} matches no file; expected a pattern "
             'such as "photos/**/*.jpg"'
         )
-    yield from map(Path, found)
+    # All that is in a folder would be read once more.
+    parents: set[Path] = set()
+    paths = [Path(name) for name in found]
+    for path in paths:
+        for parent in path.parents:
+            if parent in parents:
+                break
+            parents.add(parent)
+    yield from (path for path in paths if path not in parents)
 
 
 def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
@@ -153,11 +166,16 @@ def _open_value(value: Any, specs: Sequence[TensorSpec]) -> Opened:
     if hasattr(value, "convert"):
         name = printable(str(getattr(value, "filename", "") or "image"))
         return Opened(lambda: iter([Item(name, value)]))
-    single = not isinstance(value, Mapping) and (
-        len(specs) == 1 and np.ndim(value) == len(specs[0].shape) - 1
-    )
-    source = np.asarray(value)[None] if single else value
-    origin = "the samples"
+    origin, source = "the input", value
+    if not isinstance(value, Mapping):
+        source = as_array(value, origin)
+        if not source.ndim:
+            raise RequestError(
+                f"{origin} has the type {type(value).__name__}; expected a "
+                "path, an image of Pillow, an array, or arrays by input name"
+            )
+        if len(specs) == 1 and source.ndim == len(specs[0].shape) - 1:
+            source = source[None]
     arrays = by_input(source, specs, origin)
     for spec in specs:
         arrays[spec.name] = check_array(arrays[spec.name], spec, origin)

@@ -21,7 +21,7 @@ WIDE = 1000.0
 """The magnitude of integers that nothing limits, and of floats that are made
 integers. They have both signs: quotients and remainders differ in runtimes."""
 
-DEFAULT, RESCALED, STEPPED, EXPECTED, LISTED, BOUNDED = range(6)
+DEFAULT, TRAINED, RESCALED, STEPPED, EXPECTED, LISTED, BOUNDED = range(7)
 """The kinds of claims, from the weakest to the strongest."""
 
 
@@ -136,6 +136,7 @@ class _Elements:
             _shared(bounded),
             self._levels(chosen),
             self.padding,
+            assumed=bool(self.kind.max() <= TRAINED),
         )
 
     def _levels(self, chosen: np.ndarray) -> np.ndarray | None:
@@ -259,6 +260,13 @@ LAYERS: Mapping[type, Callable[[Any], Claim | Padding | None]] = {
     _layers.Masking: lambda layer: Padding(layer.mask_value),
 }
 
+ADJUSTING = tuple(
+    getattr(_layers, name)
+    for name in ("AutoContrast", "ContrastLimitedAdaptiveHistogramEqualization")
+    if hasattr(_layers, name)  # older releases lack the latter
+)
+"""The layers that adjust a range of values at inference, too."""
+
 
 def _layer_claims(layer: keras.Layer) -> list[Claim | Padding | None]:
     """Return what a layer expects of its first input."""
@@ -266,7 +274,10 @@ def _layer_claims(layer: keras.Layer) -> list[Claim | Padding | None]:
     if getattr(layer, "mask_zero", False):
         claims.append(Padding(0))
     if getattr(layer, "value_range", None) is not None:
-        claims.append(Claim(EXPECTED, *layer.value_range))
+        # The others change images in training only, and most users leave the
+        # range at its default.
+        kind = EXPECTED if isinstance(layer, ADJUSTING) else TRAINED
+        claims.append(Claim(kind, *layer.value_range))
     return claims
 
 

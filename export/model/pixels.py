@@ -237,7 +237,8 @@ def fold_pixels(model: keras.Model) -> None:
                 for node in nodes
                 if any(x is layer.output for x in node.input_tensors)
             ]
-            if len(readers) == 1:
+            is_output = any(x is layer.output for x in model.outputs)
+            if len(readers) == 1 and not is_output:
                 _fold(layer, readers[0])
 
 

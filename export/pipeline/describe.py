@@ -9,13 +9,15 @@ import numpy as np
 
 from keras_inception_export.bundle.bundle import USUAL
 from keras_inception_export.data import metadata
-from keras_inception_export.data.domain import Domain
+from keras_inception_export.data.domain import Domain, unlike
 from keras_inception_export.data.labels import labelled_outputs
 from keras_inception_export.data.preprocessing import (
     PRESETS,
     Preprocessing,
     channel_axis,
 )
+from keras_inception_export.data.rows import Rows
+from keras_inception_export.data.samples import Samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_choice
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
@@ -60,7 +62,8 @@ def choose_preprocessing(
         check_choice("preprocessing: input", name, names)
     found = {}
     for spec in specs:
-        reach = float(np.max(domains[spec.name].reach))
+        domain = domains[spec.name]
+        reach = 0.0 if domain.assumed else float(np.max(domain.reach))
         made = by_name.get(spec.name)
         if made is not None:
             found[spec.name] = made = made.fitted(spec)
@@ -137,6 +140,23 @@ def check_pixels(
         )
 
 
+def warn_of_samples(
+    samples: Samples, preprocessing: Mapping[str, Preprocessing]
+) -> None:
+    """Log a warning if arrays of samples are unlike preprocessed images."""
+    for name, made in preprocessing.items():
+        array = samples.inputs[name]
+        ends = array.ends if isinstance(array, Rows) else np.asarray(array)
+        found = float(ends.min()), float(ends.max())
+        if unlike(found, made.range):
+            logger.info(
+                'Warning  the samples have values from %.4g to %.4g for "%s", '
+                "but preprocessed images %.4g to %.4g; arrays are taken as "
+                "they are",
+                *(*found, name, *made.range),
+            )
+
+
 def with_ranges(
     domains: Mapping[str, Domain], preprocessing: Mapping[str, Preprocessing]
 ) -> dict[str, Domain]:
@@ -147,7 +167,8 @@ def with_ranges(
     found = dict(domains)
     for name, made in preprocessing.items():
         domain = found[name]
-        if np.size(domain.reach) == 1 and (domain.low, domain.high) == (0, 1):
+        ends = domain.low, domain.high
+        if domain.assumed or (np.size(domain.reach) == 1 and ends == (0, 1)):
             low, high = map(np.asarray, made.range)
             found[name] = replace(domain, low=low, high=high)
     return found

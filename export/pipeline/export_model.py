@@ -287,6 +287,7 @@ def _prepare(
     if options.samples is not None:
         first = preprocessing.get(model.inputs[0].name, PRESETS["none"])
         samples = load_samples(options.samples, model.inputs, first)
+        describe.warn_of_samples(samples, preprocessing)
         if labels:
             samples = with_labels(samples, labels)
         elif samples.classes and labelled_outputs(

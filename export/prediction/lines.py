@@ -3,17 +3,26 @@
 import csv
 import io
 import json
+import math
+import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from keras_inception_export.data.items import Item
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_regular, writing
-from keras_inception_export.prediction.pipeline import Prediction
+from keras_inception_export.prediction.pipeline import Pipeline, Prediction
 from keras_inception_export.prediction.records import cells, columns, record
+
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+
+CLOSE = {"rel_tol": 1e-4, "abs_tol": 1e-5}
+"""How close the results of one artifact are on different processors: float32
+gives 1e-6, and an artifact in float16 is off by 1e-3."""
 
 
 def _csv_line(row: Sequence[Any]) -> str:
@@ -103,12 +112,14 @@ class Resumed:
         length: the number of bytes to keep; `None`: it begins anew.
         failed: how many of these items failed.
         error: the error of the first one of these.
+        last: the last batch of these, with their lines.
     """
 
     items: int = 0
     length: int | None = None
     failed: int = 0
     error: str | None = None
+    last: Sequence[tuple[Item, str]] = ()
 
 
 def resume(
@@ -150,10 +161,12 @@ def resume(
         rows = sum(line.endswith(b"\n") for line in file)
         kept = rows // size * size
         failed, first = 0, None
+        last: deque[tuple[Item, str]] = deque(maxlen=size)
         file.seek(len(expected))
         for number in range(kept):
             try:
-                name, error = lines.row(file.readline().decode())
+                line = file.readline().decode()
+                name, error = lines.row(line)
             except (ValueError, LookupError, TypeError) as problem:
                 raise _other_row(path, number, "a result") from problem
             item = next(items, None)
@@ -162,7 +175,43 @@ def resume(
                 raise _other_row(path, number, found_name)
             failed += bool(error)
             first = first or error
-        return Resumed(kept, file.tell(), failed, first or None)
+            last.append((item, line))
+        return Resumed(kept, file.tell(), failed, first or None, last)
+
+
+def check_resumed(
+    path: Path, done: Resumed, pipeline: Pipeline, top: int
+) -> None:
+    """Raise RequestError if a file has the results of something else.
+
+    The last batch that it has is computed again, and most of its lines must
+    be the same. A few are not, if classes have nearly equal scores.
+
+    Args:
+        path: the file.
+        done: what `resume` found in it.
+        pipeline: what computes the other items.
+        top: how many classes of an output are written.
+    """
+    outputs, line = pipeline.outputs, LINES[path.suffix].line
+    items, before = zip(*done.last, strict=True) if done.last else ((), ())
+    silent = replace(pipeline, ranges={})  # the other items are as unlike
+    found = [x for batch in silent(items) for x in batch]
+    now = [line(record(x, outputs, top), outputs, top) for x in found]
+    if 2 * sum(map(_same, before, now)) < len(now):
+        raise RequestError(
+            f"{path} cannot be continued: this artifact, with these options, "
+            "has other results for its last rows; write another file"
+        )
+
+
+def _same(one: str, other: str) -> bool:
+    """Return whether two lines differ by no more than rounding."""
+    first, second = (NUMBER.findall(line) for line in (one, other))
+    return NUMBER.sub("", one) == NUMBER.sub("", other) and all(
+        math.isclose(float(x), float(y), **CLOSE)
+        for x, y in zip(first, second, strict=True)
+    )
 
 
 def _other_row(path: Path, number: int, expected: str) -> RequestError:

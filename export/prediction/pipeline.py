@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.batching import BATCH, Arrays, real_outputs
+from keras_inception_export.data.domain import unlike
 from keras_inception_export.data.items import Item
 from keras_inception_export.data.samples import check_array
 from keras_inception_export.data.tensor_spec import TensorSpec
@@ -215,13 +216,6 @@ class Pipeline:
                     "verified on %s; check the preprocessing",
                     *(spec.name, low, high, known),
                 )
-
-
-def unlike(found: tuple[float, float], known: tuple[float, float]) -> bool:
-    """Return whether values are far outside of a range, or tiny beside it."""
-    width = known[1] - known[0]
-    far = found[0] < known[0] - width or found[1] > known[1] + width
-    return far or 0 < found[1] - found[0] < width / 50
 
 
 def _failed(item: Item, error: Any) -> Prediction:

@@ -3,6 +3,7 @@
 import csv
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 
 from keras_inception_export.bundle.bundle import sha256_of, write_report
 from keras_inception_export.cli import main
+from keras_inception_export.cli.layout import columns
 from keras_inception_export.prediction import pipeline
 from keras_inception_export.prediction.pipeline import Pipeline
 from tests.helpers.brightness import (
@@ -18,6 +20,7 @@ from tests.helpers.brightness import (
     scores,
     write_brightness,
     write_images,
+    write_tar,
 )
 from tests.helpers.documents import parse_document
 from tests.helpers.reports import make_artifact, make_report
@@ -48,6 +51,43 @@ def test_the_artifact_says_how_pixels_become_inputs(models, tmp_path, capfd):
         "one.png  scores  bright 0.8000  grey, or\\nso 0.4000  dark 0.2000\n",
         "",
     )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "shown"),
+    [
+        (["in/a/000.png"], ["000.png"]),
+        (["in/a"], ["000.png", "002.png"]),
+        (["in"], ["a/000.png", "a/002.png", "b/001.png"]),
+        (["in/**/00[01].png"], ["a/000.png", "b/001.png"]),
+        (["in/b", "in/a/000.png"], ["b/001.png", "a/000.png"]),
+        (["in/b", "x.npy"], ["in/b/001.png", "x.npy"]),
+        (["x.tar"], ["0.png"]),
+        (["{}/in/b"], ["001.png"]),
+        (["{}/in/b", "x.npy"], ["{}/in/b/001.png", "x.npy"]),
+    ],
+    ids=str,
+)
+def test_names_are_short_but_different(
+    inputs, shown, models, tmp_path, capfd, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "in", 3)
+    write_tar(tmp_path / "x.tar", {"0.png": png(9)})
+    np.save("x.npy", np.zeros((1, 4, 4, 1), "float32"))
+    words = [x.format(tmp_path) for x in inputs]
+    assert predict(models / "model.onnx", *words) == 0
+    lines = capfd.readouterr().out.splitlines()
+    names = [line.partition("  ")[0] for line in lines]
+    assert names == [x.format(tmp_path) for x in shown]
+
+
+def test_wide_characters_are_aligned(models, tmp_path, capfd):
+    for name in ("日本", "e\u0301", "abcdef"):
+        (tmp_path / f"{name}.png").write_bytes(png(9))
+    assert predict(models / "model.onnx", tmp_path) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert {columns(x.partition("scores")[0]) for x in lines} == {12}
 
 
 def test_it_asks_where_the_artifact_does_not_say(models, tmp_path, capfd):
@@ -86,7 +126,7 @@ def test_nothing_but_damaged_images(models, tmp_path, capfd):
         (tmp_path / f"{name}.png").write_text("no image")
     output = tmp_path / "out.csv"
     assert predict(models / "model.onnx", tmp_path, "--output", output) == 2
-    assert capfd.readouterr().err.endswith("a.png' (and 1 others)\n")
+    assert capfd.readouterr().err.endswith("TIFF (and 1 others)\n")
     assert output.read_text().count("cannot identify image file") == 2
 
 
@@ -119,7 +159,8 @@ def test_json(models, images, capfd):
     command = [models / "model.onnx", f"{images}/*.png", f"{images}/a/00*"]
     assert predict(*command, "--json") == 1
     found = parse_document(capfd.readouterr().out)["result"]
-    assert found["samples"] == [f"00{i}.png" for i in (0, 2, 4, 6, 8)]
+    names = [f"{images}/a/00{i}.png" for i in (0, 2, 4, 6, 8)]
+    assert found["samples"] == names
     expected = scores(np.arange(0, 50, 10) / 255)
     np.testing.assert_allclose(found["outputs"]["scores"], expected, atol=1e-6)
     assert list(found["errors"]) == [f"{images}/c.png"]
@@ -156,6 +197,42 @@ def test_an_interrupted_run_is_resumed(
     assert "1 of 51 inputs have no result" in capfd.readouterr().err
     assert predict(*command, output, "--resume") == 1
     assert output.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "words"),
+    [(".csv", ["--pixel-scale", "1/256"]), (".jsonl", ["--top", "1"])],
+)
+def test_other_results_are_not_resumed(
+    suffix, words, models, images, capfd, monkeypatch
+):
+    monkeypatch.setattr(pipeline, "MAX_BATCH", 16)
+    output = images.parent / f"out{suffix}"
+    command = [models / "model.onnx", images, "--output", output]
+    assert predict(*command) == 0
+    whole = output.read_bytes()
+    assert predict(*command, "--resume", *words) == 2
+    assert "has other results for its last rows" in capfd.readouterr().err
+    assert output.read_bytes() == whole
+    # As another processor may round.
+    output.write_bytes(re.sub(rb"(\.\d{6})\d+", rb"\1", whole))
+    assert output.read_bytes() != whole
+    assert predict(*command, "--resume") == 0
+
+
+def test_arrays_take_no_preprocessing_and_are_not_overwritten(
+    models, tmp_path, capfd
+):
+    path = tmp_path / "x.npz"
+    np.savez(path, image=np.zeros((1, 4, 4, 1), "uint8"))
+    before = path.read_bytes()
+    for words, message in (
+        (["--preprocess", "unit"], "arrays are taken as they are"),
+        (["--output", path], "x.npz is an input; write another file"),
+    ):
+        assert predict(models / "model.onnx", path, *words) == 2
+        assert message in capfd.readouterr().err
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_inception_export.data.preprocessing import Preprocessing
+from keras_inception_export.data.images import decoded
+from keras_inception_export.data.items import Item
+from keras_inception_export.data.preprocessing import PRESETS, Preprocessing
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
@@ -221,6 +223,12 @@ def test_unreadable_images_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(RequestError, match="contains no images"):
         load_samples(tmp_path / "empty", spec(2, 2, 1))
+
+
+def test_messages_have_no_address_in_memory(tmp_path):
+    item = Item("x.tar/a.png", b"no image")
+    with pytest.raises(RequestError, match="identify image file; expected"):
+        decoded(item, PRESETS["none"])
 
 
 def test_without_pillow(tmp_path, monkeypatch):

@@ -173,11 +173,15 @@ def test_invalid_values(values, message):
         ("unit", (None, 4), "takes no images"),
         ("unit", (None, 8, 8, 5), "takes no images"),
         ("caffe", (None, 8, 8, 1), "has the mean .* has one"),
+        ("grey", (None, 8, 8, 3), "color 'grey'; expected rgb or bgr"),
     ],
 )
 def test_inputs_that_do_not_fit(name, shape, message):
+    made = PRESETS.get(name, Preprocessing(color="grey"))
     with pytest.raises(RequestError, match=message):
-        PRESETS[name].fitted(TensorSpec("x", shape, "float32"))
+        made.fitted(TensorSpec("x", shape, "float32"))
+    with pytest.raises(RequestError, match='takes uint8, .* use .* "none"'):
+        PRESETS["unit"].fitted(TensorSpec("x", (None, 8, 8, 3), "uint8"))
     sized = Preprocessing((7, 8))
     with pytest.raises(RequestError, match=r"expected \[8, 8\] of the model"):
         sized.fitted(TensorSpec("x", (None, 8, 8, 3), "float32"))

@@ -1,6 +1,7 @@
 """Every kind of input as a stream of items."""
 
 import functools
+import io
 import os
 import tarfile
 
@@ -48,6 +49,27 @@ def test_images_of_a_folder_are_sorted_by_folder(folder):
     assert Sources(str(folder), SPEC).images is True
 
 
+def test_links_to_folders_are_followed_but_not_in_circles(folder):
+    (folder / "c").mkdir()
+    (folder / "c" / "b").symlink_to(folder / "b")
+    (folder / "c" / "up").symlink_to(folder)
+    (folder / "c" / "here").symlink_to(".")
+    assert names(folder / "c") == [
+        f"{folder}/c/b/001.png",
+        *(f"{folder}/c/up/{name}" for name in ("A.JPG", "a/000.png")),
+        *(f"{folder}/c/up/{name}" for name in ("a/002.png", "b/001.png")),
+        *(f"{folder}/c/up/{name}" for name in ("broken.png", r"line\n.png")),
+    ]
+
+
+def test_a_pattern_for_everything_yields_each_image_once(folder):
+    (folder / "a" / "notes.txt").unlink()
+    assert names(f"{folder}/[ab]/**") == [
+        *(f"{folder}/a/{name}.png" for name in ("000", "002")),
+        f"{folder}/b/001.png",
+    ]
+
+
 def test_patterns(folder):
     assert names(f"{folder}/**/00[01].png") == [
         f"{folder}/a/000.png",
@@ -65,6 +87,8 @@ def test_images_in_a_tar(mode, tmp_path):
         "0.png": png(1),
         "0.cls": b"3",
         "d/1.JPG": png(2),
+        "d/._1.JPG": b"of macOS",
+        "./.cache/2.png": png(3),
         "link.png": (tarfile.SYMTYPE, "/etc/passwd"),
         "hard.png": (tarfile.LNKTYPE, "0.png"),
         "pipe.png": (tarfile.FIFOTYPE, ""),
@@ -140,6 +164,21 @@ def test_values_from_python():
     assert names(values) == names(iter(values)) == expected
     assert names(ROWS) == expected[:5]
     assert Sources(iter(values), SPEC).count() is None
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (b"PNG", "has the type bytes; expected a path"),
+        (io.BytesIO(), "has the type BytesIO; expected a path"),
+        ([[1], [1, 2]], "cannot become one array"),
+        (ROWS[:, :3], r"has an array of shape \(5, 3, 4, 1\)"),
+    ],
+    ids=["bytes", "file", "ragged", "size"],
+)
+def test_unsuitable_values(value, message):
+    with pytest.raises(RequestError, match=f"the input {message}"):
+        Sources([value], SPEC)
 
 
 def write_refused(path):

@@ -118,6 +118,10 @@ CASES = {
         chain(IMAGE, layers.RandomBrightness(0.1), convolution()),
         *(0, 255, ANY),
     ),
+    "rescaling, brightness": (
+        chain(IMAGE, layers.Rescaling(1 / 255), layers.RandomBrightness(0.1)),
+        *(0, 255, ANY),
+    ),
     "unknown size": (
         chain((None, None, 3), layers.Resizing(8, 8), layers.Rescaling(0.01)),
         *(0, 100, ANY),

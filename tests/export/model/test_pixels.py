@@ -91,6 +91,15 @@ def test_two_readers_are_not_folded():
     assert check(model, made_for(model, "tf")).factor != [1] * 3
 
 
+def test_an_input_that_is_an_output_is_not_folded():
+    image = keras.Input((9, 10, 3), name="image")
+    model = keras.Model(image, [layers.Conv2D(4, 3)(image), image])
+    changed = with_pixels(model, {"image": made_for(model, "caffe")})
+    fold_pixels(changed)
+    _, same = changed(np.zeros((1, 9, 10, 3), "uint8"))
+    np.testing.assert_allclose(same[0, 0, 0], [-103.939, -116.779, -123.68])
+
+
 def test_gray_and_channels_first():
     image = keras.Input((9, 10, 1), name="image")
     model = randomize(keras.Model(image, layers.Conv2D(4, 3)(image)))

@@ -19,6 +19,7 @@ from keras_inception_export.model.input_ranges import input_domains
 from keras_inception_export.model.loading import functional
 from keras_inception_export.pipeline.describe import (
     choose_preprocessing,
+    warn_of_samples,
 )
 from keras_inception_layers import VGG16
 from keras_inception_layers.preprocessing import MODES, preprocess_input
@@ -84,6 +85,7 @@ KNOWN = {
         lambda: classifier(layers.Rescaling(1 / 255), dtype="uint8"),
         "none",
     ),
+    "augmentation": (lambda: classifier(layers.RandomContrast(0.2)), None),
     "gray": (lambda: classifier(name="vgg16", shape=(8, 8, 1)), None),
     "unknown": (classifier, None),
     "no image": (
@@ -115,6 +117,13 @@ def test_nothing_is_scaled_twice(case, preset):
         chosen(KNOWN[case][0](), PRESETS[preset])
 
 
+def test_layers_for_training_scale_nothing():
+    spec, found = chosen(
+        classifier(layers.RandomBrightness(0.2)), PRESETS["unit"]
+    )
+    assert found == PRESETS["unit"].fitted(spec)
+
+
 def test_classes_are_counted_like_the_labels(caplog):
     samples = Samples({}, np.array([0, 1, 1]), ("ant", "cat"))
     assert with_labels(samples, ["cat", "dog", "ant"]).labels.tolist() == [
@@ -125,6 +134,22 @@ def test_classes_are_counted_like_the_labels(caplog):
     with caplog.at_level("INFO", "keras_inception_export"):
         assert with_labels(samples, ["Cat", "Ant"]) is samples
     assert "are not named like the labels (ant, cat)" in caplog.text
+
+
+def test_a_class_of_two_labels_is_refused():
+    samples = Samples({}, np.array([0, 1]), ("ant", "cat"))
+    with pytest.raises(RequestError, match='labels are "cat", .* own name'):
+        with_labels(samples, ["cat", "ant", "cat"])
+
+
+@pytest.mark.parametrize(("scale", "warned"), [(1, True), (1 / 255, False)])
+def test_arrays_unlike_the_images(scale, warned, caplog):
+    array = np.full((3, 8, 8, 3), 200.0) * np.arange(3)[:, None, None, None]
+    with caplog.at_level("INFO", "keras_inception_export"):
+        warn_of_samples(
+            Samples({"image": array * scale / 2}), {"image": PRESETS["unit"]}
+        )
+    assert ("from 0 to 200" in caplog.text) == warned
 
 
 @pytest.fixture

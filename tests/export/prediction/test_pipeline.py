@@ -1,5 +1,7 @@
 """Batches of a stream: their order, their sizes and what fails."""
 
+import contextlib
+import json
 import logging
 import math
 import shutil
@@ -194,6 +196,17 @@ def test_preprocessing_from_python(preprocess, value, tmp_path):
     with pytest.raises(RequestError, match="does not say how pixels become"):
         artifact.predict(inputs)
     assert len(list(artifact.predict(np.ones((2, 4, 4, 1))))) == 2
+    for wanted, message in (
+        ({"imag": "unit"}, 'input "imag" is unknown; did you mean "image"'),
+        (preprocess, None),
+    ):
+        (tmp_path / "made.json").write_text(json.dumps(wanted), "utf-8-sig")
+        with (
+            pytest.raises(RequestError, match=message)
+            if message
+            else (contextlib.nullcontext())
+        ):
+            artifact.predict(inputs, preprocess=str(tmp_path / "made.json"))
 
 
 OLD = Path(__file__).parents[2] / "data" / "0.1.0" / "bundle"
