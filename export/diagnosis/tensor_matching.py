@@ -86,7 +86,7 @@ class OutputReader:
             if batch.ndim < 3:
                 return
             batch = np.moveaxis(batch, 1, -1)
-        if _sizes(batch.shape) != _sizes(reference.shape):
+        if not batch.ndim or _sizes(batch.shape) != _sizes(reference.shape):
             return
         self._parts.append(reference.reduce(batch, self._count))
         self._count += len(batch)
