@@ -1,4 +1,4 @@
-"""Convolution and pooling that TensorFlow computes on every processor.
+"""Functions of Keras that every processor, or every converter, can compute.
 
 On a CPU, TensorFlow has kernels of channels_first convolutions for some dtypes
 and processors only, and none of three-dimensional pooling in float64. Keras
@@ -12,8 +12,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras
+from keras.src.backend import core as keras_core
 from keras.src.backend import nn as keras_nn
 from keras.src.backend import numpy as keras_numpy
+
+from keras_inception_export.model import control_flow
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -21,7 +24,7 @@ if keras.backend.backend() == "tensorflow":
 
 @contextmanager
 def portable_kernels() -> Iterator[None]:
-    """Replace what Keras calls for convolution, bias and pooling in a block.
+    """Replace functions of Keras's backend in a block.
 
     The results are the same but for rounding. Where TensorFlow has a kernel,
     it is still used. Other backends have all kernels.
@@ -156,4 +159,6 @@ _REPLACEMENTS: dict[tuple[Any, str], Callable] = {
     (keras_nn, "max_pool"): _pooling,
     (keras_nn, "average_pool"): _pooling,
     (keras_numpy, "add"): _addition,
+    (keras_core, "scan"): control_flow.scan,
+    (keras_core, "switch"): control_flow.switch,
 }

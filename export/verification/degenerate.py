@@ -50,7 +50,7 @@ def degenerate_outputs(
             findings.append(
                 f'reference: output "{spec.name}" of the model itself is NaN '
                 "or infinite, expected finite values; check the model's "
-                "weights"
+                "weights, or give other samples"
             )
             continue
         errors = {

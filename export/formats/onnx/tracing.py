@@ -7,9 +7,8 @@ tf2onnx must see the values of recurrent cells and batch norm to recognize
 them.
 """
 
-import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Iterable
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -18,18 +17,28 @@ import keras
 import numpy as np
 import onnx
 import tensorflow as tf
-from tensorflow.python.grappler import tf_optimizer
 from tf2onnx import optimizer, tf_loader, tf_utils, tfonnx, utils
 from tf2onnx.graph import Node
 
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import ConversionError
+from keras_inception_export.errors import (
+    ConversionError,
+    ExportError,
+    exhausted,
+    reason_of,
+)
 from keras_inception_export.formats.onnx.conversions import (
     CONDITIONS,
     CONVERSIONS,
 )
 from keras_inception_export.formats.onnx.conversions.rewriting import as_handler
 from keras_inception_export.formats.onnx.graph import Constant, Graph
+from keras_inception_export.formats.onnx.tf2onnx_patches import (
+    MergeFirst,
+    rounding_casts,
+    silent,
+    weights_without_memory,
+)
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.name_scopes import layer_in_scope, recorded
 from keras_inception_export.model.precision import check_no_float8
@@ -60,13 +69,14 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     function, signature = _traceable(inference_model, list(weights.values()))
     with (
         recorded(inference_model.model, scopes),
-        _weights_without_memory(weights),
-        _silent(),
+        weights_without_memory(weights),
+        rounding_casts(),
+        silent(),
     ):
         with any_size(inference_model.model):
             concrete = function.get_concrete_function(*signature)
         _check_dtypes(inference_model, concrete, scopes)
-        source = _run_tf2onnx(concrete, opset, scopes).graph
+        source = _converted(concrete, opset, scopes).graph
     constants = {
         tensor.name: Constant.of(partial(onnx.numpy_helper.to_array, tensor))
         for tensor in source.initializer
@@ -101,10 +111,12 @@ def _check_dtypes(
     """
     for operation in concrete.graph.get_operations():
         for tensor in operation.outputs:
-            if tensor.dtype.base_dtype not in tf_utils.TF_TO_ONNX_DTYPE:
+            dtype = tensor.dtype.base_dtype
+            # tf2onnx has float16 for it, and ONNX Runtime few kernels.
+            if dtype == tf.bfloat16 or dtype not in tf_utils.TF_TO_ONNX_DTYPE:
                 raise ConversionError(
                     f"{_source(operation.name, scopes)} computes in "
-                    f"{tensor.dtype.name}, which cannot be written to ONNX; "
+                    f"{dtype.name}, which cannot be written to ONNX; "
                     "use float32 there"
                 )
     for index, spec in enumerate(inference_model.outputs):
@@ -146,6 +158,22 @@ def _typed(
     ]
 
 
+def _converted(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
+    """Convert a traced function, and name the layer where that fails."""
+    try:
+        return _run_tf2onnx(concrete, opset, scopes)
+    except Exception as error:
+        if isinstance(error, ExportError) or exhausted(error):
+            raise
+        names = re.findall(r"[\w./]+", str(error))
+        layers = filter(None, (layer_in_scope(x, scopes) for x in names))
+        layer = next((f"layer {layer!r}" for layer in layers), "the model")
+        raise ConversionError(
+            f"tf2onnx cannot convert {layer}: {reason_of(error)}; change the "
+            "model, or export another format"
+        ) from error
+
+
 def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
     """Convert a traced function; generated names are numbered from 1."""
     inputs = [tensor.name for tensor in concrete.inputs]
@@ -157,7 +185,7 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
     for name, tensor in concrete.structured_outputs.items():
         renamed[tensor.name] = name
     optimizers = dict(optimizer._get_optimizers())
-    optimizers["merge_duplication"] = _MergeFirst
+    optimizers["merge_duplication"] = MergeFirst
     # It tries the orders of all letters: no end for an attention over two axes.
     del optimizers["einsum_optimizer"]
     utils.INTERNAL_NAME = 1
@@ -204,18 +232,6 @@ def _used_nodes(graph: Any) -> list[Node]:
     return [*nodes, *chain.from_iterable(inner)]
 
 
-class _MergeFirst(optimizer.MergeDuplicatedNodesOptimizer):
-    """Of duplicate nodes, keep the one whose name sorts first.
-
-    tf2onnx keeps an arbitrary one, so that a node that two layers compute is
-    attributed sometimes to one layer and sometimes to the other.
-    """
-
-    def _merge_nodes_that_are_duplicated(self, nodes_to_process, graph):
-        nodes_to_process.sort(key=lambda node: node.name)
-        super()._merge_nodes_that_are_duplicated(nodes_to_process, graph)
-
-
 def _weights(model: keras.Model) -> dict[str, keras.Variable]:
     """Return the variables that become graph inputs, by input name."""
     variables = {
@@ -248,52 +264,6 @@ def _traceable(inference_model: InferenceModel, weights: list[keras.Variable]):
         for index, spec in enumerate(specs)
     ]
     return tf.function(call, autograph=False), signature
-
-
-@contextmanager
-def _weights_without_memory(weights: dict[str, Any]) -> Iterator[None]:
-    """Prevent Grappler from allocating a tensor of zeros per weight.
-
-    It does so for every placeholder, to be able to run the graph, which it
-    does not do here. An `ImmutableConst` also has a shape and a dtype.
-    """
-    optimize = tf_optimizer.OptimizeGraph
-
-    def lean(config, metagraph, *args, **kwargs):
-        for node in metagraph.graph_def.node:
-            if node.name in weights:
-                node.op = "ImmutableConst"
-                node.attr["memory_region_name"].s = b"none"
-        optimized = optimize(config, metagraph, *args, **kwargs)
-        for node in optimized.node:
-            if node.name in weights:
-                node.op = "Placeholder"
-                del node.attr["memory_region_name"]
-        return optimized
-
-    tf_optimizer.OptimizeGraph = lean
-    try:
-        yield
-    finally:
-        tf_optimizer.OptimizeGraph = optimize
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Suppress the log messages of tf2onnx and of TensorFlow below it.
-
-    TensorFlow warns about what a SavedModel that this process loaded before
-    has left in the default graph.
-    """
-    loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _is_converted(node: Node) -> bool:

@@ -10,7 +10,7 @@ from keras_inception_export.formats.rewriting import Rewrite, op_type_of
 
 
 def roll(x: tf.Tensor, shift: tf.Tensor, axis: tf.Tensor) -> tf.Tensor | None:
-    """Join the two parts along each axis: TFLite has no such operator."""
+    """Gather along each axis: TFLite has no such operator."""
     shifts, axes = tf.get_static_value(shift), tf.get_static_value(axis)
     if shifts is None or axes is None:
         return None
@@ -20,11 +20,90 @@ def roll(x: tf.Tensor, shift: tf.Tensor, axis: tf.Tensor) -> tf.Tensor | None:
         length = x.shape[number]
         if length is None:
             length = tf.shape(x)[number]
-        start = (length - count) % length
-        parts = tf.split(result, [start, length - start], axis=number)
-        result = tf.concat(parts[::-1], axis=number)
+        order = (tf.range(length) - count) % length
+        result = tf.gather(result, order, axis=number)
     result.set_shape(x.shape)
     return result
+
+
+def strided_slice(
+    x: tf.Tensor,
+    begin: tf.Tensor,
+    end: tf.Tensor,
+    strides: tf.Tensor,
+    *,
+    begin_mask: int = 0,
+    end_mask: int = 0,
+    ellipsis_mask: int = 0,
+    new_axis_mask: int = 0,
+    shrink_axis_mask: int = 0,
+) -> tf.Tensor | None:
+    """Add new axes after slicing: TFLite adds none if a size is unknown."""
+    if not new_axis_mask or x.shape.is_fully_defined():
+        return None
+
+    def is_set(mask: int, index: int) -> bool:
+        return bool(mask >> index & 1)
+
+    kept: list[int] = []
+    added: list[int] = []
+    axes = 0  # of the result
+    for index in range(begin.shape[0]):
+        if is_set(ellipsis_mask, index):
+            later = range(index + 1, begin.shape[0])
+            read = len(kept) + sum(not is_set(new_axis_mask, i) for i in later)
+            axes += x.shape.rank - read
+            kept.append(index)
+        elif is_set(new_axis_mask, index):
+            added.append(axes)
+            axes += 1
+        else:
+            kept.append(index)
+            axes += not is_set(shrink_axis_mask, index)
+
+    def moved(mask: int) -> int:
+        return sum(is_set(mask, old) << new for new, old in enumerate(kept))
+
+    begin, end, strides = (tf.gather(y, kept) for y in (begin, end, strides))
+    x = tf.raw_ops.StridedSlice(
+        input=x,
+        begin=begin,
+        end=end,
+        strides=strides,
+        begin_mask=moved(begin_mask),
+        end_mask=moved(end_mask),
+        ellipsis_mask=moved(ellipsis_mask),
+        shrink_axis_mask=moved(shrink_axis_mask),
+    )
+    for axis in added:
+        x = tf.expand_dims(x, axis)
+    return x
+
+
+def scatter_update(
+    x: tf.Tensor, indices: tf.Tensor, updates: tf.Tensor
+) -> tf.Tensor | None:
+    """Choose what is written: the converter multiplies the rest by 0.
+
+    That makes NaN of infinity.
+    """
+    if x.dtype != tf.float32:
+        return None
+    shape = tf.shape(x)
+    is_written = tf.scatter_nd(indices, tf.ones_like(updates), shape) > 0
+    return tf.where(is_written, tf.scatter_nd(indices, updates, shape), x)
+
+
+def bound(compare: Callable[..., Any]) -> Rewrite:
+    """Count the sorted numbers for which a comparison with a value is true."""
+
+    def rewrite(
+        numbers: tf.Tensor, values: tf.Tensor, *, out_type: int = 0
+    ) -> tf.Tensor:
+        is_before = compare(numbers[:, tf.newaxis, :], values[..., tf.newaxis])
+        return tf.reduce_sum(tf.cast(is_before, tf.as_dtype(out_type)), -1)
+
+    return rewrite
 
 
 def bincount(

@@ -12,7 +12,9 @@ from keras_inception_export.formats.tflite import (
     array_rewrites,
     float_rewrites,
     integer_rewrites,
+    matrix_rewrites,
 )
+from keras_inception_export.formats.tflite.function_rewrites import FUNCTIONS
 from keras_inception_export.formats.tflite.integer_rewrites import in_int32
 
 CONVERSIONS: dict[str, Rewrite] = {
@@ -22,17 +24,28 @@ CONVERSIONS: dict[str, Rewrite] = {
     "Softplus": float_rewrites.softplus,
     # Wrong for zero or infinity.
     "Equal": float_rewrites.equal,
+    "FloorDiv": float_rewrites.floor_div,
     "IsInf": float_rewrites.is_inf,
     "NotEqual": float_rewrites.not_equal,
     "Rsqrt": float_rewrites.rsqrt,
+    "TensorScatterUpdate": array_rewrites.scatter_update,
     # No kernel, or none for groups, dilation, a third dimension or integers.
     "AvgPool3D": array_rewrites.pool_3d(tf.nn.avg_pool2d),
+    "Cross": matrix_rewrites.cross,
+    "Cumprod": matrix_rewrites.cumulative_product,
     "Conv2DBackpropInput": array_rewrites.conv_2d_transpose,
     "Conv3D": array_rewrites.conv_3d,
     "DenseBincount": array_rewrites.bincount,
+    "Einsum": matrix_rewrites.einsum,
     "LookupTableFindV2": array_rewrites.look_up,
+    "LowerBound": array_rewrites.bound(tf.less),
+    "MatrixDiagPartV3": matrix_rewrites.diagonal,
+    "MatrixDiagV3": matrix_rewrites.diagonal_matrix,
     "MaxPool3D": array_rewrites.pool_3d(tf.nn.max_pool2d),
     "Roll": array_rewrites.roll,
+    "StridedSlice": array_rewrites.strided_slice,
+    "UpperBound": array_rewrites.bound(tf.less_equal),
+    **FUNCTIONS,
     # No kernel, or none for some integers.
     "Abs": integer_rewrites.absolute,
     "BatchMatMulV3": integer_rewrites.matmul,
@@ -45,7 +58,6 @@ CONVERSIONS: dict[str, Rewrite] = {
     # No kernel for narrow integers, or one that aborts the process.
     "AddV2": in_int32(tf.add),
     "Cumsum": integer_rewrites.cumsum,
-    "FloorDiv": in_int32(tf.math.floordiv),
     "FloorMod": in_int32(tf.math.floormod),
     "Greater": in_int32(tf.greater),
     "GreaterEqual": in_int32(tf.greater_equal),

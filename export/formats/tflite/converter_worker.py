@@ -71,7 +71,7 @@ def quantize(
 
 
 def _describe(error: Exception) -> dict[str, Any]:
-    """Return the message of a failed conversion and where it failed."""
+    """Return the messages of a failed conversion and where it failed."""
     # `errors` is what TensorFlow's ConverterError collects: protobuf messages
     # with the operator and its call stack, the innermost scope first.
     details = getattr(error, "errors", [])
@@ -81,4 +81,5 @@ def _describe(error: Exception) -> dict[str, Any]:
         for detail in details
         if detail.location.call
     ]
-    return {"message": messages[-1], "locations": sorted(set(locations))}
+    text = "\n".join(reversed(messages))
+    return {"message": text, "locations": sorted(set(locations))}

@@ -4,6 +4,7 @@ TensorFlow's converter runs in a child process. It reads a SavedModel and
 returns a file whose tensors are then given their Keras names.
 """
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,6 +36,9 @@ from keras_inception_export.model.precision import check_no_float8
 
 CONVERTER = f"{__package__}.converter_worker"
 TRIAL = f"{__package__}.trial_worker"
+
+_DTYPES = {"bf16": "bfloat16", "f16": "float16", "f64": "float64"}
+"""Floats of which TFLite has few kernels, by their names in MLIR."""
 
 _MAX_TRIAL_SIZE = 2**26
 """Larger files are not tried: to load one takes a second for 0.5 GB."""
@@ -176,11 +180,24 @@ def _explain(refusal: Mapping[str, Any], scopes: Mapping[str, str]) -> str:
         within = ["/".join(steps[:end]) for end in range(1, len(steps) + 1)]
         names = [scopes[x].rpartition("/")[2] for x in within if x in scopes]
         where = _place("/".join(names))
-        refused.add(f"{operator.removeprefix('tf.')} ({where})")
+        operator = operator.removeprefix("tf.")
+        dtype = _dtype_of(operator, refusal["message"])
+        refused.add(f"{operator}{dtype} ({where})")
     remedy = "change the model, or leave the format tflite out"
     if "TensorList" in reason:
-        remedy = "recurrent layers need a fixed batch size (--batch-size)"
+        remedy = (
+            "loops, as in recurrent layers, need a fixed batch size "
+            "(--batch-size)"
+        )
     return (
         "TFLite's builtin operators cannot express "
         f"{', '.join(sorted(refused))}: {remedy}"
     )
+
+
+def _dtype_of(operator: str, message: str) -> str:
+    """Return " of float64" if that is what the converter refuses, or ""."""
+    kinds = "|".join(_DTYPES)
+    kind = rf'"tf\.{operator}"\(.*: \(tensor<(?:[?\d*]*x)*({kinds})>'
+    found = re.search(kind, message)
+    return f" of {_DTYPES[found.group(1)]}" if found else ""

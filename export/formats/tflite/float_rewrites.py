@@ -1,11 +1,10 @@
 """Rewrites of functions of floating-point numbers."""
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
 from keras_inception_export.formats.rewriting import op_type_of
+from keras_inception_export.formats.tflite.function_rewrites import polynomial
 from keras_inception_export.formats.tflite.integer_rewrites import in_int32
 
 _LARGEST = np.finfo("float32").max
@@ -23,7 +22,7 @@ def log1p(x: tf.Tensor) -> tf.Tensor:
     out of the series is less than 1e-10 of the sum.
     """
     s = x / (2 + x)
-    series = 2 * s * _polynomial(s * s, [1 / n for n in range(1, 13, 2)])
+    series = 2 * s * polynomial(s * s, [1 / n for n in range(1, 13, 2)])
     return tf.where(tf.abs(x) < 0.3, series, tf.math.log(1 + x))
 
 
@@ -44,6 +43,13 @@ def rsqrt(x: tf.Tensor) -> tf.Tensor | None:
         if any(c is not None and np.all(c > 0) for c in constants):
             return None
     return tf.where(tf.equal(x, 0), 1 / x, tf.math.rsqrt(x))
+
+
+def floor_div(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
+    """Round the quotient: TFLite fails where a float is divided by 0."""
+    if x.dtype.is_floating:
+        return tf.floor(x / y)
+    return in_int32(tf.math.floordiv)(x, y)
 
 
 def is_inf(x: tf.Tensor) -> tf.Tensor:
@@ -78,11 +84,3 @@ def _sign_of_infinity(x: tf.Tensor) -> int:
     if value is None or np.size(value) != 1 or not np.isinf(value).all():
         return 0
     return int(np.sign(value).item())
-
-
-def _polynomial(x: tf.Tensor, coefficients: list[float]) -> Any:
-    """Evaluate a polynomial, given from its constant term on."""
-    result: Any = coefficients[-1]
-    for coefficient in coefficients[-2::-1]:
-        result = coefficient + x * result
-    return result

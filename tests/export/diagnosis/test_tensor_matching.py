@@ -128,3 +128,16 @@ def test_batches_are_read_as_one(sizes):
         reader.add(batch)
     assert reader.complete
     np.testing.assert_allclose(reader.location("t").values, expected)
+
+
+@pytest.mark.parametrize("constant", (np.float32(1), np.ones(7), np.ones(1)))
+def test_a_constant_is_not_the_output_of_one_number(constant):
+    class Constants(Tensors):
+        def read(self, names, feeds):
+            for _ in feeds:
+                yield ((name, self.tensors[name][1]) for name in names)
+
+    reference = reference_of(VALUES[:, 0, 0, :1], "block/size")
+    constants = Constants(t=("block/size/Const", np.asarray(constant)))
+    (location,) = locate_tensors(constants, [reference], [{}] * 3)
+    assert location is None or location.error > 0.1

@@ -11,19 +11,26 @@ from keras_inception_export.formats.onnx.conversions import (
     integers,
     linear,
     reals,
+    scattering,
 )
 from keras_inception_export.formats.onnx.conversions.rewriting import Conversion
 
+SEGMENTS = tuple(
+    f"UnsortedSegment{reduction}" for reduction in ("Max", "Min", "Prod", "Sum")
+)
 RESIZES = ("ResizeArea", "ResizeBicubic", "ScaleAndTranslate")
 
 CONVERSIONS: dict[str, Conversion] = {
+    "Atan2": reals.atan2,
     "BiasAdd": convolutions.bias_add,
     "Bitcast": reals.bitcast,
     "BitwiseAnd": integers.bitwise_and,
+    "BroadcastArgs": integers.broadcast_shape,
     "Bucketize": integers.bucketize,
     "Conv2DBackpropInput": convolutions.conv_transpose,
     "Conv3D": convolutions.conv3d,
     "Conv3DBackpropInputV2": convolutions.conv_transpose,
+    "Cross": linear.cross,
     "Cumprod": integers.cumulative_product,
     "Erfc": reals.erfc,
     "Expm1": reals.expm1,
@@ -32,17 +39,27 @@ CONVERSIONS: dict[str, Conversion] = {
     "Imag": linear.part,
     "LeftShift": integers.shift,
     "Log1p": reals.log1p,
+    "LowerBound": integers.bound,
     "MatrixBandPart": reals.band_part,
     "OneHot": integers.one_hot,
+    "Prod": integers.product,
     "Real": linear.part,
     "RightShift": integers.shift,
+    "ScatterNd": scattering.scatter,
     "Select": reals.select,
     "SelectV2": reals.select,
+    "SparseSoftmaxCrossEntropyWithLogits": reals.cross_entropy,
     "Sum": integers.int32_sum,
     "TopKV2": integers.top_k,
+    "UpperBound": integers.bound,
+    "XlaDynamicUpdateSlice": scattering.update_slice,
     **dict.fromkeys(RESIZES, linear.resize),
+    **dict.fromkeys(SEGMENTS, scattering.reduce_segments),
 }
 """By type of TensorFlow operation, what converts it to ONNX nodes."""
 
-CONDITIONS = dict.fromkeys(RESIZES, " of unknown size")
+CONDITIONS = {
+    "ScatterNd": " before opset 16",
+    **dict.fromkeys(RESIZES, " of unknown size"),
+}
 """When an operation of the table cannot be converted, for messages."""

@@ -122,7 +122,7 @@ def sign_bit_of(node: Any) -> str | None:
 def int32_sum(graph: Any, node: Any) -> None:
     """Add int32 as int64: a sum that overflows wraps in TensorFlow."""
     new = Formula(graph, node)
-    if new.dtype != TensorProto.INT32:
+    if new.dtype != TensorProto.INT32 or is_size(node.inputs[0]):
         convert_by_default(graph, node)
         return
     graph.insert_new_node_on_input(node, "Cast", node.input[0], to=INT64)
@@ -132,6 +132,33 @@ def int32_sum(graph: Any, node: Any) -> None:
     cast = graph.insert_new_node_on_output("Cast", node.output[0], to=new.dtype)
     graph.set_dtype(cast.output[0], new.dtype)
     graph.copy_shape(node.output[0], cast.output[0])
+
+
+def product(graph: Any, node: Any) -> None:
+    """Multiply integers by halves, as Mul wraps and ReduceProd does not."""
+    new = Formula(graph, node)
+    shape = graph.get_shape(node.input[0])
+    given = np.ravel(node.inputs[1].get_tensor_value(as_list=False))
+    axes = sorted(int(axis) % len(shape) for axis in given)
+    known = all(shape[axis] > 0 for axis in axes)
+    if new.dtype in FLOATS or is_size(node.inputs[0]) or not known:
+        convert_by_default(graph, node)
+        return
+    x, _ = new.inputs
+    for axis in axes:
+        length = shape[axis]
+        while length > 1:
+            half, odd = divmod(length, 2)
+            sizes = [half, half] + [1] * odd
+            first, second, *rest = new.several(
+                "Split", len(sizes), x, sizes, axis=axis
+            )
+            x = new("Mul", first, second)
+            x = new("Concat", x, *rest, axis=axis) if rest else x
+            length = half + odd
+    if not node.get_attr_value("keep_dims", 0):
+        x = new("Squeeze", x, axes)
+    new.replace_with(x)
 
 
 def cumulative_product(graph: Any, node: Any) -> None:
@@ -157,6 +184,17 @@ def top_k(graph: Any, node: Any) -> None:
     new.replace_with(values, new.cast(indices, node.output_dtypes[1]))
 
 
+def broadcast_shape(graph: Any, node: Any) -> None:
+    """Compute the shape to which two shapes are broadcast."""
+    new = Formula(graph, node)
+    ranks = [graph.get_shape(x)[0] for x in new.inputs]
+    one, other = (
+        new("Concat", new.constant([1] * (max(ranks) - rank)), x, axis=0)
+        for rank, x in zip(ranks, new.inputs, strict=True)
+    )
+    new.replace_with(new("Where", new("Equal", one, 1), other, one))
+
+
 def bucketize(graph: Any, node: Any) -> None:
     """Count the boundaries that are not above a value."""
     new = Formula(graph, node)
@@ -165,6 +203,17 @@ def bucketize(graph: Any, node: Any) -> None:
     below = new("Less", x, new.constant(boundaries, TensorProto.FLOAT))
     reached = new.cast(new("Not", below), INT64)
     count = new("ReduceSum", reached, [-1], keepdims=0)
+    new.replace_with(new.cast(count, graph.get_dtype(node.output[0])))
+
+
+def bound(graph: Any, node: Any) -> None:
+    """Count the sorted numbers below each value, or not above it."""
+    new = Formula(graph, node)
+    numbers, values = new.inputs
+    operator = "Less" if node.type == "LowerBound" else "LessOrEqual"
+    pairs = new("Unsqueeze", numbers, [1]), new("Unsqueeze", values, [2])
+    count = new("ReduceSum", new.cast(new(operator, *pairs), INT64), [-1])
+    count = new("Squeeze", count, [-1])
     new.replace_with(new.cast(count, graph.get_dtype(node.output[0])))
 
 

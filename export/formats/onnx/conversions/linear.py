@@ -1,6 +1,6 @@
-"""Conversions of operations that multiply by a matrix.
+"""Conversions of linear operations.
 
-TensorFlow itself computes the matrix, from the unit vectors.
+For most of them TensorFlow itself computes a matrix, from the unit vectors.
 """
 
 from collections.abc import Callable
@@ -79,6 +79,22 @@ def _resizing_matrix(
                 images=images, size=target.astype(np.int32), **options
             )
         return session.run(resized)[0, :, 0]
+
+
+def cross(graph: Any, node: Any) -> None:
+    """Multiply the components of two vectors in turn; ONNX has no Cross."""
+    new = Formula(graph, node)
+    a, b = new.inputs
+
+    def product(first: list[int], second: list[int]) -> str:
+        left, right = (
+            new("Gather", x, order, axis=-1)
+            for x, order in ((a, first), (b, second))
+        )
+        return new("Mul", left, right)
+
+    after, before = [1, 2, 0], [2, 0, 1]
+    new.replace_with(new("Sub", product(after, before), product(before, after)))
 
 
 def part(graph: Any, node: Any) -> None:

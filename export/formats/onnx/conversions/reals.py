@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from keras_inception_export.formats.onnx.conversions.integers import sign_bit_of
 from keras_inception_export.formats.onnx.conversions.rewriting import (
     FLOATS,
@@ -82,6 +84,45 @@ def _choose(new: Formula, plain: str, accurate: str, far: str) -> None:
     new.replace_with(new("Where", near, near_zero, far))
 
 
+def atan2(graph: Any, node: Any) -> None:
+    """Compute the angle of a point of which a coordinate is -0 or infinite.
+
+    tf2onnx takes -0 for 0, and divides infinity by infinity.
+    """
+    new = Formula(graph, node)
+    y, x = new.inputs
+    height, width = new("Abs", y), new("Abs", x)
+    steep = new("Greater", height, width)
+    longer = new("Where", steep, height, width)
+    ratio = new("Div", new("Where", steep, width, height), longer)
+    diagonal = new("Equal", height, width)
+    ratio = new("Where", diagonal, new("Sign", longer), ratio)
+    angle = new("Atan", ratio)
+    angle = new("Where", steep, new("Sub", np.pi / 2, angle), angle)
+    to_left = new("Sub", np.pi, angle)
+    angle = new("Where", _is_negative(new, x), to_left, angle)
+    new.replace_with(
+        new("Where", _is_negative(new, y), new("Neg", angle), angle)
+    )
+
+
+def _is_negative(new: Formula, x: str) -> str:
+    """Add the question whether x is below zero, or -0."""
+    return new("Or", new("Less", x, 0), new("Less", new("Div", 1, x), 0))
+
+
+def cross_entropy(graph: Any, node: Any) -> None:
+    """Compute the loss from LogSoftmax; tf2onnx takes a logarithm of 0."""
+    if graph.find_output_consumers(node.output[1]):
+        return  # reported as not converted
+    new = Formula(graph, node)
+    logits, labels = new.inputs
+    scores = new("LogSoftmax", logits, axis=-1)
+    places = new("Unsqueeze", new.cast(labels, INT64), [-1])
+    loss = new("Neg", new("GatherElements", scores, places, axis=-1))
+    new.replace_with(new("Squeeze", loss, [-1]), scores)
+
+
 def bitcast(graph: Any, node: Any) -> None:
     """Read the bits of floats, where only the sign bit is used.
 
@@ -93,7 +134,5 @@ def bitcast(graph: Any, node: Any) -> None:
     if new.dtype not in FLOATS or not all(map(sign_bit_of, readers)):
         return  # reported as not converted
     (x,) = new.inputs
-    below_zero = new("Less", new("Div", 1, x), 0)
-    sign = new("Or", new("Less", x, 0), below_zero)
     to = graph.get_dtype(node.output[0])
-    new.replace_with(new("Neg", new.cast(sign, to)))
+    new.replace_with(new("Neg", new.cast(_is_negative(new, x), to)))

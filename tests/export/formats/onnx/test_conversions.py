@@ -1,7 +1,6 @@
 """Every conversion computes what Keras computes, and tf2onnx alone does not."""
 
 import contextlib
-import re
 
 import keras
 import numpy as np
@@ -12,21 +11,19 @@ from keras_inception_export.errors import ConversionError, ExportError
 from keras_inception_export.formats.onnx import tracing
 from keras_inception_export.formats.onnx.conversions import CONVERSIONS
 from keras_inception_export.formats.onnx.export import write
-from keras_inception_export.formats.onnx.runtime import open_runner
 from keras_inception_export.model.inference_model import InferenceModel
+from tests.helpers.onnx_conversions import (
+    Custom,
+    above,
+    errors,
+    integer,
+    real,
+)
 
 INTEGERS = [[-210, -61, -60, -1, 0, 1, 7, 59, 60, 2**31 - 1, 2**31 - 2, -9]]
 REALS = [[-1e4, -100.5, -2.5, -1.0, -0.0, 0.0, 0.5, 1e-6, 3, 88.5, 100, 1e4]]
 INFINITE = [[-np.inf, np.inf, 0, -1.5, 2, np.inf, -np.inf, 4, 5, 6, 7, 8]]
 IMAGE = np.random.default_rng(0).normal(size=(1, 7, 9, 3))
-
-
-def integer(*shape, dtype="int32"):
-    return keras.Input(shape or (12,), dtype=dtype, name="x")
-
-
-def real(*shape):
-    return keras.Input(shape or (12,), name="x")
 
 
 def resizing(name, **kwargs):
@@ -44,15 +41,24 @@ SPECTROGRAM = (
     ),
     np.random.default_rng(0).normal(size=(1, 64)),
 )
+MATRIX = np.random.default_rng(0).normal(size=(1, 3, 4))
+SIGNED_ZEROS = [[-np.inf, np.inf, 0.0, -0.0, 2, -3, -0.0, 0.0, 1, -1, -2, 4]]
 # Per TensorFlow operation: input, function of it, and values of the input.
 ELEMENTWISE = {
+    "Atan2": (
+        real(),
+        lambda x: ops.arctan2(x[:, :, None], x[:, None, :]),
+        SIGNED_ZEROS,
+    ),
     "Bitcast": (real(), ops.signbit, REALS),
     "BitwiseAnd": (real(), lambda x: ops.argmin(ops.abs(x), axis=1), REALS),
+    "BroadcastArgs": (real(), lambda x: ops.linspace(x, 2 * x, 3), REALS),
     "Bucketize": (
         real(),
         layers.Discretization([-1.0, 0.0, 0.5], output_mode="multi_hot"),
         REALS,
     ),
+    "Cross": (real(4, 3), lambda x: ops.cross(x, x[:, ::-1]), REALS),
     "Cumprod": (real(2, 6), lambda x: ops.cumprod(x, axis=-1), REALS),
     "Erfc": (real(), lambda x: ops.gelu(x, approximate=False), REALS),
     "Expm1": (real(), ops.celu, REALS),
@@ -61,12 +67,18 @@ ELEMENTWISE = {
     "Imag": SPECTROGRAM,
     "LeftShift": (integer(), lambda x: ops.left_shift(x, 35), INTEGERS),
     "Log1p": (real(), lambda x: ops.log1p(ops.abs(x)), REALS),
+    "LowerBound": (
+        real(),
+        lambda x: ops.searchsorted(ops.sort(x[0]), x[0]),
+        REALS,
+    ),
     "MatrixBandPart": (real(3, 4), ops.tril, INFINITE),
     "OneHot": (
         integer(),
         lambda x: ops.one_hot(x, 8, axis=1, dtype="int32"),
         INTEGERS,
     ),
+    "Prod": (integer(), lambda x: ops.prod(2**9 * x + 3, axis=1), INTEGERS),
     "Real": SPECTROGRAM,
     "ResizeArea": resizing("area"),
     "ResizeBicubic": resizing("bicubic"),
@@ -74,9 +86,59 @@ ELEMENTWISE = {
     "ScaleAndTranslate": resizing("bilinear", antialias=True),
     "SelectV2": (real(), lambda x: ops.where(x < 3, 0.0, x), INFINITE),
     "Sum": (integer(), lambda x: ops.sum(3 * x, axis=1), INTEGERS),
+    "SparseSoftmaxCrossEntropyWithLogits": (
+        real(),
+        lambda x: ops.sparse_categorical_crossentropy(
+            ops.argmin(x, axis=1), x, from_logits=True
+        ),
+        REALS,
+    ),
     "TopKV2": (integer(), lambda x: ops.top_k(-x, 12)[1], INTEGERS),
+    "UpperBound": (
+        real(),
+        lambda x: ops.searchsorted(ops.sort(x[0]), x[0], side="right"),
+        REALS,
+    ),
+    "XlaDynamicUpdateSlice": (
+        real(3, 4),
+        lambda x: ops.slice_update(x, (0, 2, -1), 9 * x[:, :2, :3]),
+        MATRIX,
+    ),
 }
+
+
+def segments(name):
+    """Return a reduction: two rows together, one left out, one alone."""
+    reduce = getattr(ops, name)
+    ids = ops.convert_to_tensor([2, 2, -1, 0])
+    return real(4, 3), lambda x: reduce(x[0], ids, num_segments=4), REALS
+
+
+SCATTERED = {
+    "ScatterNd": (
+        real(3, 4),
+        lambda x: ops.scatter(
+            ops.convert_to_tensor([[2], [0], [2]]), x[0], (4, 4)
+        ),
+        MATRIX,
+    ),
+    "UnsortedSegmentMax": segments("segment_max"),
+    "UnsortedSegmentMin": segments("segment_min"),
+    "UnsortedSegmentProd": segments("segment_prod"),
+    "UnsortedSegmentSum": segments("segment_sum"),
+}
+"""What older operator sets cannot express."""
 OTHER = {
+    "Cast/bool": (
+        integer(),
+        lambda x: ops.cast(ops.cast(256 * x, "int8"), "bool"),
+        INTEGERS,
+    ),
+    "Cast/float16": (
+        real(),
+        Custom(lambda x: ops.cast(ops.cast(1.01 * x, "float16"), "float32")),
+        REALS,
+    ),
     "Bitcast/argmax": (real(), lambda x: ops.argmax(x % 1, axis=1), REALS),
     "FloorDiv/cast": (
         real(),
@@ -97,6 +159,27 @@ OTHER = {
     "Round": (real(), ops.round, REALS),
     "SelectV2/nan_to_num": (real(), ops.nan_to_num, INFINITE),
     "SelectV2/trunc": (real(), ops.trunc, INFINITE),
+    "scan": (
+        real(3, 4),
+        Custom(
+            lambda x: ops.scan(
+                lambda carry, row: (0.5 * carry + row, carry - row),
+                0 * x[:, 0],
+                ops.transpose(x, (1, 0, 2)),
+                reverse=True,
+            )[1]
+        ),
+        MATRIX,
+    ),
+    "switch": (
+        real(3, 4),
+        Custom(
+            lambda x: ops.switch(
+                ops.cast(ops.max(x), "int32"), [ops.exp, ops.abs, ops.sin], x
+            )
+        ),
+        MATRIX,
+    ),
     "any": (real(), lambda x: ops.any(x > 1e3, axis=1), REALS),
     "all": (real(), lambda x: ops.all(x < 1e3, axis=1), REALS),
     "normalize": (real(), layers.UnitNormalization(), np.zeros((1, 12))),
@@ -116,60 +199,6 @@ OTHER = {
 OTHER["masking"] = (*OTHER["masking"][:2], np.round(np.sin(REALS), 1))
 
 
-def model_of(cases):
-    """Return a model with an input and an output per case."""
-    keras.utils.set_random_seed(1)
-    inputs, outputs = {}, {}
-    for name, (given, function, _) in cases.items():
-        inputs[f"x_{name}"] = x = keras.Input(
-            batch_shape=given.shape, dtype=given.dtype, name=f"x_{name}"
-        )
-        outputs[f"y_{name}"] = function(x)
-    return keras.Model(inputs, outputs, name="m")
-
-
-def errors(cases, path, opset=18):
-    """Export cases in one model; return the largest error of each."""
-    cases = {re.sub(r"\W+", "_", name): case for name, case in cases.items()}
-    model = model_of(cases)
-    write(InferenceModel.of(model), path / "model.onnx", opset=opset)
-    runner = open_runner(path / "model.onnx", threads=1)
-    feeds = {}
-    for name, (given, _, values) in cases.items():
-        values = np.asarray(values, given.dtype)
-        if None not in given.shape[1:]:
-            values = values.reshape(-1, *given.shape[1:])
-        feeds[f"x_{name}"] = values
-    found = dict.fromkeys(cases, 0.0)
-    for times in (1, 3):
-        batch = {x: np.repeat(feeds[x], times, axis=0) for x in feeds}
-        outputs, actual = model(batch, training=False), runner.run(batch)
-        for name in cases:
-            expected = np.asarray(outputs[f"y_{name}"])
-            units = error(actual[f"y_{name}"], expected)
-            found[name] = max(found[name], units)
-    return found
-
-
-def error(actual, expected):
-    """Return the largest error of an output, in units of rounding."""
-    assert actual.dtype == expected.dtype
-    if not np.issubdtype(actual.dtype, np.floating):
-        return np.inf if np.any(actual != expected) else 0.0
-    finite = np.isfinite(expected)
-    if np.any(actual[~finite] != expected[~finite]):
-        return np.inf
-    size = np.abs(expected[finite])
-    size = np.maximum(size, 1e-3 * size.max(initial=1e-30))
-    difference = np.abs(actual[finite] - expected[finite])
-    difference[~np.isfinite(actual[finite])] = np.inf
-    return (difference / size / 2**-23).max(initial=0.0)
-
-
-def above(limit, found):
-    return {name: units for name, units in found.items() if not units < limit}
-
-
 @pytest.mark.parametrize("opset", [13, 18])
 def test_conversions_compute_what_keras_computes(opset, tmp_path):
     # The largest error measured was 60 units.
@@ -177,12 +206,31 @@ def test_conversions_compute_what_keras_computes(opset, tmp_path):
     assert above(500, found) == {}
 
 
-@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("name", [*ELEMENTWISE, *SCATTERED])
 def test_tf2onnx_alone_is_wrong_or_fails(name, tmp_path, monkeypatch):
     alone = {key: CONVERSIONS[key] for key in CONVERSIONS if key != name}
     monkeypatch.setattr(tracing, "CONVERSIONS", alone)
+    case = {**ELEMENTWISE, **SCATTERED}[name]
     with contextlib.suppress(ExportError):
-        assert above(500, errors({name: ELEMENTWISE[name]}, tmp_path, 17))
+        assert above(500, errors({name: case}, tmp_path, 17))
+
+
+def test_what_is_written_to_the_same_place_is_added(tmp_path):
+    assert above(500, errors(SCATTERED, tmp_path)) == {}
+    case = {"scatter": SCATTERED["ScatterNd"]}
+    with pytest.raises(ConversionError, match="ScatterNd before opset 16"):
+        errors(case, tmp_path, opset=15)
+
+
+def test_an_error_of_tf2onnx_names_the_layer(tmp_path, monkeypatch):
+    def fail(graph, **kwargs):
+        name = next(x.name for x in graph.get_nodes() if "bad" in x.name)
+        raise ValueError(f"Cannot find node with output '{name}:0'")
+
+    monkeypatch.setattr(tracing.optimizer, "optimize_graph", fail)
+    model = keras.Model(x := real(), layers.ReLU(name="bad")(x), name="m")
+    with pytest.raises(ConversionError, match="layer 'bad': Cannot find node"):
+        write(InferenceModel.of(model), tmp_path / "model.onnx")
 
 
 def test_small_values_keep_their_digits(tmp_path):
@@ -210,93 +258,9 @@ def test_fourier_transforms_are_those_of_keras(tmp_path):
 
 def test_every_conversion_is_tested():
     convolutions = {"BiasAdd", "Conv3D", "Conv3DBackpropInputV2"}
-    tested = {*ELEMENTWISE, *convolutions, "Conv2DBackpropInput", "Select"}
+    tested = {*ELEMENTWISE, *SCATTERED, *convolutions}
+    tested |= {"Conv2DBackpropInput", "Select"}
     assert tested == set(CONVERSIONS)
-
-
-def convolution(kind, *shape, **options):
-    layer = getattr(layers, kind)(**options, bias_initializer="normal")
-    return real(*shape), layer
-
-
-# A convolution, and the sizes of its input if they are unknown.
-CONVOLUTION_CASES = {
-    "groups": convolution(
-        "Conv3D", 5, 6, 4, 4, filters=6, kernel_size=2, groups=2
-    ),
-    "dilated": convolution(
-        "Conv3D",
-        *(None, None, None, 4),
-        filters=4,
-        kernel_size=2,
-        groups=2,
-        dilation_rate=2,
-        padding="same",
-    ),
-    "first": convolution(
-        "Conv3D",
-        *(4, 5, 6, 7),
-        filters=3,
-        kernel_size=2,
-        data_format="channels_first",
-    ),
-    "depthwise": convolution(
-        "DepthwiseConv1D",
-        *(4, 9),
-        kernel_size=3,
-        depth_multiplier=2,
-        data_format="channels_first",
-    ),
-    **{
-        f"{rank}D, {padding}, stride {stride}, kernel {kernel}, {size}": (
-            convolution(
-                f"Conv{rank}DTranspose",
-                *[size] * rank,
-                3,
-                filters=2,
-                kernel_size=kernel,
-                strides=stride,
-                padding=padding,
-                output_padding=extra,
-            )
-        )
-        for rank, padding, stride, kernel, extra in (
-            (1, "valid", 2, 3, 1),
-            (1, "same", 3, 2, None),
-            (2, "same", 16, 7, None),
-            (2, "valid", 5, 2, None),
-            (2, "valid", 2, 3, 1),
-            (2, "same", 2, 3, 0),
-            (3, "same", 3, 2, None),
-            (3, "valid", 2, 3, None),
-        )
-        for size in (4, None)
-    },
-}
-
-
-def with_values(given, layer):
-    sizes = [size or 4 + axis for axis, size in enumerate(given.shape[1:])]
-    values = np.random.default_rng(0).normal(size=(1, *sizes))
-    return given, layer, values
-
-
-# A sum is as exact as its largest terms: one rounding of these is 1000 units of
-# the smallest values that count. Measured with random kernels: 568.
-SUMS = 5000
-
-
-def test_convolutions_compute_what_keras_computes(tmp_path):
-    cases = {x: with_values(*y) for x, y in CONVOLUTION_CASES.items()}
-    assert above(SUMS, errors(cases, tmp_path)) == {}
-
-
-def test_a_transposed_convolution_needs_its_conversion(tmp_path, monkeypatch):
-    given, layer = CONVOLUTION_CASES["2D, same, stride 16, kernel 7, 4"]
-    monkeypatch.setattr(tracing, "CONVERSIONS", {})
-    with pytest.raises((AssertionError, ExportError)):
-        found = errors({"x": (given, layer, np.ones((1, 4, 4, 3)))}, tmp_path)
-        assert above(SUMS, found) == {}
 
 
 @keras.saving.register_keras_serializable("test_conversions")
@@ -306,9 +270,13 @@ class Determinant(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("test_conversions")
-class Float8(layers.Layer):
+class Rounded(layers.Layer):
+    def __init__(self, to, name):
+        super().__init__(name=name)
+        self.to = to
+
     def call(self, inputs):
-        return ops.cast(ops.cast(inputs, "float8_e4m3fn"), "float32")
+        return ops.cast(ops.cast(inputs, self.to), "float32")
 
 
 @pytest.mark.parametrize(
@@ -319,7 +287,8 @@ class Float8(layers.Layer):
             (None, None, 3),
             "Translate of unknown size, which",
         ),
-        (Float8(name="bad"), (3,), "computes in float8_e4m3fn"),
+        (Rounded("float8_e4m3fn", "bad"), (3,), "computes in float8_e4m3fn"),
+        (Rounded("bfloat16", "bad"), (3,), "computes in bfloat16"),
         (Determinant(name="bad"), (3, 3), "LogMatrixDeterminant"),
         (layers.AdaptiveMaxPooling1D(2, name="bad"), (None, 2), "unknown"),
     ],

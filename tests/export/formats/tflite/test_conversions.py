@@ -65,9 +65,21 @@ REPLACED["floats"] = (
         ops.expm1,
         lambda x: ops.logaddexp(x, ops.flip(x)),
         layers.Activation("mish"),
+        lambda x: x // 0.1,
+        lambda x: x // ops.relu(x),
     ],
     FLOATS,
 )
+REPLACED["functions"] = (
+    [
+        getattr(ops, name)
+        for name in (
+            "arccos arccosh arcsin arcsinh arctan arctanh cosh erf sinh tan"
+        ).split()
+    ],
+    FLOATS,
+)
+REPLACED["complements"] = ([ops.erfc, ops.erfinv], FLOATS[:, None])
 REPLACED["infinities"] = (
     [
         ops.isinf,
@@ -79,6 +91,7 @@ REPLACED["infinities"] = (
         lambda x: ops.not_equal(x, np.inf),
         ops.signbit,
         lambda x: ops.argmax(ops.where(x > 0, x, -x)),
+        lambda x: ops.scatter_update(x, [[0], [1]], [1.0, 2.0]),
     ],
     INFINITE,
 )
@@ -93,6 +106,28 @@ REPLACED["zero_vectors"] = (
         counts("count"),
     ],
     ROWS.astype("float32"),
+)
+REPLACED["matrices"] = (
+    [
+        lambda x: ops.cross(x, x[:, ::-1]),
+        lambda x: ops.diagonal(x, offset=-1, axis1=1, axis2=2),
+        lambda x: ops.diag(x[0, 0], k=-2),
+        lambda x: ops.cumprod(x, axis=1),
+        lambda x: ops.einsum("bij,bij->b", x, x),
+        lambda x: ops.einsum("bij,bkl->bjkil", x, x),
+        lambda x: ops.einsum("bii->ib", x[:, :3]),
+        lambda x: ops.searchsorted(ops.sort(x[0, 0]), x[0, 1]),
+        lambda x: ops.searchsorted(ops.sort(x[0, 0]), x[0, 0], side="right"),
+    ],
+    RNG.normal(size=(2, 4, 3)).astype("float32"),
+)
+REPLACED["slices"] = (
+    [
+        lambda x: x[:, 1:, ..., None],
+        lambda x: x[None, ..., 0, None, ::2],
+        lambda x: ops.roll(x > 0, 1, axis=2),
+    ],
+    VOLUME[:, 0],
 )
 REPLACED["volumes"] = (
     [
@@ -236,7 +271,7 @@ def test_computes_what_the_live_model_computes(group, tmp_path):
     assert failures(altered, expected) == list(range(len(functions)))
 
 
-@pytest.mark.parametrize("group", ["volumes", "dilated"])
+@pytest.mark.parametrize("group", ["volumes", "dilated", "slices"])
 def test_sizes_may_be_unknown(group, tmp_path):
     functions, values = REPLACED[group]
     path = tmp_path / "model.tflite"
