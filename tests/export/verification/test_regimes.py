@@ -7,6 +7,7 @@ import pytest
 
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.verification import regimes as regimes_module
 from keras_inception_export.verification.probes import USUAL
 from keras_inception_export.verification.regimes import (
     BATCH_SIZES,
@@ -16,7 +17,6 @@ from keras_inception_export.verification.regimes import (
     MAGNITUDES,
     OTHER_SIZES,
     SIZES,
-    _shape,
     fitting_specs,
     regimes,
     usual_sample,
@@ -195,9 +195,14 @@ def test_inputs_of_sizes_that_fit():
     assert {size for x in sizes.values() for (size,) in x} == {20}
 
 
-def test_three_unknown_sizes_are_two_in_turn():
-    spec = TensorSpec("x", (None, None, None, None, 1), "float32")
-    assert _shape(spec, 2, 0, (47, 33), 1) == (2, 47, 33, 47, 1)
+@pytest.mark.parametrize(("limit", "number"), ((2**22, 2), (1, 1)))
+def test_three_unknown_sizes_are_two_in_turn(limit, number, monkeypatch):
+    """Of those that fit into memory; else the first."""
+    assert regimes_module.LARGEST_UNUSUAL == 2**22
+    monkeypatch.setattr(regimes_module, "LARGEST_UNUSUAL", limit)
+    found = made((None, None, None, None, 1))["odd size"]
+    sizes = [(47, 33, 47), (131, 97, 131)][:number]
+    assert [x.shape for (x,) in found] == [(2, *size, 1) for size in sizes]
 
 
 def shapes_of(found):
