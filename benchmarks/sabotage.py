@@ -321,6 +321,8 @@ def _write(model, entries, folder: Path, options) -> None:
         )
         for entry in entries:
             record, path = FORMATS[entry["format"]], folder / entry["path"]
+            if path.is_dir():
+                shutil.rmtree(path)
             if scheme := entry["quantization"]:
                 quantizer = writer.quantizer(record.name, scheme)
                 kept = entry["float_layers"]

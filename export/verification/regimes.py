@@ -48,6 +48,10 @@ SIZES = {
 }
 """The sizes of unknown axes, in turn: the first that the model can compute."""
 
+LARGEST_UNUSUAL = 2**22
+"""Values of a sample of these sizes, except the first of each regime: a volume
+of 301 x 221 x 301 would take gigabytes."""
+
 RARE_SIZES = (*range(64, 0, -1), *range(65, 385))
 RARE_PAIRS = tuple(itertools.product(range(24, 0, -1), repeat=2))
 """The sizes that are tried, in this order, where usual ones do not fit: for all
@@ -116,9 +120,19 @@ def regimes(
         [[feed(_constant, unusual, factor=factor)] for factor in factors],
     )
     if unknown:
-        for regime, sizes in SIZES.items():
-            pairs = [feed(_usual, fixed or 2, pair) for pair in sizes]
-            yield regime, [[pair] for pair in pairs]
+        for regime, pairs in SIZES.items():
+            small = [
+                pair
+                for pair in pairs
+                if _values(specs, -1, sizes=pair) <= LARGEST_UNUSUAL
+            ]
+            yield (
+                regime,
+                [
+                    [feed(_usual, fixed or 2, pair)]
+                    for pair in small or pairs[:1]
+                ],
+            )
     yield (
         EXPECTED,
         [
@@ -182,9 +196,11 @@ def usual_sample(
     }
 
 
-def _values(specs: Sequence[TensorSpec], index: int, factor: int = 1) -> int:
+def _values(
+    specs: Sequence[TensorSpec], index: int, factor: int = 1, sizes=None
+) -> int:
     """Return the number of values of a sample, over all inputs."""
-    shapes = (_shape(spec, 1, index, None, factor) for spec in specs)
+    shapes = (_shape(spec, 1, index, sizes, factor) for spec in specs)
     return sum(math.prod(shape) for shape in shapes)
 
 

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_inception_export.bundle import bundle
+from keras_inception_export.bundle import bundle, schema
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.formats.registry import format_of
 from tests.helpers.reports import make_artifact, make_report
@@ -244,3 +244,45 @@ def test_a_bundle_has_nothing_but_the_files_of_its_report(tmp_path):
         facts["probes"]["path"] = path
         (tmp_path / "report.json").write_text(json.dumps(facts))
         assert bundle.is_only_a_bundle(tmp_path) is only
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"artifacts": []},
+            "report.json names no artifact, so there is nothing to open; "
+            "export the model again",
+        ),
+        (
+            {"schema_version": schema.VERSION + 1},
+            "report.json has version 2 of its schema, expected at most 1; "
+            "install a newer keras-inception-layers",
+        ),
+    ],
+)
+def test_what_is_no_damage_says_what_to_do(change, message):
+    with pytest.raises(RequestError) as caught:
+        schema.checked(make_report() | change)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "X.npz", ".a", "x" * 255])
+def test_names_of_files(name):
+    assert schema._within_the_folder(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "a\\b", "a\0", "x" * 256, "\u00e4" * 128]
+)
+def test_names_that_leave_the_folder(name):
+    with pytest.raises(ValueError) as caught:
+        schema._within_the_folder(name)
+    assert str(caught.value) == f"the path '{name[:40]}' leaves the folder"
+
+
+def test_one_of_several_names():
+    check = schema._one_of(["tflite", "onnx"]).func
+    assert check("onnx") == "onnx"
+    with pytest.raises(ValueError, match="^'pt' is none of tflite, onnx$"):
+        check("pt")

@@ -1,19 +1,25 @@
 """Regimes: the same inputs each time, and each of the kind it is named for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.verification import regimes as regimes_module
 from keras_inception_export.verification.probes import USUAL
 from keras_inception_export.verification.regimes import (
     BATCH_SIZES,
     FACTORS,
+    FULL_SIZE,
     IMAGE_SIZES,
     MAGNITUDES,
     OTHER_SIZES,
     SIZES,
+    fitting_specs,
     regimes,
+    usual_sample,
 )
 
 
@@ -126,3 +132,113 @@ def test_samples_are_repeated(fixed):
     np.testing.assert_array_equal(values, np.arange(len(values)) % 4)
     sizes = tuple(map(len, batches))
     assert sizes == ((2, 2, 2) if fixed else BATCH_SIZES)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "values"),
+    (
+        (-3.0, 5.0, [0, 3.655, 0.586, -3.391]),
+        (-1.0, 0.0, [0, 0, -0.293, -1.391]),
+    ),
+)
+def test_constants_are_of_the_size_of_the_domain(low, high, values):
+    domain = Domain(np.array(low), np.array(high))
+    ((constant,),) = made((None, 1), domain=domain)["constant"]
+    np.testing.assert_allclose(constant.ravel(), values, rtol=1e-6)
+
+
+def test_normal_values_have_the_size_of_the_domain():
+    found = made((None, 5000), domain=Domain(np.array(-2.0), np.array(5.0)))
+    ((mixed,),) = found["mixed signs"]
+    assert np.std(mixed) == pytest.approx(5, rel=0.05)
+    assert abs(np.mean(mixed)) < 0.2
+    for (large,), size in zip(found["large"], MAGNITUDES, strict=True):
+        assert np.std(large) == pytest.approx(5 * size, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes"),
+    (
+        ((None, FULL_SIZE), [1, 3, 7]),
+        ((None, FULL_SIZE + 1), [1, 2]),
+        # The first of the sizes counts, which the first batch has.
+        ((None, None, FULL_SIZE // OTHER_SIZES[0]), [1, 3, 7]),
+    ),
+)
+def test_what_is_a_large_sample(shape, sizes):
+    assert [len(batch) for batch in made(shape)["expected"][0]] == sizes
+
+
+def test_factors_up_to_the_largest_sample():
+    """Of 12 by 4,096 values, and of all that are in other inputs."""
+    for other, factors in ((0, 2), (FULL_SIZE, 2), (FULL_SIZE + 1, 1)):
+        shapes = (None, None, 4096), (None, other)
+        specs = [
+            TensorSpec(*x, "float32") for x in zip("xy", shapes, strict=True)
+        ]
+        domains = dict.fromkeys("xy", Domain(bounded=True))
+        assert len(dict(regimes(specs, domains))["constant"]) == factors
+
+
+def test_inputs_of_sizes_that_fit():
+    """All are of these sizes, but for those that are meant to be of others."""
+    specs = [TensorSpec("x", (None, None, 3), "float32")]
+    fitting = [TensorSpec("x", (None, 20, 3), "float32")]
+    found = dict(regimes(specs, {"x": Domain()}, None, fitting))
+    sizes = {
+        name: [[x["x"].shape[1] for x in batches] for batches in alternatives]
+        for name, alternatives in found.items()
+    }
+    for name, pairs in SIZES.items():
+        assert sizes.pop(name) == [[pair[0]] for pair in pairs]
+    assert sizes.pop("expected") == [[20, 20, 20]]
+    assert {size for x in sizes.values() for (size,) in x} == {20}
+
+
+@pytest.mark.parametrize(("limit", "number"), ((2**22, 2), (1, 1)))
+def test_three_unknown_sizes_are_two_in_turn(limit, number, monkeypatch):
+    """Of those that fit into memory; else the first."""
+    assert regimes_module.LARGEST_UNUSUAL == 2**22
+    monkeypatch.setattr(regimes_module, "LARGEST_UNUSUAL", limit)
+    found = made((None, None, None, None, 1))["odd size"]
+    sizes = [(47, 33, 47), (131, 97, 131)][:number]
+    assert [x.shape for (x,) in found] == [(2, *size, 1) for size in sizes]
+
+
+def shapes_of(found):
+    return [tuple(spec.shape for spec in specs) for specs in found]
+
+
+def test_sizes_that_may_fit():
+    """Equal ones, those in use first; then, of two, all small pairs."""
+    known = TensorSpec("k", (None, 5), "float32")
+    one = TensorSpec("x", (4, None, 3), "int32")
+    assert not list(fitting_specs([known]))
+    found = list(fitting_specs([one, known]))
+    assert found[0] == [replace(one, shape=(4, 64, 3)), known]
+    sizes = [shape[1] for shape, _ in shapes_of(found)]
+    assert sizes == [*range(64, 0, -1), *range(65, 385)]
+    two = TensorSpec("y", (None, None), "float32")
+    found = shapes_of(fitting_specs([one, two]))
+    assert found[:384] == [((4, x, 3), (None, x)) for x in sizes]
+    pairs = [(x, y) for x in range(24, 0, -1) for y in range(24, 0, -1)]
+    assert found[384:] == [((4, x, 3), (None, y)) for x, y in pairs]
+    assert len(list(fitting_specs([one, two, two]))) == 384
+
+
+def test_sizes_of_samples_fit():
+    one = TensorSpec("x", (4, None, 3), "float32")
+    known = TensorSpec("k", (None, 5), "float32")
+    samples = {"x": np.zeros((9, 7, 3)), "k": np.zeros((9, 5))}
+    (found,) = fitting_specs([one, known], samples)
+    assert found == [replace(one, shape=(4, 7, 3)), known]
+
+
+@pytest.mark.parametrize(("batch", "number"), ((None, 1), (4, 4)))
+def test_a_usual_sample(batch, number):
+    spec = TensorSpec("x", (batch, None, 3), "float32")
+    domain = Domain(np.array(5.0), np.array(9.0))
+    found = usual_sample([spec], {"x": domain})["x"]
+    expected = domain.draw(np.random.default_rng(0), (number, 12, 3))
+    np.testing.assert_array_equal(found, np.float32(expected))
+    assert found.dtype == "float32"
