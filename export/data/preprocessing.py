@@ -115,7 +115,10 @@ class Preprocessing:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         check_choice("dtype", self.dtype, (*REALS, *INTEGERS))
         if self.dtype in INTEGERS and not self.keeps_values:
-            raise _invalid("dtype", self.dtype, "a float dtype after scaling")
+            raise RequestError(
+                f"the dtype {self.dtype} of an input cannot hold scaled "
+                'pixels; use the preprocessing "none"'
+            )
 
     @property
     def channels(self) -> int:
@@ -204,12 +207,6 @@ class Preprocessing:
             raise RequestError(
                 f"the preprocessing has the mean {list(self.mean)} for three "
                 f'channels, but the input "{spec.name}" has one; give one value'
-            )
-        integers = spec.scale is None and spec.dtype in INTEGERS
-        if integers and not self.keeps_values:
-            raise RequestError(
-                f'the input "{spec.name}" takes {spec.dtype}, which cannot '
-                'hold scaled pixels; use the preprocessing "none"'
             )
         return replace(
             self,
@@ -330,8 +327,10 @@ def _check_numbers(name, values, lengths, *, zero=False) -> None:
         )
     ):
         count = " or ".join(map(str, sorted(lengths)))
+        count = "a number" if name == "scale" else f"{count} numbers"
+        shown = values[0] if name == "scale" else values
         kind = "finite" if zero else "finite and not 0"
-        raise _invalid(name, values, f"{count} numbers, {kind}")
+        raise _invalid(name, shown, f"{count}, {kind}")
 
 
 def _invalid(name: str, value: Any, expected: str) -> RequestError:
