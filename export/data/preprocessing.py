@@ -1,10 +1,9 @@
 """From the pixels of an image to one input of a model; needs Pillow.
 
 upright         the orientation that the EXIF data demands
-8 bits          16 bits of gray are divided by 257, of colours Pillow takes
-                the upper 8; palette and CMYK become their colours; alpha
-                is left out; floating point is refused, since its range
-                is unknown
+8 bits          16 bits of gray are divided by 257, of colours the upper 8
+                are taken; palette and CMYK become their colours; alpha is
+                left out; floating point is refused: its range is unknown
 colour          gray for RGB: the same value in each channel; RGB for
                 gray: 0.299 R + 0.587 G + 0.114 B
 size            Pillow's filters, which antialias when they reduce
@@ -326,11 +325,11 @@ def _check_numbers(name, values, lengths, *, zero=False) -> None:
             for x in values
         )
     ):
-        count = " or ".join(map(str, sorted(lengths)))
-        count = "a number" if name == "scale" else f"{count} numbers"
-        shown = values[0] if name == "scale" else values
         kind = "finite" if zero else "finite and not 0"
-        raise _invalid(name, shown, f"{count}, {kind}")
+        if name == "scale":
+            raise _invalid(name, values[0], f"a number, {kind}")
+        count = " or ".join(map(str, sorted(lengths)))
+        raise _invalid(name, values, f"{count} numbers, {kind}")
 
 
 def _invalid(name: str, value: Any, expected: str) -> RequestError:
