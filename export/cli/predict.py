@@ -37,7 +37,7 @@ SHOWN = 10
 
 def predict(arguments: Any) -> Outcome:
     """Print or write the results of all inputs; an error if some have none."""
-    output = Path(arguments.output) if arguments.output else None
+    output = None if arguments.output is None else Path(arguments.output)
     if arguments.top < 1:
         raise RequestError(f"--top must be at least 1, got {arguments.top}")
     if output is not None:

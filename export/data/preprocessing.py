@@ -1,10 +1,9 @@
 """From the pixels of an image to one input of a model; needs Pillow.
 
 upright         the orientation that the EXIF data demands
-8 bits          16 bits of gray are divided by 257, of colors Pillow takes
-                the upper 8; palette and CMYK become their colors; alpha
-                is left out; floating point is refused, since its range
-                is unknown
+8 bits          16 bits of gray are divided by 257, of colors the upper 8
+                are taken; palette and CMYK become their colors; alpha is
+                left out; floating point is refused: its range is unknown
 colour          gray for RGB: the same value in each channel; RGB for
                 gray: 0.299 R + 0.587 G + 0.114 B
 size            Pillow's filters, which antialias when they reduce
@@ -116,7 +115,10 @@ class Preprocessing:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         check_choice("dtype", self.dtype, (*REALS, *INTEGERS))
         if self.dtype in INTEGERS and not self.keeps_values:
-            raise _invalid("dtype", self.dtype, "a float dtype after scaling")
+            raise RequestError(
+                f"the dtype {self.dtype} of an input cannot hold scaled "
+                'pixels; use the preprocessing "none"'
+            )
 
     @property
     def channels(self) -> int:
@@ -205,12 +207,6 @@ class Preprocessing:
             raise RequestError(
                 f"the preprocessing has the mean {list(self.mean)} for three "
                 f'channels, but the input "{spec.name}" has one; give one value'
-            )
-        integers = spec.scale is None and spec.dtype in INTEGERS
-        if integers and not self.keeps_values:
-            raise RequestError(
-                f'the input "{spec.name}" takes {spec.dtype}, which cannot '
-                'hold scaled pixels; use the preprocessing "none"'
             )
         return replace(
             self,
@@ -330,8 +326,10 @@ def _check_numbers(name, values, lengths, *, zero=False) -> None:
             for x in values
         )
     ):
-        count = " or ".join(map(str, sorted(lengths)))
         kind = "finite" if zero else "finite and not 0"
+        if name == "scale":
+            raise _invalid(name, values[0], f"a number, {kind}")
+        count = " or ".join(map(str, sorted(lengths)))
         raise _invalid(name, values, f"{count} numbers, {kind}")
 
 

@@ -102,6 +102,8 @@ class Sources:
 
 def _matches(value: str | Path) -> Iterator[Path]:
     """Yield the path, or those that a pattern matches."""
+    if value == "":  # which Python takes for the current folder
+        raise RequestError("an input is empty; expected a path or a pattern")
     if os.path.lexists(value) or not set("*?[") & set(str(value)):
         yield Path(value)
         return

@@ -88,6 +88,11 @@ def _specs(structure, tensors, given_name, automatic_name):
                 "TFLite and ONNX models of Keras layers do not accept; leave "
                 "text processing out of the exported model"
             )
+        if tensor.dtype == "bfloat16" and automatic_name == "input":
+            raise RequestError(
+                f'the input "{name}" is of dtype bfloat16, of which NumPy has '
+                "no arrays; give that input the dtype float32"
+            )
         if 0 in tensor.shape:
             raise RequestError(
                 f'the {automatic_name} "{name}" has the shape '

@@ -12,7 +12,9 @@ from keras_inception_export.data import metadata
 from keras_inception_export.data.domain import Domain, unlike
 from keras_inception_export.data.labels import labelled_outputs
 from keras_inception_export.data.preprocessing import (
+    INTEGERS,
     PRESETS,
+    REALS,
     Preprocessing,
     channel_axis,
 )
@@ -53,7 +55,11 @@ def choose_preprocessing(
         RequestError: if it does not fit an input, or the model does it too.
     """
     names = [spec.name for spec in specs]
-    images = [spec for spec in specs if channel_axis(spec) is not None]
+    images = [
+        spec
+        for spec in specs
+        if channel_axis(spec) is not None and spec.dtype in (*REALS, *INTEGERS)
+    ]
     if isinstance(wanted, Preprocessing):
         by_name = {spec.name: wanted for spec in images or specs}
     else:

@@ -241,6 +241,8 @@ def test_arrays_take_no_preprocessing_and_are_not_overwritten(
         (["--resume"], "--resume needs the --output"),
         (["--output", "x.txt"], "expected a name that ends in .csv"),
         (["--output", "x.parquet", "--resume"], "cannot be continued"),
+        ([""], "an input is empty"),
+        (["--output", ""], "expected a name that ends in .csv"),
         (["--top", "0"], "--top must be at least 1"),
         (["--preprocess", "torc"], 'did you mean "torch"?'),
         (["--format", "onnx"], "is a single artifact"),

@@ -54,9 +54,15 @@ def strings():
     return keras.Model(words, lookup(words))
 
 
+def halves():
+    x = keras.Input((4,), dtype="bfloat16", name="x")
+    return keras.Model(x, layers.Dense(2)(x))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     (
+        (halves, '"x" is of dtype bfloat16'),
         (keyword, 'input name "in" cannot be used'),
         (same_name, '"x" names both an input and an output'),
         (strings, '"words" is of dtype string'),

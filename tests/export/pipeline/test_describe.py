@@ -86,6 +86,10 @@ KNOWN = {
         "none",
     ),
     "augmentation": (lambda: classifier(layers.RandomContrast(0.2)), None),
+    "mask": (
+        lambda: classifier(layers.Rescaling(1.0), dtype="bool"),
+        None,
+    ),
     "gray": (lambda: classifier(name="vgg16", shape=(8, 8, 1)), None),
     "unknown": (classifier, None),
     "no image": (
