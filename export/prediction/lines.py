@@ -150,19 +150,27 @@ def resume(
         rows = sum(line.endswith(b"\n") for line in file)
         kept = rows // size * size
         failed, first = 0, None
-        file.seek(len(expected))
-        for number in range(kept):
+        file.seek(length := len(expected))
+        for number in range(rows):
             try:
                 name, error = lines.row(file.readline().decode())
-            except (ValueError, LookupError, TypeError) as problem:
-                raise _other_row(path, number, "a result") from problem
+            except (
+                ValueError,
+                LookupError,
+                TypeError,
+                RecursionError,
+            ) as wrong:
+                raise _other_row(path, number, "a result") from wrong
+            if number >= kept:
+                continue
+            length = file.tell()
             item = next(items, None)
             if item is None or item.name != name:
                 found_name = "no more inputs" if item is None else item.name
                 raise _other_row(path, number, found_name)
             failed += bool(error)
             first = first or error
-        return Resumed(kept, file.tell(), failed, first or None)
+        return Resumed(kept, length, failed, first or None)
 
 
 def _other_row(path: Path, number: int, expected: str) -> RequestError:
