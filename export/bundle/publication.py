@@ -91,13 +91,7 @@ def staging(output: Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         _check_possible(output, parent)
         try:
-            _sweep(parent)
-            holder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-            stack.callback(shutil.rmtree, holder, ignore_errors=True)
-            lock = stack.enter_context((holder / LOCK).open("wb", 0))
-            if fcntl is not None:  # wait for an export that looks
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.write(os.fsencode(output.name))
+            holder = stack.enter_context(held_folder(parent, output.name))
             folder = holder / NEW
             folder.mkdir()
             folder.chmod(0o755)
@@ -108,6 +102,27 @@ def staging(output: Path) -> Iterator[Path]:
             ) from error
         with writing(output):
             yield folder
+
+
+@contextlib.contextmanager
+def held_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yield a temporary folder, after removing those of killed processes.
+
+    It is removed at the end, or if this process is killed, by the next one.
+
+    Args:
+        parent: where it is made.
+        name: what is published from it.
+    """
+    _sweep(parent)
+    holder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, holder, ignore_errors=True)
+        lock = stack.enter_context((holder / LOCK).open("wb", 0))
+        if fcntl is not None:  # wait for an export that looks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(os.fsencode(name))
+        yield holder
 
 
 def publish(folder: Path, output: Path, *, overwrite: bool) -> None:

@@ -1,6 +1,7 @@
 """The subcommands that open a bundle or an artifact, and their exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_inception_export.bundle.publication import PREFIX
 from keras_inception_export.cli import main
 from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
 from tests.helpers.commands import run
@@ -217,6 +219,15 @@ def test_a_wrong_time_limit_is_no_fault_of_an_artifact(
     monkeypatch.setenv("KERAS_INCEPTION_TIME_LIMIT", "nan")
     assert main(["verify", str(published)]) == 2
     assert "expected a positive number" in capfd.readouterr().err
+
+
+def test_temporary_files_of_a_killed_command_are_removed(tmp_path):
+    killed = tmp_path / f"{PREFIX}killed"
+    (killed / "weights").mkdir(parents=True)
+    (killed / "lock").write_text("temporary files")
+    words = [sys.executable, "-m", "keras_inception_export", "help"]
+    subprocess.run(words, env={**os.environ, "TMPDIR": tmp_path}, check=True)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
