@@ -38,7 +38,8 @@ from file_changes import (
 
 BUNDLE = Path(__file__).parents[1] / "tests/data/0.1.0/bundle"
 FOUND = Path(__file__).parents[1] / "build/fuzz"
-NOISE = "WARNING", "INFO", "I0", "E0"  # of libraries, on stderr
+NOISE = "WARNING", "INFO", "I0", "E0", "keras-inception: Warning"
+"""What lines on stderr start with that are no errors."""
 LIMIT = 20  # seconds of processor time
 
 

@@ -35,6 +35,10 @@ _AROUND = re.compile(
 EXHAUSTED = {
     r"No space left on device|Disk quota exceeded": "the disk is full, or has "
     "no free inodes ({}); free some",
+    r"Too many open files": "the limit of open files is reached ({}); raise it "
+    "(ulimit -n)",
+    r"can't start new thread|Resource temporarily unavailable": "the limit of "
+    "processes and threads is reached ({}); raise it (ulimit -u)",
     r"File too large": "the file exceeds this process's limit of the size of "
     "files ({}); raise the limit",
     r"killed by signal 9\b.*": "a child process was {}",
@@ -149,6 +153,8 @@ def reason_of(error: BaseException) -> str:
             text = found.group(1).strip()
     text = _AROUND.sub("", text).strip()
     reason = text.partition("\n")[0].strip() or type(error).__name__
+    if isinstance(error, LookupError):  # its message is the missing key
+        reason = f"{type(error).__name__} {reason}"
     layer = getattr(error, "layer", None)
     return f"the layer {layer}: {reason}" if layer else reason
 

@@ -1,5 +1,6 @@
 """The options of an export, checked before anything is loaded or written."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ class ExportOptions:
     def __post_init__(self):
         formats = _listed("format", self.formats, FORMATS)
         schemes = _listed("quantization", self.quantize, SCHEMES)
+        if not os.fspath(self.output_dir):  # it would be the current folder
+            raise RequestError("the output is an empty path; name a folder")
         object.__setattr__(self, "output_dir", Path(self.output_dir))
         object.__setattr__(self, "formats", formats)
         object.__setattr__(self, "quantize", schemes)

@@ -16,6 +16,9 @@ VARIABLE = "KERAS_INCEPTION_TIME_LIMIT"
 SECONDS = 60.0
 """Its default."""
 
+MOST = 1e9
+"""More than any call takes, and less than a thread can wait for."""
+
 PER_ROW, PER_BYTE = 3.0, 1e-7
 """What is added per sample and per byte of the artifact: a network of 22 GFLOP
 takes 0.05 s per sample, and one of 0.5 GB 1 s to open, on two cores."""
@@ -30,9 +33,10 @@ def limit(nbytes: int = 0, rows: int = 0) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not seconds > 0:
+    if not 0 < seconds < MOST:
         raise RequestError(
-            f"{VARIABLE} is {text!r}; expected a positive number of seconds"
+            f"{VARIABLE} is {text!r}; expected a positive number of seconds, "
+            f"less than {MOST:.0e}"
         )
     return seconds + PER_ROW * rows + PER_BYTE * nbytes
 

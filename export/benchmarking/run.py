@@ -89,7 +89,7 @@ def benchmark(
     _check_at_least("threads", threads, 1)
     _check_at_least("rounds", rounds, MIN_ROUNDS)
     options = {
-        "probes": folder / bundle.PROBES,
+        "probes": bundle.published(folder, report, "probes"),
         "batch_size": batch_size,
         "threads": threads,
         "modules": list(modules),

@@ -6,6 +6,7 @@ The report has a hash of every file.
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,24 +49,29 @@ def sha256_of(path: Path) -> str:
     total = hashlib.sha256()
     for file in files:
         name = file.relative_to(path.parent).as_posix()
-        total.update(f"{_file_hash(file)}  {name}\n".encode())
-    for folder in _empty_folders(path):
-        name = folder.relative_to(path.parent).as_posix()
-        total.update(f"{name}/\n".encode())
+        total.update(os.fsencode(f"{_file_hash(file)}  {name}\n"))
+    for other in _without_files(path):
+        name = other.relative_to(path.parent).as_posix()
+        total.update(os.fsencode(f"{name}/\n"))
     return total.hexdigest()
 
 
-def _empty_folders(path: Path) -> list[Path]:
-    """Return the folders in a folder that contain nothing.
+def _without_files(path: Path) -> list[Path]:
+    """Return what in a folder is neither a file nor a folder with content.
 
+    That is an empty folder, a link to a folder, a pipe or a link to nothing.
     Bundles of version 0.1.0 have one that is not in the hash.
     """
     return sorted(
         found
         for found in path.rglob("*")
-        if found.is_dir()
-        and not any(found.iterdir())
-        and found.relative_to(path) not in UNHASHED
+        if not found.is_file()
+        and (
+            found.is_symlink()
+            or not found.is_dir()
+            or not any(found.iterdir())
+            and found.relative_to(path) not in UNHASHED
+        )
     )
 
 
@@ -107,11 +113,22 @@ def read_report(folder: Path, sha256: str | None = None) -> dict[str, Any]:
                 f"{path} has the SHA-256 {found}, expected {sha256}; nothing "
                 "was opened"
             )
-        return checked(json.loads(content))
+        return checked(json.loads(content, object_pairs_hook=_unique))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, in which programs may read either of two."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return found
 
 
 def is_only_a_bundle(folder: Path) -> bool:
-    """Return whether a folder is empty, or has only what an export writes."""
+    """Return whether a folder is empty, or has only what an export writes.
+
+    That is known by the names: a report may name any file as its own.
+    """
     if not folder.is_dir():
         return False
     found = set(folder.iterdir())
@@ -121,13 +138,15 @@ def is_only_a_bundle(folder: Path) -> bool:
         report = read_report(folder)
     except ExportError:
         return False
-    written = {folder / REPORT}
-    for role in FILES:
-        written.add(folder / report.get(role, {}).get("path", f"{role}.npz"))
+    files = {folder / REPORT, *(folder / f"{role}.npz" for role in FILES)}
+    folders = set()
     for artifact in report["artifacts"]:
-        path = folder / artifact["path"]
-        written.update([path] if path.is_dir() else files_of(path))
-    return found <= written
+        record = FORMATS[artifact["format"]]
+        path = folder / record.artifact_name(artifact.get("quantization"))
+        files.update(record.files(path))
+        if record.has_only_its_files(path):
+            folders.add(path)
+    return all(x in (folders if x.is_dir() else files) for x in found)
 
 
 def identity(folder: Path) -> tuple[int, int] | None:

@@ -31,6 +31,7 @@ except ImportError:  # not on Windows
 
 PREFIX = ".keras-inception."
 LOCK, NEW, OLD = "lock", "bundle", "old"
+MAX_NAME = 255  # bytes of a file's name
 STARTING = 60.0
 """Seconds within which an export has written its name to its lock."""
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
@@ -40,8 +41,9 @@ def check_output(output: Path, *, overwrite: bool) -> None:
     """Raise RequestError if a bundle cannot be published at a path."""
     with staging(output):
         pass
+    output = _followed(output)
     if os.path.lexists(output):
-        _check_replaceable(_followed(output), overwrite)
+        _check_replaceable(output, overwrite)
 
 
 def _check_replaceable(output: Path, overwrite: bool) -> None:
@@ -69,8 +71,10 @@ def _is_mount(path: Path) -> bool:
     """
     mounts: list[str] = []
     with contextlib.suppress(OSError):
-        text = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
-        mounts = [line.split()[4] for line in text.splitlines()]
+        text = Path("/proc/self/mountinfo").read_text(
+            encoding="utf-8", errors="surrogateescape"
+        )
+        mounts = [line.split(" ")[4] for line in text.splitlines()]
     escaped = str(path).replace("\\", r"\134").replace(" ", r"\040")
     return os.path.ismount(path) or escaped in mounts
 
@@ -85,14 +89,9 @@ def staging(output: Path) -> Iterator[Path]:
     output = _followed(output)
     parent = parent_of(output)
     with contextlib.ExitStack() as stack:
+        _check_possible(output, parent)
         try:
-            _sweep(parent)
-            holder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-            stack.callback(shutil.rmtree, holder, ignore_errors=True)
-            lock = stack.enter_context((holder / LOCK).open("wb", 0))
-            if fcntl is not None:  # wait for an export that looks
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.write(os.fsencode(output.name))
+            holder = stack.enter_context(held_folder(parent, output.name))
             folder = holder / NEW
             folder.mkdir()
             folder.chmod(0o755)
@@ -103,6 +102,27 @@ def staging(output: Path) -> Iterator[Path]:
             ) from error
         with writing(output):
             yield folder
+
+
+@contextlib.contextmanager
+def held_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yield a temporary folder, after removing those of killed processes.
+
+    It is removed at the end, or if this process is killed, by the next one.
+
+    Args:
+        parent: where it is made.
+        name: what is published from it.
+    """
+    _sweep(parent)
+    holder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, holder, ignore_errors=True)
+        lock = stack.enter_context((holder / LOCK).open("wb", 0))
+        if fcntl is not None:  # wait for an export that looks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(os.fsencode(name))
+        yield holder
 
 
 def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
@@ -166,17 +186,28 @@ def remove_leftovers(output: Path) -> None:
 
 def _sweep(parent: Path) -> None:
     for holder in parent.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError), (holder / LOCK).open("a+b") as lock:
-            if not _try_lock(lock):
-                continue
-            lock.seek(0)
-            name = os.fsdecode(lock.read())
+        with (
+            contextlib.suppress(OSError, ValueError),
+            contextlib.ExitStack() as stack,
+        ):
+            name = ""
+            with contextlib.suppress(FileNotFoundError):  # not made yet
+                lock = open(holder / LOCK, "r+b", opener=_open_no_link)
+                stack.enter_context(lock)
+                if not _try_lock(lock):
+                    continue
+                name = os.fsdecode(lock.read(MAX_NAME))
             if not name and time.time() - holder.stat().st_mtime < STARTING:
                 continue
             output = parent / Path(name).name
             if (holder / OLD).exists() and not os.path.lexists(output):
                 os.rename(holder / OLD, output)
             _remove(holder)
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    """Open a file that anybody may have put there, but for a link."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
 def _remove(folder: Path) -> None:
@@ -190,7 +221,26 @@ def _remove(folder: Path) -> None:
 
 def parent_of(output: Path) -> Path:
     """Return the folder, which exists, that a bundle is written in."""
-    return next(x for x in _followed(output).parents if x.exists())
+    output = _followed(output)
+    return next((x for x in output.parents if os.path.exists(x)), output)
+
+
+def _check_possible(output: Path, parent: Path) -> None:
+    """Raise RequestError for a path that cannot exist.
+
+    A name may be too long, say, which would be noticed at the end.
+    """
+    parts = output.relative_to(parent).parts
+    for path in (output, *(parent / part for part in parts)):
+        try:
+            path.lstat()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise RequestError(
+                f"{output} cannot be created, because its path is impossible: "
+                f"{os_reason(error)}; give another --output"
+            ) from error
 
 
 def _try_lock(file: IO) -> bool:

@@ -46,8 +46,8 @@ def _within_the_folder(name: str) -> str:
     return name
 
 
-Count = Annotated[int, Field(ge=0)]
-Size = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Size = Annotated[int, Field(ge=1, lt=2**63)]
 Figure = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(min_length=1)]
@@ -242,7 +242,7 @@ class Measured(_Part):
 class FloatCost(_Part):
     """What layers in float cost."""
 
-    bytes: int | float
+    bytes: Annotated[int, Field(gt=-(2**63), lt=2**63)] | float
     """their additional size in bytes"""
     time: float | None
     """the latency, as a multiple of that without them; null if it cannot run

@@ -15,6 +15,7 @@ from keras_inception_export.bundle.publication import remove_leftovers
 from keras_inception_export.cli import output, supervision
 from keras_inception_export.cli.commands import COMMANDS
 from keras_inception_export.cli.parser import make_parser
+from keras_inception_export.time_limit import limit
 
 PIPE_EXIT_CODE = 141
 """Exit code if what reads the output has ended, as a shell reports it."""
@@ -55,19 +56,26 @@ def main(words=None) -> int:
 
 def _run(arguments) -> int:
     """Run a subcommand; print its result, and an error as one line."""
+    code = errors.RequestError.exit_code
     quiet = contextlib.nullcontext(sys.stderr) if arguments.debug else _quiet()
-    with quiet as terminal, _restored_environment():
+    with (
+        contextlib.suppress(OSError),  # the standard error cannot be written
+        quiet as terminal,
+        _restored_environment(),
+    ):
         arguments.terminal = terminal
         try:
-            return _run_and_print(arguments)
+            code = _run_and_print(arguments)
         except BrokenPipeError:  # `head`, say, has read enough
+            code = PIPE_EXIT_CODE
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return PIPE_EXIT_CODE
+    return code
 
 
 def _run_and_print(arguments) -> int:
     outcome = output.Outcome()
     try:
+        limit()  # a wrong environment variable is no fault of an artifact
         outcome = COMMANDS[arguments.command](arguments)
         if outcome.text and not arguments.json:
             output.write(outcome.text(), sys.stdout)
@@ -100,25 +108,31 @@ def _explained(error, arguments) -> tuple[int, str, str]:
         return errors.RequestError.exit_code, "Exhausted", reason
     if isinstance(error, errors.ExportError):
         return error.exit_code, type(error).__name__, str(error)
-    line = (
-        f"unexpected {type(error).__name__}: {errors.reason_of(error)}; "
-        "run again with --debug for details"
-    )
+    if isinstance(error, OSError):
+        what = error.filename
+        if what is None:
+            removed = isinstance(error, FileNotFoundError)
+            what = "the current folder" if removed else "a file"
+        line = f"{what} cannot be used: {errors.os_reason(error)}"
+        return errors.RequestError.exit_code, "RequestError", line
+    kind = type(error).__name__
+    reason = errors.reason_of(error).removeprefix(f"{kind} ")
+    line = f"unexpected {kind}: {reason}; run again with --debug for details"
     return errors.INTERNAL_EXIT_CODE, "InternalError", line
 
 
 def _fail(arguments, outcome, code, kind, message) -> int:
     """Print what failed, unless the text of the result says it."""
     message = " ".join(message.split())
-    if arguments.json or not outcome.told:
-        output.print_error(message, arguments.terminal)
-    if arguments.json:
-        error = {"kind": kind, "message": message}
-        with contextlib.suppress(OSError):  # that may be what failed
+    with contextlib.suppress(OSError):  # that may be what failed
+        if arguments.json or not outcome.told:
+            output.print_error(message, arguments.terminal)
+        if arguments.json:
+            error = {"kind": kind, "message": message}
             output.print_json(
                 arguments.command, outcome, code=code, error=error
             )
-    output.print_next(arguments, outcome)
+        output.print_next(arguments, outcome)
     return code
 
 

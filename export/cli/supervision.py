@@ -11,8 +11,10 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
+from keras_inception_export.bundle.publication import held_folder
 from keras_inception_export.child_process import end_with_parent, killed_by
 from keras_inception_export.errors import RequestError
 
@@ -82,17 +84,19 @@ def supervise(
     return code, f"{what}{clean()}"
 
 
-def _temporary_folder() -> contextlib.AbstractContextManager[str | None]:
-    """Return a folder for the temporary files of a process that may be killed.
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[str | None]:
+    """Yield a folder for the temporary files of a process that may be killed.
 
     If there is none, the process says so if it needs one.
     """
-    try:
-        return tempfile.TemporaryDirectory(
-            prefix="keras-inception-", ignore_cleanup_errors=True
-        )
-    except OSError:
-        return contextlib.nullcontext()
+    with contextlib.ExitStack() as stack:
+        folder = None
+        with contextlib.suppress(OSError):
+            parent = Path(tempfile.gettempdir())
+            held = held_folder(parent, "temporary files")
+            folder = str(stack.enter_context(held))
+        yield folder
 
 
 def _run_in_child(

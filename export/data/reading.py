@@ -17,6 +17,7 @@ from keras_inception_export.errors import (
     ArtifactError,
     ExportError,
     RequestError,
+    os_reason,
     reason_of,
 )
 
@@ -54,20 +55,23 @@ def reading(
         error: the class to raise. Defaults to `ArtifactError`.
 
     Raises:
-        RequestError: if the content does not fit into memory.
+        RequestError: if the file may not be read, or its content does not fit
+            into memory.
     """
     try:
         yield
     except ExportError:
         raise
+    except PermissionError as cause:
+        raise RequestError(
+            f"{cause.filename or path} cannot be read: {os_reason(cause)}"
+        ) from cause
     except MemoryError as cause:
         raise RequestError(
             f"{path} {problem}: there is not enough memory for it"
         ) from cause
     except Exception as cause:
         reason = reason_of(cause)
-        if isinstance(cause, LookupError):  # its message is the missing key
-            reason = f"{type(cause).__name__} {reason}"
         if len(reason) > MAX_REASON:
             reason = f"{reason[:MAX_REASON]}…"
         end = action and f"; {action}"

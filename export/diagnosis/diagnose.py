@@ -21,7 +21,7 @@ from keras_inception_export.diagnosis.layer_reference import (
     TensorLocation,
 )
 from keras_inception_export.diagnosis.tensor_matching import locate_tensors
-from keras_inception_export.formats.registry import FORMATS
+from keras_inception_export.formats.registry import FORMATS, format_of
 from keras_inception_export.time_limit import limit, within
 from keras_inception_export.verification.probes import Probes
 
@@ -158,6 +158,7 @@ def examine(
     layers = references.of(artifact)
     published = references.artifacts.get(artifact["path"])
     try:
+        format_of(path)  # a pipe, say, would be waited for
         intermediates = record.intermediates(path)
         locate = functools.partial(
             locate_tensors, intermediates, layers, feeds, published

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -94,6 +95,7 @@ class Format:
             running the artifact; `None` if opening it runs nothing.
         suffixes: file name suffixes that identify an artifact.
         marker: the file in it that identifies an artifact that is a folder.
+        members: patterns of all files in an artifact that is a folder.
         companions: names of the files that belong to an artifact, with
             `{name}` and `{stem}` for those of the artifact.
         intermediates: `intermediates(path)` opens an artifact's internal
@@ -119,6 +121,7 @@ class Format:
     read_specs: Callable[[Path], Specs] | None = None
     suffixes: tuple[str, ...] = ()
     marker: str | None = None
+    members: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()
     intermediates: Callable[[Path], Intermediates] | None = None
     quantizer: Callable[..., Quantizer] | None = None
@@ -176,6 +179,17 @@ class Format:
         if self.marker is not None:
             return (path / self.marker).is_file()
         return path.suffix in self.suffixes
+
+    def has_only_its_files(self, path: Path) -> bool:
+        """Return whether a folder has no files but those of an artifact."""
+        return all(
+            any(
+                fnmatch(file.relative_to(path).as_posix(), pattern)
+                for pattern in self.members
+            )
+            for file in path.rglob("*")
+            if not file.is_dir()
+        )
 
     def files(self, path: Path) -> list[Path]:
         """Return the files of an artifact: its own, and its companions."""

@@ -1,6 +1,7 @@
 """The formats of the exporter. A new one is a folder and a line here."""
 
 import importlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,11 @@ def format_of(path: Path) -> Format:
         RequestError: if nothing exists at `path`, or nothing recognised.
     """
     check_regular(path)
+    if not os.fsencode(path).decode(errors="ignore") == str(path):
+        raise RequestError(
+            f"the path {path} is not in UTF-8, which the runtimes need; rename "
+            "the file or its folder"
+        )
     for candidate in FORMATS.values():
         if candidate.recognizes(path):
             return candidate

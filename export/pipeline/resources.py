@@ -160,7 +160,7 @@ def _control_groups() -> Iterator[tuple[Path, str, str, str]]:
     """Yield every folder with a memory limit of this process, and its files."""
     text = ""
     with contextlib.suppress(OSError):
-        text = (ROOT / "proc/self/cgroup").read_text()
+        text = os.fsdecode((ROOT / "proc/self/cgroup").read_bytes())
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
         for controller in CONTROL_GROUPS.keys() & controllers.split(","):

@@ -162,13 +162,21 @@ def resume(
         kept = rows // size * size
         failed, first = 0, None
         last: deque[tuple[Item, str]] = deque(maxlen=size)
-        file.seek(len(expected))
-        for number in range(kept):
+        file.seek(length := len(expected))
+        for number in range(rows):
             try:
                 line = file.readline().decode()
                 name, error = lines.row(line)
-            except (ValueError, LookupError, TypeError) as problem:
+            except (
+                ValueError,
+                LookupError,
+                TypeError,
+                RecursionError,
+            ) as problem:
                 raise _other_row(path, number, "a result") from problem
+            if number >= kept:
+                continue
+            length = file.tell()
             item = next(items, None)
             if item is None or item.name != name:
                 found_name = "no more inputs" if item is None else item.name
@@ -176,7 +184,7 @@ def resume(
             failed += bool(error)
             first = first or error
             last.append((item, line))
-        return Resumed(kept, file.tell(), failed, first or None, last)
+        return Resumed(kept, length, failed, first or None, last)
 
 
 def check_resumed(

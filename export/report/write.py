@@ -1,10 +1,16 @@
 """Write what is known about a bundle as one HTML file that needs no other."""
 
-import uuid
+import os
 from pathlib import Path
 from typing import Any
 
-from keras_inception_export.errors import RequestError, missing, writing
+from keras_inception_export.bundle.publication import staging
+from keras_inception_export.errors import (
+    RequestError,
+    check_regular,
+    missing,
+    writing,
+)
 from keras_inception_export.report.facts import gather
 from keras_inception_export.report.page import START, render
 
@@ -44,14 +50,10 @@ def write_report(
     folder = Path(bundle)
     path = checked_path(folder, output)
     text = render(gather(folder, samples, benchmark))
-    part = path.with_name(f".report-{uuid.uuid4().hex}")
-    with writing(path):
-        try:
-            with part.open("x", encoding="utf-8") as file:
-                file.write(text)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    with staging(path) as workdir:
+        part = workdir / "report.html"
+        part.write_text(text, encoding="utf-8")
+        part.replace(os.path.realpath(path))  # a link is followed
     return path
 
 
@@ -67,16 +69,17 @@ def checked_path(folder: Path, output: str | Path | None = None) -> Path:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise missing("the report", error.name or "", error) from error
-    inside = folder.resolve()
+    inside = Path(os.path.realpath(folder))
     path = Path(output) if output else inside.with_name(f"{inside.name}.html")
-    if path.resolve().is_relative_to(inside):
+    if Path(os.path.realpath(path)).is_relative_to(inside):
         raise RequestError(
             f"{path} is in the bundle, which contains only what the export "
             "wrote; give a path outside of it"
         )
     if path.is_dir():
         raise RequestError(f"{path} is a folder, expected the path of a file")
-    if path.exists():
+    if os.path.lexists(path):
+        check_regular(path)
         with writing(path), path.open("rb") as file:
             is_report = file.read(len(START)) == START.encode()
         if not is_report:

@@ -73,6 +73,10 @@ def test_the_reason_of_an_error(text, reason):
     assert reason_of(ValueError(text)) == reason
 
 
+def test_a_missing_key_is_named_as_such():
+    assert reason_of(KeyError(4)) == "KeyError 4"
+
+
 def test_the_layer_is_named():
     error = ValueError("wrong")
     error.layer = "dense"
@@ -83,6 +87,8 @@ EXHAUSTED = {
     "disk": (OSError(28, "No space left on device"), "the disk is full"),
     "quota": (RuntimeError("x; Disk quota exceeded"), "the disk is full"),
     "size": (ValueError("a/b.tmp; File too large [Op:SaveV2]"), "exceeds"),
+    "files": (OSError(24, "Too many open files"), "limit of open files"),
+    "threads": (RuntimeError("can't start new thread"), "of processes and"),
     "memory": (MemoryError(), "memory ran out"),
     "native": (RuntimeError("std::bad_alloc"), "memory ran out"),
     "import": (

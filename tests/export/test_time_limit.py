@@ -81,7 +81,7 @@ def test_a_call_returns_or_raises():
         time_limit.within(9, "dividing", lambda: 1 / 0)
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "nan", "ten", ""])
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "ten", "", "inf"])
 def test_a_wrong_limit(text, monkeypatch):
     monkeypatch.setitem(os.environ, time_limit.VARIABLE, text)
     with pytest.raises(RequestError, match=f"{time_limit.VARIABLE} is "):

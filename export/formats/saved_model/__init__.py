@@ -6,6 +6,10 @@ FORMAT = Format(
     name="saved_model",
     file_name="saved_model",
     marker="saved_model.pb",
+    members=(
+        *("saved_model.pb", "fingerprint.pb", "variables/variables.*"),
+        *("assets/*", "assets.extra/*.json"),
+    ),
     write=lazy(f"{__name__}.export:write"),
     open_runner=lazy(f"{__name__}.runtime:open_runner"),
     attach=lazy(f"{__name__}.metadata:attach"),

@@ -1,5 +1,6 @@
 """Run TFLite artifacts with LiteRT; neither Keras nor TensorFlow is needed."""
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,9 @@ from keras_inception_export.formats.format import Runner
 
 SIGNATURE = "serving_default"
 
+MAX_TENSOR = 2**32
+"""Bytes of a tensor of one sample. LiteRT allocates what a file declares."""
+
 
 class LiteRTRunner:
     """A TFLite file that is run by LiteRT, with XNNPACK where it can.
@@ -23,6 +27,8 @@ class LiteRTRunner:
     """
 
     def __init__(self, interpreter: Any):
+        for tensor in interpreter.get_tensor_details():
+            _check_size(tensor)
         self.interpreter = interpreter
         self._signature = interpreter.get_signature_runner(SIGNATURE)
         inputs = self._signature.get_input_details()
@@ -58,6 +64,15 @@ def _declared(named: Mapping[str, Any], listed: list) -> tuple[TensorSpec, ...]:
     order = {entry["index"]: number for number, entry in enumerate(listed)}
     names = sorted(named, key=lambda name: order[named[name]["index"]])
     return tuple(_spec(name, named[name]) for name in names)
+
+
+def _check_size(tensor: Mapping[str, Any]) -> None:
+    """Raise ValueError for a tensor that is larger than any network's."""
+    sizes = map(int, tensor["shape"])
+    if math.prod(sizes) * np.dtype(tensor["dtype"]).itemsize > MAX_TENSOR:
+        raise ValueError(
+            f"it declares a tensor of more than {MAX_TENSOR / 1e9:.0f} GB"
+        )
 
 
 def _spec(name: str, details: Mapping[str, Any]) -> TensorSpec:

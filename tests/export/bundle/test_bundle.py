@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +66,25 @@ def test_empty_folders_are_in_the_hash(folder, changed, tmp_path):
     listing = "".join(f"{sha256(text)}  {f}\n" for f, text in files.items())
     expected = listing + f"saved_model/{folder}/\n" * changed
     assert bundle.sha256_of(path) == sha256(expected)
+
+
+ADDED = {
+    "link": lambda path: path.symlink_to(".."),
+    "broken link": lambda path: path.symlink_to("none"),
+    "pipe": os.mkfifo,
+    "not UTF-8": lambda path: Path(f"{path}\udcff").write_text(""),
+}
+
+
+@pytest.mark.parametrize("add", ADDED.values(), ids=ADDED)
+def test_what_is_added_changes_the_hash(add, tmp_path):
+    path = write(tmp_path, FILES["saved_model"]) / "saved_model"
+    published = bundle.sha256_of(path)
+    for folder in (path, path / "variables"):
+        add(folder / "added")
+        added = bundle.sha256_of(path)
+        assert added != published
+        published = added
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -237,15 +258,6 @@ def test_an_artifact_is_opened_only_as_it_was_published(name, tmp_path):
         bundle.check_published(path)
 
 
-def test_a_bundle_has_nothing_but_the_files_of_its_report(tmp_path):
-    write(tmp_path, FILES["saved_model"] | {"p.npz": ""})
-    facts = make_report(make_artifact(path="saved_model"))
-    for path, only in (("p.npz", True), ("q.npz", False)):
-        facts["probes"]["path"] = path
-        (tmp_path / "report.json").write_text(json.dumps(facts))
-        assert bundle.is_only_a_bundle(tmp_path) is only
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -286,3 +298,40 @@ def test_one_of_several_names():
     assert check("onnx") == "onnx"
     with pytest.raises(ValueError, match="^'pt' is none of tflite, onnx$"):
         check("pt")
+
+
+OWN = {
+    "model.onnx": {"format": "onnx"},
+    "saved_model": {"format": "saved_model"},
+    "model.int8.tflite": {"format": "tflite", "quantization": "int8"},
+}
+"""What a report may say of an artifact that an export wrote."""
+
+OTHERS = {
+    "nothing": ({}, True),
+    "probes": ({"probes.npz": ""}, True),
+    "other": ({"thesis.txt": ""}, False),
+    "folder": ({"photos/1.png": ""}, False),
+    "in the probes": ({"probes.npz/1.png": ""}, False),
+    "in the artifact": ({"saved_model/1.png": ""}, False),
+    "weights": ({"saved_model/variables/variables.data-0": ""}, True),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_bundle_has_nothing_but_what_an_export_writes(case, tmp_path):
+    files, only = OTHERS[case]
+    artifacts = [make_artifact(path=path, **OWN[path]) for path in OWN]
+    write(tmp_path, FILES["saved_model"] | FILES["model.onnx"] | files)
+    bundle.write_report(tmp_path, make_report(*artifacts))
+    assert bundle.is_only_a_bundle(tmp_path) is only
+
+
+@pytest.mark.parametrize("path", ["photos", "saved_model", "thesis.onnx"])
+def test_a_report_makes_no_file_part_of_a_bundle(path, tmp_path):
+    """A folder could be replaced because its report names what is in it."""
+    write(tmp_path, {path if "." in path else f"{path}/1.png": ""})
+    facts = {"format": "onnx" if "." in path else "saved_model"}
+    artifact = make_artifact(path=path, **facts)
+    bundle.write_report(tmp_path, make_report(artifact))
+    assert not bundle.is_only_a_bundle(tmp_path)

@@ -80,6 +80,7 @@ REPORTS = {
     "path": (setting(*ARTIFACT, "path", to="a\0"), "leaves the folder"),
     "long path": (setting(*ARTIFACT, "path", to="x" * 300), "leaves the"),
     "hash": (setting(*ARTIFACT, "sha256", to="0"), "sha256: String should"),
+    "huge": (setting(*ARTIFACT, "bytes", to=10**400), "bytes: Input should"),
     "number": (setting(*ARTIFACT, "bytes", to="9"), "bytes: Input should"),
     "boolean": (setting(*ARTIFACT, "bytes", to=True), "bytes: Input should"),
     "size": (setting(*ARTIFACT, "inputs", 0, "shape", to=[-1]), "shape.0"),
@@ -109,8 +110,11 @@ def test_a_wrong_report_is_one_line(case, bundle, capfd):
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 10**5, '{"artifacts": ' + "9" * 5000 + "}", "NaN", "\xff", ""],
-    ids=["deep", "number", "constant", "not UTF-8", "empty"],
+    [
+        *("[" * 10**5, '{"artifacts": ' + "9" * 5000 + "}", "NaN", "\xff", ""),
+        '{"artifacts": [], "artifacts": [3]}',
+    ],
+    ids=["deep", "number", "constant", "not UTF-8", "empty", "repeated key"],
 )
 def test_what_is_no_report_is_one_line(text, bundle, capfd):
     (bundle / "report.json").write_text(text, encoding="latin-1")
@@ -273,6 +277,7 @@ def test_a_name_that_is_not_utf8(tmp_path, capfd):
         ("info", folder),
         ("info", folder / "model.onnx"),
         ("verify", folder),
+        ("diagnose", folder),
         ("predict", folder / "model.onnx", folder / "x.npy"),
         ("predict", folder / "model.onnx", folder / "none"),
         ("predict", folder / "model.tflite", folder / "x.npy"),
@@ -284,6 +289,14 @@ def test_a_name_that_is_not_utf8(tmp_path, capfd):
 def test_a_pipe_in_a_bundle_is_not_read(bundle, capfd):
     (bundle / "model.onnx").unlink()
     os.mkfifo(bundle / "model.onnx")
-    code, line = run(capfd, "verify", bundle)
-    assert code == 2 and "is a pipe" in line
+    for command, expected in (("verify", 2), ("diagnose", 1)):
+        code, line = run(capfd, command, bundle)
+        assert code == expected and "is a pipe" in line
     assert sha256_of(bundle / "probes.npz")
+
+
+def test_a_benchmark_reads_only_the_published_probes(bundle, capfd):
+    (bundle / "probes.npz").unlink()
+    os.mkfifo(bundle / "probes.npz")
+    code, line = run(capfd, "benchmark", bundle)
+    assert code == 1 and "probes.npz is not the file that was publ" in line

@@ -81,6 +81,14 @@ def test_a_link_is_followed(tmp_path):
     assert names(tmp_path) == ["data", "link"]
 
 
+def test_a_link_to_nothing_is_followed(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("data/out")
+    publication.check_output(link, overwrite=False)
+    replace(link, overwrite=False)
+    assert link.is_symlink() and is_new(tmp_path / "data" / "out")
+
+
 def test_an_unpublished_folder_is_removed(output):
     def fail():
         raise ArtifactError("wrong")
@@ -268,6 +276,17 @@ def test_what_is_left_is_removed_beside_exports_that_live(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_another_export_makes_or_removes_is_not_touched(tmp_path):
+    """A lock that is made in it anew would keep it from being removed."""
+    holder = tmp_path / f"{publication.PREFIX}other"
+    holder.mkdir()
+    publication.remove_leftovers(tmp_path / "out")
+    assert not list(holder.iterdir())
+    os.utime(holder, (0, 0))
+    publication.remove_leftovers(tmp_path / "out")
+    assert not holder.exists()
+
+
 def test_another_export_that_lives_is_left_alone(tmp_path):
     with publication.staging(tmp_path / "out") as folder:
         make_bundle(folder)
@@ -320,6 +339,41 @@ def test_paths_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RequestError, match="out cannot be created, because"):
         publication.check_output(tmp_path / "file" / "out", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    "path", ["a" * 256, f"new/{'a' * 256}", "a" * 5000, "loop/out"]
+)
+def test_paths_that_cannot_exist(path, tmp_path):
+    """Otherwise that would be noticed after the export."""
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(RequestError, match="its path is impossible"):
+        publication.check_output(tmp_path / path, overwrite=True)
+    assert names(tmp_path) == ["loop"]
+
+
+def test_the_root_is_refused():
+    with pytest.raises(RequestError, match="/ is a mount point"):
+        publication.check_output(Path("/"), overwrite=True)
+
+
+FORGED = {
+    "NUL": lambda lock: lock.write_bytes(b"a\0b"),
+    "parent": lambda lock: lock.write_bytes(b".."),
+    "pipe": os.mkfifo,
+    "folder": Path.mkdir,
+    "link": lambda lock: lock.symlink_to("../made"),
+}
+
+
+@pytest.mark.parametrize("make", FORGED.values(), ids=FORGED)
+def test_what_another_user_put_there_does_no_harm(make, output):
+    holder = output.parent / f"{publication.PREFIX}forged"
+    (holder / "old").mkdir(parents=True)
+    make(holder / "lock")
+    replace(output)
+    shutil.rmtree(holder, ignore_errors=True)
+    assert is_new(output)
 
 
 def test_a_mount_point_is_refused_at_the_start(output, monkeypatch):

@@ -1,13 +1,17 @@
 """The subcommands that open a bundle or an artifact, and their exit codes."""
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from keras_inception_export.bundle.publication import PREFIX
 from keras_inception_export.cli import main
 from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
 from tests.helpers.commands import run
@@ -186,6 +190,52 @@ def test_a_bundle_without_artifacts_is_refused(command, bundle, capfd):
     (bundle / "report.json").write_text(json.dumps(report))
     assert main([command, str(bundle)]) == 2
     assert "report.json names no artifact" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (PermissionError(13, "Permission denied", "a/b"), "a/b cannot be used"),
+        (FileNotFoundError(2, "No such file"), "the current folder cannot"),
+        (OSError(5, "Input/output error"), "cannot be used: Input/output"),
+    ],
+)
+def test_what_the_system_refuses_is_no_internal_error(
+    error, line, published, capfd, monkeypatch
+):
+    def broken(folder, **options):
+        raise error
+
+    monkeypatch.setattr(
+        "keras_inception_export.verification.verify.verify", broken
+    )
+    assert main(["verify", str(published)]) == 2
+    assert line in capfd.readouterr().err
+
+
+def test_a_wrong_time_limit_is_no_fault_of_an_artifact(
+    published, capfd, monkeypatch
+):
+    monkeypatch.setenv("KERAS_INCEPTION_TIME_LIMIT", "nan")
+    assert main(["verify", str(published)]) == 2
+    assert "expected a positive number" in capfd.readouterr().err
+
+
+def test_temporary_files_of_a_killed_command_are_removed(tmp_path):
+    killed = tmp_path / f"{PREFIX}killed"
+    (killed / "weights").mkdir(parents=True)
+    (killed / "lock").write_text("temporary files")
+    words = [sys.executable, "-m", "keras_inception_export", "help"]
+    subprocess.run(words, env={**os.environ, "TMPDIR": tmp_path}, check=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_the_exit_code_is_right_where_no_line_can_be_written(tmp_path):
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "keras_inception_export", "info"]
+        done = subprocess.run([*words, tmp_path], stdout=full, stderr=full)
+    assert done.returncode == 2
 
 
 def test_an_internal_error_has_its_own_exit_code(published, capfd, monkeypatch):

@@ -131,6 +131,7 @@ def wrong_requests(saved, folder):
             [saved, exists, "--overwrite"],
             "exists and is not a bundle",
         ),
+        "empty": ([saved, ""], "the output is an empty path"),
         "samples": (
             [saved, new, "--samples", folder / "none.npy"],
             "none.npy does not exist",
@@ -150,6 +151,7 @@ REQUESTS = (
     "batch size",
     "existing",
     "overwrite",
+    "empty",
     "samples",
     "import",
 )

@@ -7,6 +7,7 @@ import pytest
 
 from keras_inception_export.bundle.artifact import load_artifact
 from keras_inception_export.bundle.info import describe
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.samples import load_samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
@@ -32,6 +33,13 @@ def test_a_pipe_is_refused(name, read, tmp_path):
         read(tmp_path / name)
     with pytest.raises(RequestError, match="none does not exist"):
         read(Path("none"))
+
+
+def test_a_file_that_may_not_be_read_is_not_damaged():
+    error = PermissionError(13, "Permission denied", "a/x.npz")
+    with pytest.raises(RequestError, match=r"x\.npz cannot be read: Perm"):
+        with reading("a"):
+            raise error
 
 
 def test_a_device_is_refused():

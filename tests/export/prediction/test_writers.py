@@ -152,19 +152,23 @@ def test_errors_of_the_first_part_are_counted(suffix, tmp_path):
     assert not resume(tmp_path / f"new{suffix}", items, OUTPUTS, 2, 1).items
 
 
+OTHER = ("[1]\n" * 9, "\n", "[" * 10**5 + "\n", '{"mine": 3}\n')
+"""Files of lines that are no results."""
+
+
 @pytest.mark.parametrize(
     ("name", "items", "top", "message"),
     [
         ("x.csv", ITEMS[1:], 2, "its row 1 is not that of 1.png"),
         ("x.jsonl", ITEMS[:3], 2, "row 4 is not that of no more inputs"),
         ("x.csv", ITEMS, 3, "has other columns"),
-        ("x.jsonl", ITEMS, 2, "row 1 is not that of a result"),
+        *(("x.jsonl", text, 2, "row 1 is not that of a res") for text in OTHER),
     ],
 )
 def test_another_file_is_not_continued(name, items, top, message, tmp_path):
     path = write(tmp_path / name, MANY)
-    if message.endswith("a result"):
-        path.write_text("[1]\n" * 9)
+    if isinstance(items, str):
+        path.write_text(items)
     before = path.read_bytes()
     with pytest.raises(RequestError, match=message):
         resume(path, iter(items), OUTPUTS, top, 1)

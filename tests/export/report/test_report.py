@@ -1,6 +1,7 @@
 """The HTML report, read again by the parser of the standard library."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from keras_inception_export import ArtifactError, RequestError, write_report
 from keras_inception_export.bundle.bundle import REPORT, sha256_of
+from keras_inception_export.bundle.publication import PREFIX
 from keras_inception_export.data.samples import Samples
 from keras_inception_export.diagnosis.layer_reference import LayerReferences
 from keras_inception_export.report import figures, network, numbers
@@ -295,7 +297,16 @@ def benchmark_file(path, content):
     return {"benchmark": path}
 
 
+def at(path, make):
+    make(path)
+    return {"output": path}
+
+
 WRONG = {
+    "output is a pipe": lambda x: at(x.parent / "a.html", os.mkfifo),
+    "output is a loop": lambda x: at(
+        x.parent / "a.html", lambda path: path.symlink_to("a.html")
+    ),
     "output in the bundle": lambda x: {"output": x / "report.html"},
     "output is a folder": lambda x: {"output": x.parent},
     "output is something else": lambda x: {
@@ -332,6 +343,13 @@ def test_damage_and_no_bundle(folder, tmp_path):
 
 
 def test_a_report_is_replaced(folder):
+    killed = folder.parent / f"{PREFIX}killed"
+    killed.mkdir()
+    (killed / "lock").write_text("small.html")
     first = write_report(folder)
     assert first == folder.with_name("small.html")
-    assert write_report(folder) == first
+    assert not killed.exists()
+    link = folder.with_name("link.html")
+    link.symlink_to(first.name)
+    assert write_report(folder, link) == link
+    assert link.is_symlink()

@@ -99,6 +99,15 @@ def test_refuses_a_damaged_file(damage, artifact, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_refuses_a_tensor_of_any_size(tmp_path):
+    path = tmp_path / "model.tflite"
+    tensors = {"x": (None, 3), "between": (2**31 - 1, 3), "y": (1, 3)}
+    operators = [("RELU", ["x"], "between"), ("RELU", ["between"], "y")]
+    path.write_bytes(tflite_model(tensors, operators, ["x"], ["y"]))
+    with pytest.raises(ArtifactError, match="a tensor of more than 4 GB"):
+        open_runner(path)
+
+
 def test_refuses_a_missing_file(tmp_path):
     with pytest.raises(ArtifactError, match="complete TFLite file"):
         open_runner(tmp_path / "model.tflite")
