@@ -267,6 +267,8 @@ def _projection(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
     for index, output in enumerate(outputs):
         if output.dtype.is_floating:
             output = tf.cast(output, "float32")
+            if output.shape.rank == 0:
+                output = output[tf.newaxis]
             shape = tf.shape(output)
             signs = tf.random.stateless_uniform(
                 shape, (0, index), 0, 2, "int32"

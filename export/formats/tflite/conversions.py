@@ -14,6 +14,7 @@ from keras_inception_export.formats.tflite import (
     integer_rewrites,
     matrix_rewrites,
 )
+from keras_inception_export.formats.tflite.float_rewrites import in_float32
 from keras_inception_export.formats.tflite.function_rewrites import FUNCTIONS
 from keras_inception_export.formats.tflite.integer_rewrites import in_int32
 
@@ -46,6 +47,12 @@ CONVERSIONS: dict[str, Rewrite] = {
     "StridedSlice": array_rewrites.strided_slice,
     "UpperBound": array_rewrites.bound(tf.less_equal),
     **FUNCTIONS,
+    # No kernel for float64 or narrow integers.
+    "Ceil": in_float32(tf.math.ceil),
+    "Floor": in_float32(tf.floor),
+    "Mul": in_float32(tf.multiply, in_int32(tf.multiply)),
+    "Round": in_float32(tf.round),
+    "Sub": in_float32(tf.subtract, in_int32(tf.subtract)),
     # No kernel, or none for some integers.
     "Abs": integer_rewrites.absolute,
     "BatchMatMulV3": integer_rewrites.matmul,
@@ -67,7 +74,6 @@ CONVERSIONS: dict[str, Rewrite] = {
     "Maximum": in_int32(tf.maximum),
     "Min": integer_rewrites.reduction(tf.reduce_min),
     "Minimum": in_int32(tf.minimum),
-    "Mul": in_int32(tf.multiply),
     "Neg": in_int32(tf.negative),
     "Pad": in_int32(tf.pad),
     "PadV2": in_int32(integer_rewrites.pad),
@@ -75,7 +81,6 @@ CONVERSIONS: dict[str, Rewrite] = {
     "ReverseV2": in_int32(tf.reverse),
     "SelectV2": in_int32(tf.where),
     "Square": in_int32(tf.square),
-    "Sub": in_int32(tf.subtract),
     "Sum": integer_rewrites.reduction(tf.reduce_sum),
     "Tile": in_int32(tf.tile),
 }

@@ -1,9 +1,12 @@
 """Rewrites of functions of floating-point numbers."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
-from keras_inception_export.formats.rewriting import op_type_of
+from keras_inception_export.formats.rewriting import Rewrite, op_type_of
 from keras_inception_export.formats.tflite.function_rewrites import polynomial
 from keras_inception_export.formats.tflite.integer_rewrites import in_int32
 
@@ -43,6 +46,24 @@ def rsqrt(x: tf.Tensor) -> tf.Tensor | None:
         if any(c is not None and np.all(c > 0) for c in constants):
             return None
     return tf.where(tf.equal(x, 0), 1 / x, tf.math.rsqrt(x))
+
+
+def in_float32(
+    function: Callable[..., Any], rewrite: Rewrite | None = None
+) -> Rewrite:
+    """Return a rewrite that computes float64 in float32.
+
+    TFLite has no kernels of it. Keras computes the places of quantiles in it.
+    Other dtypes are left to another `rewrite`.
+    """
+
+    def narrowed(*inputs: tf.Tensor) -> tf.Tensor | None:
+        if any(x.dtype != tf.float64 for x in inputs):
+            return rewrite(*inputs) if rewrite else None
+        result = function(*(tf.cast(x, tf.float32) for x in inputs))
+        return tf.cast(result, tf.float64)
+
+    return narrowed
 
 
 def floor_div(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:

@@ -1,6 +1,7 @@
 """Give Reshape nodes constant shapes."""
 
 import numpy as np
+import onnx
 
 from keras_inception_export.formats.onnx.graph import Graph, axis_lengths
 
@@ -12,6 +13,7 @@ def fix_reshapes(graph: Graph) -> None:
     A Reshape that changes nothing becomes an Identity.
     """
     types = graph.inferred_types()
+    producers = graph.producers()
     for node in graph.nodes:
         if node.op_type != "Reshape":
             continue
@@ -19,6 +21,12 @@ def fix_reshapes(graph: Graph) -> None:
         after = axis_lengths(types.get(node.output[0]))
         if after is None or 0 in after:
             continue
+        pack = producers.get(node.input[1])
+        if pack is not None and pack.op_type == "Cast":
+            pack = producers.get(pack.input[0])
+        if pack is not None and _begins_with_rest(graph, pack):
+            # An output's first axis is declared as the batch.
+            after[0] = after[0] if isinstance(after[0], int) else ""
         if before is not None and _is_same_shape(before, after):
             node.op_type = "Identity"
             del node.input[1:], node.attribute[:]
@@ -33,6 +41,12 @@ def fix_reshapes(graph: Graph) -> None:
         ]
         if shape.count(-1) <= 1 and node.input[1] not in graph.constants:
             node.input[1] = graph.add_constant(np.array(shape, np.int64))
+
+
+def _begins_with_rest(graph: Graph, pack: onnx.NodeProto) -> bool:
+    """Return whether a computed shape begins with -1: whatever is left."""
+    first = graph.value(pack.input[0]) if pack.input else None
+    return pack.op_type == "Concat" and first is not None and first[0] == -1
 
 
 def _is_same_shape(before: list[int | str], after: list[int | str]) -> bool:

@@ -113,6 +113,11 @@ REPLACED["matrices"] = (
         lambda x: ops.diagonal(x, offset=-1, axis1=1, axis2=2),
         lambda x: ops.diag(x[0, 0], k=-2),
         lambda x: ops.cumprod(x, axis=1),
+        lambda x: ops.median(x, axis=1),
+        *(
+            layers.Lambda(lambda x, m=m: ops.quantile(x, 0.4, axis=2, method=m))
+            for m in ("higher", "midpoint", "nearest")
+        ),
         lambda x: ops.einsum("bij,bij->b", x, x),
         lambda x: ops.einsum("bij,bkl->bjkil", x, x),
         lambda x: ops.einsum("bii->ib", x[:, :3]),

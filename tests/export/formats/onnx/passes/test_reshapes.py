@@ -79,3 +79,17 @@ def test_constant_shapes_and_other_operators_stay():
     left = apply_pass(fix_reshapes, graph, x=random_array(4, 6))
     assert left == ["Neg", "Reshape"]
     assert graph.nodes[1].input[1] == "to"
+
+
+def test_an_axis_that_is_what_is_left_need_not_be_the_batch():
+    graph = onnx_graph(
+        """(float[N,H,4] x, int64[1] half) => (float[N,M,2] y) {
+            to = Concat<axis=0>(rest, half, two)
+            y = Reshape(x, to)
+        }""",
+        rest=np.array([-1], np.int64),
+        two=np.array([2], np.int64),
+    )
+    feeds = {"x": random_array(2, 3, 4), "half": np.array([4])}
+    assert apply_pass(fix_reshapes, graph, **feeds) == ["Concat", "Reshape"]
+    assert graph.nodes[1].input[1] == "to"
