@@ -72,3 +72,8 @@ class Callback(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Handle one record."""
         self._callback(record.levelno, record.getMessage())
+
+
+def column_name(column: int | None, axis: int | None) -> str:
+    """Return the name of an index of an axis; `None` is the last axis."""
+    return f"column {column}" + ("" if axis is None else f" of axis {axis}")

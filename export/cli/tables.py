@@ -15,8 +15,7 @@ from keras_inception_export.cli.layout import (
 from keras_inception_export.cli.output import write
 from keras_inception_export.data.coverage import Coverage
 from keras_inception_export.formats.registry import artifact_name
-from keras_inception_export.logs import printable, size
-from keras_inception_export.quantization.metrics import column_name
+from keras_inception_export.logs import column_name, printable, size
 
 
 def progress(line):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.rows import parts
+from keras_inception_export.logs import column_name
 
 Outputs = Mapping[str, Any]
 """One array, or `Rows`, per name of an output."""
@@ -73,11 +74,6 @@ class Measurement:
             key: float(f"{value:.6g}") if isinstance(value, float) else value
             for key, value in asdict(self).items()
         }
-
-
-def column_name(column: int | None, axis: int | None) -> str:
-    """Return the name of an index of an axis; `None` is the last axis."""
-    return f"column {column}" + ("" if axis is None else f" of axis {axis}")
 
 
 def measure(

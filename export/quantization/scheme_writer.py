@@ -60,8 +60,21 @@ def _explanation(
         )
     if writer.evaluation:
         parts += writer.evaluation.warnings
-    parts.append(
-        "lower --min-agreement, raise --max-accuracy-drop, or leave the "
-        f"scheme {scheme} out"
-    )
+    parts.append(" or ".join(_remedies(writer, failed, scheme)))
     return "; ".join(parts)
+
+
+def _remedies(
+    writer: ArtifactWriter, failed: Sequence[WrittenArtifact], scheme: str
+) -> list[str]:
+    """Return what the user can do, the best first."""
+    remedies = []
+    if scheme == PREPARED_SCHEME and writer.options.quantized_io:
+        remedies.append(
+            "leave --quantized-io out, with which all values of an output "
+            "have one scale,"
+        )
+    # Only the criteria of class scores compare with Keras.
+    if any("Keras" in text for x in failed for text in x.findings):
+        remedies.append("lower --min-agreement, raise --max-accuracy-drop,")
+    return [*remedies, f"leave the scheme {scheme} out"]

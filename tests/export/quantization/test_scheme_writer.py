@@ -162,6 +162,8 @@ def test_a_failed_export_says_what_was_tried(tmp_path):
         f'{FAST} int8: worst is "',
         "any number of layers in float",
         "30 samples",  # a warning about the samples
+        "; leave --quantized-io out",
+        "or lower --min-agreement, raise --max-accuracy-drop, or leave the",
     ):
         assert part in message
 
@@ -198,9 +200,13 @@ def test_an_artifact_that_cannot_be_run_fails(tmp_path, monkeypatch):
         raise ArtifactError("damaged; export again") from ValueError("a scale")
 
     monkeypatch.setattr(artifact_writer, "load_artifact", refuse)
-    artifact = Job(easy(plain), tmp_path).artifact_writer.write(FAST, "int8")
+    job = Job(easy(plain), tmp_path)
+    artifact = job.artifact_writer.write(FAST, "int8")
     assert artifact.findings == ["its runtime cannot run it: a scale"]
     assert not artifact.measured
+    with pytest.raises(ArtifactError, match="a scale; leave the scheme") as e:
+        job.write("float16")
+    assert "min-agreement" not in str(e.value)
 
 
 def test_tflite_is_quantized_without_onnx(tmp_path, monkeypatch):
