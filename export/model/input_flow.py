@@ -272,7 +272,7 @@ FIRST = slice(0, 1)
 # how: a function of the operation, these inputs, and the constants.
 MOVES: Mapping[str, tuple[slice, Callable]] = {
     **dict.fromkeys(
-        ("Identity", "IdentityN", "StopGradient", "PreventGradient", "Cast")
+        ("Identity", "StopGradient", "PreventGradient", "Cast")
         + ("Reshape", "ExpandDims", "Squeeze", "EnsureShape", "Snapshot")
         + ("Floor", "Ceil", "Round", "Rint"),
         (FIRST, _same),
@@ -283,6 +283,7 @@ MOVES: Mapping[str, tuple[slice, Callable]] = {
         (FIRST, _resize),
     ),
     **dict.fromkeys(("Pad", "PadV2", "MirrorPad"), (FIRST, _pad)),
+    "IdentityN": (slice(None), lambda op, x: x),  # of a custom gradient
     "Transpose": (FIRST, lambda op, x, order: np.transpose(x[0], order)),
     "StridedSlice": (FIRST, _slice),
     "Slice": (FIRST, lambda op, x, *at: tf.slice(x[0], *at).numpy()),

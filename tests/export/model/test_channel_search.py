@@ -184,3 +184,11 @@ def test_a_model_without_gradients_is_measured_and_not_searched():
     assert isinstance(
         search_inputs(InferenceModel.of(model), feeds, {"x": Domain()}), list
     )
+
+
+def test_an_output_may_be_one_number():
+    x = keras.Input((4,), name="x")
+    model = keras.Model(x, keras.ops.mean(layers.Dense(3)(x)))
+    feed = {"x": np.ones((2, 4), "float32")}
+    coverage = measure_coverage(InferenceModel.of(model), [feed])
+    assert coverage.summary()

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from keras_inception_export.model.inference_model import InferenceModel
@@ -89,6 +90,14 @@ def computed(function, dtype="int32"):
     return keras.Model(tensor, function(tensor))
 
 
+class Reversed(layers.Layer):
+    """Reverses the gradient, as domain-adversarial networks do."""
+
+    def call(self, inputs):
+        identity = tf.custom_gradient(lambda x: (tf.identity(x), tf.negative))
+        return identity(inputs)
+
+
 ANY = {"integers": False, "bounded": False}
 BOUND = {"integers": True, "bounded": True}
 WHOLE = {"integers": True, "bounded": False}
@@ -99,6 +108,10 @@ CASES = {
     "uint8": (
         chain(IMAGE, layers.Rescaling(1 / 255), dtype="uint8"),
         *(0, 255, BOUND),
+    ),
+    "1/255, custom gradient": (
+        chain(IMAGE, Reversed(), layers.Rescaling(1 / 255)),
+        *(0, 255, ANY),
     ),
     "1/127.5, -1": (nested(), 0, 255, ANY),
     "2, -1": (chain(IMAGE, layers.Rescaling(2.0, -1.0)), 0, 1, ANY),
