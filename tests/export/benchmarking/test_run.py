@@ -99,6 +99,7 @@ def made(tmp_path_factory):
         artifact(folder, "model.onnx"),
         model={"name": "dense", "parameters": 24, "keras_path": None},
     )
+    report["probes"] |= bundle.entry(folder, bundle.PROBES)
     bundle.write_report(folder, report)
     return folder
 
