@@ -128,10 +128,11 @@ def check_pixels(
 ) -> None:
     """Raise RequestError if artifacts of a model cannot take pixels."""
     if not preprocessing:
+        names = ", ".join(f'"{spec.name}"' for spec in specs)
         raise RequestError(
-            "artifacts that take pixels need to know how pixels become the "
-            f"inputs {', '.join(spec.name for spec in specs)}: give a "
-            "preprocessing (--preprocess), and export a model of images"
+            "artifacts that take pixels need to know how pixels become "
+            f"{names}: give a preprocessing (--preprocess), and export a model "
+            "of images"
         )
     others = [
         spec.name

@@ -69,6 +69,9 @@ def in_float32(
 def floor_div(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
     """Round the quotient: TFLite fails where a float is divided by 0."""
     if x.dtype.is_floating:
+        if tf.get_static_value(y) is not None:
+            # By a constant, the converter would multiply by its inverse.
+            y = tf.where(tf.abs(x) >= 0, y, tf.zeros_like(y))
         return tf.floor(x / y)
     return in_int32(tf.math.floordiv)(x, y)
 

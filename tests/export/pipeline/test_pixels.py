@@ -94,14 +94,11 @@ def test_artifacts_of_every_format_take_pixels(tmp_path):
     check(tmp_path, "same", "tf", [x for x in FORMATS if x != "onnx"])
 
 
-@pytest.mark.parametrize(
-    ("shape", "message"),
-    [((16, 16, 3), "known how these become"), ((4,), "known how these become")],
-)
-def test_unknown_preprocessing_is_refused(shape, message, tmp_path):
+@pytest.mark.parametrize("shape", [(16, 16, 3), (4,)])
+def test_unknown_preprocessing_is_refused(shape, tmp_path):
     values = keras.Input(shape)
     model = keras.Model(values, layers.Dense(2)(layers.Flatten()(values)))
-    with pytest.raises(RequestError, match=message):
+    with pytest.raises(RequestError, match="need to know how pixels become"):
         export_model(model, tmp_path / "out", pixels=True)
 
 

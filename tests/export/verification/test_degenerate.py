@@ -116,7 +116,7 @@ def test_only_samples_of_the_same_size_are_compared():
         (
             probes(REFERENCE * np.nan),
             'output "y" of the model itself is NaN or infinite, expected '
-            "finite values; check the model's weights",
+            "finite values; check the model's weights, or give other samples",
         ),
         (
             probes(error=0.25),

@@ -70,6 +70,10 @@ REPLACED["floats"] = (
     ],
     FLOATS,
 )
+REPLACED["quotients"] = (
+    [lambda x: x // 60, lambda x: -x // 0.1],
+    np.float32([*range(-600, 600, 60), *np.arange(12) / 10]),
+)
 REPLACED["functions"] = (
     [
         getattr(ops, name)
