@@ -124,7 +124,8 @@ def read_json(archive: zipfile.ZipFile, name: str) -> Any:
 def stored_file(archive: zipfile.ZipFile, name: str) -> IO[bytes] | None:
     """Return a file in an archive if it is stored without compression.
 
-    Only what is asked for is read, while `zipfile` reads all that it skips.
+    A seek in it reads nothing. A seek in what `zipfile` opens reads all bytes
+    up to the new position.
     """
     info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED:

@@ -12,6 +12,7 @@ import pytest
 from keras_inception_export.bundle import bundle, schema
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.formats.registry import format_of
+from tests.helpers.bundle_files import write
 from tests.helpers.reports import make_artifact, make_report
 
 FILES = {
@@ -30,14 +31,6 @@ CHANGES = {
     "name": lambda path: path.rename(path.with_name("other")),
     "loss": lambda path: path.unlink(),
 }
-
-
-def write(folder, files):
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return folder
 
 
 def sha256(text):

@@ -2,7 +2,6 @@
 
 import ctypes
 import errno
-import json
 import os
 import shutil
 import sys
@@ -13,26 +12,7 @@ import pytest
 
 from keras_inception_export.bundle import publication
 from keras_inception_export.errors import ArtifactError, RequestError
-from tests.helpers.reports import make_report
-
-REPORT = json.dumps(make_report())
-FILES = ("model.onnx", "model.onnx.data", "probes.npz", "layer_references.npz")
-
-
-def write(folder, files):
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    return folder
-
-
-def make_bundle(folder, text="new", **others):
-    files = {"report.json": REPORT, **dict.fromkeys(FILES, text), **others}
-    return write(folder, files)
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+from tests.helpers.bundle_files import make_bundle, names, write
 
 
 def replace(output, overwrite=True, before=lambda: None):
@@ -299,64 +279,6 @@ def test_another_export_that_lives_is_left_alone(tmp_path):
         assert starting.exists()
 
 
-@pytest.mark.parametrize(
-    ("files", "overwrite", "message"),
-    [
-        ({}, False, None),
-        ({"out/report.json": REPORT}, True, None),
-        (
-            {"out/report.json": REPORT},
-            False,
-            "{} exists already; give another --output, or --overwrite to "
-            "replace it once the new bundle is verified",
-        ),
-        (
-            {"out/thesis.txt": ""},
-            True,
-            "{} exists and is not a bundle, or contains other files, so "
-            "--overwrite leaves it alone; give another --output",
-        ),
-    ],
-)
-def test_check_output(files, overwrite, message, tmp_path):
-    write(tmp_path, files)
-    before = names(tmp_path)
-    if message is None:
-        publication.check_output(tmp_path / "out", overwrite=overwrite)
-    else:
-        with pytest.raises(RequestError) as caught:
-            publication.check_output(tmp_path / "out", overwrite=overwrite)
-        assert str(caught.value) == message.format(tmp_path / "out")
-    assert names(tmp_path) == before
-
-
-def test_an_empty_folder_may_be_overwritten(tmp_path):
-    (tmp_path / "out").mkdir()
-    publication.check_output(tmp_path / "out", overwrite=True)
-
-
-def test_paths_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RequestError, match="out cannot be created, because"):
-        publication.check_output(tmp_path / "file" / "out", overwrite=True)
-
-
-@pytest.mark.parametrize(
-    "path", ["a" * 256, f"new/{'a' * 256}", "a" * 5000, "loop/out"]
-)
-def test_paths_that_cannot_exist(path, tmp_path):
-    """Otherwise that would be noticed after the export."""
-    (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(RequestError, match="its path is impossible"):
-        publication.check_output(tmp_path / path, overwrite=True)
-    assert names(tmp_path) == ["loop"]
-
-
-def test_the_root_is_refused():
-    with pytest.raises(RequestError, match="/ is a mount point"):
-        publication.check_output(Path("/"), overwrite=True)
-
-
 FORGED = {
     "NUL": lambda lock: lock.write_bytes(b"a\0b"),
     "parent": lambda lock: lock.write_bytes(b".."),
@@ -374,31 +296,3 @@ def test_what_another_user_put_there_does_no_harm(make, output):
     replace(output)
     shutil.rmtree(holder, ignore_errors=True)
     assert is_new(output)
-
-
-def test_a_mount_point_is_refused_at_the_start(output, monkeypatch):
-    monkeypatch.setattr(os.path, "ismount", lambda path: path == output)
-    with pytest.raises(RequestError) as caught:
-        publication.check_output(output, overwrite=True)
-    assert str(caught.value) == (
-        f"{output} is a mount point, which cannot be replaced; give a folder "
-        "within it as --output"
-    )
-
-
-def test_what_is_a_mount_point(tmp_path, monkeypatch):
-    assert publication._is_mount(Path("/"))
-    assert not publication._is_mount(tmp_path)
-    line = f"1 2 3 {tmp_path} {tmp_path}/a\\040b\\134c rw"
-    lists = {"/proc/self/mountinfo": line}
-    monkeypatch.setattr(Path, "read_text", lambda path, **_: lists[str(path)])
-    assert publication._is_mount(tmp_path / "a b\\c")
-    assert not publication._is_mount(tmp_path)
-
-
-def test_without_a_list_of_mount_points(tmp_path, monkeypatch):
-    def fails(*_, **__):
-        raise FileNotFoundError
-
-    monkeypatch.setattr(Path, "read_text", fails)
-    assert not publication._is_mount(tmp_path)

@@ -230,7 +230,9 @@ def test_temporary_files_of_a_killed_command_are_removed(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="/dev/full is of Linux"
+)
 def test_the_exit_code_is_right_where_no_line_can_be_written(tmp_path):
     with open("/dev/full", "w") as full:
         words = [sys.executable, "-m", "keras_inception_export", "info"]
