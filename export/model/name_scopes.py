@@ -52,3 +52,19 @@ def split_scope(node: str, scopes: Mapping[str, str]) -> tuple[str | None, str]:
 def layer_in_scope(node: str, scopes: Mapping[str, str]) -> str | None:
     """Return the path of the layer that made a node, or `None`."""
     return split_scope(node, scopes)[0]
+
+
+def nested_name(node: str, scopes: Mapping[str, str]) -> str:
+    """Return the layer that made a node, with the layers around it, or `""`.
+
+    This is how messages name a layer: Keras builds what a wrapper contains
+    before the wrapper when it loads both, and the path then lacks the wrapper.
+    """
+    steps = node.split("/")
+    found = outer = ""
+    for end in range(1, len(steps) + 1):
+        path = scopes.get("/".join(steps[:end]), outer)
+        if path != outer:
+            found = f"{found}/{path.removeprefix(f'{outer}/')}".lstrip("/")
+            outer = path
+    return found

@@ -94,6 +94,8 @@ class Graph:
         outputs: names and types of the outputs, in order.
         layers: path of the Keras layer that made a node, by node name.
             Defaults to none.
+        nested_names: the names of layers in messages, by path.
+            Defaults to none.
         metadata: the metadata of the file, by key. Defaults to none.
     """
 
@@ -103,6 +105,7 @@ class Graph:
     inputs: list[onnx.ValueInfoProto]
     outputs: list[onnx.ValueInfoProto]
     layers: dict[str, str] = field(default_factory=dict)
+    nested_names: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
 
     def producers(self) -> dict[str, onnx.NodeProto]:

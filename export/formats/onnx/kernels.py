@@ -163,17 +163,11 @@ def check_runnable(graph: Graph) -> None:
         reason = reason_of(error)
         named = re.search(r"node (?:with name '([^']*)'|\((.*?)\))", reason)
         node = next(filter(None, named.groups()), "") if named else ""
+        layer = layer_in_scope(node, graph.nested_names)
+        source = f"node {node!r}" if node else "the model"
+        if layer:
+            source = f"layer {layer!r}"
         raise ConversionError(
-            f"{_source(graph, node)} cannot be run by ONNX Runtime: {reason}; "
+            f"{source} cannot be run by ONNX Runtime: {reason}; "
             "use float32 or int32 there, or export another format"
         ) from error
-
-
-def _source(graph: Graph, node: str) -> str:
-    """Return the layer of a named node, else the node, for a message."""
-    weights = (x.weight or "" for x in graph.constants.values())
-    layers = {*graph.layers.values(), *(x.rpartition("/")[0] for x in weights)}
-    layer = layer_in_scope(node, {name: name for name in layers})
-    if layer:
-        return f"layer {layer!r}"
-    return f"node {node!r}" if node else "the model"

@@ -40,7 +40,11 @@ from keras_inception_export.formats.onnx.tf2onnx_patches import (
     weights_without_memory,
 )
 from keras_inception_export.model.inference_model import InferenceModel
-from keras_inception_export.model.name_scopes import layer_in_scope, recorded
+from keras_inception_export.model.name_scopes import (
+    layer_in_scope,
+    nested_name,
+    recorded,
+)
 from keras_inception_export.model.precision import check_no_float8
 from keras_inception_export.model.size_dependent import any_size
 
@@ -65,7 +69,8 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     """
     check_no_float8(inference_model.model, "ONNX")
     weights = _weights(inference_model.model)
-    scopes: dict[str, str] = {}
+    origins = _Origins(inference_model.model)
+    scopes = origins.scopes
     function, signature = _traceable(inference_model, list(weights.values()))
     with (
         recorded(inference_model.model, scopes),
@@ -75,8 +80,8 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     ):
         with any_size(inference_model.model):
             concrete = function.get_concrete_function(*signature)
-        _check_dtypes(inference_model, concrete, scopes)
-        source = _converted(concrete, opset, scopes).graph
+        _check_dtypes(inference_model, concrete, origins)
+        source = _converted(concrete, opset, origins).graph
     constants = {
         tensor.name: Constant.of(partial(onnx.numpy_helper.to_array, tensor))
         for tensor in source.initializer
@@ -98,11 +103,14 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
             for node in source.node
             if (layer := layer_in_scope(node.name, scopes))
         },
+        nested_names={
+            path: nested_name(scope, scopes) for scope, path in scopes.items()
+        },
     )
 
 
 def _check_dtypes(
-    inference_model: InferenceModel, concrete: Any, scopes: dict[str, str]
+    inference_model: InferenceModel, concrete: Any, origins: "_Origins"
 ) -> None:
     """Raise `ConversionError` for a dtype that cannot be written.
 
@@ -115,7 +123,7 @@ def _check_dtypes(
             # tf2onnx has float16 for it, and ONNX Runtime few kernels.
             if dtype == tf.bfloat16 or dtype not in tf_utils.TF_TO_ONNX_DTYPE:
                 raise ConversionError(
-                    f"{_source(operation.name, scopes)} computes in "
+                    f"{origins.source(operation.name)} computes in "
                     f"{dtype.name}, which cannot be written to ONNX; "
                     "use float32 there"
                 )
@@ -128,10 +136,34 @@ def _check_dtypes(
             )
 
 
-def _source(node: str, scopes: dict[str, str]) -> str:
-    """Return the layer that made a node, else the node, for a message."""
-    layer = layer_in_scope(node, scopes)
-    return f"layer {layer!r}" if layer else f"node {node!r}"
+class _Origins:
+    """Which layers made the nodes of a traced graph, for messages."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.scopes: dict[str, str] = {}
+        self._model = model
+
+    def source(self, node: str) -> str:
+        """Return the layer that made a node, else the node."""
+        layer = nested_name(node, self.scopes)
+        return f"layer {layer!r}" if layer else f"node {node!r}"
+
+    def remedies(self, node: str) -> str:
+        """Return what can be done about a node that cannot be converted.
+
+        TimeDistributed computes an unknown number of steps with a vectorized
+        form of each operation, many of which tf2onnx does not know.
+        """
+        known = ""
+        around, _, step = node.partition("/loop_body/")
+        if step and layer_in_scope(around, self.scopes) in {
+            layer.path
+            for layer in self._model._flatten_layers()
+            if isinstance(layer, keras.layers.TimeDistributed)
+        }:
+            source = self.source(around)
+            known = f" give the input of {source} a fixed number of steps,"
+        return f"use layers that ONNX supports,{known} or export another format"
 
 
 def _memory(variable: keras.Variable) -> np.ndarray:
@@ -158,23 +190,24 @@ def _typed(
     ]
 
 
-def _converted(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
+def _converted(concrete, opset: int, origins: _Origins) -> onnx.ModelProto:
     """Convert a traced function, and name the layer where that fails."""
     try:
-        return _run_tf2onnx(concrete, opset, scopes)
+        return _run_tf2onnx(concrete, opset, origins)
     except Exception as error:
         if isinstance(error, ExportError) or exhausted(error):
             raise
         names = re.findall(r"[\w./]+", str(error))
-        layers = filter(None, (layer_in_scope(x, scopes) for x in names))
-        layer = next((f"layer {layer!r}" for layer in layers), "the model")
+        nodes = (x for x in names if layer_in_scope(x, origins.scopes))
+        node = next(nodes, "")
         raise ConversionError(
-            f"tf2onnx cannot convert {layer}: {reason_of(error)}; change the "
-            "model, or export another format"
+            f"tf2onnx cannot convert "
+            f"{origins.source(node) if node else 'the model'}: "
+            f"{reason_of(error)}; {origins.remedies(node)}"
         ) from error
 
 
-def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
+def _run_tf2onnx(concrete, opset: int, origins: _Origins) -> onnx.ModelProto:
     """Convert a traced function; generated names are numbered from 1."""
     inputs = [tensor.name for tensor in concrete.inputs]
     outputs = [tensor.name for tensor in concrete.outputs]
@@ -209,9 +242,8 @@ def _run_tf2onnx(concrete, opset: int, scopes: dict) -> onnx.ModelProto:
         if not _is_converted(node):
             condition = CONDITIONS.get(node.type, "")
             raise ConversionError(
-                f"{_source(node.name, scopes)} computes {node.type}{condition},"
-                " which ONNX cannot express; use layers that ONNX supports, or "
-                "export another format"
+                f"{origins.source(node.name)} computes {node.type}{condition}, "
+                f"which ONNX cannot express; {origins.remedies(node.name)}"
             )
     optimized = optimizer.optimize_graph(converted, optimizers=optimizers)
     return optimized.make_model("")

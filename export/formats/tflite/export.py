@@ -31,7 +31,7 @@ from keras_inception_export.formats.tflite.naming import (
     name_kernels,
 )
 from keras_inception_export.model.inference_model import InferenceModel
-from keras_inception_export.model.name_scopes import recorded
+from keras_inception_export.model.name_scopes import nested_name, recorded
 from keras_inception_export.model.precision import check_no_float8
 
 CONVERTER = f"{__package__}.converter_worker"
@@ -176,10 +176,7 @@ def _explain(refusal: Mapping[str, Any], scopes: Mapping[str, str]) -> str:
     refused = set()
     for operator, scope in refusal["locations"]:
         # TensorFlow appends `@` and the name of the function.
-        steps = scope.partition("@")[0].split("/")
-        within = ["/".join(steps[:end]) for end in range(1, len(steps) + 1)]
-        names = [scopes[x].rpartition("/")[2] for x in within if x in scopes]
-        where = _place("/".join(names))
+        where = _place(nested_name(scope.partition("@")[0], scopes))
         operator = operator.removeprefix("tf.")
         dtype = _dtype_of(operator, refusal["message"])
         refused.add(f"{operator}{dtype} ({where})")

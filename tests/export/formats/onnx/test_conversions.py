@@ -291,6 +291,17 @@ class Rounded(layers.Layer):
         (Rounded("bfloat16", "bad"), (3,), "computes in bfloat16"),
         (Determinant(name="bad"), (3, 3), "LogMatrixDeterminant"),
         (layers.AdaptiveMaxPooling1D(2, name="bad"), (None, 2), "unknown"),
+        (
+            # Keras builds the model before the wrapper around it.
+            layers.TimeDistributed(
+                keras.Sequential(
+                    [layers.Input((3, 3)), Determinant(name="bad")], name="in"
+                ),
+                name="around",
+            ),
+            (None, 3, 3),
+            "'around/in/bad' computes LogMatrix.*input of layer 'around' a",
+        ),
     ],
 )
 def test_what_cannot_be_expressed_is_refused(layer, shape, reason, tmp_path):
