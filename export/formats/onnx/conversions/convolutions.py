@@ -1,5 +1,6 @@
 """Conversions of convolutions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,44 +8,43 @@ import numpy as np
 from keras_inception_export.formats.onnx.conversions.rewriting import (
     INT64,
     Formula,
-    convert_by_default,
 )
 
 
-def conv3d(graph: Any, node: Any) -> None:
+def conv3d(new: Formula) -> Sequence[str]:
     """Convert with groups; tf2onnx writes 3D convolutions with one."""
-    convert_by_default(graph, node)
-    channels, per_group = (graph.get_shape(x)[1] for x in node.input[:2])
+    new.by_default()
+    node = new.node
+    channels, per_group = (new.graph.get_shape(x)[1] for x in node.input[:2])
     if channels > 0:
         node.set_attr("group", channels // per_group)
+    return ()
 
 
-def bias_add(graph: Any, node: Any) -> None:
+def bias_add(new: Formula) -> str | Sequence[str]:
     """Add to the second axis of channels_first, also if it is no constant."""
-    if _is_channels_last(node):
-        convert_by_default(graph, node)
-        return
-    new = Formula(graph, node)
+    if _is_channels_last(new.node):
+        return new.by_default()
     x, bias = new.inputs
-    shape = [-1] + [1] * (len(graph.get_shape(x)) - 2)
-    new.replace_with(new("Add", x, new("Reshape", bias, shape)))
+    shape = [-1] + [1] * (new.rank(x) - 2)
+    return new("Add", x, new("Reshape", bias, shape))
 
 
 def _is_channels_last(node: Any) -> bool:
     return not node.data_format.startswith("NC")
 
 
-def conv_transpose(graph: Any, node: Any) -> None:
+def conv_transpose(new: Formula) -> str:
     """Convert a transposed convolution of any stride and padding.
 
     TensorFlow crops the full result to a given size, from an offset that
     depends on the size, and adds zeros at the end where the size is larger.
     tf2onnx writes those zeros as negative padding.
     """
-    new = Formula(graph, node)
+    graph, node = new.graph, new.node
     size, kernel, x, *bias = new.inputs
     last = _is_channels_last(node)
-    rank = len(graph.get_shape(x))
+    rank = new.rank(x)
     axes = list(range(1, rank - 1) if last else range(2, rank))
 
     def spatial(name: str) -> np.ndarray:
@@ -84,7 +84,7 @@ def conv_transpose(graph: Any, node: Any) -> None:
         result = _cropped(new, result, size, axes, strides, same)
     if last:
         result = new("Transpose", result, perm=[0, *range(2, rank), 1])
-    new.replace_with(result)
+    return result
 
 
 def _cropped(

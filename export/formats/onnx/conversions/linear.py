@@ -3,7 +3,7 @@
 For most of them TensorFlow itself computes a matrix, from the unit vectors.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,44 +11,42 @@ import tensorflow as tf
 from onnx import TensorProto
 
 from keras_inception_export.formats.onnx.conversions.integers import is_size
-from keras_inception_export.formats.onnx.conversions.rewriting import Formula
+from keras_inception_export.formats.onnx.conversions.rewriting import (
+    Formula,
+    value_of,
+)
 
 
-def resize(graph: Any, node: Any) -> None:
+def resize(new: Formula) -> str | Sequence[str]:
     """Resize rows and columns from known sizes, with one matrix each.
 
     Resize of ONNX has other coefficients, and neither Lanczos nor antialiasing.
     A node with unknown sizes is reported as not converted.
     """
-    sizes = graph.get_shape(node.input[0])[1:3]
-    target, *others = node.inputs[1:]
-    if min(sizes) < 0 or not target.is_const():
-        return
-    settings = [target.get_tensor_value(as_list=False)]
-    for other in others:
-        if other.is_const():
-            settings.append(other.get_tensor_value(as_list=False))
-        elif is_size(other):  # the scale, computed from the shape
-            settings.append(np.divide(settings[0], sizes, dtype=np.float32))
-        else:
-            return
-    new = Formula(graph, node)
+    sizes = new.graph.get_shape(new.inputs[0])[1:3]
+    settings = [value_of(x) for x in new.node.inputs[1:]]
+    if min(sizes) < 0 or settings[0] is None:
+        return ()
+    for index, given in enumerate(settings):
+        if given is None:
+            if not is_size(new.node.inputs[1 + index]):
+                return ()
+            # The scale, computed from the shape.
+            scale = np.divide(settings[0], sizes, dtype=np.float32)
+            settings[index] = scale
     by_rows, by_columns = (
-        _resizing_matrix(node, axis, size, settings)
+        _resizing_matrix(new.node, axis, size, settings)
         for axis, size in enumerate(sizes)
     )
-    x = new(
-        "Transpose",
-        new.cast(new.inputs[0], TensorProto.FLOAT),
-        perm=[0, 3, 1, 2],
-    )
+    x = new.cast(new.inputs[0], TensorProto.FLOAT)
+    x = new("Transpose", x, perm=[0, 3, 1, 2])
     x = new("MatMul", x, new.constant(by_columns.T, TensorProto.FLOAT))
     x = new("MatMul", new.constant(by_rows, TensorProto.FLOAT), x)
-    new.replace_with(new("Transpose", x, perm=[0, 2, 3, 1]))
+    return new("Transpose", x, perm=[0, 2, 3, 1])
 
 
 def _resizing_matrix(
-    node: Any, axis: int, size: int, settings: list[np.ndarray]
+    node: Any, axis: int, size: int, settings: Sequence[Any]
 ) -> np.ndarray:
     """Return the matrix by which an operation resizes one axis."""
     # The other axis keeps its only element.
@@ -65,9 +63,7 @@ def _resizing_matrix(
                 scale=others[0].astype(np.float32),
                 translation=others[1].astype(np.float32),
                 kernel_type=node.get_attr_value("kernel_type").decode(),
-                antialias=bool(
-                    node.get_attr_value("antialias", TensorProto.FLOAT)
-                ),
+                antialias=bool(node.get_attr_value("antialias", True)),
             )
         else:
             options = {
@@ -81,9 +77,8 @@ def _resizing_matrix(
         return session.run(resized)[0, :, 0]
 
 
-def cross(graph: Any, node: Any) -> None:
+def cross(new: Formula) -> str:
     """Multiply the components of two vectors in turn; ONNX has no Cross."""
-    new = Formula(graph, node)
     a, b = new.inputs
 
     def product(first: list[int], second: list[int]) -> str:
@@ -94,51 +89,48 @@ def cross(graph: Any, node: Any) -> None:
         return new("Mul", left, right)
 
     after, before = [1, 2, 0], [2, 0, 1]
-    new.replace_with(new("Sub", product(after, before), product(before, after)))
+    return new("Sub", product(after, before), product(before, after))
 
 
-def part(graph: Any, node: Any) -> None:
+def part(new: Formula) -> str | Sequence[str]:
     """Compute the real or imaginary part of a Fourier transform."""
-    transform = node.inputs[0]
+    transform = new.node.inputs[0]
     if transform.type in FOURIER:
-        _fourier_part(graph, node, transform)
-        return
-    if transform.type != "RFFT" or not transform.inputs[1].is_const():
-        return
+        return _fourier_part(new, transform)
+    if transform.type != "RFFT":
+        return ()
     x, _ = transform.input
-    given = graph.get_shape(x)[-1]
-    length = int(np.ravel(transform.inputs[1].get_tensor_value(False))[0])
-    if given < 0:
-        return
-    matrix = PARTS[node.type](np.fft.rfft(np.eye(given, length)))
-    new = Formula(graph, node)
+    given = new.graph.get_shape(x)[-1]
+    length = value_of(transform.inputs[1])
+    if length is None or given < 0:
+        return ()
+    spectra = np.fft.rfft(np.eye(given, int(np.ravel(length)[0])))
+    matrix = PARTS[new.node.type](spectra)
     # Quiet frequencies are lost in the rounding of loud ones in float32.
     wide = new.cast(x, TensorProto.DOUBLE)
     result = new("MatMul", wide, new.constant(matrix, TensorProto.DOUBLE))
-    new.replace_with(new.cast(result, TensorProto.FLOAT))
+    return new.cast(result, TensorProto.FLOAT)
 
 
-def _fourier_part(graph: Any, node: Any, transform: Any) -> None:
+def _fourier_part(new: Formula, transform: Any) -> str | Sequence[str]:
     """Compute a part of a Fourier transform over the last axes.
 
     ONNX has complex numbers as a last axis of two.
     """
-    axes = FOURIER[transform.type]
-    rank = len(graph.get_shape(transform.input[0]))
-    if transform.inputs[0].type != "Complex" or graph.opset < DFT_OPSET:
-        return
-    new = Formula(graph, node)
+    rank = new.rank(transform.input[0])
+    if transform.inputs[0].type != "Complex" or new.graph.opset < DFT_OPSET:
+        return ()
     new.dtype = TensorProto.DOUBLE  # as in `part`
     pair = (
         new("Unsqueeze", new.cast(x, TensorProto.DOUBLE), [rank])
         for x in transform.inputs[0].input
     )
     value = new("Concat", *pair, axis=rank)
-    for axis in range(rank - axes, rank):
+    for axis in range(rank - FOURIER[transform.type], rank):
         value = new("DFT", value, axis=axis)
-    index = new.constant(list(PARTS).index(node.type), TensorProto.INT64)
+    index = new.constant(list(PARTS).index(new.node.type), TensorProto.INT64)
     found = new("Gather", value, index, axis=rank)
-    new.replace_with(new.cast(found, TensorProto.FLOAT))
+    return new.cast(found, TensorProto.FLOAT)
 
 
 DFT_OPSET = 17

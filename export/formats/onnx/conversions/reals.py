@@ -1,6 +1,6 @@
 """Conversions of operations on floats."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,20 +9,18 @@ from keras_inception_export.formats.onnx.conversions.rewriting import (
     FLOATS,
     INT64,
     Formula,
-    convert_by_default,
 )
 
 
-def select(graph: Any, node: Any) -> None:
+def select(new: Formula) -> Sequence[str]:
     """Choose with Where; tf2onnx multiplies by 0, and inf * 0 is NaN."""
-    if graph.get_dtype(node.output[0]) in FLOATS:
-        node.set_attr("handles_nan", 1)
-    convert_by_default(graph, node)
+    if new.result_dtype in FLOATS:
+        new.node.set_attr("handles_nan", 1)
+    return new.by_default()
 
 
-def band_part(graph: Any, node: Any) -> None:
+def band_part(new: Formula) -> str:
     """Choose the band of a matrix; tf2onnx multiplies the rest by 0."""
-    new = Formula(graph, node)
     x, lower, upper = new.inputs
 
     def positions(axis: int) -> str:
@@ -37,59 +35,54 @@ def band_part(graph: Any, node: Any) -> None:
         return new("Or", new("Less", limit, 0), near)
 
     band = new("And", within(below, lower), within(new("Neg", below), upper))
-    new.replace_with(new("Where", band, x, new.constant(0)))
+    return new("Where", band, x, new.constant(0))
 
 
-def erfc(graph: Any, node: Any) -> None:
+def erfc(new: Formula) -> str:
     """Compute Erfc, which ONNX lacks, as 1 - Erf(x)."""
-    new = Formula(graph, node)
-    new.replace_with(new("Sub", 1, new("Erf", *new.inputs)))
+    return new("Sub", 1, new("Erf", *new.inputs))
 
 
-def expm1(graph: Any, node: Any) -> None:
+def expm1(new: Formula) -> str:
     """Compute exp(x) - 1 without cancellation near 0.
 
     `(u - 1) * x / log(u)` of the rounded `u = exp(x)` is accurate (Kahan).
     """
-    new = Formula(graph, node)
     (x,) = new.inputs
     u = new("Exp", x)
     plain = new("Sub", u, 1)
     accurate = new("Mul", plain, new("Div", x, new("Log", u)))
-    _choose(new, plain, accurate, plain)
+    return _choose(new, plain, accurate, plain)
 
 
-def log1p(graph: Any, node: Any) -> None:
+def log1p(new: Formula) -> str:
     """Compute log(1 + x) without cancellation near 0.
 
     `log(u) * x / (u - 1)` of the rounded `u = 1 + x` is accurate (Kahan).
     """
-    new = Formula(graph, node)
     (x,) = new.inputs
     u = new("Add", x, 1)
     plain = new("Sub", u, 1)
     accurate = new("Mul", new("Log", u), new("Div", x, plain))
-    _choose(new, plain, accurate, new("Log", u))
+    return _choose(new, plain, accurate, new("Log", u))
 
 
-def _choose(new: Formula, plain: str, accurate: str, far: str) -> None:
-    """Replace a function of x by `accurate` near 0, else by `far`.
+def _choose(new: Formula, plain: str, accurate: str, far: str) -> str:
+    """Return a function of x: `accurate` near 0, else `far`.
 
     Where `plain`, which is u - 1, is 0, the function is x to the last digit.
     """
     (x,) = new.inputs
     near = new("Less", new("Abs", x), 1)
     changed = new("Not", new("Equal", plain, 0))
-    near_zero = new("Where", changed, accurate, x)
-    new.replace_with(new("Where", near, near_zero, far))
+    return new("Where", near, new("Where", changed, accurate, x), far)
 
 
-def atan2(graph: Any, node: Any) -> None:
+def atan2(new: Formula) -> str:
     """Compute the angle of a point of which a coordinate is -0 or infinite.
 
     tf2onnx takes -0 for 0, and divides infinity by infinity.
     """
-    new = Formula(graph, node)
     y, x = new.inputs
     height, width = new("Abs", y), new("Abs", x)
     steep = new("Greater", height, width)
@@ -101,9 +94,7 @@ def atan2(graph: Any, node: Any) -> None:
     angle = new("Where", steep, new("Sub", np.pi / 2, angle), angle)
     to_left = new("Sub", np.pi, angle)
     angle = new("Where", _is_negative(new, x), to_left, angle)
-    new.replace_with(
-        new("Where", _is_negative(new, y), new("Neg", angle), angle)
-    )
+    return new("Where", _is_negative(new, y), new("Neg", angle), angle)
 
 
 def _is_negative(new: Formula, x: str) -> str:
@@ -111,28 +102,25 @@ def _is_negative(new: Formula, x: str) -> str:
     return new("Or", new("Less", x, 0), new("Less", new("Div", 1, x), 0))
 
 
-def cross_entropy(graph: Any, node: Any) -> None:
+def cross_entropy(new: Formula) -> Sequence[str]:
     """Compute the loss from LogSoftmax; tf2onnx takes a logarithm of 0."""
-    if graph.find_output_consumers(node.output[1]):
-        return  # reported as not converted
-    new = Formula(graph, node)
+    if new.graph.find_output_consumers(new.node.output[1]):
+        return ()  # reported as not converted
     logits, labels = new.inputs
     scores = new("LogSoftmax", logits, axis=-1)
     places = new("Unsqueeze", new.cast(labels, INT64), [-1])
     loss = new("Neg", new("GatherElements", scores, places, axis=-1))
-    new.replace_with(new("Squeeze", loss, [-1]), scores)
+    return new("Squeeze", loss, [-1]), scores
 
 
-def bitcast(graph: Any, node: Any) -> None:
+def bitcast(new: Formula) -> str | Sequence[str]:
     """Read the bits of floats, where only the sign bit is used.
 
     ONNX cannot read bits. `argmax` and `signbit` of Keras read the sign of
     zeros.
     """
-    new = Formula(graph, node)
-    readers = graph.find_output_consumers(node.output[0])
+    readers = new.graph.find_output_consumers(new.node.output[0])
     if new.dtype not in FLOATS or not all(map(sign_bit_of, readers)):
-        return  # reported as not converted
+        return ()  # reported as not converted
     (x,) = new.inputs
-    to = graph.get_dtype(node.output[0])
-    new.replace_with(new("Neg", new.cast(_is_negative(new, x), to)))
+    return new("Neg", new.cast(_is_negative(new, x), new.result_dtype))
