@@ -139,7 +139,6 @@ def uneven_joins(
     Args:
         joins: the operators whose inputs and outputs get one scale, in
             execution order: what identifies each, its inputs and its outputs.
-            What earlier operators joined has one scale already.
         ranges: the smallest and the largest value of each float value. One
             that is always zero joins any other.
 
@@ -199,12 +198,9 @@ def largest_weight(
 
 
 def kernel_scale(kernel: np.ndarray, axis: int) -> np.ndarray:
-    """Return the scale of each filter, as the quantizers compute it.
+    """Return the scale of each filter, along an axis, as quantizers compute it.
 
-    Args:
-        kernel: the weights, in any order of axes.
-        axis: the axis of the filters. The other axes have length 1 in the
-            result.
+    The other axes have length 1 in the result.
     """
     others = tuple(x for x in range(kernel.ndim) if x != axis % kernel.ndim)
     largest = largest_weight(kernel, others)
@@ -216,13 +212,7 @@ def rounded_kernel(
 ) -> np.ndarray:
     """Return the float kernel that a quantizer turns into these integers.
 
-    Args:
-        kernel: the weights.
-        integers: their rounded values, in the same order of axes.
-        axis: the axis of the filters.
-
-    Returns:
-        `kernel` itself if the integers belong to another kernel.
+    It is `kernel` itself if the integers belong to another kernel.
     """
     scale = kernel_scale(kernel, axis)
     if (

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import tensorflow as tf
 from tensorflow.python.framework.func_graph import FuncGraph
@@ -42,11 +43,8 @@ def rewritten(rewrites: Mapping[str, Rewrite]) -> Iterator[None]:
                 return tf.identity(result).op
         return create(graph, op_type, inputs, *args, **kwargs)
 
-    FuncGraph._create_op_internal = create_rewritten
-    try:
+    with patch.object(FuncGraph, "_create_op_internal", create_rewritten):
         yield
-    finally:
-        FuncGraph._create_op_internal = create
 
 
 def _value(attribute: Any) -> Any:

@@ -27,12 +27,9 @@ class Constant:
     """A tensor with a fixed value.
 
     Args:
-        shape: its shape.
-        dtype: its NumPy dtype.
         load: returns the value, where possible a view of the memory of the
             Keras variable; callers do not keep it.
-        weight: path of the Keras variable that it is computed from. Defaults
-            to `None`: it is not computed from a variable.
+        weight: path of the Keras variable that it is computed from, if any.
     """
 
     shape: tuple[int, ...]
@@ -59,15 +56,12 @@ class Constant:
     ) -> "Constant":
         """Return what a function computes from the value when it is loaded.
 
-        Args:
-            function: a function of the value.
-            shape: the shape of the result. Defaults to `None`: the same.
-            dtype: its dtype. Defaults to `None`: the same.
+        The result has the same shape and dtype unless others are given.
         """
         return replace(
             self,
             shape=self.shape if shape is None else shape,
-            dtype=np.dtype(self.dtype if dtype is None else dtype),
+            dtype=np.dtype(dtype or self.dtype),
             load=lambda: function(self.load()),
         )
 
@@ -84,19 +78,12 @@ class Constant:
 
 @dataclass
 class Graph:
-    """Nodes in topological order, with their constants.
+    """Nodes in topological order, with their constants by value name.
 
     Args:
-        opset: version of the ONNX operators.
-        nodes: the nodes.
-        constants: the constants by value name.
-        inputs: names and types of the inputs, in order.
-        outputs: names and types of the outputs, in order.
         layers: path of the Keras layer that made a node, by node name.
-            Defaults to none.
         nested_names: the names of layers in messages, by path.
-            Defaults to none.
-        metadata: the metadata of the file, by key. Defaults to none.
+        metadata: the metadata of the file, by key.
     """
 
     opset: int
@@ -150,9 +137,8 @@ class Graph:
         The node is named `<output>/<operator>` by default.
         """
         name = name or f"{output}/{operator}"
-        self.nodes.append(
-            helper.make_node(operator, inputs, [output], name, **attributes)
-        )
+        node = helper.make_node(operator, inputs, [output], name, **attributes)
+        self.nodes.append(node)
         return output
 
     def rename_values(self, names: dict[str, str]) -> None:
@@ -256,10 +242,9 @@ def rename_reads(node: onnx.NodeProto, renamed: dict[str, str]) -> None:
 
 def attribute_of(node: onnx.NodeProto, name: str, default: Any) -> Any:
     """Return the value of a node's attribute, or `default` if it is unset."""
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return helper.get_attribute_value(attribute)
-    return default
+    found = (x for x in node.attribute if x.name == name)
+    attribute = next(found, None)
+    return helper.get_attribute_value(attribute) if attribute else default
 
 
 def axis_lengths(kind: onnx.TypeProto.Tensor | None) -> list[int | str] | None:

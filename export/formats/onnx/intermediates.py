@@ -29,11 +29,7 @@ VALUE_NAME = 1
 
 
 class OnnxIntermediates:
-    """The internal tensors of one artifact.
-
-    Args:
-        path: the artifact.
-    """
+    """The internal tensors of the artifact at a path."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

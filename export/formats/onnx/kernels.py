@@ -47,54 +47,48 @@ def widen_integers(graph: Graph) -> None:
     }
     nodes: list[onnx.NodeProto] = []
     for node in graph.nodes:
-        reads, writes = _variables(node, graph.opset)
+        operands = _operands(node, graph.opset)
         given: dict[str, int] = {}
-        for variable, name in (*reads, *writes):
-            if name in types:
-                given.setdefault(variable, types[name])
+        for values, index, variable in operands:
+            if values[index] in types:
+                given.setdefault(variable, types[values[index]])
         wider = _missing(node.op_type, graph.opset, given)
-        casts: dict[bool, list[onnx.NodeProto]] = {True: [], False: []}
-        for is_read, values, pairs in (
-            (True, node.input, reads),
-            (False, node.output, writes),
-        ):
-            for index, (variable, name) in enumerate(pairs):
-                if variable not in wider or not name:
-                    continue
-                values[index] = wide = f"{node.name}_{len(nodes)}_{name}_wide"
-                ends = (name, wide) if is_read else (wide, name)
-                cast = onnx.helper.make_node(
-                    "Cast",
-                    ends[:1],
-                    ends[1:],
-                    f"{ends[1]}/Cast",
-                    to=wider[variable] if is_read else types[name],
-                )
-                casts[is_read].append(cast)
-                if node.name in graph.layers:
-                    graph.layers[cast.name] = graph.layers[node.name]
-        nodes += [*casts[True], node, *casts[False]]
+        before: list[onnx.NodeProto] = []
+        after: list[onnx.NodeProto] = []
+        for position, (values, index, variable) in enumerate(operands):
+            name = values[index]
+            if variable not in wider or not name:
+                continue
+            values[index] = wide = f"{node.name}_{len(nodes)}_{name}_wide"
+            is_read = position < len(node.input)
+            ends = (name, wide) if is_read else (wide, name)
+            cast = onnx.helper.make_node(
+                "Cast",
+                ends[:1],
+                ends[1:],
+                f"{ends[1]}/Cast",
+                to=wider[variable] if is_read else types[name],
+            )
+            (before if is_read else after).append(cast)
+            if node.name in graph.layers:
+                graph.layers[cast.name] = graph.layers[node.name]
+        nodes += [*before, node, *after]
     graph.nodes = nodes
 
 
-def _variables(
-    node: onnx.NodeProto, opset: int
-) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return the type variable and the name of each input, and each output."""
+def _operands(node: onnx.NodeProto, opset: int) -> list[tuple[Any, int, str]]:
+    """Return where each name of a value is, and the variable for its type."""
     if not onnx.defs.has(node.op_type, opset, node.domain):
-        return [], []
+        return []
     schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
-    reads, writes = (
-        [
-            (formal[min(index, len(formal) - 1)].type_str, name)
-            for index, name in enumerate(names)
-        ]
-        for formal, names in (
+    return [
+        (values, index, formal[min(index, len(formal) - 1)].type_str)
+        for formal, values in (
             (schema.inputs, node.input),
             (schema.outputs, node.output),
         )
-    )
-    return reads, writes
+        for index in range(len(values))
+    ]
 
 
 def _missing(

@@ -65,11 +65,7 @@ def _joined(path: Path, appended: bytes) -> bytes:
 
 
 class OnnxRunner:
-    """An ONNX artifact opened by ONNX Runtime.
-
-    Args:
-        session: the `onnxruntime.InferenceSession`.
-    """
+    """An ONNX artifact opened by ONNX Runtime, as an `InferenceSession`."""
 
     def __init__(self, session: Any) -> None:
         self._session = session

@@ -23,7 +23,8 @@ PAGE = 4096
 mapped into memory."""
 
 CHUNK = 2**22
-"""A transposed weight is copied about this many elements at a time."""
+"""A weight is written, and if transposed copied, about this many elements at a
+time."""
 
 GRAPH = onnx.ModelProto.GRAPH_FIELD_NUMBER
 INITIALIZER = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
@@ -109,14 +110,9 @@ def _write_content(constant: Constant, file: BinaryIO) -> None:
     value = constant.load()
     if constant.size <= SMALL:
         file.write(value.tobytes())
-    elif value.flags.c_contiguous:
-        file.write(_bytes(value))
-    else:
-        rows = max(1, CHUNK * len(value) // constant.size)
-        for row in range(0, len(value), rows):
-            file.write(_bytes(np.ascontiguousarray(value[row : row + rows])))
-
-
-def _bytes(value: np.ndarray) -> memoryview:
-    """Return the memory of an array; NumPy exposes none of a bfloat16 array."""
-    return value.view(np.uint8).data
+        return
+    rows = max(1, CHUNK * len(value) // constant.size)
+    for row in range(0, len(value), rows):
+        part = np.ascontiguousarray(value[row : row + rows])
+        # NumPy does not expose the memory of a bfloat16 array.
+        file.write(part.view(np.uint8).data)

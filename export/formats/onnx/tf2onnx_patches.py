@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from tensorflow.python.grappler import tf_optimizer
@@ -44,11 +45,8 @@ def weights_without_memory(weights: dict[str, Any]) -> Iterator[None]:
                 del node.attr["memory_region_name"]
         return optimized
 
-    tf_optimizer.OptimizeGraph = lean
-    try:
+    with patch.object(tf_optimizer, "OptimizeGraph", lean):
         yield
-    finally:
-        tf_optimizer.OptimizeGraph = optimize
 
 
 @contextmanager
@@ -58,7 +56,8 @@ def rounding_casts() -> Iterator[None]:
     tf2onnx removes every cast to floats before another cast, and every cast
     to integers before one to booleans.
     """
-    merge = back_to_back_optimizer._func_map[("Cast",)]
+    functions = back_to_back_optimizer._func_map
+    merge = functions[("Cast",)]
 
     def merge_exact(graph, node, consumers):
         given = utils.map_onnx_to_numpy_type(graph.get_dtype(node.input[0]))
@@ -67,11 +66,8 @@ def rounding_casts() -> Iterator[None]:
             return merge(graph, node, consumers)
         return [consumer.output[0] for consumer in consumers]
 
-    back_to_back_optimizer._func_map[("Cast",)] = merge_exact
-    try:
+    with patch.dict(functions, {("Cast",): merge_exact}):
         yield
-    finally:
-        back_to_back_optimizer._func_map[("Cast",)] = merge
 
 
 @contextmanager

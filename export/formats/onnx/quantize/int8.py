@@ -46,14 +46,10 @@ def quantize(
     io: str | None,
     pixels: Collection[str] = (),
 ) -> Graph:
-    """Return the graph in int8.
+    """Return the graph, which is changed, in int8.
 
-    Args:
-        graph: the graph in float, which is changed.
-        ranges: the calibrated ranges of its values.
-        float_layers: the layers that stay in float.
-        io: the dtype of inputs and outputs; `None` leaves them in float.
-        pixels: the inputs that get uint8 in any case. Defaults to none.
+    `float_layers` stay in float. `io` is the dtype of inputs and outputs;
+    `None` leaves them in float, except `pixels`, which get uint8 in any case.
     """
     uneven, mixed = uneven_joins(
         (

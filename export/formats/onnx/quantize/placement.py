@@ -74,12 +74,8 @@ def integer_nodes(
     """Return the names of the nodes that compute on integers.
 
     These are the layers other than `float_layers`, arithmetic between such
-    layers, and selections where that avoids a conversion.
-
-    Args:
-        graph: a graph in topological order.
-        float_layers: the layers that compute in float.
-        float_nodes: the names of other nodes that do.
+    layers, and selections where that avoids a conversion, except for nodes
+    with the names `float_nodes`.
     """
     layers = dict.fromkeys(float_nodes, FLOAT) | {
         node.name: FLOAT if layer_name(node) in float_layers else INTEGER

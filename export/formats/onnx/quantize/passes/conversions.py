@@ -41,12 +41,8 @@ def skip_rounding(graph: Graph, result: Graph, chosen: Collection[str]) -> None:
     """Connect float nodes and outputs to values that are not yet quantized.
 
     Float nodes compute such values, and so does a matrix product, unless an
-    activation follows.
-
-    Args:
-        graph: the graph before quantization.
-        result: the quantized graph, which is changed.
-        chosen: the names of the integer nodes.
+    activation follows. `result` is what quantization made of `graph`, with the
+    `chosen` nodes on integers.
     """
     activated = {
         node.input[0]
@@ -88,10 +84,6 @@ def keep_float(graph: Graph, kept: Collection[str]) -> None:
     and a QuantizeLinear, even if its kernel is in float. It moves a
     DequantizeLinear past nodes such as the Transpose between an integer input
     and the first convolution, so these are looked through.
-
-    Args:
-        graph: the quantized graph.
-        kept: the names of the nodes that stay in float.
     """
     producers = graph.producers()
     for node in [node for node in graph.nodes if node.name in kept]:

@@ -17,11 +17,7 @@ def quantize_io(
 ) -> None:
     """Make float inputs and outputs integers; record scales in the metadata.
 
-    Args:
-        graph: the quantized graph, which is changed.
-        ranges: the calibrated ranges.
-        io: the dtype of inputs and outputs; `None` leaves them in float.
-        pixels: the inputs that get uint8 in any case. Defaults to none.
+    See `int8.quantize` for `io` and `pixels`.
     """
     scales = {}
     for value in [*graph.inputs, *graph.outputs]:
@@ -63,7 +59,6 @@ def _convert(
 ) -> None:
     """Add a QuantizeLinear or a DequantizeLinear between two values."""
     name = f"{after}/{operator}"
-    graph.add_constant(scale, f"{name}/scale")
-    graph.add_constant(zero, f"{name}/zero_point")
-    operands = [before, f"{name}/scale", f"{name}/zero_point"]
-    graph.add_node(operator, operands, after)
+    scale_name = graph.add_constant(scale, f"{name}/scale")
+    zero_name = graph.add_constant(zero, f"{name}/zero_point")
+    graph.add_node(operator, [before, scale_name, zero_name], after)
