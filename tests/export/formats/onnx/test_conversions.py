@@ -5,6 +5,7 @@ import contextlib
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from keras_inception_export.errors import ConversionError, ExportError
@@ -304,12 +305,21 @@ class Rounded(layers.Layer):
         ),
     ],
 )
-def test_what_cannot_be_expressed_is_refused(layer, shape, reason, tmp_path):
+def test_what_cannot_be_expressed_is_refused(
+    layer, shape, reason, tmp_path, caplog, capsys
+):
+    # What a SavedModel that was loaded before leaves behind.
+    left_behind = tf.compat.v1.get_default_graph()
+    left_behind.add_to_collection("table_initializer", None)
     model = keras.Model(given := real(*shape), layer(given))
     with pytest.raises(ConversionError, match=reason) as refused:
         write(InferenceModel.of(model), tmp_path / "model.onnx")
+    left_behind.clear_collection("table_initializer")
     assert "bad" in str(refused.value) and "\n" not in str(refused.value)
     assert not list(tmp_path.iterdir())
+    # Nothing that tf2onnx and TensorFlow log is shown.
+    assert not caplog.records
+    assert capsys.readouterr() == ("", "")
 
 
 def test_an_output_of_another_dtype_than_declared_is_refused(tmp_path):
