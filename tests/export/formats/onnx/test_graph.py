@@ -13,12 +13,7 @@ from keras_inception_export.formats.onnx.graph import (
     rename_reads,
 )
 from keras_inception_export.formats.onnx.passes.sorting import sort_depth_first
-from tests.helpers.onnx_graphs import (
-    apply_pass,
-    onnx_graph,
-    random_array,
-    run_graph,
-)
+from tests.helpers.onnx_graphs import onnx_graph, random_array, run_graph
 
 WITH_BODY = """(float[N,3] x, bool c) => (float[N,3] y) {
     a = Relu(x)
@@ -33,24 +28,6 @@ WITH_BODY = """(float[N,3] x, bool c) => (float[N,3] y) {
 @pytest.fixture
 def graph():
     return onnx_graph(WITH_BODY, k=random_array(3), spare=random_array(3))
-
-
-def test_pruning_keeps_what_bodies_read(graph):
-    feeds = {"x": random_array(2, 3), "c": np.array(True)}
-    assert apply_pass(sort_depth_first, graph, **feeds) == ["Relu", "If"]
-    assert list(graph.constants) == ["k"]
-
-
-def test_pruning_keeps_nodes_of_which_one_output_is_read():
-    graph = onnx_graph(
-        """(float[N,4] x) => (float[N,2] y) {
-            low, y = Split<axis=1,num_outputs=2>(x)
-            n = Neg(low)
-        }"""
-    )
-    assert apply_pass(sort_depth_first, graph, x=random_array(2, 4)) == [
-        "Split"
-    ]
 
 
 def test_a_value_is_used_by_nodes_bodies_and_outputs(graph):

@@ -30,22 +30,3 @@ def test_numbers_of_every_wire_type_are_skipped():
     assert read(attribute.SerializeToString()) == [(1, b"alpha"), (4, b"text")]
     double = bytes([2 << 3 | 1]) + bytes(8)
     assert read(double + message(4, b"text")) == [(4, b"text")]
-
-
-def test_the_caller_may_seek_between_fields():
-    content = message(1, b"first") + message(2**10, b"second")
-    file = io.BytesIO(content)
-    found = []
-    for number, start, length in fields(file, len(content)):
-        file.seek(start)
-        found.append((number, file.read(length)))
-    assert found == [(1, b"first"), (2**10, b"second")]
-
-
-def test_appended_fields_are_merged():
-    model = onnx.ModelProto(graph=onnx.GraphProto(name="main"))
-    output = message(onnx.GraphProto.OUTPUT_FIELD_NUMBER, message(1, b"y"))
-    appended = message(onnx.ModelProto.GRAPH_FIELD_NUMBER, output)
-    merged = onnx.ModelProto.FromString(model.SerializeToString() + appended)
-    assert merged.graph.name == "main"
-    assert [value.name for value in merged.graph.output] == ["y"]

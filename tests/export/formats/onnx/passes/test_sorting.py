@@ -1,3 +1,4 @@
+import numpy as np
 import onnx
 import pytest
 
@@ -24,19 +25,24 @@ def test_the_order_does_not_depend_on_the_order_before(nodes):
     assert [node.name for node in graph.nodes] == ["a", "b", "c", "y", "z"]
 
 
-def test_what_a_body_reads_precedes_it():
+def test_what_a_body_reads_is_kept_and_precedes_it():
     graph = onnx_graph(
-        """(float[N,3] x, bool c) => (float[N,3] y) {
-            a = Relu(x)
-            b = Neg(x)
+        """(float[N,4] x, bool c) => (float[N,2] y) {
+            a, unread = Split<axis=1,num_outputs=2>(x)
+            b = Neg(a)
+            n = Exp(unread)
             y = If(c) <
-                then_branch = t () => (float[N,3] p) { p = Exp(b) },
-                else_branch = e () => (float[N,3] q) { q = Exp(a) }
+                then_branch = t () => (float[N,2] p) { p = Add(b, k) },
+                else_branch = e () => (float[N,2] q) { q = Exp(a) }
             >
-        }"""
+        }""",
+        k=random_array(2),
+        spare=random_array(2),
     )
-    sort_depth_first(graph)
-    assert [node.name for node in graph.nodes] == ["b", "a", "y"]
+    feeds = {"x": random_array(2, 4), "c": np.array(True)}
+    apply_pass(sort_depth_first, graph, **feeds)
+    assert [node.name for node in graph.nodes] == ["a", "b", "y"]
+    assert list(graph.constants) == ["k"]
 
 
 def test_a_long_chain_needs_no_recursion():

@@ -8,15 +8,10 @@ import numpy as np
 import onnx as onnx_package
 import onnxruntime
 import pytest
-from keras import layers
 from onnx.reference import ReferenceEvaluator
 
 from keras_inception_export.formats.onnx import runtime as onnx
-from keras_inception_export.formats.onnx.quantize.quantizer import (
-    OnnxQuantizer,
-)
-from tests.helpers.format_cases import inference_model_of, keras_outputs
-from tests.helpers.numeric import random_images
+from tests.helpers.format_cases import keras_outputs
 from tests.helpers.quantized_cases import (
     PROBES,
     SAMPLES,
@@ -160,22 +155,3 @@ def test_a_float_kernel_alone_keeps_no_layer_in_float(quantizer, tmp_path):
     )
     onnx_package.save(model, str(path))
     assert quantizer.float_layers(path) == ()
-
-
-def test_a_common_scale_does_not_replace_an_activation(tmp_path):
-    """Negative values of another branch must not pass the activation."""
-    image = layers.Input((6, 6, 2), name="image")
-    parts = [
-        layers.Conv2D(16, 3, activation=activation)(image)
-        for activation in ("relu", "relu6", None)
-    ]
-    model = keras.Model(image, layers.Concatenate(name="all")(parts))
-    inference_model = inference_model_of(lambda: model)
-    samples = {"image": 9 * random_images((20, 6, 6, 2))}
-    path = tmp_path / "model.onnx"
-    OnnxQuantizer(inference_model, tmp_path, calibration=samples).write(
-        path, "int8"
-    )
-    # Measured: 37.7 dB; 2.4 dB if all three have one scale.
-    expected = keras_outputs(inference_model, samples)
-    assert decibels(run(path, samples), expected) > 34
