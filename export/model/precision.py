@@ -40,7 +40,8 @@ def computing_in(
             try:
                 return call(*args, **kwargs)
             except Exception as error:
-                _name_layer(error, layer)
+                if layer is not model:
+                    _name_layer(error, layer)
                 raise
         try:
             outputs = call(*args, **kwargs)
@@ -64,9 +65,17 @@ def computing_in(
 
 
 def _name_layer(error: Any, layer: Any) -> None:
-    """Let an exception name the innermost layer that failed."""
-    if not hasattr(error, "layer"):
+    """Let an exception name the innermost layer that failed.
+
+    Keras builds what a wrapper contains before the wrapper when it loads both:
+    the name of the wrapper is added, which the path lacks.
+    """
+    path = f'"{getattr(layer, "path", None) or layer.name}'
+    found = getattr(error, "layer", None)
+    if found is None:
         error.layer = describe(layer)
+    elif not found.startswith((f"{path}/", f'{path}"')):
+        error.layer = f"{path}/{found[1:]}"
     # Else Keras replaces the exception by another, with a long text.
     error._keras_call_info_injected = True
 

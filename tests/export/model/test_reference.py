@@ -197,10 +197,10 @@ class Broken(layers.Layer):
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 def test_the_layer_that_fails_is_named(dtype):
     vector = keras.Input((4,))
-    inner = keras.Model(vector, Broken(name="bad")(vector))
+    inner = keras.Model(vector, Broken(name="bad")(vector), name="in")
     model = keras.Model(vector, layers.Dense(2)(inner(vector)))
     feeds = [{"input": np.ones((1, 4), "float32")}]
-    with pytest.raises(RequestError, match=r'"bad" \(Broken\): out of order'):
+    with pytest.raises(RequestError, match=r'"in/bad" \(Broken\): out of'):
         if dtype == "float64":
             float64_outputs(model, feeds)
         else:

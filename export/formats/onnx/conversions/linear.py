@@ -50,31 +50,31 @@ def _resizing_matrix(
 ) -> np.ndarray:
     """Return the matrix by which an operation resizes one axis."""
     # The other axis keeps its only element.
-    target, *others = (
-        np.array([x[axis], other])
-        for x, other in zip(settings, (1, 1, 0), strict=False)
-    )
+    operands = {
+        name: np.array([values[axis], other], dtype)
+        for (name, dtype, other), values in zip(
+            SETTINGS, settings, strict=False
+        )
+    }
+    given = {x: node.get_attr_value(x) for x in ATTRIBUTES if node.get_attr(x)}
+    options = {
+        name: value if isinstance(value, bytes) else bool(value)
+        for name, value in given.items()
+    }
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         images = tf.constant(np.eye(size)[None, :, None, :], tf.float32)
-        if node.type == "ScaleAndTranslate":
-            resized = tf.raw_ops.ScaleAndTranslate(
-                images=images,
-                size=target.astype(np.int32),
-                scale=others[0].astype(np.float32),
-                translation=others[1].astype(np.float32),
-                kernel_type=node.get_attr_value("kernel_type").decode(),
-                antialias=bool(node.get_attr_value("antialias", True)),
-            )
-        else:
-            options = {
-                name: bool(node.get_attr_value(name, 0))
-                for name in ("align_corners", "half_pixel_centers")
-                if node.get_attr(name) is not None
-            }
-            resized = getattr(tf.raw_ops, node.type)(
-                images=images, size=target.astype(np.int32), **options
-            )
+        operation = getattr(tf.raw_ops, node.type)
+        resized = operation(images=images, **operands, **options)
         return session.run(resized)[0, :, 0]
+
+
+ATTRIBUTES = ("align_corners", "half_pixel_centers", "kernel_type", "antialias")
+
+SETTINGS = (
+    *(("size", np.int32, 1), ("scale", np.float32, 1)),
+    ("translation", np.float32, 0),
+)
+"""The operands that resize: name, dtype, and value for an axis that is kept."""
 
 
 def cross(new: Formula) -> str:

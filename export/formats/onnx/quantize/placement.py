@@ -101,7 +101,7 @@ def integer_nodes(
     for node in graph.nodes:
         kind = types.get(node.output[0])
         if (
-            node.name in layers
+            node.name in kinds
             or kind is None
             or kind.elem_type != onnx.TensorProto.FLOAT
         ):
@@ -112,8 +112,6 @@ def integer_nodes(
         sources = [producers.get(name) for name in inputs]
         if node.op_type in ACTIVATIONS:
             integer = sources[0] is not None and sources[0].name in chosen
-        elif not _is_carrier(graph, node):
-            integer = False
         elif not above:
             integer = below == {INTEGER}
         elif INTEGER in below:

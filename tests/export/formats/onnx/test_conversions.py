@@ -280,6 +280,12 @@ class Rounded(layers.Layer):
         return ops.cast(ops.cast(inputs, self.to), "float32")
 
 
+def wrapped(layer, *shape):
+    """Wrap a layer in a model in a layer; Keras builds the model first."""
+    model = keras.Sequential([layers.Input(shape), layer], name="in")
+    return layers.TimeDistributed(model, name="around")
+
+
 @pytest.mark.parametrize(
     "layer, shape, reason",
     [
@@ -293,13 +299,12 @@ class Rounded(layers.Layer):
         (Determinant(name="bad"), (3, 3), "LogMatrixDeterminant"),
         (layers.AdaptiveMaxPooling1D(2, name="bad"), (None, 2), "unknown"),
         (
-            # Keras builds the model before the wrapper around it.
-            layers.TimeDistributed(
-                keras.Sequential(
-                    [layers.Input((3, 3)), Determinant(name="bad")], name="in"
-                ),
-                name="around",
-            ),
+            wrapped(layers.AdaptiveMaxPooling1D(2, name="bad"), None, 2),
+            (3, None, 2),
+            'layer "around/in/bad".* unknown',
+        ),
+        (
+            wrapped(Determinant(name="bad"), 3, 3),
             (None, 3, 3),
             "'around/in/bad' computes LogMatrix.*input of layer 'around' a",
         ),
