@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from keras_inception_export.errors import ArtifactError, reason_of
+from keras_inception_export.errors import ArtifactError, missing, reason_of
 from keras_inception_export.time_limit import limit, within
 
 if TYPE_CHECKING:  # `--help` needs the formats, and must not wait for NumPy
@@ -200,6 +201,19 @@ class Format:
             for name in self.companions
         )
         return [path, *(file for file in companions if file.is_file())]
+
+
+@contextmanager
+def importing(package: str, purpose: object) -> Iterator[None]:
+    """Import in the block what a purpose, such as opening a path, needs.
+
+    Raises:
+        RuntimeMissingError: it cannot be imported; `package` is named.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise missing(str(purpose), package, error) from error
 
 
 def lazy(target: str) -> Callable[..., Any]:

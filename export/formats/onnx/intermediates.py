@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_inception_export.data.tensor_spec import quantized_feed
-from keras_inception_export.errors import missing
+from keras_inception_export.formats.format import importing
 from keras_inception_export.formats.onnx.protobuf import fields, message, parse
 from keras_inception_export.formats.onnx.runtime import OnnxRunner, open_runner
 
@@ -48,12 +48,8 @@ class OnnxIntermediates:
         Raises:
             RuntimeMissingError: the package onnx is not installed.
         """
-        try:
+        with importing("onnx", f"finding the layers of {self._path}"):
             import onnx
-        except ImportError as error:
-            raise missing(
-                f"finding the layers of {self._path}", "onnx", error
-            ) from error
         graph = onnx.GraphProto.FromString(
             b"".join(
                 message(field, content)

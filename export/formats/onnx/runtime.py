@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import missing
+from keras_inception_export.formats.format import importing
 
 QUANTIZATION = "quantization"
 """The metadata key for the scale and the zero point of each quantized input
@@ -30,10 +30,8 @@ def open_runner(
         RuntimeMissingError: ONNX Runtime is not installed.
         ArtifactError: the file cannot be read.
     """
-    try:
+    with importing("onnxruntime", path):
         import onnxruntime
-    except ImportError as error:
-        raise missing(str(path), "onnxruntime", error) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     if threads is not None:

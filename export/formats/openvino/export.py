@@ -4,8 +4,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from keras_inception_export.errors import ConversionError
+from keras_inception_export.formats.format import importing
 from keras_inception_export.formats.onnx import export as onnx_export
-from keras_inception_export.formats.openvino.runtime import import_openvino
 from keras_inception_export.model.inference_model import InferenceModel
 
 
@@ -14,7 +14,8 @@ def write(inference_model: InferenceModel, path: Path, *, opset: int) -> None:
 
     `opset` is the operator set of the ONNX graph that OpenVINO reads.
     """
-    openvino = import_openvino(path)
+    with importing("openvino", path):
+        import openvino
     with TemporaryDirectory(prefix=".openvino-", dir=path.parent) as workdir:
         source = Path(workdir, "model.onnx")
         onnx_export.write(inference_model, source, opset=opset)

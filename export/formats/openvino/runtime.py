@@ -11,13 +11,13 @@ import numpy as np
 
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
-from keras_inception_export.errors import missing
-from keras_inception_export.formats.format import Runner
+from keras_inception_export.formats.format import Runner, importing
 
 
 def open_runner(path: Path, threads: int | None = None) -> Runner:
     """Open an artifact with OpenVINO, in float32; `None`: on all cores."""
-    openvino = import_openvino(path)
+    with importing("openvino", path):
+        import openvino
     # Its default is bfloat16 on processors that have it.
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
     if threads is not None:
@@ -29,15 +29,6 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
         return OpenVINORunner(
             model, openvino.compile_model(model, "CPU", options)
         )
-
-
-def import_openvino(path: Path) -> Any:
-    """Return the package openvino, with which `path` is to be used."""
-    try:
-        import openvino
-    except ImportError as error:
-        raise missing(str(path), "openvino", error) from error
-    return openvino
 
 
 class OpenVINORunner:

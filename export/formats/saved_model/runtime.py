@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
-from keras_inception_export.errors import RequestError, missing
-from keras_inception_export.formats.format import Runner, Specs
+from keras_inception_export.errors import RequestError
+from keras_inception_export.formats.format import Runner, Specs, importing
 
 SIGNATURE = "serving_default"
 """The signature of every artifact."""
@@ -50,10 +50,8 @@ def open_runner(path: Path, threads: int | None = None) -> Runner:
             number for the process at its first operation. Defaults to `None`:
             one per core.
     """
-    try:
+    with importing("tensorflow", path):
         import tensorflow as tf
-    except ImportError as error:
-        raise missing(str(path), "tensorflow", error) from error
     if threads is not None:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -72,11 +70,9 @@ def read_specs(path: Path) -> Specs:
 
     A SavedModel is a program, parts of which run when it is loaded.
     """
-    try:
+    with importing("tensorflow", path):
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
         from tensorflow.dtypes import as_dtype
-    except ImportError as error:
-        raise missing(str(path), "tensorflow", error) from error
 
     def declared(tensors: Mapping, names: list[str]) -> tuple[TensorSpec, ...]:
         if set(tensors) != set(names):

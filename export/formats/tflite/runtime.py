@@ -10,8 +10,7 @@ import numpy as np
 
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec, check_feeds
-from keras_inception_export.errors import missing
-from keras_inception_export.formats.format import Runner
+from keras_inception_export.formats.format import Runner, importing
 
 SIGNATURE = "serving_default"
 
@@ -40,10 +39,8 @@ class LiteRTRunner:
     @classmethod
     def open(cls, path: Path, **options: Any) -> "LiteRTRunner":
         """Open a file with these options of LiteRT's interpreter."""
-        try:
+        with importing("ai-edge-litert", path):
             from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise missing(str(path), "ai-edge-litert", error) from error
         with reading(path, "is not a complete TFLite file of this exporter"):
             return cls(Interpreter(model_path=str(path), **options))
 

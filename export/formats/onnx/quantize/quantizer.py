@@ -64,20 +64,19 @@ class OnnxQuantizer(Quantizer):
     @cached_property
     def layers(self) -> tuple[str, ...]:
         """Keras paths of the layers that int8 applies to, in network order."""
-        return tuple(dict.fromkeys(map(layer_name, layer_nodes(self._graph))))
+        return tuple(dict.fromkeys(map(layer_name, layer_nodes(self._graph()))))
 
-    @cached_property
     def _graph(self) -> Graph:
         return float_graph(self._source, self._opset)
 
     @cached_property
     def _ranges(self) -> Ranges:
         samples = self._calibration_arrays()
-        ranges = calibrate(self._graph, self._folder, samples)
+        ranges = calibrate(self._graph(), self._folder, samples)
         return ranges | dict.fromkeys(self._source.pixels, PIXELS)
 
     def _write_weights(self, path: Path, scheme: str) -> None:
-        graph = self._graph.copy()
+        graph = self._graph()
         store = _store_int8 if scheme == "dynamic" else _store_float16
         store(graph)
         sort_depth_first(graph)
@@ -86,7 +85,7 @@ class OnnxQuantizer(Quantizer):
     def _write_int8(
         self, path: Path, float_layers: Collection[str], io: str | None
     ) -> None:
-        graph = self._graph.copy()
+        graph = self._graph()
         _round_kernels(graph, self._kernels, float_layers)
         pixels = self._source.pixels
         write_file(
