@@ -36,20 +36,6 @@ for path in sys.argv[1:]:
 '''
 
 
-def python_program(
-    package: str, import_runtime: str, open_artifact: str, compute_scores: str
-) -> str:
-    """Return the program for one runtime.
-
-    Args:
-        package: the distribution to install.
-        import_runtime: the line that imports it.
-        open_artifact: the line that opens `$file_text`.
-        compute_scores: the line that computes `scores` from `read(path)`.
-    """
-    return Template(PYTHON).safe_substitute(
-        package=package,
-        import_runtime=import_runtime,
-        open_artifact=open_artifact,
-        compute_scores=compute_scores,
-    )
+def python_program(**lines: str) -> str:
+    """Return the program for one runtime: which package, and how it is used."""
+    return Template(PYTHON).safe_substitute(lines)

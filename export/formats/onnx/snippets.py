@@ -6,10 +6,10 @@
 from keras_inception_export.formats.snippets import python_program
 
 PYTHON = python_program(
-    "onnxruntime",
-    "import onnxruntime",
-    "session = onnxruntime.InferenceSession($file_text)",
-    "(scores,) = session.run([$output], {$input: read(path)})",
+    package="onnxruntime",
+    import_runtime="import onnxruntime",
+    open_artifact="session = onnxruntime.InferenceSession($file_text)",
+    compute_scores="(scores,) = session.run([$output], {$input: read(path)})",
 )
 
 JAVASCRIPT = """// Run $file on images: npm install onnxruntime-node sharp

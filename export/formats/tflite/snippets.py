@@ -6,10 +6,10 @@
 from keras_inception_export.formats.snippets import python_program
 
 PYTHON = python_program(
-    "ai-edge-litert",
-    "from ai_edge_litert.interpreter import Interpreter",
-    "run = Interpreter($file_text).get_signature_runner()",
-    "scores = run(**{$input: read(path)})[$output]",
+    package="ai-edge-litert",
+    import_runtime="from ai_edge_litert.interpreter import Interpreter",
+    open_artifact="run = Interpreter($file_text).get_signature_runner()",
+    compute_scores="scores = run(**{$input: read(path)})[$output]",
 )
 
 
