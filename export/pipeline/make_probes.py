@@ -23,7 +23,7 @@ from keras_inception_export.model.reference import (
     float32_outputs,
     float64_outputs,
 )
-from keras_inception_export.verification import parity
+from keras_inception_export.verification import columns, parity
 from keras_inception_export.verification.degenerate import (
     MAX_KERAS_ERROR,
     ROUNDING,
@@ -188,7 +188,7 @@ def _jittered(probes: Probes, model: InferenceModel) -> Probes:
             array = array.astype("float32")
         if array.dtype.kind != "f":
             return array
-        step = generator.choice([-1, 1], array.shape) * parity.EPSILON
+        step = generator.choice([-1, 1], array.shape) * columns.EPSILON
         return (array * (1 + step)).astype(array.dtype)
 
     feeds = tuple(

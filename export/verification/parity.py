@@ -1,6 +1,7 @@
 """Compare the outputs of an artifact with the float64 reference, per column.
 
-A column is one index of the last axis of an output. Its error, in one regime
+A column is one index of an axis of an output: the last one, or any other of
+fixed size, as that of boxes and scores in a detector. Its error, in one regime
 of probes, is judged against its own range, so that a large column hides
 nothing in a small one. The error may be up to eight times that of Keras itself
 in float32, since runtimes sum in different orders; the error of Keras is the
@@ -15,36 +16,23 @@ from typing import Any
 
 import numpy as np
 
-from keras_inception_export.bundle.bundle import USUAL
 from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.logs import column_name
 from keras_inception_export.verification.columns import (
+    FACTOR,
+    FLOOR,
+    Columns,
+    columns_of,
     error_to_signal,
-    large_rows,
     largest_errors,
     largest_values,
     rms_errors,
 )
 from keras_inception_export.verification.probes import Probes
 
-EPSILON = float(np.finfo("float32").eps)
-FACTOR = 8.0
-FLOOR = 16 * EPSILON
-SIMILAR = 6
-"""Columns whose ranges differ by less than 2**6 share the error of Keras."""
-
-MIN_ROWS = 4
-"""With fewer values of the size of its range, a column's range may be small by
-chance, as that of a rectified channel that is hardly ever positive. Its share
-of the output's range is then that of all regimes."""
-
-NOISE = 0.1
-"""A column in which Keras differs by more than this part of the range holds
-rounding noise. It is compared with the noise, and loosens no other column."""
-
 MAX_ERROR_TO_SIGNAL = 0.5
 """The largest power of the error of a quantized artifact, relative to the
 signal, whatever its tolerance: from 1 on, it is that of a constant answer."""
-
 
 QUANTIZED_FACTOR = 2
 """The tolerance of the columns of a quantized artifact, as a multiple of the
@@ -75,6 +63,9 @@ class OutputParity:
     passed: bool
     regime: str = ""
     column: int | None = None
+    axis: int | None = None
+    """The axis of that index, where axis 0 counts the samples; `None` for the
+    last."""
     column_tolerances: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -83,32 +74,6 @@ class OutputParity:
             key: None if value == float("inf") else value
             for key, value in asdict(self).items()
         }
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns of one output in one regime, one value per column.
-
-    Args:
-        scale: the range that errors are relative to.
-        keras_error: the error of Keras in float32, absolute.
-        allowed: the tolerance, absolute.
-        noise: whether the column holds nothing but rounding noise.
-    """
-
-    scale: np.ndarray
-    keras_error: np.ndarray
-    allowed: np.ndarray
-    noise: np.ndarray
-
-    def worst(self, error: np.ndarray) -> tuple[float, int]:
-        """Return the largest error in tolerances, and its column."""
-        infinite = np.where(error > 0, np.inf, 0.0)
-        positive = self.allowed > 0
-        ratio = np.divide(error, self.allowed, out=infinite, where=positive)
-        shown = np.where(self.noise & (ratio <= 1), 0.0, ratio)
-        column = int(shown.argmax())
-        return float(ratio[column]), column
 
 
 def max_error(
@@ -135,6 +100,7 @@ def compare(
     limits: Mapping[str, float] | None = None,
     factor: float = FACTOR,
     column_limits: Mapping[str, Mapping[str, float]] = NOTHING,
+    every_axis: bool = True,
 ) -> tuple[list[OutputParity], list[str]]:
     """Compare an artifact's outputs with the reference.
 
@@ -150,6 +116,9 @@ def compare(
             in units of the usual eight and sixteen. Defaults to 8.
         column_limits: for each output, the `column_tolerances` that apply
             besides `limits`. Defaults to none.
+        every_axis: whether the indices of all axes of fixed size are columns,
+            where there are no `limits`, and not only those of the last axis.
+            Defaults to True.
     """
     records, findings = [], []
     for spec in specs:
@@ -161,8 +130,21 @@ def compare(
         else:
             limit = limits[spec.name] if limits else None
             more = column_limits.get(spec.name, NOTHING)
-            arguments = outputs, spec, probes, limit, factor, more
-            record = _compare_columns(*arguments)
+            axes = [-1]
+            if every_axis and not limits:
+                middle = enumerate(spec.shape[1:-1], start=1)
+                axes += [axis for axis, size in middle if size]
+            _, record = max(
+                (
+                    _compare_columns(
+                        *(_last(outputs, axis), spec),
+                        *(_along(probes, spec.name, axis), axis),
+                        *(limit, factor, more),
+                    )
+                    for axis in axes
+                ),
+                key=lambda each: each[0],
+            )
             problem = "" if record.passed else _difference(record)
             if (
                 limits
@@ -181,10 +163,27 @@ def compare(
     return records, findings
 
 
+def _last(batches, axis: int) -> list[np.ndarray]:
+    """Return an output with an axis as the last one."""
+    return [np.moveaxis(batch, axis, -1) for batch in batches]
+
+
+def _along(probes: Probes, output: str, axis: int) -> Probes:
+    """Return the probes of an output with an axis as the last one."""
+    reference, keras = (
+        tuple({output: x} for x in _last([y[output] for y in part], axis))
+        for part in (probes.reference, probes.keras)
+    )
+    return replace(probes, reference=reference, keras=keras)
+
+
 def _compare_columns(
-    outputs, spec, probes, limit, factor, column_limits
-) -> OutputParity:
-    """Return the record of the worst column in the worst regime."""
+    outputs, spec, probes, axis, limit, factor, column_limits
+) -> tuple[float, OutputParity]:
+    """Return the error of the worst column and regime in tolerances, and all.
+
+    The columns are the indices of the last axis, which is `axis` elsewhere.
+    """
     found = []
     errors: dict[int, float] = {}
     squares, count = 0.0, 0
@@ -223,14 +222,13 @@ def _compare_columns(
             ),
         )
         found.append((ratio, regime, column, figures))
-    _, regime, column, figures = max(found, key=lambda each: each[0])
+    ratio, regime, column, figures = max(found, key=lambda each: each[0])
     largest, keras_error, allowed = figures
-    return OutputParity(
+    return ratio, OutputParity(
         spec.name,
         *(largest, (squares / count) ** 0.5, keras_error, allowed),
         bool(largest <= allowed),
-        regime,
-        column,
+        *(regime, column, None if axis < 0 else axis),
         _column_tolerances(errors),
     )
 
@@ -255,72 +253,9 @@ def _is_constant(outputs, reference) -> bool:
 def _difference(record: OutputParity) -> str:
     return (
         f"differs by {record.max_error:.1e}, allowed is "
-        f"{record.tolerance:.1e} (column {record.column}, {record.regime} "
-        "inputs)"
+        f"{record.tolerance:.1e} ({column_name(record.column, record.axis)}, "
+        f"{record.regime} inputs)"
     )
-
-
-def columns_of(
-    probes: Probes, spec: TensorSpec, factor: float = FACTOR
-) -> dict[str, Columns]:
-    """Return the columns of one output, for each regime of the probes."""
-    scales, errors, rows = {}, {}, {}
-    for regime, batches in probes.by_regime().items():
-        reference = [probes.reference[index][spec.name] for index in batches]
-        keras = [probes.keras[index][spec.name] for index in batches]
-        scales[regime] = largest_values(reference)
-        errors[regime] = largest_errors(keras, reference)
-        rows[regime] = large_rows(reference, scales[regime])
-    shares = _shares(list(scales.values()), list(rows.values()))
-    floor = FLOOR if spec.dtype.startswith(("float", "bfloat")) else 0.0
-    floor *= factor / FACTOR
-    found = {}
-    for regime, scale in scales.items():
-        whole = scale.max()
-        if shares is not None:
-            common = np.maximum(scale, shares * whole)
-            scale = np.where(rows[regime] < MIN_ROWS, common, scale)
-        error = errors[regime]
-        noise = error >= NOISE * scale  # so is a column of zeros
-        pooled = _pooled(scale, np.where(noise, 0.0, error))
-        allowed = np.where(
-            noise,
-            np.maximum(factor * error, floor / 16 * whole),
-            np.maximum(factor * pooled, floor * scale),
-        )
-        if floor:  # runtimes may round the smallest numbers to zero
-            allowed += 16 * np.finfo("float32").tiny
-        error = np.where(noise, error, pooled)
-        found[regime] = Columns(scale, error, allowed, noise)
-    usual = [found[name].allowed for name in USUAL if name in found]
-    for columns in found.values():
-        if columns.allowed.shape == usual[-1].shape:
-            # What is zero here, as after a normalization of constant values,
-            # may be as inexact as on usual inputs.
-            least = np.where(columns.noise, usual[-1], 0.0)
-            np.maximum(columns.allowed, least, out=columns.allowed)
-    return found
-
-
-def _shares(scales, rows) -> np.ndarray | None:
-    """Return each column's largest share of the output's range.
-
-    It is 1 for a column that has too few values in all regimes together.
-    """
-    if len({len(scale) for scale in scales}) != 1:
-        return None
-    parts = [scale / (scale.max() or 1.0) for scale in scales]
-    return np.where(np.sum(rows, axis=0) < MIN_ROWS, 1.0, np.max(parts, axis=0))
-
-
-def _pooled(scale: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Return the largest error of the columns of similar range."""
-    exponent = np.frexp(scale)[1]
-    found, positions = np.unique(exponent, return_inverse=True)
-    largest = np.zeros(len(found))
-    np.maximum.at(largest, positions, error)
-    near = np.abs(found[:, None] - found) < SIMILAR
-    return np.where(near, largest, 0.0).max(axis=1)[positions]
 
 
 def keras_error(probes: Probes, output: str) -> float:

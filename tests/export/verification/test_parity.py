@@ -5,6 +5,10 @@ import pytest
 
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.verification.columns import (
+    FLOOR,
+    NOISE,
+    Columns,
+    columns_of,
     large_rows,
     largest_errors,
     largest_values,
@@ -13,10 +17,6 @@ from keras_inception_export.verification.columns import (
     rms_errors,
 )
 from keras_inception_export.verification.parity import (
-    FLOOR,
-    NOISE,
-    Columns,
-    columns_of,
     compare,
     max_error,
     tolerance,
@@ -121,6 +121,39 @@ def test_a_large_column_hides_nothing_in_a_small_one(large, column):
     record, finding = compared([output], probes(reference))
     assert (record.column, record.regime) == (column, "expected")
     assert f"column {column}, expected inputs" in finding
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "index"),
+    (
+        ((None, 6, 50), 1, 4),  # boxes and scores of a detector
+        ((None, 2, None), 1, 1),  # two stacked outputs
+        ((None, 4, 5, 5), 1, 0),  # maps with channels first
+        ((None, 5, 3, 4), 2, 2),
+        ((None, 5, 3, 4), None, 3),
+        ((None, None, 5, 4), 1, 2),  # an axis of free size has no columns
+    ),
+)
+def test_an_error_in_a_small_slice_of_any_axis(shape, axis, index):
+    spec = TensorSpec("y", shape, "float32")
+    sizes = [30, *(7 if size is None else size for size in shape[1:])]
+    reference = 1e4 * GENERATOR.normal(size=sizes)
+    small = np.moveaxis(reference, -1 if axis is None else axis, 0)[index]
+    small /= 1e4
+    output = reference.copy()
+    record, _ = compared([output], probes(reference), spec)
+    assert record.passed
+    np.moveaxis(output, -1 if axis is None else axis, 0)[index] += 1e-3
+    record, finding = compared([output], probes(reference), spec)
+    results = [{"y": np.float32(output)}]
+    ((last,), _) = compare(results, [spec], probes(reference), every_axis=False)
+    assert last.passed is (axis is not None)
+    if axis is not None and shape[axis] is None:
+        assert record.passed
+        return
+    assert (record.column, record.axis) == (index, axis)
+    where = "" if axis is None else f" of axis {axis}"
+    assert f"(column {index}{where}, expected inputs)" in finding
 
 
 def test_regimes_are_judged_apart():
