@@ -19,8 +19,6 @@ an output has no gradient, as an index, a channel counts if it varies.
 import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -46,42 +44,23 @@ SMALLEST = 1e-6
 """The smallest column that counts, relative to the largest of its output."""
 
 
-@dataclass(frozen=True)
-class Effects:
-    """What the channels contribute to the outputs, per sample and channel.
+def estimated(parts: np.ndarray) -> np.ndarray:
+    """Return the effect of each channel on the outputs, per sample.
+
+    It is the smaller of that of zeroing it and that of making it constant. In
+    a single sample it cannot be told which channels are constant.
 
     Args:
-        mean: the mean value of the channel.
-        weighted: the sum of all values, each times its gradient.
-        gradient: the sum of the gradients.
+        parts: per sample and channel, as `ObservedModel.measure` returns them:
+            its mean value, the sum of all values, each times its gradient, and
+            the sum of the gradients.
     """
-
-    mean: np.ndarray
-    weighted: np.ndarray
-    gradient: np.ndarray
-
-    def estimate(self) -> np.ndarray:
-        """Return the smaller effect of zeroing and of a constant channel.
-
-        In a single sample it cannot be told which channels are constant.
-        """
-        if len(self.mean) == 1:
-            return np.nan_to_num(np.abs(self.weighted), nan=0.0, posinf=0.0)
-        mean = np.where(np.isfinite(self.mean), self.mean, 0.0).mean(axis=0)
-        constant = self.weighted - mean * self.gradient
-        effects = np.minimum(np.abs(self.weighted), np.abs(constant))
-        return np.nan_to_num(effects, nan=0.0, posinf=0.0)
-
-    @classmethod
-    def joined(cls, parts: Sequence["Effects"]) -> "Effects":
-        """Return the effects of several batches."""
-        names = ("mean", "weighted", "gradient")
-        return cls(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in names
-            )
-        )
+    mean, weighted, gradient = parts
+    effects = np.abs(weighted)
+    if len(mean) > 1:
+        mean = np.where(np.isfinite(mean), mean, 0.0).mean(axis=0)
+        effects = np.minimum(effects, np.abs(weighted - mean * gradient))
+    return np.nan_to_num(effects, nan=0.0, posinf=0.0)
 
 
 class ObservedModel:
@@ -101,7 +80,7 @@ class ObservedModel:
         self.differentiable = True
         """Whether TensorFlow has a gradient of every operation, for its sizes,
         on this processor."""
-        self._known: dict[str, tuple[Effects, np.ndarray]] = {}
+        self._known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._signature = [
             tf.TensorSpec((self.fixed_batch, *feed[x.name].shape[1:]), x.dtype)
             for x in self.specs
@@ -131,8 +110,8 @@ class ObservedModel:
         """Return the nominal time of one call with gradients."""
         return CALL_SECONDS + 3 * samples * self.multiplications / SPEED
 
-    def measure(self, feed: Arrays) -> tuple[Effects, np.ndarray]:
-        """Return the effects of all channels, and their largest values.
+    def measure(self, feed: Arrays) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `estimated` takes, and the largest value of each channel.
 
         Those values are before the activation, per sample and channel.
         """
@@ -144,15 +123,14 @@ class ObservedModel:
             is_traced = self.layers and not self.is_large
             try:
                 run = self._traced if is_traced else self._effects
-                arrays = [x.numpy() for x in run(*self._tensors(feed))]
+                *parts, tops = [x.numpy() for x in run(*self._tensors(feed))]
             except tf.errors.OpError:
                 if not self.differentiable:
                     raise
                 self.differentiable = False
                 self._traced = self._effects  # which has no gradients now
                 return self.measure(feed)
-            *effects, tops = arrays
-            self._known[key] = Effects(*effects), tops
+            self._known[key] = np.stack(parts), tops
         return self._known[key]
 
     def ascent(
@@ -234,11 +212,16 @@ class ObservedModel:
                     watch(value)
             return result
 
+        def keep(layer, activation, value):
+            before[id(layer)] = value
+            return activation(value)
+
         model = self.inference_model.model
-        with ExitStack() as stack:
-            stack.enter_context(observed(_weighted_layers(model), observe))
-            for layer in filter(_ends_in_activation, model._flatten_layers()):
-                stack.enter_context(_activation(layer, before))
+        active = filter(_ends_in_activation, model._flatten_layers())
+        with (
+            observed(_weighted_layers(model), observe),
+            observed(active, keep, "activation"),
+        ):
             outputs = self.inference_model.call(*inputs)
         tops = [tf.zeros((tf.shape(inputs[0])[0], 0))]
         for layer, value in seen:
@@ -254,11 +237,6 @@ def _traced_once(function: Callable, signature: Sequence) -> Callable:
     """
     traced = tf.function(function, input_signature=signature, autograph=False)
     return traced.get_concrete_function()
-
-
-def first_sample(feed: Arrays) -> Arrays:
-    """Return a batch of one sample."""
-    return {name: array[:1] for name, array in feed.items()}
 
 
 def _projection(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -346,19 +324,3 @@ def _ends_in_activation(layer: keras.Layer) -> bool:
     activation = getattr(layer, "activation", None) if known else None
     is_layer = isinstance(activation, keras.Layer)
     return activation is not None and not is_layer
-
-
-@contextmanager
-def _activation(layer, before: dict) -> Iterator[None]:
-    """Record in `before` what the activation of a layer gets in a block."""
-    original = layer.activation
-
-    def activation(value):
-        before[id(layer)] = value
-        return original(value)
-
-    object.__setattr__(layer, "activation", activation)
-    try:
-        yield
-    finally:
-        object.__setattr__(layer, "activation", original)

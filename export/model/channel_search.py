@@ -14,9 +14,8 @@ from keras_inception_export.data.batching import Arrays, count
 from keras_inception_export.data.coverage import Coverage, LayerCoverage
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.model.channel_effects import (
-    Effects,
     ObservedModel,
-    first_sample,
+    estimated,
 )
 from keras_inception_export.model.inference_model import InferenceModel
 
@@ -112,7 +111,7 @@ def _observed(
     seconds = MEASURE_SECONDS
     for feed in same:
         if model.is_large and not model.fixed_batch:
-            feed = first_sample(feed)
+            feed = {name: array[:1] for name, array in feed.items()}
         seconds -= model.seconds(count(feed))
         if chosen and seconds < 0:
             break
@@ -122,8 +121,8 @@ def _observed(
 
 def _best_effects(model: ObservedModel, feeds: Sequence[Arrays]) -> np.ndarray:
     """Return the largest effect of each channel on any sample."""
-    found = Effects.joined([model.measure(feed)[0] for feed in feeds])
-    return found.estimate().max(axis=0)
+    parts = [model.measure(feed)[0] for feed in feeds]
+    return estimated(np.concatenate(parts, axis=1)).max(axis=0)
 
 
 def _dead_channels(layer: keras.Layer, channels: int) -> np.ndarray:
@@ -213,7 +212,7 @@ class _Search:
     def add(self, feed: Arrays) -> None:
         """Measure samples, and keep them as candidates."""
         found, tops = self.model.measure(feed)
-        effects = found.estimate()
+        effects = estimated(found)
         self.seconds -= self.model.seconds(count(feed))
         self.effects = np.concatenate([self.effects, effects])
         self.tops = np.concatenate([self.tops, tops])
