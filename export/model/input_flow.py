@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_inception_export.model.call_hooks import observed
+from keras_inception_export.model.name_scopes import functions_inlined
 
 SIZES = {4: 64}
 OTHER_SIZE = 12
@@ -68,13 +69,8 @@ def follow(model: keras.Model, consume: Callable) -> list[np.ndarray]:
         shape = tuple(size if n is None else n for n in tensor.shape[1:])
         tensors.append(walk.new_input(tensor, (tensor.shape[0] or 1, *shape)))
     numbers = [walk.flows[tensor.name].elements for tensor in tensors]
-    eagerly = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)  # nested functions are inlined
-    try:
-        with observed(model._flatten_layers(), walk.record):
-            outputs = walk.through(model, tensors)
-    finally:
-        tf.config.run_functions_eagerly(eagerly)
+    with functions_inlined(), observed(model._flatten_layers(), walk.record):
+        outputs = walk.through(model, tensors)
     for tensor in outputs:
         if tensor is not None and tensor.name in walk.flows:
             consume(None, 0, walk.flows[tensor.name], True)
