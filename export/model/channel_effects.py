@@ -77,20 +77,18 @@ class ObservedModel:
         self.fixed_batch = self.specs[0].shape[0]
         self.layers: list[tuple[keras.Layer, int]] = []
         self.multiplications = 0.0  # per sample
+        # Whether TensorFlow has a gradient of every operation, for its sizes,
+        # on this processor.
         self.differentiable = True
-        """Whether TensorFlow has a gradient of every operation, for its sizes,
-        on this processor."""
         self._known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._signature = [
             tf.TensorSpec((self.fixed_batch, *feed[x.name].shape[1:]), x.dtype)
             for x in self.specs
         ]
-        # Two samples: an axis of two is hardly anything but that of samples.
-        self.measure(
-            feed
-            if self.fixed_batch
-            else {name: array[[0, 0]] for name, array in feed.items()}
-        )
+        if not self.fixed_batch:
+            # An axis of two is hardly anything but that of samples.
+            feed = {name: array[[0, 0]] for name, array in feed.items()}
+        self.measure(feed)
 
     @functools.cached_property
     def _traced(self) -> Callable:
@@ -168,10 +166,10 @@ class ObservedModel:
                 gradients = tape.gradient(total, values)
         except Exception:  # an operation has none, or that of a layer fails
             self.differentiable = False
-        self.layers = [(x, _flat(x, value).shape[-1]) for x, value in seen]
-        self.multiplications = sum(_multiplications(*pair) for pair in seen)
-        none = tf.zeros((tf.shape(inputs[0])[0], 0))
-        found = [[none] * 3]
+        if not self.layers:  # a trace does not know all sizes
+            self.layers = [(x, _flat(x, value).shape[-1]) for x, value in seen]
+            self.multiplications = sum(_multiplications(*x) for x in seen)
+        found = [[_no_channels(inputs)] * 3]
         for (layer, value), gradient in zip(seen, gradients, strict=True):
             value = _flat(layer, value)
             if gradient is None:
@@ -223,18 +221,19 @@ class ObservedModel:
             observed(active, keep, "activation"),
         ):
             outputs = self.inference_model.call(*inputs)
-        tops = [tf.zeros((tf.shape(inputs[0])[0], 0))]
+        tops = [_no_channels(inputs)]
         for layer, value in seen:
             top = before.get(id(layer), value)
             tops.append(tf.reduce_max(_flat(layer, top), axis=1))
         return seen, tf.concat(tops, axis=-1), outputs
 
 
-def _traced_once(function: Callable, signature: Sequence) -> Callable:
-    """Return the graph of a function.
+def _no_channels(inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    return tf.zeros((tf.shape(inputs[0])[0], 0))
 
-    A `tf.function` itself is traced by each of its first two calls.
-    """
+
+def _traced_once(function: Callable, signature: Sequence) -> Callable:
+    # A `tf.function` itself is traced by each of its first two calls.
     traced = tf.function(function, input_signature=signature, autograph=False)
     return traced.get_concrete_function()
 
@@ -267,29 +266,21 @@ def _largest(tensor: tf.Tensor, axis) -> tf.Tensor:
 
 
 def _weighted_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
-    """Yield the layers with weights whose outputs are observed.
-
-    Those of Keras are not entered, since a recurrent layer calls its cell, and
-    an attention layer its projections, in ways of their own.
-    """
+    """Yield the layers with weights whose outputs are observed."""
     for child in layer._flatten_layers(recursive=False, include_self=False):
         own = child._trainable_variables or child._non_trainable_variables
-        enters = isinstance(child, keras.Model) or not _is_builtin(child)
+        # A recurrent layer of Keras calls its cell, and an attention layer its
+        # projections, in ways of their own.
+        is_builtin = type(child).__module__.startswith("keras.")
+        enters = isinstance(child, keras.Model) or not is_builtin
         if enters:
             yield from _weighted_layers(child)
         if own if enters else child.weights:
             yield child
 
 
-def _is_builtin(layer: keras.Layer) -> bool:
-    return type(layer).__module__.startswith("keras.")
-
-
 def _has_channels(tensor: tf.Tensor, samples: int | None) -> bool:
-    """Return whether a tensor has samples and a known number of channels.
-
-    An embedding of positions has no samples.
-    """
+    """Return whether it has samples, unlike an embedding of positions."""
     return (
         tensor.dtype.is_floating
         and tensor.shape.rank >= 2
@@ -306,14 +297,10 @@ def _flat(layer: keras.Layer, tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _multiplications(layer: keras.Layer, value: tf.Tensor) -> float:
-    """Return the approximate number of multiplications per sample.
-
-    Each weight of the largest kind is used once per position.
-    """
+    """Return the approximate number of multiplications per sample."""
     used = max(np.prod(weight.shape) for weight in layer.weights)
-    sizes = [size or 1 for size in value.shape[1:]]
-    channels_first = getattr(layer, "data_format", None) == "channels_first"
-    return float(used * np.prod(sizes[1:] if channels_first else sizes[:-1]))
+    # Each weight of the largest kind is used once per position.
+    return float(used * _flat(layer, value).shape[1])
 
 
 def _ends_in_activation(layer: keras.Layer) -> bool:
@@ -321,6 +308,5 @@ def _ends_in_activation(layer: keras.Layer) -> bool:
     known = isinstance(layer, ConvBN) or type(layer).__module__.startswith(
         ("keras.src.layers.convolutional.", "keras.src.layers.core.")
     )
-    activation = getattr(layer, "activation", None) if known else None
-    is_layer = isinstance(activation, keras.Layer)
-    return activation is not None and not is_layer
+    activation = getattr(layer, "activation", None)
+    return known and not isinstance(activation, (keras.Layer, type(None)))
