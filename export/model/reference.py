@@ -1,7 +1,7 @@
 """The outputs of a model: in float32, and in float64 as the reference."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -21,21 +21,6 @@ POOLS = tuple(
 """Layers with windows that must fit into their input."""
 
 
-@dataclass(frozen=True)
-class Reference:
-    """The outputs of a model in float64.
-
-    Args:
-        outputs: for each feed, one array per output name.
-        float32_layers: the layers that could be computed in float32 only, such
-            as `"block/scale" (Scale)`. Behind them, the reference is no more
-            accurate than float32.
-    """
-
-    outputs: tuple[Arrays, ...]
-    float32_layers: tuple[str, ...] = ()
-
-
 def float32_outputs(
     inference_model: InferenceModel, feeds: Sequence[Arrays]
 ) -> list[dict[str, np.ndarray]]:
@@ -47,15 +32,19 @@ def float32_outputs(
     return _outputs(replace(inference_model, dtype="float32"), feeds)
 
 
-def float64_outputs(model: keras.Model, feeds: Sequence[Arrays]) -> Reference:
+def float64_outputs(
+    model: keras.Model, feeds: Sequence[Arrays]
+) -> tuple[list[dict[str, np.ndarray]], list[str]]:
     """Return the outputs of the user's model itself, computed in float64.
+
+    Also return the layers that could be computed in float32 only, such as
+    `"block/scale" (Scale)`. Behind them, the outputs are no more accurate.
 
     Raises:
         RequestError: if the model cannot run on the feeds.
     """
     exact = replace(InferenceModel.of(model), dtype="float64")
-    outputs = tuple(_outputs(exact, feeds))
-    return Reference(outputs, tuple(exact.float32_layers))
+    return _outputs(exact, feeds), list(exact.float32_layers)
 
 
 def _outputs(inference_model, feeds):
@@ -80,10 +69,8 @@ def _outputs(inference_model, feeds):
 
 
 def _not_empty(layer, call, inputs, *args, **kwargs):
-    """Call a layer, unless there is no place for its window.
-
-    TensorFlow would end the process, by a division by zero.
-    """
+    """Call a layer, unless there is no place for its window."""
+    # TensorFlow would end the process, by a division by zero.
     if min(layer.compute_output_shape(inputs.shape)) < 1:
         raise ValueError(
             f"the window {layer.pool_size} is larger than the input of shape "
