@@ -40,6 +40,26 @@ def observed(
     )
 
 
+def is_composite(layer: keras.Layer) -> bool:
+    """Return whether a layer is a model, or none of Keras.
+
+    Others call the layers within them in ways of their own: a recurrent layer
+    its cell, an attention layer its projections.
+    """
+    builtin = type(layer).__module__.startswith("keras.")
+    return isinstance(layer, keras.Model) or not builtin
+
+
+def layers_within(
+    layer: keras.Layer, enters: Callable[[keras.Layer], bool]
+) -> Iterator[keras.Layer]:
+    """Yield the layers within a layer, and within each that `enters` names."""
+    for child in layer._flatten_layers(recursive=False, include_self=False):
+        yield child
+        if enters(child):
+            yield from layers_within(child, enters)
+
+
 def operations_in(model: keras.Model) -> list[Any]:
     """Return every layer and other operation that a call of a model may run.
 

@@ -25,7 +25,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_inception_export.data.batching import Arrays
-from keras_inception_export.model.call_hooks import observed
+from keras_inception_export.model.call_hooks import (
+    is_composite,
+    layers_within,
+    observed,
+)
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_layers import ConvBN
 
@@ -267,15 +271,9 @@ def _largest(tensor: tf.Tensor, axis) -> tf.Tensor:
 
 def _weighted_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
     """Yield the layers with weights whose outputs are observed."""
-    for child in layer._flatten_layers(recursive=False, include_self=False):
+    for child in layers_within(layer, is_composite):
         own = child._trainable_variables or child._non_trainable_variables
-        # A recurrent layer of Keras calls its cell, and an attention layer its
-        # projections, in ways of their own.
-        is_builtin = type(child).__module__.startswith("keras.")
-        enters = isinstance(child, keras.Model) or not is_builtin
-        if enters:
-            yield from _weighted_layers(child)
-        if own if enters else child.weights:
+        if own if is_composite(child) else child.weights:
             yield child
 
 
