@@ -6,19 +6,13 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.layers.pooling.base_pooling import BasePooling
 
 from keras_inception_export.data.batching import Arrays
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, reason_of
 from keras_inception_export.model.call_hooks import observed
 from keras_inception_export.model.inference_model import InferenceModel
-
-POOLS = tuple(
-    getattr(keras.layers, f"{kind}Pooling{rank}D")
-    for kind in ("Average", "Max")
-    for rank in (1, 2, 3)
-)
-"""Layers with windows that must fit into their input."""
 
 
 def float32_outputs(
@@ -50,7 +44,7 @@ def float64_outputs(
 def _outputs(inference_model, feeds):
     names = [spec.name for spec in inference_model.outputs]
     layers = inference_model.model._flatten_layers()
-    pools = [layer for layer in layers if isinstance(layer, POOLS)]
+    pools = [layer for layer in layers if isinstance(layer, BasePooling)]
     outputs = []
     for feed in feeds:
         try:
