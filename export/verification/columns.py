@@ -80,23 +80,19 @@ def large_rows(batches, scale: np.ndarray) -> np.ndarray:
     return counts
 
 
-def largest_errors(outputs, reference) -> np.ndarray:
-    """Return the largest difference per column, absolute."""
-    return largest_values(
-        [
-            output.astype("float64") - expected
-            for output, expected in zip(outputs, reference, strict=True)
-        ]
-    )
-
-
-def rms_errors(outputs, reference) -> np.ndarray:
-    """Return the root mean square of the difference per column."""
-    parts = [
-        np.sqrt(np.square(as_rows(output.astype("float64") - y)).mean(axis=0))
-        for output, y in zip(outputs, reference, strict=True)
+def errors_of(outputs, reference) -> list[np.ndarray]:
+    """Return the differences of batches."""
+    return [
+        output.astype("float64") - expected
+        for output, expected in zip(outputs, reference, strict=True)
     ]
-    return maxima_over(parts)
+
+
+def rms_values(batches: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the root mean square per column."""
+    return maxima_over(
+        [np.sqrt(np.square(as_rows(batch)).mean(axis=0)) for batch in batches]
+    )
 
 
 def maxima_over(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -150,7 +146,7 @@ def columns_of(
         reference = [probes.reference[index][spec.name] for index in batches]
         keras = [probes.keras[index][spec.name] for index in batches]
         scales[regime] = largest_values(reference)
-        errors[regime] = largest_errors(keras, reference)
+        errors[regime] = largest_values(errors_of(keras, reference))
         rows[regime] = large_rows(reference, scales[regime])
     shares = _shares(list(scales.values()), list(rows.values()))
     floor = FLOOR if spec.dtype.startswith(("float", "bfloat")) else 0.0

@@ -24,9 +24,9 @@ from keras_inception_export.verification.columns import (
     Columns,
     columns_of,
     error_to_signal,
-    largest_errors,
+    errors_of,
     largest_values,
-    rms_errors,
+    rms_values,
 )
 from keras_inception_export.verification.probes import Probes
 
@@ -85,7 +85,8 @@ def max_error(
     """
     scale = largest_values(reference).max() or 1.0
     with np.errstate(invalid="ignore"):  # NaN where both are infinite
-        return float(largest_errors(outputs, reference).max() / scale)
+        errors = largest_values(errors_of(outputs, reference))
+        return float(errors.max() / scale)
 
 
 def tolerance(keras_error: float) -> float:
@@ -191,7 +192,8 @@ def _compare_columns(
     for regime, batches in probes.by_regime().items():
         got = [outputs[index] for index in batches]
         reference = [probes.reference[index][spec.name] for index in batches]
-        error = largest_errors(got, reference)
+        differences = errors_of(got, reference)
+        error = largest_values(differences)
         columns = all_columns[regime]
         if limit is not None:
             exponents = np.frexp(columns.scale)[1].tolist()
@@ -209,7 +211,7 @@ def _compare_columns(
         ratio, column = columns.worst(error)
         unit = columns.scale[column] or 1.0
         ranges = np.where(columns.noise, np.inf, columns.scale)
-        relative = rms_errors(got, reference) / ranges
+        relative = rms_values(differences) / ranges
         squares += float(np.square(relative).sum())
         count += len(error)
         figures = (

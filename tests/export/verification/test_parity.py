@@ -9,12 +9,11 @@ from keras_inception_export.verification.columns import (
     NOISE,
     Columns,
     columns_of,
+    errors_of,
     large_rows,
-    largest_errors,
     largest_values,
     maxima_over,
     movement_of,
-    rms_errors,
 )
 from keras_inception_export.verification.parity import (
     compare,
@@ -312,7 +311,7 @@ def test_a_factor_is_for_the_floor_too():
 
 
 def test_every_batch_must_be_there():
-    for function in (compare, largest_errors, rms_errors):
+    for function in (compare, errors_of):
         arguments = [[], [REFERENCE]]
         if function is compare:
             arguments = [[], [SPEC], probes()]
