@@ -146,13 +146,12 @@ class _Search:
         self.model, self.domains, self.seconds = model, domains, seconds
         self.generator = np.random.default_rng(0)
         self.fixed = model.fixed_batch
-        self.shapes = {name: x.shape[1:] for name, x in feeds[0].items()}
         self.moved = _best_effects(model, feeds) > TOLERANCE
         self.before = self.moved.copy()
         self.dead = np.concatenate(
             [_dead_channels(*pair) for pair in model.layers]
         )
-        self.samples: dict[str, np.ndarray] = {}
+        self.samples = {name: x[:0] for name, x in feeds[0].items()}
         self.tops = np.zeros((0, len(self.moved)), "float32")
         self.effects = self.tops
         self.start = feeds
@@ -202,7 +201,7 @@ class _Search:
         """Return random samples; coarse ones are equal in blocks of 3."""
         feed = {}
         for spec in self.model.specs:
-            shape = (number, *self.shapes[spec.name])
+            shape = (number, *self.samples[spec.name].shape[1:])
             array = self.domains[spec.name].draw(self.generator, shape)
             for axis in range(1, len(shape) - 1 if coarse else 0):
                 array = np.take(array, np.arange(shape[axis]) // 3 * 3, axis)
@@ -217,8 +216,7 @@ class _Search:
         self.effects = np.concatenate([self.effects, effects])
         self.tops = np.concatenate([self.tops, tops])
         for name, array in feed.items():
-            known = [self.samples[name]] if name in self.samples else []
-            self.samples[name] = np.concatenate([*known, array])
+            self.samples[name] = np.concatenate([self.samples[name], array])
         self.moved |= (effects > TOLERANCE).any(axis=0)
 
     def ascend(self, targets: np.ndarray) -> None:
@@ -255,7 +253,7 @@ class _Search:
         if not missing.any():
             return []
         moves = self.effects > TOLERANCE
-        size = sum(np.prod(shape) for shape in self.shapes.values())
+        size = sum(x[0].size for x in self.samples.values())
         most = self.fixed or min(MAX_SAMPLES, max(1, int(MAX_VALUES // size)))
         rows: list[int] = []
         while missing.any() and len(rows) < most:

@@ -82,12 +82,7 @@ def describe(layer: Any) -> str:
 
 
 def check_no_float8(model: keras.Model, format_name: str) -> None:
-    """Raise ConversionError if a layer computes in float8.
-
-    Args:
-        model: the model.
-        format_name: a format that cannot express it, as people know it.
-    """
+    """Raise ConversionError for float8, which a format cannot express."""
     for layer in model._flatten_layers():
         if _is_float8(layer):
             raise ConversionError(

@@ -155,13 +155,7 @@ def fitting_specs(
     for sizes in (*((size,) * unknown for size in RARE_SIZES), *pairs):
         rest = iter(sizes)
         yield [
-            replace(
-                spec,
-                shape=(
-                    spec.shape[0],
-                    *(next(rest) if x is None else x for x in spec.shape[1:]),
-                ),
-            )
+            replace(spec, shape=(spec.shape[0], *_sized(spec, rest)))
             for spec in specs
         ]
 
@@ -205,14 +199,12 @@ def _shape(spec, number, index, sizes, factor) -> tuple[int, ...]:
     if sizes is None:
         default = IMAGE_SIZES if len(spec.shape) == 4 else OTHER_SIZES
         sizes = (default[index] * factor,)
-    unknown = 0
-    shape = [number]
-    for size in spec.shape[1:]:
-        if size is None:
-            size = sizes[unknown % len(sizes)]
-            unknown += 1
-        shape.append(size)
-    return tuple(shape)
+    return number, *_sized(spec, itertools.cycle(sizes))
+
+
+def _sized(spec: TensorSpec, sizes: Iterator[int]) -> list[int]:
+    """Return the sizes of a sample, the unknown ones from an iterator."""
+    return [next(sizes) if x is None else x for x in spec.shape[1:]]
 
 
 def _in_dtype(values: np.ndarray, dtype: str) -> np.ndarray:
