@@ -11,7 +11,6 @@ small by chance. 16 units of float32 rounding are always allowed.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,8 +39,6 @@ largest error of those whose ranges differ by less than 2**`NEAR`."""
 NEAR = 3
 QUANTIZED_FLOOR = 1 / 256
 """The least tolerance of such columns, relative to their range."""
-
-NOTHING: Mapping = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -98,10 +95,10 @@ def compare(
     results: Sequence[Mapping[str, np.ndarray]],
     specs: Sequence[TensorSpec],
     probes: Probes,
-    limits: Mapping[str, float] | None = None,
+    published: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    quantized: bool = False,
     factor: float = FACTOR,
-    column_limits: Mapping[str, Mapping[str, float]] = NOTHING,
-    every_axis: bool = True,
 ) -> tuple[list[OutputParity], list[str]]:
     """Compare an artifact's outputs with the reference.
 
@@ -109,17 +106,14 @@ def compare(
         results: for each batch of the probes, the outputs by name.
         specs: the expected outputs.
         probes: the inputs, and the expected values.
-        limits: for each output, an error that is allowed in every column,
-            relative to the largest value; the outputs must depend on the
-            inputs all the same. Defaults to `None`: the tolerance of each
-            column.
+        published: for each output, its record in the report of a bundle.
+            Records of earlier versions, which compared the columns of the last
+            axis only, have no `axis`. Defaults to `None`: a new artifact.
+        quantized: whether the error may be the published `tolerance`, relative
+            to the largest value, and the `column_tolerances`. The outputs must
+            depend on the inputs all the same. Defaults to `False`.
         factor: how many times the error of Keras, or the floor, is allowed,
             in units of the usual eight and sixteen. Defaults to 8.
-        column_limits: for each output, the `column_tolerances` that apply
-            besides `limits`. Defaults to none.
-        every_axis: whether the indices of all axes of fixed size are columns,
-            where there are no `limits`, and not only those of the last axis.
-            Defaults to True.
     """
     records, findings = [], []
     for spec in specs:
@@ -129,10 +123,9 @@ def compare(
             infinite = (float("inf"),) * 4
             record = OutputParity(spec.name, *infinite, False)
         else:
-            limit = limits[spec.name] if limits else None
-            more = column_limits.get(spec.name, NOTHING)
+            before = published and published[spec.name]
             axes = [-1]
-            if every_axis and not limits:
+            if not quantized and (before is None or "axis" in before):
                 middle = enumerate(spec.shape[1:-1], start=1)
                 axes += [axis for axis, size in middle if size]
             _, record = max(
@@ -140,7 +133,7 @@ def compare(
                     _compare_columns(
                         *(_last(outputs, axis), spec),
                         *(_along(probes, spec.name, axis), axis),
-                        *(limit, factor, more),
+                        *(factor, before if quantized else None),
                     )
                     for axis in axes
                 ),
@@ -148,7 +141,7 @@ def compare(
             )
             problem = "" if record.passed else _difference(record)
             if (
-                limits
+                quantized
                 and record.passed
                 and _is_constant(outputs, probes.reference_of(spec.name))
             ):
@@ -179,7 +172,7 @@ def _along(probes: Probes, output: str, axis: int) -> Probes:
 
 
 def _compare_columns(
-    outputs, spec, probes, axis, limit, factor, column_limits
+    outputs, spec, probes, axis, factor, limits
 ) -> tuple[float, OutputParity]:
     """Return the error of the worst column and regime in tolerances, and all.
 
@@ -195,17 +188,18 @@ def _compare_columns(
         differences = errors_of(got, reference)
         error = largest_values(differences)
         columns = all_columns[regime]
-        if limit is not None:
+        if limits:
             exponents = np.frexp(columns.scale)[1].tolist()
             for exponent, value in zip(exponents, error.tolist(), strict=True):
                 errors[exponent] = max(errors.get(exponent, 0.0), value)
             whole = columns.scale.max() or 1.0
-            own = [column_limits.get(str(x), np.inf) for x in exponents]
-            limits = np.minimum(limit, np.array(own) / whole)
+            tolerances = limits.get("column_tolerances", {})
+            own = [tolerances.get(str(x), np.inf) for x in exponents]
+            allowed = np.minimum(limits["tolerance"], np.array(own) / whole)
             columns = Columns(
                 np.full_like(error, whole),
                 columns.keras_error,
-                limits * whole,
+                allowed * whole,
                 np.zeros(len(error), bool),
             )
         ratio, column = columns.worst(error)
@@ -218,9 +212,7 @@ def _compare_columns(
             float(error[column] / unit),
             float(columns.keras_error[column] / unit),
             float(
-                columns.allowed[column] / unit
-                if limit is None
-                else limits[column]
+                allowed[column] if limits else columns.allowed[column] / unit
             ),
         )
         found.append((ratio, regime, column, figures))

@@ -31,6 +31,14 @@ def compared(outputs, expected, spec=SPEC):
     return record, (findings or [""])[0]
 
 
+def quantized(results, expected, **published):
+    """Compare with the record of a bundle; return the new one, and findings."""
+    (record,), findings = compare(
+        results, [SPEC], expected, {"y": published}, quantized=True
+    )
+    return record, findings
+
+
 def test_errors_are_relative_to_the_largest_value():
     for output, expected, error in ((0.2, 0.1, 1), (0.5, 0, 0.5)):
         parts = [np.array([float(value)]) for value in (output, expected)]
@@ -62,19 +70,17 @@ def test_quantized_columns_have_tolerances_of_their_own(change):
     steps = np.array([6, 6, 0.01, 1e-5])
     noise = steps * GENERATOR.uniform(-1, 1, (30, 4))
     written = {"y": np.float32(expected.reference[0]["y"] + noise)}
-    (record,), _ = compare([written], [SPEC], expected, {"y": 1.0})
+    record, _ = quantized([written], expected, tolerance=1.0)
     assert record.passed and record.tolerance == 1
-    limits = {"y": 1.5 * record.max_error}
-    columns = {"y": record.column_tolerances}
+    limits = {"tolerance": 1.5 * record.max_error}
+    columns = {"column_tolerances": record.column_tolerances}
     found = {"y": written["y"].copy()}
     if change == "noisier":  # another processor
         found["y"] += np.float32(0.3 * noise)
     elif change:
         found["y"][:, 2] *= 0.5 if change == "halved" else 0
     for given, passes in (({}, True), (columns, change in (None, "noisier"))):
-        (record,), findings = compare(
-            [found], [SPEC], expected, limits, column_limits=given
-        )
+        record, findings = quantized([found], expected, **limits, **given)
         assert record.passed is passes
         assert passes or "column 2" in findings[0]
 
@@ -84,7 +90,7 @@ def test_limits_replace_the_tolerance_relative_to_the_largest_value():
         results = [{"y": np.float32(scale * REFERENCE + added)}]
         expected = probes(scale * REFERENCE)
         for limit, passed in ((1e-2, True), (1e-4, False)):
-            (record,), _ = compare(results, [SPEC], expected, {"y": limit})
+            record, _ = quantized(results, expected, tolerance=limit)
             assert record.tolerance == limit and record.passed is passed
 
 
@@ -147,7 +153,7 @@ def test_an_error_in_a_small_slice_of_any_axis(shape, axis, index):
     np.moveaxis(output, -1 if axis is None else axis, 0)[index] += 1e-3
     record, finding = compared([output], probes(reference), spec)
     results = [{"y": np.float32(output)}]
-    ((last,), _) = compare(results, [spec], probes(reference), every_axis=False)
+    ((last,), _) = compare(results, [spec], probes(reference), {"y": {}})
     assert last.passed is (axis is not None)
     if axis is not None and shape[axis] is None:
         assert record.passed
