@@ -118,113 +118,117 @@ def compare(
     records, findings = [], []
     for spec in specs:
         outputs: list[Any] = [batch.get(spec.name) for batch in results]
-        problem = _problem(outputs, probes.reference_of(spec.name), spec)
-        if problem:
-            infinite = (float("inf"),) * 4
-            record = OutputParity(spec.name, *infinite, False)
-        else:
-            before = published and published[spec.name]
-            axes = [-1]
-            if not quantized and (before is None or "axis" in before):
-                middle = enumerate(spec.shape[1:-1], start=1)
-                axes += [axis for axis, size in middle if size]
-            _, record = max(
-                (
-                    _compare_columns(
-                        *(_last(outputs, axis), spec),
-                        *(_along(probes, spec.name, axis), axis),
-                        *(factor, before if quantized else None),
-                    )
-                    for axis in axes
-                ),
-                key=lambda each: each[0],
-            )
-            problem = "" if record.passed else _difference(record)
-            if (
-                quantized
-                and record.passed
-                and _is_constant(outputs, probes.reference_of(spec.name))
-            ):
-                record = replace(record, passed=False)
-                problem = (
-                    "follows the inputs hardly better than a constant; "
-                    "expected an error with at most "
-                    f"{MAX_ERROR_TO_SIGNAL:.0%} of the power of the signal"
-                )
+        before = published and published[spec.name]
+        record, problem = _compare_output(
+            outputs, spec, probes, before, quantized, factor
+        )
         records.append(record)
         if problem:
             findings.append(f'output "{spec.name}" {problem}')
     return records, findings
 
 
-def _last(batches, axis: int) -> list[np.ndarray]:
-    """Return an output with an axis as the last one."""
-    return [np.moveaxis(batch, axis, -1) for batch in batches]
-
-
-def _along(probes: Probes, output: str, axis: int) -> Probes:
-    """Return the probes of an output with an axis as the last one."""
-    reference, keras = (
-        tuple({output: x} for x in _last([y[output] for y in part], axis))
-        for part in (probes.reference, probes.keras)
-    )
-    return replace(probes, reference=reference, keras=keras)
+def _compare_output(
+    outputs, spec, probes, before, quantized, factor
+) -> tuple[OutputParity, str]:
+    """Return the record of an output, and what is wrong."""
+    reference = probes.reference_of(spec.name)
+    if problem := _problem(outputs, reference, spec):
+        infinite = (float("inf"),) * 4
+        return OutputParity(spec.name, *infinite, False), problem
+    axes = [-1]
+    if not quantized and (before is None or "axis" in before):
+        middle = enumerate(spec.shape[1:-1], start=1)
+        axes += [axis for axis, size in middle if size]
+    limits = before if quantized else None
+    record = _compare_columns(outputs, spec, probes, axes, limits, factor)
+    if not record.passed:
+        return record, (
+            f"differs by {record.max_error:.1e}, allowed is "
+            f"{record.tolerance:.1e} "
+            f"({column_name(record.column, record.axis)}, "
+            f"{record.regime} inputs)"
+        )
+    if (
+        quantized
+        and not error_to_signal(outputs, reference) <= MAX_ERROR_TO_SIGNAL
+    ):
+        return replace(record, passed=False), (
+            "follows the inputs hardly better than a constant; expected an "
+            f"error with at most {MAX_ERROR_TO_SIGNAL:.0%} of the power of "
+            "the signal"
+        )
+    return record, ""
 
 
 def _compare_columns(
-    outputs, spec, probes, axis, factor, limits
-) -> tuple[float, OutputParity]:
-    """Return the error of the worst column and regime in tolerances, and all.
-
-    The columns are the indices of the last axis, which is `axis` elsewhere.
-    """
+    outputs, spec, probes, axes, limits, factor
+) -> OutputParity:
+    """Return the record of the worst column of any axis and regime."""
     found = []
     errors: dict[int, float] = {}
     squares, count = 0.0, 0
-    all_columns = columns_of(probes, spec, factor)
-    for regime, batches in probes.by_regime().items():
-        got = [outputs[index] for index in batches]
-        reference = [probes.reference[index][spec.name] for index in batches]
-        differences = errors_of(got, reference)
-        error = largest_values(differences)
-        columns = all_columns[regime]
-        if limits:
-            exponents = np.frexp(columns.scale)[1].tolist()
-            for exponent, value in zip(exponents, error.tolist(), strict=True):
-                errors[exponent] = max(errors.get(exponent, 0.0), value)
-            whole = columns.scale.max() or 1.0
-            tolerances = limits.get("column_tolerances", {})
-            own = [tolerances.get(str(x), np.inf) for x in exponents]
-            allowed = np.minimum(limits["tolerance"], np.array(own) / whole)
-            columns = Columns(
-                np.full_like(error, whole),
-                columns.keras_error,
-                allowed * whole,
-                np.zeros(len(error), bool),
-            )
-        ratio, column = columns.worst(error)
-        unit = columns.scale[column] or 1.0
-        ranges = np.where(columns.noise, np.inf, columns.scale)
-        relative = rms_values(differences) / ranges
-        squares += float(np.square(relative).sum())
-        count += len(error)
-        figures = (
-            float(error[column] / unit),
-            float(columns.keras_error[column] / unit),
-            float(
-                allowed[column] if limits else columns.allowed[column] / unit
-            ),
+    for axis in axes:
+        # With an axis as the last one, its indices are the columns.
+        turned = replace(
+            probes,
+            reference=_turned(probes.reference, spec.name, axis),
+            keras=_turned(probes.keras, spec.name, axis),
         )
-        found.append((ratio, regime, column, figures))
-    ratio, regime, column, figures = max(found, key=lambda each: each[0])
-    largest, keras_error, allowed = figures
-    return ratio, OutputParity(
+        all_columns = columns_of(turned, spec, factor)
+        for regime, batches in turned.by_regime().items():
+            differences = errors_of(
+                [np.moveaxis(outputs[index], axis, -1) for index in batches],
+                [turned.reference[index][spec.name] for index in batches],
+            )
+            error = largest_values(differences)
+            columns = all_columns[regime]
+            if limits:
+                exponents = np.frexp(columns.scale)[1].tolist()
+                for exponent, value in zip(
+                    exponents, error.tolist(), strict=True
+                ):
+                    errors[exponent] = max(errors.get(exponent, 0.0), value)
+                whole = columns.scale.max() or 1.0
+                own = limits.get("column_tolerances", {})
+                own = np.array([own.get(str(x), np.inf) for x in exponents])
+                allowed = np.minimum(limits["tolerance"], own / whole)
+                columns = Columns(
+                    np.full_like(error, whole),
+                    columns.keras_error,
+                    allowed * whole,
+                    np.zeros(len(error), bool),
+                )
+            ratio, column = columns.worst(error)
+            unit = columns.scale[column] or 1.0
+            ranges = np.where(columns.noise, np.inf, columns.scale)
+            relative = rms_values(differences) / ranges
+            squares += float(np.square(relative).sum())
+            count += len(error)
+            figures = (
+                float(error[column] / unit),
+                float(columns.keras_error[column] / unit),
+                float(
+                    allowed[column]
+                    if limits
+                    else columns.allowed[column] / unit
+                ),
+            )
+            place = regime, column, None if axis < 0 else axis
+            found.append((ratio, figures, place))
+    _, figures, place = max(found, key=lambda each: each[0])
+    largest, keras_error, tolerated = figures
+    return OutputParity(
         spec.name,
-        *(largest, (squares / count) ** 0.5, keras_error, allowed),
-        bool(largest <= allowed),
-        *(regime, column, None if axis < 0 else axis),
+        *(largest, (squares / count) ** 0.5, keras_error, tolerated),
+        largest <= tolerated,
+        *place,
         _column_tolerances(errors),
     )
+
+
+def _turned(batches, output: str, axis: int) -> tuple[dict, ...]:
+    return tuple({output: np.moveaxis(x[output], axis, -1)} for x in batches)
 
 
 def _column_tolerances(errors: Mapping[int, float]) -> dict[str, float]:
@@ -237,19 +241,6 @@ def _column_tolerances(errors: Mapping[int, float]) -> dict[str, float]:
         )
         for exponent in sorted(errors)
     }
-
-
-def _is_constant(outputs, reference) -> bool:
-    """Return whether a constant would be about as good an answer."""
-    return not error_to_signal(outputs, reference) <= MAX_ERROR_TO_SIGNAL
-
-
-def _difference(record: OutputParity) -> str:
-    return (
-        f"differs by {record.max_error:.1e}, allowed is "
-        f"{record.tolerance:.1e} ({column_name(record.column, record.axis)}, "
-        f"{record.regime} inputs)"
-    )
 
 
 def keras_error(probes: Probes, output: str) -> float:
