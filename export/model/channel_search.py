@@ -76,14 +76,10 @@ def search_inputs(
 ) -> list[Arrays]:
     """Return a few more inputs that move channels which the feeds do not.
 
-    Args:
-        inference_model: the model.
-        feeds: the inputs so far.
-        domains: the values that each input takes in use. Only inputs that are
-            neither whole numbers nor bounded ascend; others are drawn.
-        seconds: how long to search on a nominal processor, once the feeds are
-            measured and the model is traced. If one ascent takes longer,
-            nothing is searched. Defaults to 3.
+    Only inputs that are neither whole numbers nor bounded ascend; others are
+    drawn. The search takes so many `seconds` of a nominal processor, once the
+    feeds are measured and the model is traced. If one ascent takes longer,
+    nothing is searched.
     """
     model, chosen = _observed(inference_model, feeds)
     if model.is_large or not model.layers:

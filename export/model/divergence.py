@@ -31,13 +31,8 @@ def diverging_layer(
     """Return the first layer of `live` that computes something else in `copy`.
 
     Its inputs are equal in both and its outputs are not. If `copy` is `live`
-    itself, that layer is random or keeps a state between calls.
-
-    Args:
-        live: the user's model.
-        copy: a copy with the same layers, such as `live.copy()`. Folded layers
-            compute something else, so it should not be a folded one.
-        feeds: one dictionary per batch, with an array per input name.
+    itself, that layer is random or keeps a state between calls. The copy should
+    not be a folded one, whose layers compute something else.
 
     Returns:
         The path and the class of the layer, such as `"block/scale" (Scale)`;

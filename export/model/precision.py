@@ -158,10 +158,7 @@ def _rounds(inputs: Any, outputs: Any) -> bool:
 
 
 def _fits(structure: Any, dtype: str) -> bool:
-    """Return whether all float64 numbers in a structure are also of `dtype`.
-
-    Most often, the first numbers tell the answer.
-    """
+    """Return whether all float64 numbers in a structure are also of `dtype`."""
     arrays = [
         np.ravel(keras.ops.convert_to_numpy(value))
         for value in keras.tree.flatten(structure)
@@ -171,7 +168,7 @@ def _fits(structure: Any, dtype: str) -> bool:
         return all(
             np.array_equal(part, part.astype(dtype), equal_nan=True)
             for array in arrays
-            for part in (array[:64], array)
+            for part in (array[:64], array)  # most often, the first tell
         )
 
 

@@ -188,11 +188,8 @@ class Probes:
     ) -> None:
         """Raise ValueError unless these are the probes of a report.
 
-        Args:
-            inputs: those of an artifact.
-            outputs: those of the artifact.
-            regimes: the number of inputs per regime; none in a report of an
-                early version.
+        It has the inputs and outputs of an artifact, and the number of inputs
+        per regime, unless it is of an early version.
         """
         for specs, names in (
             (inputs, self.feeds[0]),
