@@ -205,6 +205,8 @@ class Parity(_Part):
     """the regime in which this error was measured"""
     column: int | None = None
     """the index of the column"""
+    axis: int | None = None
+    """the axis of that index, where axis 0 counts samples; null for the last"""
     column_tolerances: dict[str, Figure] = {}
     """if quantized, the allowed errors of columns; the key is the exponent of 2
     that their range is below"""

@@ -8,7 +8,7 @@ import itertools
 import math
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +16,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_inception_export.data.batching import count
 from keras_inception_export.diagnosis.layer_reference import (
     VALUES,
     Feeds,
     LayerReference,
     LayerReferences,
 )
-from keras_inception_export.model.call_hooks import observed
+from keras_inception_export.model.call_hooks import (
+    is_composite,
+    layers_within,
+    observed,
+)
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.reference import compute
 from keras_inception_layers import ConvBN
@@ -73,7 +78,7 @@ def _capture(
     float64, a model within the model that returns a layer's output in float32
     returns a copy of it, which has no reference.
     """
-    counts = [len(next(iter(feed.values()))) for feed in feeds]
+    samples = sum(map(count, feeds))
     captured: list = []
     calls: Counter[str] = Counter()
     adding = not references
@@ -81,7 +86,7 @@ def _capture(
     def capture(layer, facts, tensor):
         path = facts["layer"]
         if adding and start == 0:
-            shape = (sum(counts), *(tuple(tensor.shape[1:]) or (1,)))
+            shape = (samples, *(tuple(tensor.shape[1:]) or (1,)))
             calls[path] += 1
             if calls[path] > 1:
                 facts["layer"] += f"#{calls[path]}"
@@ -100,11 +105,11 @@ def _capture(
         return ()
 
     batches, start = [], 0
-    for feed, count in zip(feeds, counts, strict=True):
+    for feed in feeds:
         captured.clear()
         compute(call, inference_model.inputs, feed)
         batches.append(list(captured))
-        start += count
+        start += count(feed)
     found, by_layer = [], zip(*batches, strict=True)
     for reference, of_layer in zip(references, by_layer, strict=True):
         parts, largest = zip(*of_layer, strict=True)
@@ -127,7 +132,11 @@ def _call_observed(
     `output`, `source` and `other_sources` of a layer reference. For an output
     of the model that no observed layer computes, the layer is None.
     """
-    layers = list(_observable_layers(inference_model.model))
+    layers = layers_within(
+        # Runtimes merge the steps inside a `ConvBN`.
+        inference_model.model,
+        lambda x: is_composite(x) and not isinstance(x, ConvBN),
+    )
     makers = [
         id(inference_model.model.outputs[index]._keras_history.operation)
         for index in inference_model.output_order
@@ -186,21 +195,6 @@ def _call_observed(
     for name, maker, tensor in zip(names, makers, results, strict=True):
         if maker not in observed_layers:
             report(None, name, name, tensor)
-
-
-def _observable_layers(layer) -> Iterator[keras.Layer]:
-    """Yield the layers within a layer whose outputs an artifact may hold.
-
-    Runtimes merge the steps inside a `ConvBN`, and inside a layer of Keras
-    that is not a model.
-    """
-    for child in layer._flatten_layers(recursive=False, include_self=False):
-        yield child
-        is_builtin = type(child).__module__.startswith("keras.")
-        if isinstance(child, keras.Model) or not (
-            is_builtin or isinstance(child, ConvBN)
-        ):
-            yield from _observable_layers(child)
 
 
 def _new_reference(

@@ -10,13 +10,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
+from keras_inception_export.bundle.schema import Count, Exact, Figure, Size
 from keras_inception_export.data.npz import read_arrays
 from keras_inception_export.data.reading import reading
-from keras_inception_export.diagnosis.layer_index import LayerIndex
 from keras_inception_export.errors import writing
 
 VALUES = 1024
@@ -190,31 +191,75 @@ class LayerReferences:
         with reading(path.name, "is damaged", "export the model again"):
             arrays = read_arrays(path)
             text = arrays["index"].tobytes()
-            index = LayerIndex.model_validate_json(text).model_dump()
-            entries, counts, lengths = index["layers"], [], []
-            for entry in entries:
-                for key in ("shape", "other_sources"):
-                    entry[key] = tuple(entry[key])
-                counts.append(entry.pop("count"))
-                channels = entry["shape"][entry["channel_axis"]]
-                lengths.append(counts[-1] + channels)
+            index = _Index.model_validate_json(text)
+            counts = [x.count for x in index.layers]
+            lengths = [x.count + x.shape[x.channel_axis] for x in index.layers]
             positions = _split(arrays["positions"], counts, "i")
             values = _split(arrays["values"], lengths, "f")
-            parts = zip(entries, positions, values, strict=True)
             references = tuple(
-                LayerReference(**entry, positions=where, values=there)
-                for entry, where, there in parts
+                LayerReference(
+                    **entry.model_dump(exclude={"count"}),
+                    positions=where,
+                    values=there,
+                )
+                for entry, where, there in zip(
+                    index.layers, positions, values, strict=True
+                )
             )
             for item in references:
                 _check(item)
-            number = len(references) - index["equalized"]
+            number = len(references) - index.equalized
             artifacts = {
                 name: _locations(
                     items, lengths[:number], arrays[f"values/{name}"]
                 )
-                for name, items in index["artifacts"].items()
+                for name, items in index.artifacts.items()
             }
             return cls(references[:number], artifacts, references[number:])
+
+
+class _LayerEntry(Exact):
+    """A `LayerReference` without its arrays; `count`: its positions."""
+
+    layer: str
+    output: str
+    source: Count | None
+    other_sources: tuple[Count, ...] = ()
+    shape: Annotated[tuple[Size, ...], Field(min_length=1, max_length=32)]
+    channel_axis: Count
+    scale: Annotated[float, Field(gt=0)]
+    keras_error: Annotated[float, Field(ge=0, allow_inf_nan=True)]
+    count: Size
+
+
+class _LocationEntry(Exact):
+    """A `TensorLocation` without its values."""
+
+    tensor: str
+    channels_first: bool
+    error: Figure
+    has_values: bool
+
+
+class _Index(Exact):
+    """The index of the layer references."""
+
+    layers: list[_LayerEntry]
+    equalized: Count
+    artifacts: dict[str, list[_LocationEntry | None]]
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        number = len(self.layers) - self.equalized
+        if self.equalized not in (0, number):
+            raise ValueError("there are other equalized layers than layers")
+        for index, entry in enumerate(self.layers):
+            if entry.channel_axis >= len(entry.shape):
+                raise ValueError(f"{entry.layer} has no such channel axis")
+            sources = [entry.source, *entry.other_sources]
+            if any(x is not None and x >= index % number for x in sources):
+                raise ValueError(f"{entry.layer} reads a later layer")
+        return self
 
 
 def _entry(
@@ -229,14 +274,17 @@ def _entry(
 def _locations(entries, lengths, values) -> tuple[TensorLocation | None, ...]:
     """Return the tensor locations of one artifact."""
     counts = [
-        length if entry and entry.pop("has_values") else 0
+        length if entry and entry.has_values else 0
         for entry, length in zip(entries, lengths, strict=True)
     ]
+    parts = _split(values, counts, "f")
     return tuple(
-        entry and TensorLocation(**entry, values=part if len(part) else None)
-        for entry, part in zip(
-            entries, _split(values, counts, "f"), strict=True
+        entry
+        and TensorLocation(
+            **entry.model_dump(exclude={"has_values"}),
+            values=part if entry.has_values else None,
         )
+        for entry, part in zip(entries, parts, strict=True)
     )
 
 

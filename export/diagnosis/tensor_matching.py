@@ -80,15 +80,13 @@ class OutputReader:
         self._parts: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(self, batch: np.ndarray) -> None:
-        """Read the next samples, unless their shape is not the reference's.
-
-        A single number, such as a size that is computed, is no batch.
-        """
+        """Read the next samples, unless their shape is not the reference's."""
         reference = self._reference
         if self._channels_first:
             if batch.ndim < 3:
                 return
             batch = np.moveaxis(batch, 1, -1)
+        # A single number, such as a size that is computed, is no batch.
         if not batch.ndim or _sizes(batch.shape) != _sizes(reference.shape):
             return
         self._parts.append(reference.reduce(batch, self._count))

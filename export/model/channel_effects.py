@@ -19,15 +19,17 @@ an output has no gradient, as an index, a channel counts if it varies.
 import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_inception_export.data.batching import Arrays
-from keras_inception_export.model.call_hooks import observed
+from keras_inception_export.model.call_hooks import (
+    is_composite,
+    layers_within,
+    observed,
+)
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_layers import ConvBN
 
@@ -46,42 +48,23 @@ SMALLEST = 1e-6
 """The smallest column that counts, relative to the largest of its output."""
 
 
-@dataclass(frozen=True)
-class Effects:
-    """What the channels contribute to the outputs, per sample and channel.
+def estimated(parts: np.ndarray) -> np.ndarray:
+    """Return the effect of each channel on the outputs, per sample.
+
+    It is the smaller of that of zeroing it and that of making it constant. In
+    a single sample it cannot be told which channels are constant.
 
     Args:
-        mean: the mean value of the channel.
-        weighted: the sum of all values, each times its gradient.
-        gradient: the sum of the gradients.
+        parts: per sample and channel, as `ObservedModel.measure` returns them:
+            its mean value, the sum of all values, each times its gradient, and
+            the sum of the gradients.
     """
-
-    mean: np.ndarray
-    weighted: np.ndarray
-    gradient: np.ndarray
-
-    def estimate(self) -> np.ndarray:
-        """Return the smaller effect of zeroing and of a constant channel.
-
-        In a single sample it cannot be told which channels are constant.
-        """
-        if len(self.mean) == 1:
-            return np.nan_to_num(np.abs(self.weighted), nan=0.0, posinf=0.0)
-        mean = np.where(np.isfinite(self.mean), self.mean, 0.0).mean(axis=0)
-        constant = self.weighted - mean * self.gradient
-        effects = np.minimum(np.abs(self.weighted), np.abs(constant))
-        return np.nan_to_num(effects, nan=0.0, posinf=0.0)
-
-    @classmethod
-    def joined(cls, parts: Sequence["Effects"]) -> "Effects":
-        """Return the effects of several batches."""
-        names = ("mean", "weighted", "gradient")
-        return cls(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in names
-            )
-        )
+    mean, weighted, gradient = parts
+    effects = np.abs(weighted)
+    if len(mean) > 1:
+        mean = np.where(np.isfinite(mean), mean, 0.0).mean(axis=0)
+        effects = np.minimum(effects, np.abs(weighted - mean * gradient))
+    return np.nan_to_num(effects, nan=0.0, posinf=0.0)
 
 
 class ObservedModel:
@@ -98,20 +81,18 @@ class ObservedModel:
         self.fixed_batch = self.specs[0].shape[0]
         self.layers: list[tuple[keras.Layer, int]] = []
         self.multiplications = 0.0  # per sample
+        # Whether TensorFlow has a gradient of every operation, for its sizes,
+        # on this processor.
         self.differentiable = True
-        """Whether TensorFlow has a gradient of every operation, for its sizes,
-        on this processor."""
-        self._known: dict[str, tuple[Effects, np.ndarray]] = {}
+        self._known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._signature = [
             tf.TensorSpec((self.fixed_batch, *feed[x.name].shape[1:]), x.dtype)
             for x in self.specs
         ]
-        # Two samples: an axis of two is hardly anything but that of samples.
-        self.measure(
-            feed
-            if self.fixed_batch
-            else {name: array[[0, 0]] for name, array in feed.items()}
-        )
+        if not self.fixed_batch:
+            # An axis of two is hardly anything but that of samples.
+            feed = {name: array[[0, 0]] for name, array in feed.items()}
+        self.measure(feed)
 
     @functools.cached_property
     def _traced(self) -> Callable:
@@ -131,8 +112,8 @@ class ObservedModel:
         """Return the nominal time of one call with gradients."""
         return CALL_SECONDS + 3 * samples * self.multiplications / SPEED
 
-    def measure(self, feed: Arrays) -> tuple[Effects, np.ndarray]:
-        """Return the effects of all channels, and their largest values.
+    def measure(self, feed: Arrays) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `estimated` takes, and the largest value of each channel.
 
         Those values are before the activation, per sample and channel.
         """
@@ -144,15 +125,14 @@ class ObservedModel:
             is_traced = self.layers and not self.is_large
             try:
                 run = self._traced if is_traced else self._effects
-                arrays = [x.numpy() for x in run(*self._tensors(feed))]
+                *parts, tops = [x.numpy() for x in run(*self._tensors(feed))]
             except tf.errors.OpError:
                 if not self.differentiable:
                     raise
                 self.differentiable = False
                 self._traced = self._effects  # which has no gradients now
                 return self.measure(feed)
-            *effects, tops = arrays
-            self._known[key] = Effects(*effects), tops
+            self._known[key] = np.stack(parts), tops
         return self._known[key]
 
     def ascent(
@@ -190,10 +170,10 @@ class ObservedModel:
                 gradients = tape.gradient(total, values)
         except Exception:  # an operation has none, or that of a layer fails
             self.differentiable = False
-        self.layers = [(x, _flat(x, value).shape[-1]) for x, value in seen]
-        self.multiplications = sum(_multiplications(*pair) for pair in seen)
-        none = tf.zeros((tf.shape(inputs[0])[0], 0))
-        found = [[none] * 3]
+        if not self.layers:  # a trace does not know all sizes
+            self.layers = [(x, _flat(x, value).shape[-1]) for x, value in seen]
+            self.multiplications = sum(_multiplications(*x) for x in seen)
+        found = [[_no_channels(inputs)] * 3]
         for (layer, value), gradient in zip(seen, gradients, strict=True):
             value = _flat(layer, value)
             if gradient is None:
@@ -234,31 +214,32 @@ class ObservedModel:
                     watch(value)
             return result
 
+        def keep(layer, activation, value):
+            before[id(layer)] = value
+            return activation(value)
+
         model = self.inference_model.model
-        with ExitStack() as stack:
-            stack.enter_context(observed(_weighted_layers(model), observe))
-            for layer in filter(_ends_in_activation, model._flatten_layers()):
-                stack.enter_context(_activation(layer, before))
+        active = filter(_ends_in_activation, model._flatten_layers())
+        with (
+            observed(_weighted_layers(model), observe),
+            observed(active, keep, "activation"),
+        ):
             outputs = self.inference_model.call(*inputs)
-        tops = [tf.zeros((tf.shape(inputs[0])[0], 0))]
+        tops = [_no_channels(inputs)]
         for layer, value in seen:
             top = before.get(id(layer), value)
             tops.append(tf.reduce_max(_flat(layer, top), axis=1))
         return seen, tf.concat(tops, axis=-1), outputs
 
 
-def _traced_once(function: Callable, signature: Sequence) -> Callable:
-    """Return the graph of a function.
+def _no_channels(inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+    return tf.zeros((tf.shape(inputs[0])[0], 0))
 
-    A `tf.function` itself is traced by each of its first two calls.
-    """
+
+def _traced_once(function: Callable, signature: Sequence) -> Callable:
+    # A `tf.function` itself is traced by each of its first two calls.
     traced = tf.function(function, input_signature=signature, autograph=False)
     return traced.get_concrete_function()
-
-
-def first_sample(feed: Arrays) -> Arrays:
-    """Return a batch of one sample."""
-    return {name: array[:1] for name, array in feed.items()}
 
 
 def _projection(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -289,29 +270,15 @@ def _largest(tensor: tf.Tensor, axis) -> tf.Tensor:
 
 
 def _weighted_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
-    """Yield the layers with weights whose outputs are observed.
-
-    Those of Keras are not entered, since a recurrent layer calls its cell, and
-    an attention layer its projections, in ways of their own.
-    """
-    for child in layer._flatten_layers(recursive=False, include_self=False):
+    """Yield the layers with weights whose outputs are observed."""
+    for child in layers_within(layer, is_composite):
         own = child._trainable_variables or child._non_trainable_variables
-        enters = isinstance(child, keras.Model) or not _is_builtin(child)
-        if enters:
-            yield from _weighted_layers(child)
-        if own if enters else child.weights:
+        if own if is_composite(child) else child.weights:
             yield child
 
 
-def _is_builtin(layer: keras.Layer) -> bool:
-    return type(layer).__module__.startswith("keras.")
-
-
 def _has_channels(tensor: tf.Tensor, samples: int | None) -> bool:
-    """Return whether a tensor has samples and a known number of channels.
-
-    An embedding of positions has no samples.
-    """
+    """Return whether it has samples, unlike an embedding of positions."""
     return (
         tensor.dtype.is_floating
         and tensor.shape.rank >= 2
@@ -328,14 +295,10 @@ def _flat(layer: keras.Layer, tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _multiplications(layer: keras.Layer, value: tf.Tensor) -> float:
-    """Return the approximate number of multiplications per sample.
-
-    Each weight of the largest kind is used once per position.
-    """
+    """Return the approximate number of multiplications per sample."""
     used = max(np.prod(weight.shape) for weight in layer.weights)
-    sizes = [size or 1 for size in value.shape[1:]]
-    channels_first = getattr(layer, "data_format", None) == "channels_first"
-    return float(used * np.prod(sizes[1:] if channels_first else sizes[:-1]))
+    # Each weight of the largest kind is used once per position.
+    return float(used * _flat(layer, value).shape[1])
 
 
 def _ends_in_activation(layer: keras.Layer) -> bool:
@@ -343,22 +306,5 @@ def _ends_in_activation(layer: keras.Layer) -> bool:
     known = isinstance(layer, ConvBN) or type(layer).__module__.startswith(
         ("keras.src.layers.convolutional.", "keras.src.layers.core.")
     )
-    activation = getattr(layer, "activation", None) if known else None
-    is_layer = isinstance(activation, keras.Layer)
-    return activation is not None and not is_layer
-
-
-@contextmanager
-def _activation(layer, before: dict) -> Iterator[None]:
-    """Record in `before` what the activation of a layer gets in a block."""
-    original = layer.activation
-
-    def activation(value):
-        before[id(layer)] = value
-        return original(value)
-
-    object.__setattr__(layer, "activation", activation)
-    try:
-        yield
-    finally:
-        object.__setattr__(layer, "activation", original)
+    activation = getattr(layer, "activation", None)
+    return known and not isinstance(activation, (keras.Layer, type(None)))

@@ -14,9 +14,8 @@ from keras_inception_export.data.batching import Arrays, count
 from keras_inception_export.data.coverage import Coverage, LayerCoverage
 from keras_inception_export.data.domain import Domain
 from keras_inception_export.model.channel_effects import (
-    Effects,
     ObservedModel,
-    first_sample,
+    estimated,
 )
 from keras_inception_export.model.inference_model import InferenceModel
 
@@ -77,14 +76,10 @@ def search_inputs(
 ) -> list[Arrays]:
     """Return a few more inputs that move channels which the feeds do not.
 
-    Args:
-        inference_model: the model.
-        feeds: the inputs so far.
-        domains: the values that each input takes in use. Only inputs that are
-            neither whole numbers nor bounded ascend; others are drawn.
-        seconds: how long to search on a nominal processor, once the feeds are
-            measured and the model is traced. If one ascent takes longer,
-            nothing is searched. Defaults to 3.
+    Only inputs that are neither whole numbers nor bounded ascend; others are
+    drawn. The search takes so many `seconds` of a nominal processor, once the
+    feeds are measured and the model is traced. If one ascent takes longer,
+    nothing is searched.
     """
     model, chosen = _observed(inference_model, feeds)
     if model.is_large or not model.layers:
@@ -112,7 +107,7 @@ def _observed(
     seconds = MEASURE_SECONDS
     for feed in same:
         if model.is_large and not model.fixed_batch:
-            feed = first_sample(feed)
+            feed = {name: array[:1] for name, array in feed.items()}
         seconds -= model.seconds(count(feed))
         if chosen and seconds < 0:
             break
@@ -122,8 +117,8 @@ def _observed(
 
 def _best_effects(model: ObservedModel, feeds: Sequence[Arrays]) -> np.ndarray:
     """Return the largest effect of each channel on any sample."""
-    found = Effects.joined([model.measure(feed)[0] for feed in feeds])
-    return found.estimate().max(axis=0)
+    parts = [model.measure(feed)[0] for feed in feeds]
+    return estimated(np.concatenate(parts, axis=1)).max(axis=0)
 
 
 def _dead_channels(layer: keras.Layer, channels: int) -> np.ndarray:
@@ -147,13 +142,12 @@ class _Search:
         self.model, self.domains, self.seconds = model, domains, seconds
         self.generator = np.random.default_rng(0)
         self.fixed = model.fixed_batch
-        self.shapes = {name: x.shape[1:] for name, x in feeds[0].items()}
         self.moved = _best_effects(model, feeds) > TOLERANCE
         self.before = self.moved.copy()
         self.dead = np.concatenate(
             [_dead_channels(*pair) for pair in model.layers]
         )
-        self.samples: dict[str, np.ndarray] = {}
+        self.samples = {name: x[:0] for name, x in feeds[0].items()}
         self.tops = np.zeros((0, len(self.moved)), "float32")
         self.effects = self.tops
         self.start = feeds
@@ -203,7 +197,7 @@ class _Search:
         """Return random samples; coarse ones are equal in blocks of 3."""
         feed = {}
         for spec in self.model.specs:
-            shape = (number, *self.shapes[spec.name])
+            shape = (number, *self.samples[spec.name].shape[1:])
             array = self.domains[spec.name].draw(self.generator, shape)
             for axis in range(1, len(shape) - 1 if coarse else 0):
                 array = np.take(array, np.arange(shape[axis]) // 3 * 3, axis)
@@ -213,13 +207,12 @@ class _Search:
     def add(self, feed: Arrays) -> None:
         """Measure samples, and keep them as candidates."""
         found, tops = self.model.measure(feed)
-        effects = found.estimate()
+        effects = estimated(found)
         self.seconds -= self.model.seconds(count(feed))
         self.effects = np.concatenate([self.effects, effects])
         self.tops = np.concatenate([self.tops, tops])
         for name, array in feed.items():
-            known = [self.samples[name]] if name in self.samples else []
-            self.samples[name] = np.concatenate([*known, array])
+            self.samples[name] = np.concatenate([self.samples[name], array])
         self.moved |= (effects > TOLERANCE).any(axis=0)
 
     def ascend(self, targets: np.ndarray) -> None:
@@ -256,7 +249,7 @@ class _Search:
         if not missing.any():
             return []
         moves = self.effects > TOLERANCE
-        size = sum(np.prod(shape) for shape in self.shapes.values())
+        size = sum(x[0].size for x in self.samples.values())
         most = self.fixed or min(MAX_SAMPLES, max(1, int(MAX_VALUES // size)))
         rows: list[int] = []
         while missing.any() and len(rows) < most:

@@ -1,12 +1,12 @@
 """Find the first layer at which two runs of a model differ."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from keras_inception_export.data.batching import Arrays
 from keras_inception_export.model.call_hooks import observed, operations_in
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.precision import describe
@@ -18,7 +18,7 @@ or less; what a config forgets usually changes far more than this."""
 
 
 class _Call(NamedTuple):
-    """One call of a layer; an operation's class stands for its identity."""
+    """One call of a layer."""
 
     layer: Any
     inputs: list[np.ndarray]
@@ -26,29 +26,22 @@ class _Call(NamedTuple):
 
 
 def diverging_layer(
-    live: InferenceModel,
-    copy: InferenceModel,
-    feeds: Sequence[Mapping[str, np.ndarray]],
+    live: InferenceModel, copy: InferenceModel, feeds: Sequence[Arrays]
 ) -> str | None:
     """Return the first layer of `live` that computes something else in `copy`.
 
     Its inputs are equal in both and its outputs are not. If `copy` is `live`
-    itself, that layer is random or keeps a state between calls.
-
-    Args:
-        live: the user's model.
-        copy: a copy with the same layers, such as `live.copy()`. Folded layers
-            compute something else, so it should not be a folded one.
-        feeds: one dictionary per batch, with an array per input name.
+    itself, that layer is random or keeps a state between calls. The copy should
+    not be a folded one, whose layers compute something else.
 
     Returns:
         The path and the class of the layer, such as `"block/scale" (Scale)`;
         None if no layer differs.
     """
     for feed in feeds:
-        calls = zip_longest(_calls(live, feed), _calls(copy, feed))
+        calls = zip(_calls(live, feed), _calls(copy, feed), strict=False)
         for one, other in calls:
-            if not (one and other) or type(one.layer) is not type(other.layer):
+            if type(one.layer) is not type(other.layer):
                 break  # the two no longer run the same code
             if _agree(one.inputs, other.inputs) and not _agree(
                 one.outputs, other.outputs
@@ -57,9 +50,7 @@ def diverging_layer(
     return None
 
 
-def _calls(
-    inference_model: InferenceModel, feed: Mapping[str, np.ndarray]
-) -> Iterator[_Call]:
+def _calls(inference_model: InferenceModel, feed: Arrays) -> list[_Call]:
     """Return the calls that one run makes, in the order in which they end."""
     calls = []
 
@@ -71,12 +62,12 @@ def _calls(
 
     with observed(operations_in(inference_model.model), record):
         compute(inference_model.call, inference_model.inputs, feed)
-    return iter(calls)
+    return calls
 
 
 def _arrays(structure: Any) -> list[np.ndarray]:
     return [
-        keras.ops.convert_to_numpy(value)
+        keras.ops.convert_to_numpy(value).astype("float64")
         for value in keras.tree.flatten(structure)
         if keras.ops.is_tensor(value)
     ]
@@ -87,17 +78,10 @@ def _agree(arrays: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
     return len(arrays) == len(others) and all(
         array.shape == other.shape
         and np.allclose(
-            array.astype("float64"),
-            other.astype("float64"),
+            *(array, other),
             rtol=0,
-            atol=TOLERANCE * _largest(array),
+            atol=TOLERANCE * np.abs(array[np.isfinite(array)]).max(initial=0),
             equal_nan=True,
         )
         for array, other in zip(arrays, others, strict=True)
     )
-
-
-def _largest(array: np.ndarray) -> float:
-    """Return the largest finite magnitude."""
-    finite = np.abs(array[np.isfinite(array)].astype("float64"))
-    return float(finite.max(initial=0))

@@ -9,11 +9,7 @@ import keras
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, reason_of
 from keras_inception_export.logs import logger
-from keras_inception_export.model.io_names import (
-    check_distinct,
-    input_specs,
-    output_specs,
-)
+from keras_inception_export.model.io_names import specs_of
 from keras_inception_export.model.kernels import portable_kernels
 from keras_inception_export.model.precision import computing_in, describe
 from keras_inception_layers.folding import folded
@@ -73,10 +69,7 @@ class InferenceModel:
         Raises:
             RequestError: if a name cannot be used in every format.
         """
-        inputs, input_order = input_specs(model)
-        outputs, output_order = output_specs(model)
-        check_distinct(inputs, outputs)
-        return cls(model, inputs, outputs, input_order, output_order)
+        return cls(model, *specs_of(model))
 
     def call(self, *tensors):
         """Map one tensor per input to one per output, in declared order.

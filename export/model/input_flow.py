@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_inception_export.model.call_hooks import observed
+from keras_inception_export.model.name_scopes import functions_inlined
 
 SIZES = {4: 64}
 OTHER_SIZE = 12
@@ -35,12 +36,6 @@ class Flow:
     elements: np.ndarray
     scale: np.ndarray
     offset: np.ndarray
-
-    @classmethod
-    def of_input(cls, shape: tuple[int, ...], first: int) -> "Flow":
-        """Return the flow of an input whose elements start at a number."""
-        elements = np.arange(first, first + np.prod(shape)).reshape(shape)
-        return cls(elements, np.ones(shape), np.zeros(shape))
 
     def scaled(self, scale: Any, offset: Any) -> "Flow":
         """Return the flow of `scale * tensor + offset`."""
@@ -68,13 +63,8 @@ def follow(model: keras.Model, consume: Callable) -> list[np.ndarray]:
         shape = tuple(size if n is None else n for n in tensor.shape[1:])
         tensors.append(walk.new_input(tensor, (tensor.shape[0] or 1, *shape)))
     numbers = [walk.flows[tensor.name].elements for tensor in tensors]
-    eagerly = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)  # nested functions are inlined
-    try:
-        with observed(model._flatten_layers(), walk.record):
-            outputs = walk.through(model, tensors)
-    finally:
-        tf.config.run_functions_eagerly(eagerly)
+    with functions_inlined(), observed(model._flatten_layers(), walk.record):
+        outputs = walk.through(model, tensors)
     for tensor in outputs:
         if tensor is not None and tensor.name in walk.flows:
             consume(None, 0, walk.flows[tensor.name], True)
@@ -98,8 +88,9 @@ class _Walk:
 
     def new_input(self, spec, shape):
         tensor = self.placeholder(spec, shape)
-        self.flows[tensor.name] = Flow.of_input(shape, self.elements)
-        self.elements += int(np.prod(shape))
+        numbers = self.elements + np.arange(np.prod(shape)).reshape(shape)
+        self.flows[tensor.name] = Flow(numbers, np.ones(shape), np.zeros(shape))
+        self.elements += numbers.size
         return tensor
 
     def record(self, layer, call, *args, **kwargs):
@@ -246,25 +237,12 @@ def _slice(op, arrays, begin, end, strides):
 
 
 def _resize(op, arrays, *_):
-    """Return the nearest elements: the same channels as in any resizing."""
+    # The channels of the nearest elements are those of any resizing.
     (array,) = arrays
     for axis in (1, 2):
         old, new = array.shape[axis], op.outputs[0].shape[axis]
         array = np.take(array, np.arange(new) * old // new, axis)
     return array
-
-
-def _pad(op, arrays, amounts, *_):
-    return np.pad(arrays[0], amounts, mode="edge")
-
-
-def _select(op, arrays, *_):
-    """Return the branch that is not computed from the other one."""
-    return np.broadcast_to(arrays[-1], op.outputs[0].shape)
-
-
-def _split(op, arrays, axis):
-    return np.split(arrays[0], len(op.outputs), axis)
 
 
 FIRST = slice(0, 1)
@@ -282,7 +260,10 @@ MOVES: Mapping[str, tuple[slice, Callable]] = {
         + ("ResizeArea", "ScaleAndTranslate", "MaxPool", "AvgPool"),
         (FIRST, _resize),
     ),
-    **dict.fromkeys(("Pad", "PadV2", "MirrorPad"), (FIRST, _pad)),
+    **dict.fromkeys(
+        ("Pad", "PadV2", "MirrorPad"),
+        (FIRST, lambda op, x, amounts, *_: np.pad(x[0], amounts, "edge")),
+    ),
     "IdentityN": (slice(None), lambda op, x: x),  # of a custom gradient
     "Transpose": (FIRST, lambda op, x, order: np.transpose(x[0], order)),
     "StridedSlice": (FIRST, _slice),
@@ -293,25 +274,19 @@ MOVES: Mapping[str, tuple[slice, Callable]] = {
         FIRST,
         lambda op, x: list(np.moveaxis(x[0], op.get_attr("axis"), 0)),
     ),
-    "Split": (slice(1, 2), _split),
+    "Split": (
+        slice(1, 2),
+        lambda op, x, axis: np.split(x[0], len(op.outputs), axis),
+    ),
     "GatherV2": (FIRST, lambda op, x, which, axis: np.take(x[0], which, axis)),
     "Tile": (FIRST, lambda op, x, times: np.tile(x[0], times)),
     "BroadcastTo": (FIRST, lambda op, x, shape: np.broadcast_to(x[0], shape)),
     "ReverseV2": (FIRST, lambda op, x, axes: np.flip(x[0], axes)),
-    "SelectV2": (slice(1, 3), _select),
+    "SelectV2": (  # the branch that is not computed from the other one
+        slice(1, 3),
+        lambda op, x, _: np.broadcast_to(x[-1], op.outputs[0].shape),
+    ),
 }
-
-
-def _sum(value, first):
-    return 1.0, value
-
-
-def _difference(value, first):
-    return (1.0, -value) if first else (-1.0, value)
-
-
-def _product(value, first):
-    return value, 0.0
 
 
 def _quotient(value, first):
@@ -323,13 +298,11 @@ def _quotient(value, first):
 # For each operation, the scale and the offset, given the constant operand and
 # whether the first operand is the other one.
 SCALES: Mapping[str, Callable] = {
-    "Add": _sum,
-    "AddV2": _sum,
-    "BiasAdd": _sum,
-    "Sub": _difference,
-    "Mul": _product,
-    "RealDiv": _quotient,
-    "FloorDiv": _quotient,
-    "DivNoNan": _quotient,
+    **dict.fromkeys(
+        ("Add", "AddV2", "BiasAdd"), lambda value, first: (1.0, value)
+    ),
+    "Sub": lambda value, first: (1.0, -value) if first else (-1.0, value),
+    "Mul": lambda value, first: (value, 0.0),
+    **dict.fromkeys(("RealDiv", "FloorDiv", "DivNoNan"), _quotient),
     "Neg": lambda value, first: (-value, 0.0),
 }

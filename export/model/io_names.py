@@ -9,6 +9,7 @@ import keyword
 import re
 
 import keras
+from keras.src.utils.naming import to_snake_case
 
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
@@ -16,58 +17,45 @@ from keras_inception_export.errors import RequestError
 _AUTOMATIC_INPUT = re.compile(r"(keras_tensor|input_layer)(_\d+)?")
 
 
-def input_specs(model):
-    """Return the specs of the model's inputs and their declared order.
+def specs_of(model):
+    """Return the specs of a model's inputs and outputs, in declared order.
 
-    The name is the key in a dictionary, else the given name; an automatic
-    name becomes `input`, `input_1`, ...
+    The name is the key in a dictionary, else the given name, which for an
+    output is that of the layer that computes it. An automatic name becomes
+    `input`, `input_1`, ...
 
-    The order contains, per input, its index in the flattened `model.input`.
+    Returns:
+        The inputs, the outputs, and for each input its index in the flattened
+        `model.input`, and the same for the outputs.
 
     Raises:
         RequestError: if a name cannot be used in every format.
     """
-
-    def given_name(tensor):
-        automatic = _AUTOMATIC_INPUT.fullmatch(tensor.name)
-        return None if automatic else tensor.name
-
-    return _specs(model.input, model.inputs, given_name, "input")
-
-
-def output_specs(model):
-    """Return the specs of the model's outputs and their declared order.
-
-    Like `input_specs`; the given name of an output is that of the layer that
-    computes it.
-    """
-
-    def given_name(tensor):
-        layer = tensor._keras_history.operation
-        if isinstance(layer, keras.layers.InputLayer):
-            return None
-        automatic = re.fullmatch(
-            rf"{_snake_case(type(layer).__name__)}(_\d+)?", layer.name
-        )
-        return None if automatic else layer.name
-
-    return _specs(model.output, model.outputs, given_name, "output")
-
-
-def check_distinct(inputs, outputs):
-    """Raise RequestError if an input and an output have the same name."""
+    inputs, input_order = _specs(
+        model.input, model.inputs, _name_of_input, "input"
+    )
+    outputs, output_order = _specs(
+        model.output, model.outputs, _name_of_output, "output"
+    )
     both = {spec.name for spec in inputs} & {spec.name for spec in outputs}
     if both:
         raise RequestError(
             f'"{min(both)}" names both an input and an output, which ONNX '
             "does not allow; rename one of them"
         )
+    return inputs, outputs, input_order, output_order
 
 
-def _snake_case(name):
-    """Return the automatic name that Keras gives to a layer of a class."""
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+def _name_of_input(tensor):
+    return None if _AUTOMATIC_INPUT.fullmatch(tensor.name) else tensor.name
+
+
+def _name_of_output(tensor):
+    layer = tensor._keras_history.operation
+    if isinstance(layer, keras.layers.InputLayer):
+        return None
+    automatic = rf"{to_snake_case(type(layer).__name__)}(_\d+)?"
+    return None if re.fullmatch(automatic, layer.name) else layer.name
 
 
 def _specs(structure, tensors, given_name, automatic_name):

@@ -13,6 +13,19 @@ from keras_inception_export.model.call_hooks import observed
 
 
 @contextmanager
+def functions_inlined() -> Iterator[None]:
+    """Inline nested `tf.function`s that are traced in a block."""
+    import tensorflow as tf
+
+    eagerly = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
+
+
+@contextmanager
 def recorded(model: Any, scopes: dict[str, str]) -> Iterator[None]:
     """Record in `scopes` the path of the layer that runs in each name scope.
 
@@ -27,14 +40,9 @@ def recorded(model: Any, scopes: dict[str, str]) -> Iterator[None]:
         scopes.setdefault(tf.get_current_name_scope(), path)
         return call(*args, **kwargs)
 
-    eagerly = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)
-    try:
-        layers = model._flatten_layers(include_self=False)
-        with observed(layers, record):
-            yield
-    finally:
-        tf.config.run_functions_eagerly(eagerly)
+    layers = model._flatten_layers(include_self=False)
+    with functions_inlined(), observed(layers, record):
+        yield
 
 
 def split_scope(node: str, scopes: Mapping[str, str]) -> tuple[str | None, str]:

@@ -90,10 +90,7 @@ class Pixels(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         names = ("factor", "offset", "reverse", "channels_first")
-        return {
-            **super().get_config(),
-            **{name: getattr(self, name) for name in names},
-        }
+        return super().get_config() | {x: getattr(self, x) for x in names}
 
 
 def of_pixels(made: Preprocessing) -> Preprocessing:
@@ -164,8 +161,9 @@ def with_real_pixels(model: InferenceModel) -> InferenceModel:
 
     def make(index: int, tensor: Any) -> tuple[Any, Any]:
         dtype = "float32" if tensor.name in names else tensor.dtype
-        shape = tensor.shape
-        new = keras.Input(batch_shape=shape, dtype=dtype, name=tensor.name)
+        new = keras.Input(
+            batch_shape=tensor.shape, dtype=dtype, name=tensor.name
+        )
         return new, new
 
     changed = _on_inputs(model.model, make)

@@ -4,7 +4,7 @@ The layers keep their weights: Keras casts each one when it is read.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
@@ -13,7 +13,11 @@ import numpy as np
 from keras.src.backend import AutocastScope, get_keras_mask, set_keras_mask
 
 from keras_inception_export.errors import ConversionError
-from keras_inception_export.model.call_hooks import observed, operations_in
+from keras_inception_export.model.call_hooks import (
+    observed,
+    operations_in,
+    replaced,
+)
 from keras_inception_layers.rebuilding import FLOATS
 
 
@@ -87,12 +91,7 @@ def describe(layer: Any) -> str:
 
 
 def check_no_float8(model: keras.Model, format_name: str) -> None:
-    """Raise ConversionError if a layer computes in float8.
-
-    Args:
-        model: the model.
-        format_name: a format that cannot express it, as people know it.
-    """
+    """Raise ConversionError for float8, which a format cannot express."""
     for layer in model._flatten_layers():
         if _is_float8(layer):
             raise ConversionError(
@@ -110,18 +109,14 @@ def _is_float8(operation: Any) -> bool:
 @contextmanager
 def _in_dtype(operations: Iterable[Any], dtype: str) -> Iterator[None]:
     """Set the dtype of layers, other operations, and the inputs of models."""
-    with ExitStack() as stack:
-        for operation in operations:
-            for owner, attribute, value in _settings(operation, dtype):
-                old = getattr(owner, attribute)
-                # Keras's own `__setattr__` would track the value as state.
-                object.__setattr__(owner, attribute, value)
-                stack.callback(object.__setattr__, owner, attribute, old)
-        floatx = keras.config.floatx()
-        keras.config.set_floatx(dtype)  # of constants in layers
-        stack.callback(keras.config.set_floatx, floatx)
-        stack.enter_context(AutocastScope(dtype))
-        yield
+    floatx = keras.config.floatx()
+    keras.config.set_floatx(dtype)  # of constants in layers
+    settings = (x for y in operations for x in _settings(y, dtype))
+    try:
+        with replaced(settings), AutocastScope(dtype):
+            yield
+    finally:
+        keras.config.set_floatx(floatx)
 
 
 def _settings(operation: Any, dtype: str) -> Iterator[tuple[Any, str, Any]]:
@@ -172,10 +167,7 @@ def _rounds(inputs: Any, outputs: Any) -> bool:
 
 
 def _fits(structure: Any, dtype: str) -> bool:
-    """Return whether all float64 numbers in a structure are also of `dtype`.
-
-    Most often, the first numbers tell the answer.
-    """
+    """Return whether all float64 numbers in a structure are also of `dtype`."""
     arrays = [
         np.ravel(keras.ops.convert_to_numpy(value))
         for value in keras.tree.flatten(structure)
@@ -185,7 +177,7 @@ def _fits(structure: Any, dtype: str) -> bool:
         return all(
             np.array_equal(part, part.astype(dtype), equal_nan=True)
             for array in arrays
-            for part in (array[:64], array)
+            for part in (array[:64], array)  # most often, the first tell
         )
 
 

@@ -1,39 +1,18 @@
 """The outputs of a model: in float32, and in float64 as the reference."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.layers.pooling.base_pooling import BasePooling
 
 from keras_inception_export.data.batching import Arrays
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, reason_of
 from keras_inception_export.model.call_hooks import observed
 from keras_inception_export.model.inference_model import InferenceModel
-
-POOLS = tuple(
-    getattr(keras.layers, f"{kind}Pooling{rank}D")
-    for kind in ("Average", "Max")
-    for rank in (1, 2, 3)
-)
-"""Layers with windows that must fit into their input."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The outputs of a model in float64.
-
-    Args:
-        outputs: for each feed, one array per output name.
-        float32_layers: the layers that could be computed in float32 only, such
-            as `"block/scale" (Scale)`. Behind them, the reference is no more
-            accurate than float32.
-    """
-
-    outputs: tuple[Arrays, ...]
-    float32_layers: tuple[str, ...] = ()
 
 
 def float32_outputs(
@@ -47,21 +26,25 @@ def float32_outputs(
     return _outputs(replace(inference_model, dtype="float32"), feeds)
 
 
-def float64_outputs(model: keras.Model, feeds: Sequence[Arrays]) -> Reference:
+def float64_outputs(
+    model: keras.Model, feeds: Sequence[Arrays]
+) -> tuple[list[dict[str, np.ndarray]], list[str]]:
     """Return the outputs of the user's model itself, computed in float64.
+
+    Also return the layers that could be computed in float32 only, such as
+    `"block/scale" (Scale)`. Behind them, the outputs are no more accurate.
 
     Raises:
         RequestError: if the model cannot run on the feeds.
     """
     exact = replace(InferenceModel.of(model), dtype="float64")
-    outputs = tuple(_outputs(exact, feeds))
-    return Reference(outputs, tuple(exact.float32_layers))
+    return _outputs(exact, feeds), list(exact.float32_layers)
 
 
 def _outputs(inference_model, feeds):
     names = [spec.name for spec in inference_model.outputs]
     layers = inference_model.model._flatten_layers()
-    pools = [layer for layer in layers if isinstance(layer, POOLS)]
+    pools = [layer for layer in layers if isinstance(layer, BasePooling)]
     outputs = []
     for feed in feeds:
         try:
@@ -80,10 +63,8 @@ def _outputs(inference_model, feeds):
 
 
 def _not_empty(layer, call, inputs, *args, **kwargs):
-    """Call a layer, unless there is no place for its window.
-
-    TensorFlow would end the process, by a division by zero.
-    """
+    """Call a layer, unless there is no place for its window."""
+    # TensorFlow would end the process, by a division by zero.
     if min(layer.compute_output_shape(inputs.shape)) < 1:
         raise ValueError(
             f"the window {layer.pool_size} is larger than the input of shape "

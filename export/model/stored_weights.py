@@ -35,14 +35,11 @@ GZIP, SHUFFLE, CHECKSUM = 1, 2, 3  # HDF5's numbers of filters
 
 
 def check_weights(path: Path, load: Callable[[Path], Any]) -> int:
-    """Check the arrays in a file, and return how large its model may be.
+    """Return how many bytes the weights of the model in a file may have.
 
     Args:
         path: a `.keras` file, or an HDF5 file with a whole model.
         load: loads such a file.
-
-    Returns:
-        The number of bytes that the variables of the model may have.
 
     Raises:
         RequestError: if the file declares more than the model has.

@@ -144,20 +144,18 @@ def _detail(layer: Any) -> str:
     inner = getattr(layer, "conv", layer)
     texts = []
     for name in ("filters", "units"):
-        if isinstance(getattr(inner, name, None), int):
-            texts.append(f"{getattr(inner, name)} {name}")
+        if isinstance(number := getattr(inner, name, None), int):
+            texts.append(f"{number} {name}")
     for name in ("kernel_size", "pool_size"):
-        if isinstance(getattr(inner, name, None), (tuple, list)):
-            texts.append(" x ".join(map(str, getattr(inner, name))))
+        if isinstance(size := getattr(inner, name, None), (tuple, list)):
+            texts.append(" x ".join(map(str, size)))
     strides = getattr(inner, "strides", ())
     if isinstance(strides, (tuple, list)) and {*strides} - {1}:
         shown = strides[:1] if len({*strides}) == 1 else strides
         texts.append(f"stride {' x '.join(map(str, shown))}")
     activation = getattr(layer, "activation", None)
-    name = getattr(activation, "__name__", "linear")
-    if name != "linear":
-        texts.append(name)
-    return ", ".join(texts)
+    texts.append(getattr(activation, "__name__", "linear"))
+    return ", ".join(text for text in texts if text != "linear")
 
 
 def _bounded(

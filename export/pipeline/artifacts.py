@@ -129,7 +129,7 @@ def verify_written(
         _as_integers(outputs, io),
         probes,
         quantization=artifact.quantization,
-        limits=dict.fromkeys(probes.reference[0], limit),
+        published=dict.fromkeys(probes.reference[0], {"tolerance": limit}),
     )
     return replace(
         result,

@@ -23,7 +23,7 @@ from keras_inception_export.model.reference import (
     float32_outputs,
     float64_outputs,
 )
-from keras_inception_export.verification import parity
+from keras_inception_export.verification import columns, parity
 from keras_inception_export.verification.degenerate import (
     MAX_KERAS_ERROR,
     ROUNDING,
@@ -85,16 +85,16 @@ def make_probes(
         batches[:0] = [(SEARCHED, *pair) for pair in found]
     names, feeds, outputs = zip(*batches, strict=True)
     _check_repeatable(live, feeds[-1], outputs[-1])
-    exact = float64_outputs(model, feeds)
-    as_given = Probes(feeds, exact.outputs, outputs, names)
+    exact, float32_layers = float64_outputs(model, feeds)
+    as_given = Probes(feeds, tuple(exact), outputs, names)
     rebuilt = _with_keras(as_given, inference_model)
-    bounded = not exact.float32_layers
+    bounded = not float32_layers
     jittered = _jittered(as_given, inference_model if bounded else live)
     probes = _with_largest_error(as_given, rebuilt, jittered, bounded=bounded)
-    if exact.float32_layers:
+    if float32_layers:
         logger.info(
             "Warning  computed in float32 in the reference: %s",
-            ", ".join(exact.float32_layers),
+            ", ".join(float32_layers),
         )
     for regime in set(names) - set(USUAL):
         output = inexact(probes.only({regime}))
@@ -188,7 +188,7 @@ def _jittered(probes: Probes, model: InferenceModel) -> Probes:
             array = array.astype("float32")
         if array.dtype.kind != "f":
             return array
-        step = generator.choice([-1, 1], array.shape) * parity.EPSILON
+        step = generator.choice([-1, 1], array.shape) * columns.EPSILON
         return (array * (1 + step)).astype(array.dtype)
 
     feeds = tuple(
@@ -269,8 +269,8 @@ def _check_rebuilt(
     findings = _findings(live, rebuilt.keras, probes)
     if not findings:
         return
-    exact = float64_outputs(inference_model.model, probes.feeds)
-    if not _findings(live, exact.outputs, probes):
+    exact, _ = float64_outputs(inference_model.model, probes.feeds)
+    if not _findings(live, exact, probes):
         raise ArtifactError(
             "reference: the given model, and the same model rebuilt from its "
             f"config, agree in float64 but not in float32: {findings[0]}; "

@@ -1,12 +1,58 @@
-"""Statistics per column, the index of the last axis, over batches of an output.
+"""Statistics and tolerances per column, the index of the last axis.
 
-The last axis may differ in size between batches.
+The last axis may differ in size between the batches of an output.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from keras_inception_export.bundle.bundle import USUAL
+from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.verification.probes import Probes
+
+EPSILON = float(np.finfo("float32").eps)
+FACTOR = 8.0
+FLOOR = 16 * EPSILON
+SIMILAR = 6
+"""Columns whose ranges differ by less than 2**6 share the error of Keras."""
+
+MIN_ROWS = 4
+"""With fewer values of the size of its range, a column's range may be small by
+chance, as that of a rectified channel that is hardly ever positive. Its share
+of the output's range is then that of all regimes."""
+
+NOISE = 0.1
+"""A column in which Keras differs by more than this part of the range holds
+rounding noise. It is compared with the noise, and loosens no other column."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of one output in one regime, one value per column.
+
+    Args:
+        scale: the range that errors are relative to.
+        keras_error: the error of Keras in float32, absolute.
+        allowed: the tolerance, absolute.
+        noise: whether the column holds nothing but rounding noise.
+    """
+
+    scale: np.ndarray
+    keras_error: np.ndarray
+    allowed: np.ndarray
+    noise: np.ndarray
+
+    def worst(self, error: np.ndarray) -> tuple[float, int]:
+        """Return the largest error in tolerances, and its column."""
+        infinite = np.where(error > 0, np.inf, 0.0)
+        positive = self.allowed > 0
+        ratio = np.divide(error, self.allowed, out=infinite, where=positive)
+        shown = np.where(self.noise & (ratio <= 1), 0.0, ratio)
+        column = int(shown.argmax())
+        return float(ratio[column]), column
 
 
 def as_rows(batch: np.ndarray) -> np.ndarray:
@@ -34,23 +80,19 @@ def large_rows(batches, scale: np.ndarray) -> np.ndarray:
     return counts
 
 
-def largest_errors(outputs, reference) -> np.ndarray:
-    """Return the largest difference per column, absolute."""
-    return largest_values(
-        [
-            output.astype("float64") - expected
-            for output, expected in zip(outputs, reference, strict=True)
-        ]
-    )
-
-
-def rms_errors(outputs, reference) -> np.ndarray:
-    """Return the root mean square of the difference per column."""
-    parts = [
-        np.sqrt(np.square(as_rows(output.astype("float64") - y)).mean(axis=0))
-        for output, y in zip(outputs, reference, strict=True)
+def errors_of(outputs, reference) -> list[np.ndarray]:
+    """Return the differences of batches."""
+    return [
+        output.astype("float64") - expected
+        for output, expected in zip(outputs, reference, strict=True)
     ]
-    return maxima_over(parts)
+
+
+def rms_values(batches: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the root mean square per column."""
+    return maxima_over(
+        [np.sqrt(np.square(as_rows(batch)).mean(axis=0)) for batch in batches]
+    )
 
 
 def maxima_over(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -93,3 +135,66 @@ def _by_shape(batches) -> list[np.ndarray]:
         batch = np.atleast_1d(batch).astype("float64")
         found[batch.shape[1:]].append(batch)
     return [np.concatenate(samples) for samples in found.values()]
+
+
+def columns_of(
+    probes: Probes, spec: TensorSpec, factor: float = FACTOR
+) -> dict[str, Columns]:
+    """Return the columns of one output, for each regime of the probes."""
+    scales, errors, rows = {}, {}, {}
+    for regime, batches in probes.by_regime().items():
+        reference = [probes.reference[index][spec.name] for index in batches]
+        keras = [probes.keras[index][spec.name] for index in batches]
+        scales[regime] = largest_values(reference)
+        errors[regime] = largest_values(errors_of(keras, reference))
+        rows[regime] = large_rows(reference, scales[regime])
+    shares = _shares(list(scales.values()), list(rows.values()))
+    floor = FLOOR if spec.dtype.startswith(("float", "bfloat")) else 0.0
+    floor *= factor / FACTOR
+    found = {}
+    for regime, scale in scales.items():
+        whole = scale.max()
+        if shares is not None:
+            common = np.maximum(scale, shares * whole)
+            scale = np.where(rows[regime] < MIN_ROWS, common, scale)
+        error = errors[regime]
+        noise = error >= NOISE * scale  # so is a column of zeros
+        pooled = _pooled(scale, np.where(noise, 0.0, error))
+        allowed = np.where(
+            noise,
+            np.maximum(factor * error, floor / 16 * whole),
+            np.maximum(factor * pooled, floor * scale),
+        )
+        if floor:  # runtimes may round the smallest numbers to zero
+            allowed += 16 * np.finfo("float32").tiny
+        error = np.where(noise, error, pooled)
+        found[regime] = Columns(scale, error, allowed, noise)
+    usual = [found[name].allowed for name in USUAL if name in found]
+    for columns in found.values():
+        if columns.allowed.shape == usual[-1].shape:
+            # What is zero here, as after a normalization of constant values,
+            # may be as inexact as on usual inputs.
+            least = np.where(columns.noise, usual[-1], 0.0)
+            np.maximum(columns.allowed, least, out=columns.allowed)
+    return found
+
+
+def _shares(scales, rows) -> np.ndarray | None:
+    """Return each column's largest share of the output's range.
+
+    It is 1 for a column that has too few values in all regimes together.
+    """
+    if len({len(scale) for scale in scales}) != 1:
+        return None
+    parts = [scale / (scale.max() or 1.0) for scale in scales]
+    return np.where(np.sum(rows, axis=0) < MIN_ROWS, 1.0, np.max(parts, axis=0))
+
+
+def _pooled(scale: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return the largest error of the columns of similar range."""
+    exponent = np.frexp(scale)[1]
+    found, positions = np.unique(exponent, return_inverse=True)
+    largest = np.zeros(len(found))
+    np.maximum.at(largest, positions, error)
+    near = np.abs(found[:, None] - found) < SIMILAR
+    return np.where(near, largest, 0.0).max(axis=1)[positions]

@@ -6,11 +6,12 @@ import numpy as np
 
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.verification.columns import (
+    columns_of,
     largest_values,
     maxima_over,
     movement_of,
 )
-from keras_inception_export.verification.parity import columns_of, keras_error
+from keras_inception_export.verification.parity import keras_error
 from keras_inception_export.verification.probes import Probes
 
 MAX_KERAS_ERROR = 1e-2

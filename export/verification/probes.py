@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +74,12 @@ class Probes:
         """
         usual = SAMPLES if SAMPLES in self.regimes else EXPECTED
         regimes = regimes or {usual}
-        kept = [i for i, name in enumerate(self.regimes) if name in regimes]
-        return Probes(
-            tuple(self.feeds[index] for index in kept),
-            tuple(self.reference[index] for index in kept),
-            tuple(self.keras[index] for index in kept),
-            tuple(self.regimes[index] for index in kept),
-            self.unused,
-        )
+        kept = [name in regimes for name in self.regimes]
+        parts: dict[str, Any] = {
+            part: tuple(compress(getattr(self, part), kept))
+            for part in (*_PARTS, "regimes")
+        }
+        return replace(self, **parts)
 
     def singles(self) -> list[Arrays]:
         """Return the inputs of the layer references, one sample per batch.
@@ -189,11 +188,8 @@ class Probes:
     ) -> None:
         """Raise ValueError unless these are the probes of a report.
 
-        Args:
-            inputs: those of an artifact.
-            outputs: those of the artifact.
-            regimes: the number of inputs per regime; none in a report of an
-                early version.
+        It has the inputs and outputs of an artifact, and the number of inputs
+        per regime, unless it is of an early version.
         """
         for specs, names in (
             (inputs, self.feeds[0]),

@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -92,33 +93,20 @@ def regimes(
         if _values(specs, -1, factor) <= LARGEST_SAMPLE
     ]
 
-    def feed(
-        fill: Callable, number: int, sizes=None, index: int = -1, factor=1
-    ) -> Arrays:
-        found = {}
-        for spec in specs if sizes else fitting or specs:
-            shape = _shape(spec, number, index, sizes, factor)
-            values = fill(generator, domains[spec.name], shape)
-            found[spec.name] = _in_dtype(values, spec.dtype)
-        return found
+    feed = partial(_feed, fitting or specs, domains, generator)
+
+    def single(*fills: Callable) -> list[list[Arrays]]:
+        return [
+            [feed(fill, unusual, factor=factor)]
+            for factor in factors
+            for fill in fills
+        ]
 
     if not all(np.all(domain.bounded) for domain in domains.values()):
-        yield (
-            "mixed signs",
-            [[feed(_mixed, unusual, factor=factor)] for factor in factors],
-        )
-        yield (
-            "large",
-            [
-                [feed(_times(_mixed, size), unusual, factor=factor)]
-                for factor in factors
-                for size in MAGNITUDES
-            ],
-        )
-    yield (
-        "constant",
-        [[feed(_constant, unusual, factor=factor)] for factor in factors],
-    )
+        yield "mixed signs", single(_mixed)
+        larger = (partial(_mixed, magnitude=size) for size in MAGNITUDES)
+        yield "large", single(*larger)
+    yield "constant", single(_constant)
     if unknown:
         for regime, pairs in SIZES.items():
             small = [
@@ -126,18 +114,16 @@ def regimes(
                 for pair in pairs
                 if _values(specs, -1, sizes=pair) <= LARGEST_UNUSUAL
             ]
+            draw = partial(_feed, specs, domains, generator, Domain.draw)
             yield (
                 regime,
-                [
-                    [feed(_usual, fixed or 2, pair)]
-                    for pair in small or pairs[:1]
-                ],
+                [[draw(fixed or 2, sizes=x)] for x in small or pairs[:1]],
             )
     yield (
         EXPECTED,
         [
             [
-                feed(_usual, number, index=index, factor=factor)
+                feed(Domain.draw, number, index, factor)
                 for index, number in enumerate(usual)
             ]
             for factor in factors
@@ -169,13 +155,7 @@ def fitting_specs(
     for sizes in (*((size,) * unknown for size in RARE_SIZES), *pairs):
         rest = iter(sizes)
         yield [
-            replace(
-                spec,
-                shape=(
-                    spec.shape[0],
-                    *(next(rest) if x is None else x for x in spec.shape[1:]),
-                ),
-            )
+            replace(spec, shape=(spec.shape[0], *_sized(spec, rest)))
             for spec in specs
         ]
 
@@ -185,10 +165,20 @@ def usual_sample(
 ) -> Arrays:
     """Return one batch of usual inputs, of one sample if that is possible."""
     generator = np.random.default_rng(0)
+    number = specs[0].shape[0] or 1
+    return _feed(specs, domains, generator, Domain.draw, number)
+
+
+def _feed(
+    specs, domains, generator, fill, number, index=-1, factor=1, sizes=None
+) -> Arrays:
+    """Return a batch of inputs with the values of `fill`."""
     return {
         spec.name: _in_dtype(
-            domains[spec.name].draw(
-                generator, _shape(spec, spec.shape[0] or 1, -1, None, 1)
+            fill(
+                domains[spec.name],
+                generator,
+                _shape(spec, number, index, sizes, factor),
             ),
             spec.dtype,
         )
@@ -209,14 +199,12 @@ def _shape(spec, number, index, sizes, factor) -> tuple[int, ...]:
     if sizes is None:
         default = IMAGE_SIZES if len(spec.shape) == 4 else OTHER_SIZES
         sizes = (default[index] * factor,)
-    unknown = 0
-    shape = [number]
-    for size in spec.shape[1:]:
-        if size is None:
-            size = sizes[unknown % len(sizes)]
-            unknown += 1
-        shape.append(size)
-    return tuple(shape)
+    return number, *_sized(spec, itertools.cycle(sizes))
+
+
+def _sized(spec: TensorSpec, sizes: Iterator[int]) -> list[int]:
+    """Return the sizes of a sample, the unknown ones from an iterator."""
+    return [next(sizes) if x is None else x for x in spec.shape[1:]]
 
 
 def _in_dtype(values: np.ndarray, dtype: str) -> np.ndarray:
@@ -227,26 +215,14 @@ def _in_dtype(values: np.ndarray, dtype: str) -> np.ndarray:
     return values.astype(dtype)
 
 
-def _usual(generator, domain: Domain, shape) -> np.ndarray:
-    return domain.draw(generator, shape)
+def _mixed(domain: Domain, generator, shape, magnitude=1.0) -> np.ndarray:
+    """Return normal values so much larger than usual ones, of both signs."""
+    values = domain.reach * generator.normal(size=shape)
+    values = domain.fit(generator, values)
+    return np.where(domain.bounded, values, magnitude * values)
 
 
-def _mixed(generator, domain: Domain, shape) -> np.ndarray:
-    """Return normal values as large as usual ones, of both signs."""
-    return domain.fit(generator, domain.reach * generator.normal(size=shape))
-
-
-def _times(fill: Callable, magnitude: float) -> Callable:
-    """Return a function that fills with larger values."""
-
-    def larger(generator, domain: Domain, shape):
-        values = fill(generator, domain, shape)
-        return np.where(domain.bounded, values, magnitude * values)
-
-    return larger
-
-
-def _constant(generator, domain: Domain, shape) -> np.ndarray:
+def _constant(domain: Domain, generator, shape) -> np.ndarray:
     """Return samples of one value each: zero, or one that is never exact."""
     low, high = domain.low, domain.high
     values = [0 * high, 0.731 * high, 0.293 * (low + high), low - 0.391]

@@ -33,11 +33,7 @@ from keras_inception_export.formats.registry import (
 from keras_inception_export.verification.degenerate import (
     degenerate_outputs,
 )
-from keras_inception_export.verification.parity import (
-    NOTHING,
-    OutputParity,
-    compare,
-)
+from keras_inception_export.verification.parity import OutputParity, compare
 from keras_inception_export.verification.probes import USUAL, Probes
 
 SLACK = 1.5
@@ -91,8 +87,7 @@ def verify_artifact(
     probes: Probes,
     *,
     quantization: str | None = None,
-    limits: Mapping[str, float] | None = None,
-    column_limits: Mapping[str, Mapping[str, float]] = NOTHING,
+    published: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> VerificationResult:
     """Run one artifact on the probes and compare its outputs."""
     result = VerificationResult(format_of(path).name, quantization)
@@ -122,7 +117,7 @@ def verify_artifact(
     ]
     real = _dequantized(outputs, runner.outputs)
     parity, more = compare(
-        results, real, probes, limits, column_limits=column_limits
+        *(results, real, probes, published), quantized=bool(quantization)
     )
     return replace(result, parity=tuple(parity), findings=(*findings, *more))
 
@@ -277,22 +272,16 @@ def _verify_artifact(
         finding = "is not the file that was published (its hash differs)"
         return replace(unopened, findings=(finding,))
     inputs, outputs = _specs(artifact)
-    limits, column_limits = None, NOTHING
-    if quantization:
-        limits = {x["output"]: x["tolerance"] for x in artifact["parity"]}
-        column_limits = {
-            x["output"]: x.get("column_tolerances", {})
-            for x in artifact["parity"]
-        }
-        if not all(
-            x is not None and x <= SLACK * MAX_QUANTIZED_ERROR
-            for x in limits.values()
-        ):
-            finding = "has a tolerance in the report that is never published"
-            return replace(unopened, findings=(finding,))
+    published = {record["output"]: record for record in artifact["parity"]}
+    if quantization and not all(
+        x["tolerance"] is not None
+        and x["tolerance"] <= SLACK * MAX_QUANTIZED_ERROR
+        for x in published.values()
+    ):
+        finding = "has a tolerance in the report that is never published"
+        return replace(unopened, findings=(finding,))
     return verify_artifact(
         *(path, inputs, outputs, probes),
         quantization=quantization,
-        limits=limits,
-        column_limits=column_limits,
+        published=published,
     )

@@ -97,6 +97,9 @@ def test_one_altered_weight(bundle, shift):
 def test_unaltered_bundle():
     found = by_path(diagnose(small_bundle()))
     assert not any(diagnosis.first for diagnosis in found.values())
+    saved_model = found["saved_model"]
+    assert "does not show the outputs of layers" in saved_model.reason
+    assert saved_model.passed and not saved_model.layers
     names = {path: [x.name for x in d.layers] for path, d in found.items()}
     assert names["model.onnx"][:2] == ["conv", "pool"]
     assert names["model.onnx"][-2:] == ["dense", "shifted"]
@@ -123,14 +126,6 @@ def test_int8_is_compared_with_the_equalized_model():
     entry = report["artifacts"][-1]
     wrong = examine(small_bundle(), entry, unequalized, feeds)
     assert max(layer.error for layer in wrong.layers) > 0.1
-
-
-def test_a_saved_model_has_no_layers():
-    (found,) = [
-        item for item in diagnose(small_bundle()) if item.path == "saved_model"
-    ]
-    assert "does not show the outputs of layers" in found.reason
-    assert found.passed and not found.layers
 
 
 @pytest.mark.parametrize("path", ("model.int8.onnx", "model.int8.tflite"))
@@ -184,13 +179,6 @@ def test_verify_names_the_layer(bundle):
     assert others != [] and findings()["tflite"] == ()
 
 
-def test_verify_finds_damaged_layer_references(bundle):
-    keep_artifacts(bundle, "model.onnx")
-    (bundle / "layer_references.npz").write_bytes(b"damaged")
-    with pytest.raises(ArtifactError, match="layer_references.npz"):
-        verify(bundle)
-
-
 def test_export_names_the_layer(tmp_path, monkeypatch):
     model = small_model()
     block = next(x.name for x in model.layers if hasattr(x, "branches"))
@@ -220,11 +208,12 @@ def test_bundle_of_an_earlier_version(bundle, capfd):
     assert verify(bundle)[0].passed
 
 
+@pytest.mark.parametrize("command", (diagnose, verify))
 @pytest.mark.parametrize("content", (b"", b"PK not a zip"))
-def test_damaged_layer_references(bundle, content):
+def test_damaged_layer_references(bundle, content, command):
     (bundle / "layer_references.npz").write_bytes(content)
     with pytest.raises(ArtifactError, match="layer_references.npz"):
-        diagnose(bundle)
+        command(bundle)
 
 
 def test_damaged_artifact(bundle, capfd):

@@ -3,39 +3,15 @@
 import keras
 import numpy as np
 import pytest
-from keras import layers, ops
+from keras import layers
 
 from keras_inception_export.model.call_hooks import observed
 from keras_inception_export.model.divergence import diverging_layer
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.loading import functional
+from tests.helpers.faulty_layers import Counting, Forgetful, Noisy
 from tests.helpers.format_cases import feeds_of, small_model
 from tests.helpers.structures import sequential
-
-
-class Scale(layers.Layer):
-    def __init__(self, factor=1.0, **kwargs):
-        super().__init__(**kwargs)
-        self.factor = factor
-
-    def call(self, inputs):
-        return inputs * self.factor
-
-    def get_config(self):
-        return super().get_config()  # forgets `factor`
-
-
-class Counter(layers.Layer):
-    calls = 0
-
-    def call(self, inputs):
-        self.calls = self.calls + 1
-        return inputs * self.calls
-
-
-class Noise(layers.Layer):
-    def call(self, inputs):
-        return inputs + keras.random.normal(ops.shape(inputs))
 
 
 class Subclassed(keras.Model):
@@ -72,16 +48,16 @@ def attribute():
 # call to call.
 CASES = {
     "faithful": (small_model, None, None),
-    "argument": (lambda: between(Scale(5.0)), Scale, None),
+    "argument": (lambda: between(Forgetful(5.0)), Forgetful, None),
     "nested": (
-        lambda: between(sequential((3,), Scale(5.0))),
-        Scale,
+        lambda: between(sequential((3,), Forgetful(5.0))),
+        Forgetful,
         None,
     ),
     "statistics": (not_finalized, layers.Normalization, None),
     "attribute": (attribute, Subclassed, None),
-    "random": (lambda: between(Noise()), Noise, Noise),
-    "state": (lambda: between(Counter()), Counter, Counter),
+    "random": (lambda: between(Noisy()), Noisy, Noisy),
+    "state": (lambda: between(Counting()), Counting, Counting),
 }
 
 
@@ -98,7 +74,7 @@ def test_diverging_layer(name):
 
 
 def test_hooks_may_be_nested_and_a_layer_listed_twice():
-    layer, calls = Scale(2.0), []
+    layer, calls = Forgetful(2.0), []
 
     def hook(name):
         def record(layer, call, *args, **kwargs):

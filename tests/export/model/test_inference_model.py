@@ -1,4 +1,4 @@
-"""The inference model: float32, folded, without side heads, final shapes."""
+"""The inference model of any structure: float32, folded, final shapes."""
 
 import keras
 import numpy as np
@@ -6,11 +6,20 @@ import pytest
 from keras import layers
 
 import keras_inception_layers as plugin
-from keras_inception_export import RequestError
-from keras_inception_export.model.inference_model import to_inference_model
+from keras_inception_export import RequestError, export_model
+from keras_inception_export.model.inference_model import (
+    InferenceModel,
+    to_inference_model,
+)
 from keras_inception_export.model.loading import functional
-from tests.helpers.format_cases import small_model
-from tests.helpers.numeric import random_images
+from tests.helpers.format_cases import (
+    feeds_of,
+    keras_outputs,
+    largest_error,
+    small_model,
+)
+from tests.helpers.numeric import random_images, randomize
+from tests.helpers.structures import STRUCTURES, WithoutConfig, sequential
 
 POLICIES = ("mixed_float16", "mixed_bfloat16", "float16", "float64")
 
@@ -71,3 +80,43 @@ def test_a_copy_has_its_own_weights():
         model.model.weights, copy.model.weights, strict=True
     ):
         np.testing.assert_array_equal(weight * 2, doubled)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_the_inference_model_computes_what_the_model_computes(name):
+    model = functional(randomize(STRUCTURES[name]()))
+    copy = to_inference_model(model)
+    feeds = feeds_of(copy, 3)
+    expected = keras_outputs(InferenceModel.of(model), feeds)
+    assert largest_error(keras_outputs(copy, feeds), expected) < 1e-5
+    shifted = {key: value * 1.01 for key, value in feeds.items()}
+    assert largest_error(keras_outputs(copy, shifted), expected) > 1e-5
+
+
+def test_a_layer_without_config_is_named_where_a_copy_is_needed():
+    model = to_inference_model(functional(sequential((4,), WithoutConfig(3))))
+    with pytest.raises(RequestError, match=r"WithoutConfig\) cannot be made"):
+        model.copy()
+
+
+def test_an_integer_layer_keeps_its_dtype():
+    tokens = keras.Input((4,), dtype="int32")
+    model = keras.Model(tokens, layers.Hashing(7)(tokens))
+    copy = to_inference_model(model).model
+    feed = np.arange(12).reshape(3, 4)
+    np.testing.assert_array_equal(copy(feed), model(feed))
+    assert np.any(copy(feed + 1) != model(feed))
+
+
+def test_channels_first_is_exported(tmp_path):
+    """On processors without NCHW kernels too; a bias becomes no `BiasAdd`."""
+    first = {"data_format": "channels_first"}
+    model = sequential(
+        (3, 12, 14),
+        layers.Conv2D(4, 3, strides=2, **first),
+        layers.BatchNormalization(axis=1),
+        layers.DepthwiseConv2D(2, activation="relu", **first),
+        layers.Conv2DTranspose(2, 3, **first),
+    )
+    report = export_model(randomize(model), tmp_path / "out", formats=["onnx"])
+    assert report["passed"]

@@ -56,13 +56,15 @@ def probes(output, regime="samples"):
 def test_constants_fail_whatever_the_tolerance(output, answer, limit):
     expected, reference = probes(output)
     assert not degenerate_outputs(expected, SPECS[1:])
-    limits = limit and {"y": limit}
+    limits = limit and {"y": {"tolerance": limit}}
     for answers, passes in (
         (CONSTANTS[answer](reference), False),
         (reference, True),
     ):
         results = split(answers.astype("float32"))
-        (record,), findings = compare(results, SPECS[1:], expected, limits)
+        (record,), findings = compare(
+            results, SPECS[1:], expected, limits, quantized=bool(limits)
+        )
         assert record.passed is passes is not bool(findings)
 
 
@@ -123,7 +125,8 @@ def test_neither_publication_nor_verify_accepts_one(
     change = answer and CONSTANTS[answer](reference)[0]
     path = identity(tmp_path / "model.onnx", change)
     specs = SPECS[:1], SPECS[1:], expected
-    limits = {"y": SLACK * MAX_QUANTIZED_ERROR} if quantization else None
+    limit = {"tolerance": SLACK * MAX_QUANTIZED_ERROR}
+    limits = {"y": limit} if quantization else None
     written = WrittenArtifact(
         "onnx", quantization, path, 0.0, measured=["any"] if limits else []
     )
@@ -131,6 +134,8 @@ def test_neither_publication_nor_verify_accepts_one(
         verify_written(
             written, *specs, ExportOptions(output_dir=tmp_path / "out")
         ),
-        verify_artifact(path, *specs, quantization=quantization, limits=limits),
+        verify_artifact(
+            path, *specs, quantization=quantization, published=limits
+        ),
     ):
         assert result.passed is (answer is None)

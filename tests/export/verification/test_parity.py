@@ -5,18 +5,17 @@ import pytest
 
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.verification.columns import (
-    large_rows,
-    largest_errors,
-    largest_values,
-    maxima_over,
-    movement_of,
-    rms_errors,
-)
-from keras_inception_export.verification.parity import (
     FLOOR,
     NOISE,
     Columns,
     columns_of,
+    errors_of,
+    large_rows,
+    largest_values,
+    maxima_over,
+    movement_of,
+)
+from keras_inception_export.verification.parity import (
     compare,
     max_error,
     tolerance,
@@ -30,6 +29,14 @@ def compared(outputs, expected, spec=SPEC):
     (record,), findings = compare(results, [spec], expected)
     assert record.passed is not findings
     return record, (findings or [""])[0]
+
+
+def quantized(results, expected, **published):
+    """Compare with the record of a bundle; return the new one, and findings."""
+    (record,), findings = compare(
+        results, [SPEC], expected, {"y": published}, quantized=True
+    )
+    return record, findings
 
 
 def test_errors_are_relative_to_the_largest_value():
@@ -63,28 +70,28 @@ def test_quantized_columns_have_tolerances_of_their_own(change):
     steps = np.array([6, 6, 0.01, 1e-5])
     noise = steps * GENERATOR.uniform(-1, 1, (30, 4))
     written = {"y": np.float32(expected.reference[0]["y"] + noise)}
-    (record,), _ = compare([written], [SPEC], expected, {"y": 1.0})
+    record, _ = quantized([written], expected, tolerance=1.0)
     assert record.passed and record.tolerance == 1
-    limits = {"y": 1.5 * record.max_error}
-    columns = {"y": record.column_tolerances}
+    limits = {"tolerance": 1.5 * record.max_error}
+    columns = {"column_tolerances": record.column_tolerances}
     found = {"y": written["y"].copy()}
     if change == "noisier":  # another processor
         found["y"] += np.float32(0.3 * noise)
     elif change:
         found["y"][:, 2] *= 0.5 if change == "halved" else 0
     for given, passes in (({}, True), (columns, change in (None, "noisier"))):
-        (record,), findings = compare(
-            [found], [SPEC], expected, limits, column_limits=given
-        )
+        record, findings = quantized([found], expected, **limits, **given)
         assert record.passed is passes
         assert passes or "column 2" in findings[0]
 
 
-def test_limits_replace_the_tolerance():
-    results = [{"y": REFERENCE.astype("float32") * np.float32(1 + 1e-3)}]
-    for limit, passed in ((1e-2, True), (1e-4, False)):
-        (record,), _ = compare(results, [SPEC], probes(), {"y": limit})
-        assert record.tolerance == limit and record.passed is passed
+def test_limits_replace_the_tolerance_relative_to_the_largest_value():
+    for scale, added in ((1, 1e-3), (100, 1)):
+        results = [{"y": np.float32(scale * REFERENCE + added)}]
+        expected = probes(scale * REFERENCE)
+        for limit, passed in ((1e-2, True), (1e-4, False)):
+            record, _ = quantized(results, expected, tolerance=limit)
+            assert record.tolerance == limit and record.passed is passed
 
 
 @pytest.mark.parametrize(
@@ -121,6 +128,39 @@ def test_a_large_column_hides_nothing_in_a_small_one(large, column):
     record, finding = compared([output], probes(reference))
     assert (record.column, record.regime) == (column, "expected")
     assert f"column {column}, expected inputs" in finding
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "index"),
+    (
+        ((None, 6, 50), 1, 4),  # boxes and scores of a detector
+        ((None, 2, None), 1, 1),  # two stacked outputs
+        ((None, 4, 5, 5), 1, 0),  # maps with channels first
+        ((None, 5, 3, 4), 2, 2),
+        ((None, 5, 3, 4), None, 3),
+        ((None, None, 5, 4), 1, 2),  # an axis of free size has no columns
+    ),
+)
+def test_an_error_in_a_small_slice_of_any_axis(shape, axis, index):
+    spec = TensorSpec("y", shape, "float32")
+    sizes = [30, *(7 if size is None else size for size in shape[1:])]
+    reference = 1e4 * GENERATOR.normal(size=sizes)
+    small = np.moveaxis(reference, -1 if axis is None else axis, 0)[index]
+    small /= 1e4
+    output = reference.copy()
+    record, _ = compared([output], probes(reference), spec)
+    assert record.passed
+    np.moveaxis(output, -1 if axis is None else axis, 0)[index] += 1e-3
+    record, finding = compared([output], probes(reference), spec)
+    results = [{"y": np.float32(output)}]
+    ((last,), _) = compare(results, [spec], probes(reference), {"y": {}})
+    assert last.passed is (axis is not None)
+    if axis is not None and shape[axis] is None:
+        assert record.passed
+        return
+    assert (record.column, record.axis) == (index, axis)
+    where = "" if axis is None else f" of axis {axis}"
+    assert f"(column {index}{where}, expected inputs)" in finding
 
 
 def test_regimes_are_judged_apart():
@@ -276,17 +316,8 @@ def test_a_factor_is_for_the_floor_too():
         assert record.passed is passed
 
 
-def test_a_limit_is_relative_to_the_largest_value():
-    results = [{"y": np.float32(100 * REFERENCE + 1)}]
-    for limit, passed in ((1e-2, True), (1e-3, False)):
-        (record,), _ = compare(
-            results, [SPEC], probes(100 * REFERENCE), {"y": limit}
-        )
-        assert record.passed is passed
-
-
 def test_every_batch_must_be_there():
-    for function in (compare, largest_errors, rms_errors):
+    for function in (compare, errors_of):
         arguments = [[], [REFERENCE]]
         if function is compare:
             arguments = [[], [SPEC], probes()]

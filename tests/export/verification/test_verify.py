@@ -1,5 +1,6 @@
 """`verify` finds an altered artifact by its values, not only by its hash."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -11,7 +12,12 @@ import pytest
 import tensorflow as tf
 from onnx import numpy_helper
 
-from keras_inception_export import ArtifactError, load_artifact, verify
+from keras_inception_export import (
+    ArtifactError,
+    export_model,
+    load_artifact,
+    verify,
+)
 from keras_inception_export.bundle import bundle as bundle_module
 from keras_inception_export.bundle.bundle import sha256_of
 from keras_inception_export.bundle.info import describe
@@ -133,6 +139,30 @@ def test_nan_in_an_output(bundle):
     wrong, layer = alter_graph(bundle, alter)
     assert wrong == 'output "scores" holds NaN or infinite values'
     assert 'diverges is "dense" (differs by inf' in layer
+
+
+def test_scores_beside_boxes_on_another_axis(tmp_path):
+    """A detector has them so: (batch, 84, 8400), with boxes in pixels."""
+    detector = keras.Sequential(
+        [
+            keras.Input((8,)),
+            keras.layers.Dense(3 * 20),
+            keras.layers.Reshape((3, 20)),
+            keras.layers.Rescaling([[1e5], [1e5], [1.0]]),
+        ]
+    )
+    bundle = tmp_path / "bundle"
+    report = export_model(detector, bundle, formats=["onnx"])
+    old, new = np.float32([[1e5, 1e5, 1.0], [1e5, 1e5, 0.99]])
+    replace_in(bundle / "model.onnx", old, new)
+    (finding, *_) = findings_of(bundle, "model.onnx")
+    assert "(column 2 of axis 1," in finding
+    # Earlier versions compared the columns of the last axis only.
+    for artifact in report["artifacts"]:
+        for record in artifact["parity"]:
+            del record["axis"]
+    (bundle / "report.json").write_text(json.dumps(report))
+    assert not findings_of(bundle, "model.onnx")
 
 
 def test_swapped_outputs(bundle):
