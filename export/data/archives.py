@@ -112,7 +112,7 @@ def _label(text: str, kind: str) -> Any:
     return int(text) if text.removeprefix("-").isdecimal() else text
 
 
-def import_pyarrow(path: Path) -> Any:
+def import_pyarrow(path: Path | str) -> Any:
     """Return the package that reads and writes a Parquet file."""
     try:
         import pyarrow.parquet

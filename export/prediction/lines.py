@@ -7,14 +7,14 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from keras_inception_export.data.items import Item
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import RequestError, check_regular, writing
+from keras_inception_export.errors import RequestError, check_regular
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
 from keras_inception_export.prediction.records import cells, columns, record
 
@@ -62,45 +62,36 @@ LINES = {
 """The kinds of files by their suffix."""
 
 
-class LineWriter:
-    """Writes one line of text per item; see `open_writer`."""
+Write = Callable[[Sequence[Prediction]], None]
+"""Writes the results of some items."""
 
-    def __init__(
-        self,
-        lines: Lines,
-        path: Path,
-        outputs: Sequence[TensorSpec],
-        top: int,
-        resumed: int | None,
-    ) -> None:
-        self._path, self._line = path, lines.line
-        self._outputs, self._top = outputs, top
-        mode = "wb" if resumed is None else "r+b"
-        with ExitStack() as stack:
-            self._file = stack.enter_context(open(path, mode, buffering=0))
-            if resumed is None:
-                self._put(lines.head(outputs, top))
-            else:
-                self._file.truncate(resumed)
-                self._file.seek(resumed)
-            stack.pop_all()
 
-    def write(self, predictions: Sequence[Prediction]) -> None:
-        """Write the results of some items."""
-        records = (record(x, self._outputs, self._top) for x in predictions)
-        text = "".join(self._line(x, self._outputs, self._top) for x in records)
-        with writing(self._path):
-            self._put(text)
+@contextmanager
+def write_lines(
+    lines: Lines,
+    path: Path,
+    outputs: Sequence[TensorSpec],
+    top: int,
+    resumed: int | None,
+) -> Iterator[Write]:
+    """Write one line of text per item; see `open_writer`."""
 
-    def _put(self, text: str) -> None:
+    def put(text: str) -> None:
         content = memoryview(text.encode())
         while content:
-            content = content[self._file.write(content) :]
+            content = content[file.write(content) :]
 
-    def close(self) -> None:
-        """Close the file."""
-        with writing(self._path):
-            self._file.close()
+    def write(predictions: Sequence[Prediction]) -> None:
+        records = (record(x, outputs, top) for x in predictions)
+        put("".join(lines.line(x, outputs, top) for x in records))
+
+    with open(path, "wb" if resumed is None else "r+b", buffering=0) as file:
+        if resumed is None:
+            put(lines.head(outputs, top))
+        else:
+            file.truncate(resumed)
+            file.seek(resumed)
+        yield write
 
 
 @dataclass(frozen=True)

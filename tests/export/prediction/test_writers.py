@@ -1,6 +1,5 @@
 """Files of results: whole rows, which are continued after an interruption."""
 
-import contextlib
 import csv
 import json
 from pathlib import Path
@@ -36,10 +35,9 @@ PREDICTIONS.append(Prediction("bad.png", {}, 'it is "bad"'))
 
 
 def write(path, predictions=PREDICTIONS, top=2, **options):
-    writer = open_writer(path, OUTPUTS, top, **options)
-    with contextlib.closing(writer):
-        writer.write(predictions[:2])
-        writer.write(predictions[2:])
+    with open_writer(path, OUTPUTS, top, **options) as write:
+        write(predictions[:2])
+        write(predictions[2:])
     return path
 
 
@@ -114,10 +112,11 @@ def test_npz_has_the_whole_outputs_of_what_did_not_fail(tmp_path):
 def test_npz_refuses_outputs_of_different_shapes(tmp_path):
     spec = (TensorSpec("x", (None, None), "float32"),)
     rows = [Prediction("a", {"x": np.ones(n)}) for n in (2, 3)]
-    writer = open_writer(tmp_path / "x.npz", spec, 1)
-    with contextlib.closing(writer):
-        with pytest.raises(RequestError, match=r"\(2,\) and \(3,\); write a"):
-            writer.write(rows)
+    with (
+        pytest.raises(RequestError, match=r"\(2,\) and \(3,\); write a"),
+        open_writer(tmp_path / "x.npz", spec, 1) as write,
+    ):
+        write(rows)
 
 
 MANY = [
@@ -185,7 +184,7 @@ def test_another_file_is_not_continued(name, items, top, message, tmp_path):
 )
 def test_files_that_cannot_be_written(name, message, tmp_path):
     with pytest.raises(RequestError, match=message):
-        open_writer(tmp_path / name, OUTPUTS, 3)
+        write(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".parquet"])
