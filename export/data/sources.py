@@ -60,19 +60,24 @@ class Sources:
             list or a tuple, all of them are checked at once, before anything
             is run.
         specs: the inputs of the model.
+        preprocess: how images become inputs, as a user says, which arrays
+            must not come with. Defaults to `None`: a user says nothing.
 
     Raises:
         RequestError: if one of them does not exist, is not recognised, or
             does not fit the model.
     """
 
-    def __init__(self, inputs: Any, specs: Sequence[TensorSpec]) -> None:
+    def __init__(
+        self, inputs: Any, specs: Sequence[TensorSpec], preprocess: Any = None
+    ) -> None:
         single = isinstance(inputs, (str, Path, Mapping)) or not isinstance(
             inputs, Iterable
         )
         if single or hasattr(inputs, "__array__"):
             inputs = [inputs]
         self._inputs, self._specs = inputs, specs
+        self._preprocess = preprocess
         self._listed = isinstance(inputs, (list, tuple))
         self.images: bool | None = None
         """Whether some are images; `None` if that is not known beforehand."""
@@ -93,11 +98,21 @@ class Sources:
     def opened(self) -> Iterator[Opened]:
         """Yield the inputs, each once it is checked."""
         for value in self._inputs:
-            if isinstance(value, (str, Path)):
-                for path in _matches(value):
-                    yield _guarded(path, _open(path, self._specs))
-            else:
-                yield _open_value(value, self._specs)
+            for opened in self._opened(value):
+                if self._preprocess is not None and not opened.images:
+                    raise RequestError(
+                        "got a preprocessing, but not only images: arrays are "
+                        "taken as they are; scale them, and leave the "
+                        "preprocessing out"
+                    )
+                yield opened
+
+    def _opened(self, value: Any) -> Iterator[Opened]:
+        if isinstance(value, (str, Path)):
+            for path in _matches(value):
+                yield _guarded(path, _open(path, self._specs))
+        else:
+            yield _open_value(value, self._specs)
 
 
 def _matches(value: str | Path) -> Iterator[Path]:

@@ -209,6 +209,16 @@ def test_preprocessing_from_python(preprocess, value, tmp_path):
             artifact.predict(inputs, preprocess=str(tmp_path / "made.json"))
 
 
+@pytest.mark.parametrize("kind", [list, iter])
+def test_a_preprocessing_for_arrays_is_refused(kind, tmp_path):
+    artifact = load_artifact(write_brightness(tmp_path / "model.onnx"))
+    inputs = [Image.new("L", (9, 9)), np.zeros((1, 4, 4, 1), "float32")]
+    assert len(list(artifact.predict(kind(inputs)))) == 2
+    with pytest.raises(RequestError, match="arrays are taken as they are"):
+        list(artifact.predict(kind(inputs), preprocess="unit"))
+    assert len(list(artifact.predict(kind(inputs[:1]), preprocess="unit"))) == 1
+
+
 OLD = Path(__file__).parents[2] / "data" / "0.1.0" / "bundle"
 
 
