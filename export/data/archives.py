@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_inception_export.data.classes import label_in
 from keras_inception_export.data.images import is_image
 from keras_inception_export.data.items import MAX_BYTES, Item, Labels, Opened
+from keras_inception_export.data.labels import label_in
 from keras_inception_export.data.reading import check_expansion, reading
 from keras_inception_export.errors import RequestError
 
@@ -30,10 +30,10 @@ class _Member(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf, encoding, errors):
         """Return the member of a header; ReadError if it is damaged."""
-        if len(buf) == tarfile.BLOCKSIZE and not any(buf):
-            return super().frombuf(buf, encoding, errors)  # the regular end
         try:
             return super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise  # the regular end
         except tarfile.HeaderError as error:
             raise tarfile.ReadError("it is damaged or ends early") from error
 

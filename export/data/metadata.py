@@ -28,7 +28,15 @@ RESIZED = {"stretch": "stretched", "crop": "cropped", "pad": "padded"}
 
 
 @dataclass(frozen=True)
-class InputMetadata:
+class _TensorMetadata:
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    meaning: str = VALUES
+
+
+@dataclass(frozen=True)
+class InputMetadata(_TensorMetadata):
     """What an artifact says of one input.
 
     Args:
@@ -43,17 +51,13 @@ class InputMetadata:
             artifact computes itself; `None`: none.
     """
 
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-    meaning: str = VALUES
     preprocessing: Preprocessing | None = None
     verified: tuple[float, float] | None = None
     built_in: Preprocessing | None = None
 
 
 @dataclass(frozen=True)
-class OutputMetadata:
+class OutputMetadata(_TensorMetadata):
     """What an artifact says of one output.
 
     Args:
@@ -64,10 +68,6 @@ class OutputMetadata:
         labels: the name of each column; `None`: unknown.
     """
 
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-    meaning: str = VALUES
     labels: tuple[str, ...] | None = None
 
 

@@ -64,15 +64,11 @@ class Rows:
         All rows are read for it.
         """
         width = self.shape[-1] if self.ndim > 1 else 1
-        ends = None
+        ends = np.empty((0, width), self.dtype)
         for part in parts(self):
-            rows = part.reshape(-1, width)
-            found = np.array([rows.min(axis=0), rows.max(axis=0)])
-            if ends is not None:
-                found[0] = np.minimum(found[0], ends[0])
-                found[1] = np.maximum(found[1], ends[1])
-            ends = found
-        return np.empty((0, width)) if ends is None else ends
+            rows = np.concatenate([ends, part.reshape(-1, width)])
+            ends = np.array([rows.min(axis=0), rows.max(axis=0)])
+        return ends
 
 
 def parts(array: Any, size: int = PART) -> Iterator[np.ndarray]:
@@ -115,17 +111,10 @@ def file_rows(
     dtype: Any,
     order: Any = "C",
 ) -> Rows:
-    """Return the rows of an array in a file.
+    """Return the rows of the array that begins at an offset in a file.
 
     The file is mapped for each reading only: pages that stay mapped count as
-    memory of the process.
-
-    Args:
-        source: the file.
-        offset: where in it the array begins.
-        shape: the shape of the array.
-        dtype: its dtype.
-        order: "C", or "F" for Fortran's. Defaults to "C".
+    memory of the process. The order is "C", or "F" for Fortran's.
     """
 
     def read(rows: np.ndarray) -> np.ndarray:

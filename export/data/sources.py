@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.archives import open_parquet, open_tar
-from keras_inception_export.data.classes import folder_classes
 from keras_inception_export.data.images import IMAGE_SUFFIXES, images_in
 from keras_inception_export.data.input_arrays import (
     as_array,
@@ -30,6 +29,7 @@ from keras_inception_export.data.input_arrays import (
     check_array,
 )
 from keras_inception_export.data.items import Item, Labels, Opened
+from keras_inception_export.data.labels import folder_classes
 from keras_inception_export.data.npz import open_rows
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.rows import parts
