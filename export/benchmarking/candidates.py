@@ -58,9 +58,9 @@ def keras_candidate(
         "format": "keras",
         "quantization": None,
         "bytes": path.stat().st_size,
-        "error": _largest(r.get("keras_max_error") for r in parity),
+        "error": _worst(max, (r.get("keras_max_error") for r in parity)),
         "agreement": None,
-        "accuracy": _smallest(accuracies.values()),
+        "accuracy": _worst(min, accuracies.values()),
     }
     return Candidate(KERAS, path, None, facts, required=file is not None)
 
@@ -79,17 +79,13 @@ def artifact_candidate(folder: Path, entry: Mapping[str, Any]) -> Candidate:
         "format": name,
         "quantization": scheme,
         "bytes": entry["bytes"],
-        "error": _largest(r.get("max_error") for r in compared),
-        "agreement": _smallest(r.get("agreement") for r in measured),
-        "accuracy": _smallest(r.get("accuracy") for r in measured),
+        "error": _worst(max, (r.get("max_error") for r in compared)),
+        "agreement": _worst(min, (r.get("agreement") for r in measured)),
+        "accuracy": _worst(min, (r.get("accuracy") for r in measured)),
     }
     return Candidate(display_name(name, scheme), path, name, facts)
 
 
-def _largest(figures: Iterable[float | None]) -> float | None:
-    """Return the largest figure of all outputs; `None` if there is none."""
-    return max((f for f in figures if f is not None), default=None)
-
-
-def _smallest(figures: Iterable[float | None]) -> float | None:
-    return min((f for f in figures if f is not None), default=None)
+def _worst(choose: Any, figures: Iterable[float | None]) -> float | None:
+    """Return the worst figure of all outputs; `None` if there is none."""
+    return choose((f for f in figures if f is not None), default=None)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.benchmarking.keras_baseline import open_model
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import quantized_feed
-from keras_inception_export.errors import ArtifactError, ExportError, reason_of
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.verification.probes import Probes
 
@@ -48,7 +48,7 @@ class Worker:
             `seconds` of the last three calls (`take_turn`: of all), and
             `used`: the processor time of this process in seconds.
         """
-        try:
+        with reading(path, "cannot be run"):
             loaded = Probes.load(probes)
             # The last batch of probes, repeated or cut to the batch size.
             rows = np.arange(batch_size)
@@ -64,12 +64,6 @@ class Worker:
                 quantized = quantized_feed(runner.inputs, feeds)
                 self._run = lambda: runner.run(quantized)
             seconds = _turn(self._run, WARM_UP, at_least=5)
-        except ExportError:
-            raise
-        except Exception as error:
-            raise ArtifactError(
-                f"{path} cannot be run: {reason_of(error)}"
-            ) from error
         return {"seconds": seconds[-3:], "used": _wait_until_idle()}
 
     def take_turn(self, length: float) -> dict[str, Any]:
