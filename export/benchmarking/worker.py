@@ -36,13 +36,11 @@ class Worker:
         threads: int,
         modules: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Open the candidate and warm it up.
+        """Open a candidate, and warm it up.
 
-        Args:
-            path: the artifact, or a `.keras` file.
-            format_name: the artifact's format; `None` for a `.keras` file.
-            probes: the file of the `Probes`, whose last batch is the input.
-            modules: modules to import for custom layers.
+        The format of a `.keras` file is `None`; its custom layers need
+        `modules`. The last batch of the probes, repeated or cut to the batch
+        size, is the input.
 
         Returns:
             `seconds` of the last three calls (`take_turn`: of all), and
@@ -50,7 +48,6 @@ class Worker:
         """
         with reading(path, "cannot be run"):
             loaded = Probes.load(probes)
-            # The last batch of probes, repeated or cut to the batch size.
             rows = np.arange(batch_size)
             feeds = {
                 name: array[rows % len(array)]

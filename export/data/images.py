@@ -40,11 +40,7 @@ def images_in(folder: Path, above: frozenset = frozenset()) -> Iterator[Path]:
 
     They are in the order of their names; only one folder's names are in
     memory. A link to a folder is followed, unless it leads back to a folder
-    that contains it.
-
-    Args:
-        folder: the folder.
-        above: the real paths of the folders that contain it.
+    that contains it, whose real path is in `above`.
     """
     real = os.path.realpath(folder)
     if real in above:

@@ -82,12 +82,9 @@ def label_in(value: Any) -> Any:
 def folder_classes(path: Path, folders: Sequence[str]) -> Labels | None:
     """Return the labels of images, if there is one folder per class.
 
-    There are none if an image is outside of the folders, or there is only one
-    folder.
-
-    Args:
-        path: the folder of these folders; an empty one is a class, too.
-        folders: the folder of each image; `""` if it is outside of them.
+    There are none if an image is outside of the folders in `path`, so that its
+    name in `folders` is empty, or if there is only one folder. A folder without
+    an image is a class, too.
 
     Raises:
         RequestError: if the folders are parts of a data set, such as `train`.

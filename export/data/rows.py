@@ -22,10 +22,7 @@ PART = 16
 class Rows:
     """An array whose rows are read each time that they are indexed.
 
-    Args:
-        shape: its shape.
-        dtype: its dtype.
-        read: returns the rows of an array of indices.
+    `read` returns the rows of an array of indices.
     """
 
     shape: tuple[int, ...]
@@ -129,15 +126,11 @@ def file_rows(
 class Spool:
     """A temporary file, which exists as long as something reads it.
 
-    Args:
-        shape: the shape of each row that is appended. Defaults to `()`.
-        folder: where the file is. Defaults to `None`: with temporary files.
+    Rows of a shape can be appended to it. It is in `folder`, if one is given.
     """
 
     def __init__(
-        self,
-        shape: tuple[int, ...] = (),
-        folder: Path | None = None,
+        self, shape: tuple[int, ...] = (), folder: Path | None = None
     ) -> None:
         self.file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         # Unlike `__del__`, before the file itself is collected.

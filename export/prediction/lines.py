@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,17 +34,11 @@ def _csv_line(row: Sequence[Any]) -> str:
 
 @dataclass(frozen=True)
 class Lines:
-    """A kind of file.
+    """A kind of file: what it begins with, its lines, and what they mean."""
 
-    Args:
-        head: `head(outputs, top)` returns what it begins with.
-        line: `line(record, outputs, top)` returns the line of a record.
-        row: `row(line)` returns the name and the error in a line.
-    """
-
-    head: Callable[..., str]
-    line: Callable[..., str]
-    row: Callable[[str], Sequence[Any]]
+    head: Callable[[Sequence[TensorSpec], int], str]
+    line: Callable[[Mapping[str, Any], Sequence[TensorSpec], int], str]
+    name_and_error: Callable[[str], Sequence[Any]]
 
 
 LINES = {
@@ -120,17 +114,11 @@ def resume(
     top: int,
     size: int,
 ) -> Resumed:
-    """Advance `items` past those that a file has.
+    """Advance `items` past those that the file of an interrupted run has.
 
-    What follows the last whole batch is computed again, so that each item is
-    in a batch with the same others, and each number has the same bits.
-
-    Args:
-        path: the file of an interrupted run, with a suffix of `LINES`.
-        items: all items, from the first one.
-        outputs: the outputs of the artifact.
-        top: how many classes of an output are written.
-        size: the number of items in a batch.
+    What follows the last whole batch, of `size` items, is computed again, so
+    that each item is in a batch with the same others, and each number has the
+    same bits.
 
     Raises:
         RequestError: if it is the file of other inputs, or of other columns.
@@ -157,13 +145,8 @@ def resume(
         for number in range(rows):
             try:
                 line = file.readline().decode()
-                name, error = lines.row(line)
-            except (
-                ValueError,
-                LookupError,
-                TypeError,
-                RecursionError,
-            ) as problem:
+                name, error = lines.name_and_error(line)
+            except Exception as problem:  # it may be anything
                 raise _other_row(path, number, "a result") from problem
             if number >= kept:
                 continue
@@ -185,12 +168,6 @@ def check_resumed(
 
     The last batch that it has is computed again, and most of its lines must
     be the same. A few are not, if classes have nearly equal scores.
-
-    Args:
-        path: the file.
-        done: what `resume` found in it.
-        pipeline: what computes the other items.
-        top: how many classes of an output are written.
     """
     outputs, line = pipeline.outputs, LINES[path.suffix].line
     items, before = zip(*done.last, strict=True) if done.last else ((), ())
