@@ -5,7 +5,7 @@ for a while after a call, so an answer is sent only once the process is idle.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,23 @@ class Worker:
             if format_name is None:
                 self._run = open_model(path, modules, feeds, loaded)
             else:
-                open_runner = FORMATS[format_name].open_runner
-                runner = open_runner(Path(path), threads=threads)
-                quantized = quantized_feed(runner.inputs, feeds)
-                self._run = lambda: runner.run(quantized)
+                self._run = self.open_artifact(
+                    path, format_name, feeds, threads
+                )
             seconds = _turn(self._run, WARM_UP, at_least=5)
         return {"seconds": seconds[-3:], "used": _wait_until_idle()}
+
+    def open_artifact(
+        self,
+        path: str,
+        format_name: str,
+        feeds: Mapping[str, np.ndarray],
+        threads: int,
+    ) -> Callable[[], object]:
+        """Return a function that runs an artifact on `feeds`."""
+        runner = FORMATS[format_name].open_runner(Path(path), threads=threads)
+        quantized = quantized_feed(runner.inputs, feeds)
+        return lambda: runner.run(quantized)
 
     def take_turn(self, length: float) -> dict[str, Any]:
         """Run for `length` seconds and at least two calls; see `open`."""

@@ -13,6 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks import keras_exports
 from keras_inception_export.benchmarking import measurement, run
 from keras_inception_export.benchmarking.keras_baseline import open_model
 from keras_inception_export.bundle import bundle
@@ -217,6 +218,18 @@ def test_the_announcement_counts_slow_calls(monkeypatch):
     processes = [SimpleNamespace(latency=s) for s in (0.001, 1.0)]
     announcement = run._announcement(processes, 10)
     assert announcement == "Measure  10 rounds, about 22 s"
+
+
+def test_the_worker_of_a_benchmark_opens_artifacts_itself(folder, monkeypatch):
+    """`benchmarks/latency.py` measures Keras's own exports beside ours."""
+    runs = []
+    opener = {"onnx": lambda path, array, threads: lambda: runs.append(array)}
+    monkeypatch.setattr(keras_exports, "_OPENERS", opener)
+    probes = str(folder / bundle.PROBES)
+    keras_exports.Worker().open("x.onnx", "onnx", probes, 2, 1)
+    np.testing.assert_array_equal(
+        runs[0], make_probes().feeds[-1]["pixels"][:2]
+    )
 
 
 def test_the_keras_baseline_predicts(tmp_path):
