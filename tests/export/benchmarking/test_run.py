@@ -198,18 +198,15 @@ def test_relative_latency(folder):
     assert run.relative_latency(copy, folder / "model.onnx", probes) > 0
 
 
-@pytest.mark.parametrize(
-    ("fixed", "requested", "size"), [(3, None, 3), (None, None, 1), (3, 3, 3)]
-)
-def test_batch_size(fixed, requested, size):
-    report = {"artifacts": [{"inputs": [{"shape": [fixed, 8]}]}]}
-    assert run._batch_size(report, requested) == size
-
-
-def test_another_batch_size_than_the_fixed_one():
-    report = {"artifacts": [{"inputs": [{"shape": [3, 8]}]}]}
+def test_batch_size():
+    free, fixed = (
+        {"artifacts": [{"inputs": [{"shape": [size, 8]}]}]}
+        for size in (None, 3)
+    )
+    assert run._batch_size(free, None) == 1
+    assert run._batch_size(fixed, None) == run._batch_size(fixed, 3) == 3
     with pytest.raises(RequestError, match="fixed batch size 3, got 4"):
-        run._batch_size(report, 4)
+        run._batch_size(fixed, 4)
 
 
 def test_the_announcement_counts_slow_calls(monkeypatch):
