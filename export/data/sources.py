@@ -129,14 +129,10 @@ def _matches(value: str | Path) -> Iterator[Path]:
             'such as "photos/**/*.jpg"'
         )
     # All that is in a folder would be read once more.
-    parents: set[Path] = set()
     paths = [Path(name) for name in found]
-    for path in paths:
-        for parent in path.parents:
-            if parent in parents:
-                break
-            parents.add(parent)
-    yield from (path for path in paths if path not in parents)
+    folders = {path.parent for path in paths}
+    above = folders.union(*(folder.parents for folder in folders))
+    yield from (path for path in paths if path not in above)
 
 
 def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:

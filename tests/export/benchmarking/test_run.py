@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import keras_exports
 from keras_inception_export.benchmarking import measurement, run
@@ -36,17 +35,15 @@ KERNEL = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
 
 
 def write_onnx(path):
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["pixels", "kernel"], ["scores"])],
-        "dense",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 8])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 3])],
-        [numpy_helper.from_array(KERNEL, "kernel")],
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 18]>
+        dense (float[n, 8] pixels) => (float[n, 3] scores) {
+            scores = MatMul(pixels, kernel)
+        }"""
     )
-    opsets = [helper.make_opsetid("", 18)]
-    onnx.save(
-        helper.make_model(graph, opset_imports=opsets, ir_version=8), path
-    )
+    kernel = onnx.numpy_helper.from_array(KERNEL, "kernel")
+    model.graph.initializer.append(kernel)
+    onnx.save(model, path)
 
 
 def save_keras(path, kernel=KERNEL):
