@@ -23,6 +23,7 @@ class Candidate:
         facts: the cells that are known without a measurement.
         required: whether it is an error if it cannot be run although its
             runtime is installed.
+        missing: why it cannot be run here; `""` if it may.
     """
 
     name: str
@@ -30,27 +31,21 @@ class Candidate:
     format: str | None
     facts: Mapping[str, Any]
     required: bool = True
-
-
-@dataclass(frozen=True)
-class Unavailable:
-    """Something that cannot be measured here, and why."""
-
-    name: str
-    reason: str
+    missing: str = ""
 
 
 def keras_candidate(
     report: Mapping[str, Any], file: str | Path | None
-) -> Candidate | Unavailable:
-    """Return the Keras model as a candidate, or why that is not possible."""
+) -> Candidate:
+    """Return the Keras model as a candidate."""
     known = report["model"].get("keras_path")
     path = Path(file or known or "")
     if file is not None and not path.is_file():
         raise RequestError(f"{file} does not exist; name a .keras file")
     if not path.is_file():
         why = f"{known} is not there" if known else "made from a live model"
-        return Unavailable(KERAS, f"{why}; name its file with --keras FILE")
+        missing = f"{why}; name its file with --keras FILE"
+        return Candidate(KERAS, path, None, {}, missing=missing)
     parity = [r for a in report["artifacts"] for r in a.get("parity") or ()]
     evaluation = report.get("evaluation") or {}
     accuracies = evaluation.get("keras_accuracy") or {}

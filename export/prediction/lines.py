@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from keras_inception_export.data.items import Item
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_regular
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
-from keras_inception_export.prediction.records import cells, columns, record
+from keras_inception_export.prediction.records import cells, record
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
@@ -25,7 +25,11 @@ CLOSE = {"rel_tol": 1e-4, "abs_tol": 1e-5}
 gives 1e-6, and an artifact in float16 is off by 1e-3."""
 
 
-def _csv_line(row: Sequence[Any]) -> str:
+NOTHING = {"name": None, "error": None, "outputs": None}
+"""The record whose cells have the columns of all others."""
+
+
+def _csv_line(row: Iterable[Any]) -> str:
     """Return the cells as a line of a CSV file."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(row)
@@ -43,8 +47,8 @@ class Lines:
 
 LINES = {
     ".csv": Lines(
-        lambda *arguments: _csv_line(columns(*arguments)),
-        lambda *arguments: _csv_line(cells(*arguments)),
+        lambda *arguments: _csv_line(cells(NOTHING, *arguments)),
+        lambda *arguments: _csv_line(cells(*arguments).values()),
         lambda line: next(csv.reader([line]))[:2],
     ),
     ".jsonl": Lines(
