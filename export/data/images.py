@@ -117,21 +117,18 @@ class Images:
             self._spool.file.write(item.content)
         self._kept.append((item.name, content))
 
-    def _item(self, number: int) -> Item:
-        kept = self._kept[number]
-        if isinstance(kept, str):
-            return Item(printable(kept), Path(kept))
-        name, content = kept
-        if isinstance(content, tuple):
-            start, size = content
-            content = os.pread(self._spool.file.fileno(), size, start)
-        return Item(name, content)
-
     def rows(self, preprocessing: Preprocessing, origin: str) -> Rows:
         """Return the images as an input of the model."""
 
         def decode(number: int) -> np.ndarray:
-            return decoded(self._item(number), preprocessing)
+            kept = self._kept[number]
+            if isinstance(kept, str):
+                kept = printable(kept), Path(kept)
+            name, content = kept
+            if isinstance(content, tuple):
+                start, size = content
+                content = os.pread(self._spool.file.fileno(), size, start)
+            return decoded(Item(name, content), preprocessing)
 
         def read(numbers: np.ndarray) -> np.ndarray:
             with ThreadPoolExecutor(os.cpu_count()) as pool:

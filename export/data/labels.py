@@ -1,7 +1,7 @@
 """The classes of samples: their names, and the labels that files give them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +79,11 @@ def label_in(value: Any) -> Any:
     return next((value[name] for name in LABEL_NAMES if name in value), None)
 
 
-def folder_classes(path: Path, folders: Sequence[str]) -> Labels | None:
-    """Return the labels of images, if there is one folder per class.
+def folder_classes(path: Path, images: Iterable[Path]) -> Labels | None:
+    """Return the labels of the images in a folder, if it has one per class.
 
-    There are none if an image is outside of the folders in `path`, so that its
-    name in `folders` is empty, or if there is only one folder. A folder without
-    an image is a class, too.
+    There are none if an image is outside of its folders, or if there is only
+    one folder. A folder without an image is a class, too.
 
     Raises:
         RequestError: if the folders are parts of a data set, such as `train`.
@@ -94,14 +93,15 @@ def folder_classes(path: Path, folders: Sequence[str]) -> Labels | None:
         for folder in path.iterdir()
         if folder.is_dir() and not folder.name.startswith(".")
     )
-    if not all(folders) or len(names) < 2:
+    places = [image.relative_to(path).parts for image in images]
+    if len(names) < 2 or any(len(place) == 1 for place in places):
         return None
     if PARTS.issuperset(name.lower() for name in names):
         raise RequestError(
             f"{path} has the folders {', '.join(names)}, which are parts of a "
             "data set, not classes; give one of them"
         )
-    return Labels(folders, names)
+    return Labels([place[0] for place in places], names)
 
 
 def numbered(

@@ -148,7 +148,7 @@ def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
         return Opened(
             lambda: (Item(str(x), x) for x in images_in(path)),
             lambda: sum(1 for _ in images_in(path)),
-            lambda: _folder_labels(path),
+            lambda: folder_classes(path, images_in(path)),
         )
     for suffixes, opener in READERS.items():
         if path.name.lower().endswith(suffixes):
@@ -157,11 +157,6 @@ def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
         f"{path} is not a recognised input: expected an image, a folder of "
         "images, .npy, .npz, .parquet or .tar"
     )
-
-
-def _folder_labels(path: Path) -> Labels | None:
-    places = (image.relative_to(path).parts for image in images_in(path))
-    return folder_classes(path, [x[0] if x[1:] else "" for x in places])
 
 
 def _open_arrays(path: Path, specs: Sequence[TensorSpec]) -> Opened:

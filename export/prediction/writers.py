@@ -41,17 +41,9 @@ def open_writer(
     """Yield a function that writes the results of some items to a file.
 
     The suffix of the file says of what kind it is. It is complete at the end;
-    after an error, one that is not of `LINES` is not.
-
-    Args:
-        path: the file, which is overwritten unless it is continued.
-        outputs: the outputs of the artifact.
-        top: how many classes of an output are written.
-        resumed: the number of bytes that are kept. Defaults to `None`: a new
-            file.
-        part: where it is written, if not at `path`. Defaults to `None`.
+    after an error, only one of `LINES` has what came before. It is written at
+    `part`, if that is given, and is a new one unless `resumed` bytes are kept.
     """
-    check_output(path)
     with ExitStack() as stack:
         with writing(path):
             write = stack.enter_context(
@@ -134,7 +126,6 @@ def _npz(path, outputs, top, resumed) -> Iterator[Write]:
                     )
                 spool.append(array[None])
 
-    open(path, "ab").close()  # fails now rather than in the end
     yield write
     write_arrays(path, {name: spool.rows() for name, spool in spools.items()})
 
