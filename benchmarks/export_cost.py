@@ -17,9 +17,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
+
+from peak_memory import Monitor, resident
 
 SIZES = {"8 M": False, "132 M": True}
 ROUTES = {
@@ -117,11 +118,10 @@ def measure(size, kind, by):
             )
         else:
             write = functools.partial(plain_tf2onnx, model, path)
-        monitor = MemoryMonitor()
-        start = time.perf_counter()
-        write()
-        seconds = time.perf_counter() - start
-        monitor.stop()
+        with Monitor(resident) as monitor:
+            start = time.perf_counter()
+            write()
+            seconds = time.perf_counter() - start
         files = [path, *path.rglob("*")]
         size = sum(f.stat().st_size for f in files if f.is_file())
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
@@ -131,34 +131,6 @@ def measure(size, kind, by):
         "peak": max(monitor.peak, children),
         "bytes": size,
     }
-
-
-class MemoryMonitor:
-    """Records the peak memory of this process, in a thread."""
-
-    def __init__(self):
-        self.start = self.peak = resident(os.getpid())
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self):
-        while not self._done.wait(0.01):
-            self.peak = max(self.peak, resident(os.getpid()))
-
-    def stop(self):
-        """Stop recording."""
-        self._done.set()
-        self._thread.join()
-
-
-def resident(pid):
-    """Return the resident memory of a process in bytes; 0 if it has ended."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
-    except (OSError, IndexError):
-        return 0
-    return int(pages) * resource.getpagesize()
 
 
 def plain_tf2onnx(model, path):

@@ -66,44 +66,40 @@ def stored(name):
 
 
 ONNX, TFLITE = BUNDLE / "model.onnx", BUNDLE / "model.tflite"
-PREDICT = ["predict", "FILE", "SAMPLES", "--json"]
+OF_BUNDLE = [["verify", "."], ["diagnose", "."]]
+OF_ARTIFACT = [
+    ["info", "FILE"],
+    ["predict", "FILE", "SAMPLES", "--json"],
+    *OF_BUNDLE,
+]
+OF_SAMPLES = [["predict", str(ONNX), "FILE"]]
 READERS = {
-    # file: original content, change, the commands that read it
-    "report.json": (
-        *(stored("report.json"), some_bytes(change_report)),
-        [["info", "."], ["verify", "."], ["diagnose", "."]],
-    ),
-    "probes.npz": (
-        *(stored("probes.npz"), some_bytes(change_arrays)),
-        [["verify", "."], ["diagnose", "."]],
-    ),
-    "layer_references.npz": (
-        *(stored("layer_references.npz"), some_bytes(change_arrays)),
-        [["diagnose", "."]],
-    ),
-    "model.onnx": (
-        *(stored("model.onnx"), some_bytes(change_onnx)),
-        [["info", "FILE"], PREDICT, ["verify", "."], ["diagnose", "."]],
-    ),
-    "model.tflite": (
-        *(stored("model.tflite"), change_bytes),
-        [["info", "FILE"], PREDICT, ["verify", "."], ["diagnose", "."]],
-    ),
-    "model.keras": (
-        stored("../model.keras"),
-        some_bytes(change_archive),
-        [["info", "FILE"], ["load", "FILE"]],
-    ),
-    "samples.npy": (npy, change_bytes, [["predict", str(ONNX), "FILE"]]),
-    "image.png": (
-        *(lambda: image("png"), change_bytes),
-        [["predict", str(ONNX), "FILE"]],
-    ),
-    "image.jpg": (
-        *(lambda: image("jpeg"), change_bytes),
-        [["predict", str(ONNX), "FILE"]],
-    ),
+    "report.json": (change_report, [["info", "."], *OF_BUNDLE]),
+    "probes.npz": (change_arrays, OF_BUNDLE),
+    "layer_references.npz": (change_arrays, OF_BUNDLE[1:]),
+    "model.onnx": (change_onnx, OF_ARTIFACT),
+    "model.tflite": (change_bytes, OF_ARTIFACT),
+    "model.keras": (change_archive, [["info", "FILE"], ["load", "FILE"]]),
+    "samples.npy": (change_bytes, OF_SAMPLES),
+    "image.png": (change_bytes, OF_SAMPLES),
+    "image.jpg": (change_bytes, OF_SAMPLES),
 }
+"""For each file the change, and the commands that read it."""
+CONTENTS = {
+    "model.keras": stored("../model.keras"),
+    "samples.npy": npy,
+    "image.png": lambda: image("png"),
+    "image.jpg": lambda: image("jpeg"),
+}
+"""What makes the original content, if it is not a file of the bundle."""
+
+
+def original(reader):
+    """Return the content of a file, and a change of a few bytes or of more."""
+    change = READERS[reader][0]
+    if change is not change_bytes:
+        change = some_bytes(change)
+    return CONTENTS.get(reader, stored(reader))(), change
 
 
 def with_hashes(folder, changed):
@@ -144,7 +140,6 @@ def call(words):
 
 def run_case(reader, content, folder):
     """Return one line per command that did not end as it must."""
-    commands = READERS[reader][2]
     for name in ("report.json", "probes.npz", "layer_references.npz"):
         shutil.copy(BUNDLE / name, folder / name)
     artifact = TFLITE if reader == "model.tflite" else ONNX
@@ -152,7 +147,7 @@ def run_case(reader, content, folder):
     (folder / reader).write_bytes(content)
     with_hashes(folder, reader)
     found = []
-    for words in commands:
+    for words in READERS[reader][1]:
         names = {"FILE": folder / reader, ".": folder, "SAMPLES": SAMPLES}
         words = [str(names.get(word, word)) for word in words]
         log = folder / "stderr"
@@ -183,12 +178,12 @@ SAMPLES = Path(tempfile.gettempdir()) / "fuzz_samples.npy"
 
 def work(reader, seed, number):
     """Run cases, and print what each found; the number of the next before."""
-    make, change, _ = READERS[reader]
+    content, change = original(reader)
     with tempfile.TemporaryDirectory() as folder:
         for case in range(seed, seed + number):
             print(f"case {case}", flush=True)
-            content = change(make(), random.Random(case))
-            for line in run_case(reader, content, Path(folder)):
+            changed = change(content, random.Random(case))
+            for line in run_case(reader, changed, Path(folder)):
                 print(f"{reader} {case} {line}", flush=True)
 
 
@@ -196,13 +191,13 @@ def work_guided(reader, seed):
     """Do the same, with files that atheris chooses, until it is killed."""
     import atheris
 
-    make, change, _ = READERS[reader]
+    content, change = original(reader)
     cases = itertools.count(seed)
     with tempfile.TemporaryDirectory() as workdir:
         folder, corpus = Path(workdir) / "bundle", Path(workdir) / "corpus"
         folder.mkdir()
         corpus.mkdir()
-        (corpus / "original").write_bytes(make())
+        (corpus / "original").write_bytes(content)
 
         def run(content):
             print(f"case {(case := next(cases))}", flush=True)
@@ -231,17 +226,9 @@ def fuzz(reader, seconds, seed, options=()):
     tried, wrong, end = seed, [], time.time() + seconds
     while time.time() < end:
         with tempfile.TemporaryFile("w+") as output:
+            words = [sys.executable, __file__, "--work", reader, str(tried)]
             child = subprocess.Popen(
-                [
-                    sys.executable,
-                    __file__,
-                    "--work",
-                    reader,
-                    str(tried),
-                    *options,
-                ],
-                stdout=output,
-                stderr=subprocess.DEVNULL,
+                [*words, *options], stdout=output, stderr=subprocess.DEVNULL
             )
             last, size = time.time(), 0
             while child.poll() is None and time.time() < end:

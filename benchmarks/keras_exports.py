@@ -42,13 +42,14 @@ def write(model, folder: Path) -> dict[str, Path]:
 class Worker(worker.Worker):
     """Opens one of Keras's exports, then runs it in turns."""
 
-    def _open_artifact(
+    def open_artifact(
         self,
         path: str,
         format_name: str,
         feeds: Mapping[str, np.ndarray],
         threads: int,
     ) -> Callable[[], object]:
+        """Return a function that runs one of Keras's exports."""
         (array,) = feeds.values()
         return _OPENERS[format_name](path, array, threads)
 

@@ -1,4 +1,4 @@
-"""The plain functional models of the notebook that this package is based on.
+"""The plain functional hybrid of the notebook that this package is based on.
 
 The functions are unchanged except for what Keras 3 requires: imports from
 `keras`, and a unique name for each pooling layer of a block. They are the
@@ -111,81 +111,6 @@ def InceptionV3_block(x, specs, channel_axis, name):
         name=name + "_Concatenated",
     )
     return x
-
-
-def VGG16(
-    include_top=True,
-    input_tensor=None,
-    input_shape=(224, 224, 1),
-    pooling="max",
-    classes=1000,
-):
-    """The plain VGG16."""
-    img_input = Input(shape=input_shape)
-
-    x = Conv2D(
-        64, (3, 3), activation="relu", padding="same", name="block1_conv1"
-    )(img_input)
-    x = Conv2D(
-        64, (3, 3), activation="relu", padding="same", name="block1_conv2"
-    )(x)
-    x = MaxPooling2D((2, 2), strides=(2, 2), name="block1_pool")(x)
-
-    x = Conv2D(
-        128, (3, 3), activation="relu", padding="same", name="block2_conv1"
-    )(x)
-    x = Conv2D(
-        128, (3, 3), activation="relu", padding="same", name="block2_conv2"
-    )(x)
-    x = MaxPooling2D((2, 2), strides=(2, 2), name="block2_pool")(x)
-
-    x = Conv2D(
-        256, (3, 3), activation="relu", padding="same", name="block3_conv1"
-    )(x)
-    x = Conv2D(
-        256, (3, 3), activation="relu", padding="same", name="block3_conv2"
-    )(x)
-    x = Conv2D(
-        256, (3, 3), activation="relu", padding="same", name="block3_conv3"
-    )(x)
-    x = MaxPooling2D((2, 2), strides=(2, 2), name="block3_pool")(x)
-
-    x = Conv2D(
-        512, (3, 3), activation="relu", padding="same", name="block4_conv1"
-    )(x)
-    x = Conv2D(
-        512, (3, 3), activation="relu", padding="same", name="block4_conv2"
-    )(x)
-    x = Conv2D(
-        512, (3, 3), activation="relu", padding="same", name="block4_conv3"
-    )(x)
-    x = MaxPooling2D((2, 2), strides=(2, 2), name="block4_pool")(x)
-
-    x = Conv2D(
-        512, (3, 3), activation="relu", padding="same", name="block5_conv1"
-    )(x)
-    x = Conv2D(
-        512, (3, 3), activation="relu", padding="same", name="block5_conv2"
-    )(x)
-    x = Conv2D(
-        512, (3, 3), activation="relu", padding="same", name="block5_conv3"
-    )(x)
-    x = MaxPooling2D((2, 2), strides=(2, 2), name="block5_pool")(x)
-
-    if include_top:
-        x = Flatten(name="flatten")(x)
-        x = Dense(4096, activation="relu", name="fc1")(x)
-        x = Dense(4096, activation="relu", name="fc2")(x)
-        x = Dense(classes, activation="softmax", name="predictions")(x)
-    else:
-        if pooling == "avg":
-            x = GlobalAveragePooling2D()(x)
-        elif pooling == "max":
-            x = GlobalMaxPooling2D()(x)
-
-    inputs = img_input
-    model = Model(inputs, x, name="vgg16")
-    return model
 
 
 def VGG16_Inception(

@@ -24,8 +24,9 @@ import numpy as np
 from keras.applications.imagenet_utils import preprocess_input
 
 from keras_inception_export import export_model
-from keras_inception_export.data.images import images_in
-from keras_inception_export.data.preprocessing import PRESETS, read
+from keras_inception_export.data.images import decoded, images_in
+from keras_inception_export.data.items import Item
+from keras_inception_export.data.preprocessing import PRESETS
 from keras_inception_export.data.tensor_spec import TensorSpec
 
 FOLDERS = {"sklearn": "datasets/images", "skimage": "data"}
@@ -85,7 +86,7 @@ def equal(path, name, side):
         if name in OWN
         else preprocess_input(pixels, mode=name)
     )
-    found = read(path, PRESETS[name].fitted(spec))
+    found = decoded(Item(path.name, path), PRESETS[name].fitted(spec))
     return found.dtype == expected.dtype and np.array_equal(found, expected)
 
 

@@ -245,11 +245,8 @@ def main() -> None:
     parser.add_argument("--quantize", help="a scheme, in place of float32")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
-    right = network()
-    weights = {}
-    for variable in right.weights:
-        weights[variable.path] = _value(variable, rng)
-        variable.assign(weights[variable.path])
+    weights = {x.path: _value(x, rng) for x in network().weights}
+    right = _build(Fault("none"), weights)
     kinds = options.only.split(";") if options.only else list(FAULTS)
     with tempfile.TemporaryDirectory() as workdir:
         bundle = Path(workdir) / "right"

@@ -18,9 +18,10 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
+
+from peak_memory import Monitor, anonymous
 
 FORMATS = ("onnx", "saved_model", "tflite")
 UNITS = {"seconds": 1, "peak": 1e9}
@@ -46,19 +47,11 @@ def main():
         for name in DEEP:
             for count in arguments.layers.split(","):
                 found = run(name, count)
-                cells = f"{found['seconds']:.0f}", f"{found['peak'] / 1e9:.2f}"
-                print(DEPTH_ROW.format(count, name, *cells), flush=True)
+                took = f"{found['seconds']:.0f}", f"{found['peak'] / 1e9:.2f}"
+                print(DEPTH_ROW.format(count, name, *took), flush=True)
         return
-    print(
-        ROW.format(
-            "parameters",
-            "format",
-            "s",
-            "added GB",
-            "added / weights",
-            "peak GB",
-        )
-    )
+    head = "parameters", "format", "s", "added GB", "added / weights", "peak GB"
+    print(ROW.format(*head))
     results = {name: [] for name in FORMATS}
     for millions in arguments.millions.split(","):
         for name in FORMATS:
@@ -129,7 +122,7 @@ def measure(name, millions):
     del model, dense
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / RECORDS[name].file_name
-        with Monitor() as monitor:
+        with Monitor(anonymous) as monitor:
             start = time.perf_counter()
             RECORDS[name].write(inference_model, path, opset=18)
             seconds = time.perf_counter() - start
@@ -171,45 +164,9 @@ def measure_depth(name, count):
     with deep_models():
         model = deep_model(name, int(count))
     before = sum(os.times()[:4])
-    with tempfile.TemporaryDirectory() as folder, Monitor() as monitor:
+    with tempfile.TemporaryDirectory() as folder, Monitor(anonymous) as monitor:
         export_model(model, Path(folder) / "out", formats=FORMATS)
     return {"seconds": sum(os.times()[:4]) - before, "peak": monitor.peak}
-
-
-class Monitor:
-    """Records the peak memory of this process and its children."""
-
-    def __enter__(self):
-        self.start = self.peak = memory(os.getpid())
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
-
-    def _run(self):
-        while not self._done.wait(0.02):
-            self.peak = max(self.peak, memory(os.getpid()))
-
-    def __exit__(self, *_):
-        self._done.set()
-        self._thread.join()
-
-
-def memory(pid):
-    """Return the bytes of a process and its children that no file has."""
-    try:
-        text = Path(f"/proc/{pid}/status").read_text()
-        tasks = Path(f"/proc/{pid}/task").iterdir()
-        children = [
-            child
-            for task in tasks
-            for child in (task / "children").read_text().split()
-        ]
-    except OSError:  # it has ended
-        return 0
-    lines = dict(line.split(":", 1) for line in text.splitlines())
-    own = int(lines.get("RssAnon", "0 kB").split()[0]) * 1024
-    return own + sum(map(memory, children))
 
 
 def plot(results, path):

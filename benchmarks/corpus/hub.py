@@ -21,35 +21,46 @@ CAUSAL = {
     "hidden_dim": 16,
     "intermediate_dim": 32,
 }
-RESNET = {
-    "input_conv_filters": [64],
-    "input_conv_kernel_sizes": [7],
-    "stackwise_num_filters": [64, 16, 16, 16],
-    "stackwise_num_blocks": [1, 1, 1, 1],
-    "stackwise_num_strides": [1, 2, 2, 2],
-    "block_type": "basic_block",
-    "image_shape": (64, 64, 3),
+IMAGE_MODELS = {
+    "ResNet": {
+        "input_conv_filters": [64],
+        "input_conv_kernel_sizes": [7],
+        "stackwise_num_filters": [64, 16, 16, 16],
+        "stackwise_num_blocks": [1, 1, 1, 1],
+        "stackwise_num_strides": [1, 2, 2, 2],
+        "block_type": "basic_block",
+        "image_shape": (64, 64, 3),
+    },
+    "DenseNet": {
+        "stackwise_num_repeats": [1, 2, 1],
+        "growth_rate": 8,
+        "image_shape": (32, 32, 3),
+    },
+    "VGG": {
+        "stackwise_num_repeats": [1, 1, 2],
+        "stackwise_num_filters": [4, 8, 8],
+        "image_shape": (56, 56, 3),
+    },
+    "MiT": {
+        "layerwise_depths": [1, 1],
+        "num_layers": 2,
+        "layerwise_num_heads": [1, 2],
+        "layerwise_sr_ratios": [8, 4],
+        "max_drop_path_rate": 0.1,
+        "layerwise_patch_sizes": [7, 3],
+        "layerwise_strides": [4, 2],
+        "hidden_dims": [16, 32],
+        "image_shape": (32, 32, 3),
+    },
+    "ViT": {
+        "image_shape": (28, 28, 3),
+        "patch_size": (4, 4),
+        "num_layers": 2,
+        "num_heads": 2,
+        "hidden_dim": 16,
+        "mlp_dim": 32,
+    },
 }
-MIT = {
-    "layerwise_depths": [1, 1],
-    "num_layers": 2,
-    "layerwise_num_heads": [1, 2],
-    "layerwise_sr_ratios": [8, 4],
-    "max_drop_path_rate": 0.1,
-    "layerwise_patch_sizes": [7, 3],
-    "layerwise_strides": [4, 2],
-    "hidden_dims": [16, 32],
-    "image_shape": (32, 32, 3),
-}
-VIT = {
-    "image_shape": (28, 28, 3),
-    "patch_size": (4, 4),
-    "num_layers": 2,
-    "num_heads": 2,
-    "hidden_dim": 16,
-    "mlp_dim": 32,
-}
-
 TEXT_MODELS = {
     "Albert": TEXT | {"embedding_dim": 8},
     "Bart": TEXT,
@@ -73,7 +84,7 @@ TEXT_MODELS = {
         "max_decoder_sequence_length": 12,
     },
 }
-"""The arguments of `<name>Backbone`."""
+"""The arguments of `<name>Backbone`, as in `IMAGE_MODELS`."""
 
 CLASSIFIED = ("Bert", "DistilBert", "Roberta")
 """The text models of which there is a `<name>TextClassifier` as well."""
@@ -90,19 +101,14 @@ def cases() -> list[Case]:
     except ImportError:
         return []
     built: dict[str, Callable] = {
-        f"{name}Backbone": partial(_text, name) for name in TEXT_MODELS
+        f"{name}Backbone": partial(_backbone, name) for name in TEXT_MODELS
     }
     for name in CLASSIFIED:
-        built[f"{name}TextClassifier"] = partial(_text_classifier, name)
+        built[f"{name}TextClassifier"] = partial(_classifier, name, "Text")
+    built["ResNetBackbone"] = partial(_backbone, "ResNet")
+    for name in IMAGE_MODELS:
+        built[f"{name}ImageClassifier"] = partial(_classifier, name, "Image")
     built |= {
-        "ResNetBackbone": _resnet,
-        "ResNetImageClassifier": partial(_classifier, "ResNet", _resnet),
-        "DenseNetImageClassifier": partial(_classifier, "DenseNet", _densenet),
-        "VGGImageClassifier": partial(
-            _classifier, "VGG", _vgg, pooling_hidden_dim=16
-        ),
-        "MiTImageClassifier": partial(_classifier, "MiT", _mit),
-        "ViTImageClassifier": partial(_classifier, "ViT", _vit),
         "DeepLabV3ImageSegmenter": _deeplab,
         "SegFormerImageSegmenter": _segformer,
         "RetinaNetObjectDetector": _retinanet,
@@ -126,54 +132,21 @@ def _model(name, *positional, **arguments):
     return getattr(keras_hub.models, name)(*positional, **arguments)
 
 
-def _text(name):
-    return _model(f"{name}Backbone", **TEXT_MODELS[name])
+def _backbone(name):
+    return _model(f"{name}Backbone", **(TEXT_MODELS | IMAGE_MODELS)[name])
 
 
-def _text_classifier(name):
-    return _model(f"{name}TextClassifier", _text(name), num_classes=3)
-
-
-def _classifier(name, backbone, **arguments):
+def _classifier(name, kind):
+    options = {"pooling_hidden_dim": 16} if name == "VGG" else {}
     return _model(
-        f"{name}ImageClassifier", backbone(), num_classes=3, **arguments
+        f"{name}{kind}Classifier", _backbone(name), num_classes=3, **options
     )
-
-
-def _resnet():
-    return _model("ResNetBackbone", **RESNET)
-
-
-def _densenet():
-    return _model(
-        "DenseNetBackbone",
-        stackwise_num_repeats=[1, 2, 1],
-        growth_rate=8,
-        image_shape=(32, 32, 3),
-    )
-
-
-def _vgg():
-    return _model(
-        "VGGBackbone",
-        stackwise_num_repeats=[1, 1, 2],
-        stackwise_num_filters=[4, 8, 8],
-        image_shape=(56, 56, 3),
-    )
-
-
-def _mit():
-    return _model("MiTBackbone", **MIT)
-
-
-def _vit():
-    return _model("ViTBackbone", **VIT)
 
 
 def _deeplab():
     backbone = _model(
         "DeepLabV3Backbone",
-        image_encoder=_resnet(),
+        image_encoder=_backbone("ResNet"),
         low_level_feature_key="P2",
         spatial_pyramid_pooling_key="P4",
         dilation_rates=[6, 12, 18],
@@ -185,7 +158,9 @@ def _deeplab():
 
 def _segformer():
     backbone = _model(
-        "SegFormerBackbone", image_encoder=_mit(), projection_filters=16
+        "SegFormerBackbone",
+        image_encoder=_backbone("MiT"),
+        projection_filters=16,
     )
     return _model("SegFormerImageSegmenter", backbone, num_classes=2)
 
@@ -195,7 +170,7 @@ def _retinanet():
 
     backbone = _model(
         "RetinaNetBackbone",
-        image_encoder=_resnet(),
+        image_encoder=_backbone("ResNet"),
         min_level=3,
         max_level=5,
         use_p5=False,

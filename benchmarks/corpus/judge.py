@@ -90,55 +90,41 @@ def _compare(model, expected, path, names, format_name) -> dict:
     try:
         run = exports.OPENERS[format_name](path)
     except Exception as error:
-        return {
-            "status": "wrong",
-            "detail": f"its runtime cannot open it: {reason_of(error)}",
-        }
+        return _wrong(f"its runtime cannot open it: {reason_of(error)}")
     for reference in expected:
         where = f"inputs: {reference.regime}"
         try:
             outputs = exports.in_order(run(reference.feeds), names, keys)
         except Exception as error:
-            return {
-                "status": "wrong",
-                "detail": f"cannot be run: {reason_of(error)} ({where})",
-            }
+            return _wrong(f"cannot be run: {reason_of(error)} ({where})")
         if len(outputs) != len(reference.outputs):
-            return {
-                "status": "wrong",
-                "detail": f"{len(outputs)} outputs instead of "
-                f"{len(reference.outputs)}",
-            }
+            return _wrong(
+                f"{len(outputs)} outputs instead of {len(reference.outputs)}"
+            )
         for got, output, tolerance in zip(
             outputs, reference.outputs, reference.tolerances, strict=True
         ):
             result = compare(np.asarray(got), output, tolerance)
             if result["status"] == "wrong":
                 result["detail"] += f" ({where})"
-            if result["status"] == "wrong" or (
-                result["error"] > worst["error"] and worst["status"] == "right"
-            ):
-                worst = result
-            if worst["status"] == "wrong":
-                return worst
+                return result
+            worst = max(worst, result, key=lambda found: found["error"])
     return worst
+
+
+def _wrong(detail: str, **facts) -> dict:
+    return {"status": "wrong", **facts, "detail": detail}
 
 
 def compare(got, expected, tolerance) -> dict:
     """Compare one output; values that are not finite in Keras are left out."""
     if got.shape != expected.shape:
-        return {
-            "status": "wrong",
-            "error": 1.0,
-            "detail": f"shape {got.shape} instead of {expected.shape}",
-        }
+        detail = f"shape {got.shape} instead of {expected.shape}"
+        return _wrong(detail, error=1.0)
     if expected.dtype.kind not in "fiub":
-        same = np.array_equal(got.astype(str), expected.astype(str))
-        return {
-            "status": "right" if same else "wrong",
-            "error": 0.0 if same else 1.0,
-            "detail": "" if same else "other strings",
-        }
+        if not np.array_equal(got.astype(str), expected.astype(str)):
+            return _wrong("other strings", error=1.0)
+        return {"status": "right", "error": 0.0}
     used = np.isfinite(expected.astype("float64"))
     values, target = got.astype("float64")[used], expected[used]
     if not used.any():
@@ -158,12 +144,8 @@ def compare(got, expected, tolerance) -> dict:
     relative = difference / np.maximum(scale, inputs.SMALLEST)
     if beyond.any():
         index = np.argmax(np.where(beyond, difference, -1))
-        return {
-            "status": "wrong",
-            "error": float(min(relative[index], 1e30)),
-            "detail": f"{values[index]:.6g} instead of {target[index]:.6g}",
-        }
-    return {
-        "status": "right",
-        "error": float(relative.max(initial=0)),
-    }
+        return _wrong(
+            f"{values[index]:.6g} instead of {target[index]:.6g}",
+            error=float(min(relative[index], 1e30)),
+        )
+    return {"status": "right", "error": float(relative.max(initial=0))}

@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 TITLES = {"onnx": "ONNX", "tflite": "TFLite", "saved_model": "SavedModel"}
+EXPORTERS = {"ours": "ours", "keras": "Keras"}
 STATUSES = ("right", "refused", "wrong", "crashed")
 PACKAGES = (
     "keras",
@@ -51,6 +52,18 @@ verification.
 """
 
 
+PARTS = {
+    "layers": ("Layers", ""),
+    "applications": (
+        "keras.applications",
+        "At their default sizes, with random weights; VGG without its dense "
+        "layers.\n",
+    ),
+    "hub": ("keras-hub", "Small models with random weights.\n"),
+}
+"""The title of each part of the corpus, and what is in it."""
+
+
 def read(path: Path) -> dict:
     """Return the last result per part, name, format and exporter."""
     results = {}
@@ -71,28 +84,17 @@ def render(results: dict) -> str:
         if x["status"] in STATUSES
         and run[x["part"], x["name"], x["format"]] == 2
     ]
-    formats = [x for x in TITLES if any(r["format"] == x for r in records)]
-    parts = {
-        part: [x for x in records if x["part"] == part]
-        for part in ("layers", "applications", "hub")
-    }
+    formats = _formats(records)
     text = HEAD + _versions()
-    if parts["layers"]:
-        text += "\n## Layers\n\n" + _totals(parts["layers"], formats)
-        text += "\n" + _rows(parts["layers"], formats)
-        text += _reasons(parts["layers"])
-    if parts["applications"]:
-        text += (
-            "\n## keras.applications\n\nAt their default sizes, with random "
-            "weights; VGG without its dense layers.\n" + MEASURED
-        )
-        text += _measured(parts["applications"], formats)
-        text += _reasons(parts["applications"])
-    if parts["hub"]:
-        text += (
-            "\n## keras-hub\n\nSmall models with random weights.\n" + MEASURED
-        )
-        text += _measured(parts["hub"], formats) + _reasons(parts["hub"])
+    for part, (title, about) in PARTS.items():
+        if not (found := [x for x in records if x["part"] == part]):
+            continue
+        text += f"\n## {title}\n\n"
+        if part == "layers":
+            text += _totals(found, formats) + "\n" + _rows(found, formats)
+        else:
+            text += about + MEASURED + _measured(found)
+        text += _reasons(found)
     return text
 
 
@@ -110,9 +112,9 @@ def _totals(records, formats) -> str:
     """Return the number of results of each kind."""
     counts = Counter((x["format"], x["exporter"], x["status"]) for x in records)
     rows = [
-        [TITLES[name], exporter, *(counts[name, who, x] for x in STATUSES)]
+        [TITLES[name], title, *(counts[name, exporter, x] for x in STATUSES)]
         for name in formats
-        for who, exporter in (("ours", "ours"), ("keras", "Keras"))
+        for exporter, title in EXPORTERS.items()
     ]
     return _table(["format", "exporter", *STATUSES], rows)
 
@@ -122,19 +124,23 @@ def _rows(records, formats) -> str:
     counts: dict = defaultdict(Counter)
     for x in records:
         counts[x["row"], x["format"], x["exporter"]][x["status"]] += 1
-    rows = [
-        [
-            layer,
-            *(
-                _count(counts[layer, name, exporter])
-                for name in formats
-                for exporter in ("ours", "keras")
-            ),
-        ]
-        for layer in sorted({x["row"] for x in records})
-    ]
+    rows = sorted({x["row"] for x in records})
+    return _grid("right, of", rows, formats, lambda *key: _count(counts[key]))
+
+
+def _grid(corner, rows, formats, cell) -> str:
+    """Return a table with a pair of columns, ours and Keras's, per format."""
+    columns = [(name, exporter) for name in formats for exporter in EXPORTERS]
     header = [y for x in formats for y in (TITLES[x], "by Keras")]
-    return _table(["right, of", *header], rows)
+    return _table(
+        [corner, *header],
+        [[row, *(cell(row, *column) for column in columns)] for row in rows],
+    )
+
+
+def _formats(records) -> list[str]:
+    found = {x["format"] for x in records}
+    return [name for name in TITLES if name in found]
 
 
 def _count(counter) -> str:
@@ -145,31 +151,20 @@ def _count(counter) -> str:
     return ", ".join([f"{counter['right']} of {total}", *others])
 
 
-def _measured(records, formats) -> str:
+def _measured(records) -> str:
     """Return the error and the seconds of each model."""
     found = {(x["row"], x["format"], x["exporter"]): x for x in records}
-    formats = [x for x in formats if any(r["format"] == x for r in records)]
 
-    def cell(record):
+    def cell(*key):
+        record = found.get(key)
         if record is None:
             return "-"
         if record["status"] != "right":
             return record["status"]
         return f"{record['error']:.0e}, {record['cpu']:.0f} s"
 
-    rows = [
-        [
-            row,
-            *(
-                cell(found.get((row, name, exporter)))
-                for name in formats
-                for exporter in ("ours", "keras")
-            ),
-        ]
-        for row in dict.fromkeys(x["row"] for x in records)
-    ]
-    header = [y for x in formats for y in (TITLES[x], "by Keras")]
-    return _table(["", *header], rows)
+    rows = dict.fromkeys(x["row"] for x in records)
+    return _grid("", rows, _formats(records), cell)
 
 
 def _reasons(records) -> str:

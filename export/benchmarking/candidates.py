@@ -23,6 +23,7 @@ class Candidate:
         facts: the cells that are known without a measurement.
         required: whether it is an error if it cannot be run although its
             runtime is installed.
+        missing: why it cannot be run here; `""` if it may.
     """
 
     name: str
@@ -30,27 +31,21 @@ class Candidate:
     format: str | None
     facts: Mapping[str, Any]
     required: bool = True
-
-
-@dataclass(frozen=True)
-class Unavailable:
-    """Something that cannot be measured here, and why."""
-
-    name: str
-    reason: str
+    missing: str = ""
 
 
 def keras_candidate(
     report: Mapping[str, Any], file: str | Path | None
-) -> Candidate | Unavailable:
-    """Return the Keras model as a candidate, or why that is not possible."""
+) -> Candidate:
+    """Return the Keras model as a candidate."""
     known = report["model"].get("keras_path")
     path = Path(file or known or "")
     if file is not None and not path.is_file():
         raise RequestError(f"{file} does not exist; name a .keras file")
     if not path.is_file():
         why = f"{known} is not there" if known else "made from a live model"
-        return Unavailable(KERAS, f"{why}; name its file with --keras FILE")
+        missing = f"{why}; name its file with --keras FILE"
+        return Candidate(KERAS, path, None, {}, missing=missing)
     parity = [r for a in report["artifacts"] for r in a.get("parity") or ()]
     evaluation = report.get("evaluation") or {}
     accuracies = evaluation.get("keras_accuracy") or {}
@@ -58,9 +53,9 @@ def keras_candidate(
         "format": "keras",
         "quantization": None,
         "bytes": path.stat().st_size,
-        "error": _largest(r.get("keras_max_error") for r in parity),
+        "error": _worst(max, (r.get("keras_max_error") for r in parity)),
         "agreement": None,
-        "accuracy": _smallest(accuracies.values()),
+        "accuracy": _worst(min, accuracies.values()),
     }
     return Candidate(KERAS, path, None, facts, required=file is not None)
 
@@ -79,17 +74,13 @@ def artifact_candidate(folder: Path, entry: Mapping[str, Any]) -> Candidate:
         "format": name,
         "quantization": scheme,
         "bytes": entry["bytes"],
-        "error": _largest(r.get("max_error") for r in compared),
-        "agreement": _smallest(r.get("agreement") for r in measured),
-        "accuracy": _smallest(r.get("accuracy") for r in measured),
+        "error": _worst(max, (r.get("max_error") for r in compared)),
+        "agreement": _worst(min, (r.get("agreement") for r in measured)),
+        "accuracy": _worst(min, (r.get("accuracy") for r in measured)),
     }
     return Candidate(display_name(name, scheme), path, name, facts)
 
 
-def _largest(figures: Iterable[float | None]) -> float | None:
-    """Return the largest figure of all outputs; `None` if there is none."""
-    return max((f for f in figures if f is not None), default=None)
-
-
-def _smallest(figures: Iterable[float | None]) -> float | None:
-    return min((f for f in figures if f is not None), default=None)
+def _worst(choose: Any, figures: Iterable[float | None]) -> float | None:
+    """Return the worst figure of all outputs; `None` if there is none."""
+    return choose((f for f in figures if f is not None), default=None)

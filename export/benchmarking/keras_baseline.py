@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_inception_export import errors
+from keras_inception_export.data.reading import reading
 from keras_inception_export.verification.parity import max_error
 from keras_inception_export.verification.probes import Probes
 
@@ -49,7 +50,8 @@ def _check_same(path: str, model: "InferenceModel", probes: Probes) -> None:
 
     inputs = [spec.name for spec in model.inputs]
     names = [spec.name for spec in model.outputs]
-    try:
+    problem = "is not the model of this bundle and cannot be its baseline"
+    with reading(path, problem, error=errors.RequestError):
         results = [
             dict(zip(names, model.call(*map(feed.get, inputs)), strict=True))
             for feed in probes.feeds
@@ -61,11 +63,6 @@ def _check_same(path: str, model: "InferenceModel", probes: Probes) -> None:
             )
             for name in probes.reference[0]
         )
-    except Exception as error:
-        raise errors.RequestError(
-            f"{path} is not the model of this bundle and cannot be its "
-            f"baseline: {errors.reason_of(error)}"
-        ) from error
     if not largest <= MAX_ERROR:
         raise errors.RequestError(
             f"{path} is not the model of this bundle: on the probes "

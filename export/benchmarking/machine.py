@@ -1,41 +1,19 @@
 """What a benchmark needs to know of the machine: cores, load, processor."""
 
 import contextlib
+import math
 import os
 import platform
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True)
-class Usage:
-    """Clock and processor times at one moment, in seconds.
-
-    Args:
-        clock: the time of a clock.
-        own: processor time that this program has used.
-        machine: what `busy_seconds` returns: that of all programs.
-    """
-
-    clock: float
-    own: float
-    machine: float | None
-
-    def others_until(self, end: "Usage") -> float | None:
-        """Return how many cores other programs kept busy; `None` if unknown."""
-        if self.machine is None or end.machine is None:
-            return None
-        others = end.machine - self.machine - (end.own - self.own)
-        return max(0.0, others / (end.clock - self.clock))
-
-
-def busy_seconds() -> float | None:
-    """Return the busy seconds of the cores allowed here; `None` if unknown."""
+def busy_seconds() -> float:
+    """Return the busy seconds of the cores allowed here; NaN if unknown."""
     try:
         text = Path("/proc/stat").read_text()
     except OSError:
-        return None
+        return math.nan
     return busy_ticks(text, cores_allowed()) / os.sysconf("SC_CLK_TCK")
 
 

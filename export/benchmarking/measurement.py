@@ -1,13 +1,13 @@
 """Run candidates in child processes, in turns, and time their calls."""
 
-import contextlib
+import math
 import random
 import statistics
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from keras_inception_export.benchmarking.machine import Usage, busy_seconds
+from keras_inception_export.benchmarking.machine import busy_seconds
 from keras_inception_export.child_process import ChildProcess
 from keras_inception_export.errors import ArtifactError
 
@@ -15,7 +15,7 @@ TURN = 0.2
 """Seconds of a turn, which has at least two calls."""
 
 
-class CandidateProcess(contextlib.AbstractContextManager):
+class CandidateProcess(ChildProcess):
     """The process of a candidate, which computes in its turns only.
 
     Its environment gives frameworks their number of threads.
@@ -31,15 +31,13 @@ class CandidateProcess(contextlib.AbstractContextManager):
         threads: int,
         worker: str = f"{__package__}.worker:Worker",
     ) -> None:
-        self._name = name
         kinds = ("OMP_NUM", "TF_NUM_INTRAOP", "TF_NUM_INTEROP")
-        environment = {f"{kind}_THREADS": str(threads) for kind in kinds}
-        self._child = ChildProcess(worker, environment=environment)
+        super().__init__(
+            worker, {f"{kind}_THREADS": str(threads) for kind in kinds}
+        )
+        self._name = name
         self.used = 0.0
         self.latency = 0.0
-
-    def __exit__(self, *exception: object) -> None:
-        self._child.close()
 
     def open(self, **arguments: Any) -> None:
         """Open the candidate (see `Worker.open`), and wait until it is warm."""
@@ -53,7 +51,7 @@ class CandidateProcess(contextlib.AbstractContextManager):
     def _call(self, function: str, **arguments: Any) -> list[float]:
         """Call the worker; return the seconds of its calls."""
         try:
-            answer = self._child.call(function, **arguments)
+            answer = self.call(function, **arguments)
         except RuntimeError as error:
             raise ArtifactError(
                 f"{self._name} cannot be measured: {error}"
@@ -72,14 +70,17 @@ def measure(
         other programs kept busy meanwhile; `None` if unknown.
     """
 
-    def usage() -> Usage:
+    def usage() -> tuple[float, float]:
+        """Return a clock, and the processor time of other programs."""
         own = time.process_time() + sum(p.used for p in processes.values())
-        return Usage(time.perf_counter(), own, busy_seconds())
+        return time.perf_counter(), busy_seconds() - own
 
     times: dict[str, list[list[float]]] = {name: [] for name in processes}
     generator = random.Random(seed)
-    start = usage()
+    start, before = usage()
     for _ in range(rounds):
         for name in generator.sample(list(processes), len(processes)):
             times[name].append(processes[name].take_turn())
-    return times, start.others_until(usage())
+    end, after = usage()
+    others = (after - before) / (end - start)
+    return times, None if math.isnan(others) else max(0.0, others)

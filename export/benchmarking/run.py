@@ -6,7 +6,6 @@ computes only in its turns.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from keras_inception_export import errors
 from keras_inception_export.benchmarking import measurement, statistics
 from keras_inception_export.benchmarking.candidates import (
     Candidate,
-    Unavailable,
     artifact_candidate,
     keras_candidate,
 )
@@ -100,9 +98,9 @@ def benchmark(
             keras_candidate(report, keras_file),
             *(artifact_candidate(folder, x) for x in report["artifacts"]),
         ]
-        running, unavailable = _open_all(candidates, options, stack)
+        running, missing = _open_all(candidates, options, stack)
         if not running:
-            reasons = "; ".join(f"{x.name}: {x.reason}" for x in unavailable)
+            reasons = "; ".join(map(": ".join, missing.items()))
             raise errors.RequestError(
                 f"nothing can be measured here: {reasons}"
             )
@@ -125,9 +123,9 @@ def benchmark(
         "rows": [
             _row(candidate, times[candidate.name], ratios, batch_size)
             for candidate in candidates
-            if isinstance(candidate, Candidate) and candidate.name in running
+            if candidate.name in running
         ],
-        "not_run": [asdict(x) for x in unavailable],
+        "not_run": [{"name": x, "reason": y} for x, y in missing.items()],
         "others_busy": others,
         "doubts": doubts,
         "conclusive": not doubts,
@@ -179,15 +177,14 @@ def _batch_size(report: Mapping[str, Any], requested: int | None) -> int:
 
 
 def _open_all(
-    candidates: Sequence[Candidate | Unavailable],
+    candidates: Sequence[Candidate],
     options: Mapping[str, Any],
     stack: ExitStack,
-) -> tuple[dict[str, CandidateProcess], list[Unavailable]]:
-    """Start the processes of the candidates, one after the other."""
-    running, unavailable = {}, []
+) -> tuple[dict[str, CandidateProcess], dict[str, str]]:
+    """Start the processes of the candidates; return why others cannot run."""
+    running, missing = {}, {x.name: x.missing for x in candidates if x.missing}
     for candidate in candidates:
-        if isinstance(candidate, Unavailable):
-            unavailable.append(candidate)
+        if candidate.missing:
             continue
         logger.info("Open  %s", candidate.name)
         process = CandidateProcess(candidate.name, options["threads"])
@@ -198,11 +195,11 @@ def _open_all(
             )
             running[candidate.name] = process
         except errors.ExportError as error:
-            missing = isinstance(error, errors.RuntimeMissingError)
-            if candidate.required and not missing:
+            installed = not isinstance(error, errors.RuntimeMissingError)
+            if candidate.required and installed:
                 raise
-            unavailable.append(Unavailable(candidate.name, str(error)))
-    return running, unavailable
+            missing[candidate.name] = str(error)
+    return running, missing
 
 
 def _announcement(processes: Iterable[CandidateProcess], rounds: int) -> str:

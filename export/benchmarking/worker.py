@@ -5,15 +5,15 @@ for a while after a call, so an answer is sent only once the process is idle.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_inception_export.benchmarking.keras_baseline import open_model
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import quantized_feed
-from keras_inception_export.errors import ArtifactError, ExportError, reason_of
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.verification.probes import Probes
 
@@ -36,21 +36,18 @@ class Worker:
         threads: int,
         modules: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Open the candidate and warm it up.
+        """Open a candidate, and warm it up.
 
-        Args:
-            path: the artifact, or a `.keras` file.
-            format_name: the artifact's format; `None` for a `.keras` file.
-            probes: the file of the `Probes`, whose last batch is the input.
-            modules: modules to import for custom layers.
+        The format of a `.keras` file is `None`; its custom layers need
+        `modules`. The last batch of the probes, repeated or cut to the batch
+        size, is the input.
 
         Returns:
             `seconds` of the last three calls (`take_turn`: of all), and
             `used`: the processor time of this process in seconds.
         """
-        try:
+        with reading(path, "cannot be run"):
             loaded = Probes.load(probes)
-            # The last batch of probes, repeated or cut to the batch size.
             rows = np.arange(batch_size)
             feeds = {
                 name: array[rows % len(array)]
@@ -59,18 +56,23 @@ class Worker:
             if format_name is None:
                 self._run = open_model(path, modules, feeds, loaded)
             else:
-                open_runner = FORMATS[format_name].open_runner
-                runner = open_runner(Path(path), threads=threads)
-                quantized = quantized_feed(runner.inputs, feeds)
-                self._run = lambda: runner.run(quantized)
+                self._run = self.open_artifact(
+                    path, format_name, feeds, threads
+                )
             seconds = _turn(self._run, WARM_UP, at_least=5)
-        except ExportError:
-            raise
-        except Exception as error:
-            raise ArtifactError(
-                f"{path} cannot be run: {reason_of(error)}"
-            ) from error
         return {"seconds": seconds[-3:], "used": _wait_until_idle()}
+
+    def open_artifact(
+        self,
+        path: str,
+        format_name: str,
+        feeds: Mapping[str, np.ndarray],
+        threads: int,
+    ) -> Callable[[], object]:
+        """Return a function that runs an artifact on `feeds`."""
+        runner = FORMATS[format_name].open_runner(Path(path), threads=threads)
+        quantized = quantized_feed(runner.inputs, feeds)
+        return lambda: runner.run(quantized)
 
     def take_turn(self, length: float) -> dict[str, Any]:
         """Run for `length` seconds and at least two calls; see `open`."""

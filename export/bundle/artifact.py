@@ -238,7 +238,7 @@ class Artifact:
             for found in artifact.predict("photos"):
                 print(found.name, found.error or found.top(1))
         """
-        sources = Sources(inputs, self.inputs)
+        sources = Sources(inputs, self.inputs, preprocess)
         batches = self.pipeline(sources.images, preprocess)(sources)
         return (prediction for batch in batches for prediction in batch)
 
@@ -250,17 +250,11 @@ class Artifact:
             preprocess: as for `predict`.
 
         Raises:
-            RequestError: if it is not known how images become inputs, or if
-                it is given for arrays.
+            RequestError: if it is not known how images become inputs.
         """
         preprocessing = None
         if images is not False:
             preprocessing = self._preprocessing(preprocess, images)
-        elif preprocess is not None:
-            raise RequestError(
-                "got a preprocessing, but no images: arrays are taken as they "
-                "are; scale them, and leave the preprocessing out"
-            )
 
         def decode(item: Item) -> np.ndarray:
             return decoded(item, self._needed(preprocessing))

@@ -125,6 +125,23 @@ def held_folder(parent: Path, name: str) -> Iterator[Path]:
         yield holder
 
 
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield a temporary path, whose file is moved to `path` at the end.
+
+    If anything fails, `path` is unchanged. A link is followed.
+    """
+    if path.is_dir():
+        raise RequestError(f"{path} is a folder, expected the path of a file")
+    target = _followed(path)
+    with contextlib.ExitStack() as stack:
+        with writing(path):
+            folder = stack.enter_context(held_folder(target.parent, path.name))
+        yield folder / path.name
+        with writing(path):
+            os.replace(folder / path.name, target)
+
+
 def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
     """Move a verified folder to its destination.
 

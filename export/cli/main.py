@@ -138,14 +138,15 @@ def _fail(arguments, outcome, code, kind, message) -> int:
 
 def _clean(arguments) -> str:
     """Remove what is half written; return what to add to the message."""
-    if arguments.command == "export":
+    output = getattr(arguments, "output", None)
+    if output:
         with contextlib.suppress(OSError):
-            remove_leftovers(Path(arguments.output))
-    if arguments.command == "predict" and arguments.output:
+            remove_leftovers(Path(output))
+    if arguments.command == "predict" and output:
         from keras_inception_export.prediction.lines import LINES
 
-        if Path(arguments.output).suffix in LINES:
-            return f"; go on with --output {arguments.output} --resume"
+        if Path(output).suffix in LINES:
+            return f"; go on with --output {output} --resume"
     return ""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_inception_export.bundle.artifact import Artifact, load_artifact
+from keras_inception_export.bundle.publication import replaced
 from keras_inception_export.cli import tables
 from keras_inception_export.cli.output import Outcome, write
 from keras_inception_export.cli.progress import counted
@@ -24,6 +25,7 @@ from keras_inception_export.errors import (
 from keras_inception_export.formats.format import lazy
 from keras_inception_export.logs import printable
 from keras_inception_export.prediction.lines import (
+    LINES,
     Resumed,
     check_resumed,
     resume,
@@ -51,8 +53,9 @@ def predict(arguments: Any) -> Outcome:
         for value in filter(os.path.exists, arguments.inputs):
             if output.samefile(value):
                 raise RequestError(f"{output} is an input; write another file")
-    sources = Sources(arguments.inputs, artifact.inputs)
-    known = sources.images, _preprocessing(arguments)
+    preprocess = _preprocessing(arguments)
+    sources = Sources(arguments.inputs, artifact.inputs, preprocess)
+    known = sources.images, preprocess
     pipeline = artifact.pipeline(*known)
     items = iter(sources)
     done = Resumed()
@@ -77,11 +80,15 @@ def predict(arguments: Any) -> Outcome:
         sinks.append(lambda batch: write(table.text(batch), sys.stdout))
     with contextlib.ExitStack() as stack:
         if output is not None:
+            part = output
+            if output.suffix not in LINES:  # which could not be continued
+                part = stack.enter_context(replaced(output))
             writer = open_writer(
-                output, artifact.outputs, arguments.top, resumed=done.length
+                *(output, artifact.outputs, arguments.top),
+                resumed=done.length,
+                part=part,
             )
-            stack.callback(writer.close)
-            sinks.append(writer.write)
+            sinks.append(stack.enter_context(writer))
         advance = stack.enter_context(
             counted(
                 *(arguments, "Predict"),

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keras_inception_export.data.classes import label_in
 from keras_inception_export.data.images import is_image
 from keras_inception_export.data.items import MAX_BYTES, Item, Labels, Opened
+from keras_inception_export.data.labels import label_in
 from keras_inception_export.data.reading import check_expansion, reading
 from keras_inception_export.errors import RequestError
 
@@ -30,10 +30,10 @@ class _Member(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf, encoding, errors):
         """Return the member of a header; ReadError if it is damaged."""
-        if len(buf) == tarfile.BLOCKSIZE and not any(buf):
-            return super().frombuf(buf, encoding, errors)  # the regular end
         try:
             return super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise  # the regular end
         except tarfile.HeaderError as error:
             raise tarfile.ReadError("it is damaged or ends early") from error
 
@@ -69,21 +69,17 @@ def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
             yield archive, member
 
 
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file: Any = archive.extractfile(member)
-    return file.read()
-
-
 def _tar_items(path: Path) -> Iterator[Item]:
     for archive, member in _members(path):
         name = f"{path}/{member.name}"
         if not is_image(Path(member.name)):
             continue
+        content: Any = archive.extractfile(member)
         if member.size > MAX_BYTES:
             message = f"{name} has {member.size} bytes: no image is so large"
             yield Item(name, RequestError(message))
-            continue
-        yield Item(name, _content(archive, member))
+        else:
+            yield Item(name, content.read())
 
 
 def _tar_labels(path: Path) -> Labels:
@@ -99,7 +95,8 @@ def _tar_labels(path: Path) -> Labels:
             with reading(f"{path}/{member.name}", error=RequestError):
                 if member.size > MAX_LABEL:
                     raise ValueError(f"its label has {member.size} bytes")
-                text = _content(archive, member).decode("utf-8-sig").strip()
+                file: Any = archive.extractfile(member)
+                text = file.read().decode("utf-8-sig").strip()
                 found[kind][key] = _label(text, kind)
     labels = found[".json"] | found[".cls"]
     return Labels([labels.get(key) for key in images])
@@ -112,7 +109,7 @@ def _label(text: str, kind: str) -> Any:
     return int(text) if text.removeprefix("-").isdecimal() else text
 
 
-def import_pyarrow(path: Path) -> Any:
+def import_pyarrow(path: Path | str) -> Any:
     """Return the package that reads and writes a Parquet file."""
     try:
         import pyarrow.parquet
@@ -136,15 +133,15 @@ def open_parquet(path: Path) -> Opened:
     ):
         schema, count = file.schema_arrow, file.metadata.num_rows
     columns = [field.name for field in schema if _has_bytes(field.type)]
-    named = [name for name in IMAGE_COLUMNS if name in columns]
-    if not columns or (len(columns) > 1 and not named):
+    if len(columns) > 1:
+        columns = [name for name in IMAGE_COLUMNS if name in columns]
+    if not columns:
         raise RequestError(
             f"{path} has the columns {', '.join(schema.names)}; expected one "
             'column of image files, as bytes, or one with the name "image"'
         )
-    column = columns[0] if len(columns) == 1 else named[0]
     return Opened(
-        lambda: _parquet_items(path, column),
+        lambda: _parquet_items(path, columns[0]),
         lambda: int(count),
         lambda: _parquet_labels(path),
     )
@@ -163,20 +160,18 @@ def _parquet_items(path: Path, column: str) -> Iterator[Item]:
     # Without a buffer size, the images of a row group are in memory together.
     options: dict[str, Any] = {"buffer_size": BUFFER, "pre_buffer": False}
     with import_pyarrow(path).parquet.ParquetFile(path, **options) as file:
-        number = 0
         parts = file.iter_batches(
             batch_size=16, columns=[column], use_threads=False
         )
-        for part in parts:
-            for value in part.column(0):
-                content = value.as_py()
-                if isinstance(content, dict):
-                    content = content["bytes"]
-                name = f"{path}[{number}]"
-                if content is None:
-                    content = RequestError(f"{name} has no image")
-                yield Item(name, content)
-                number += 1
+        values = (value for part in parts for value in part.column(0))
+        for number, value in enumerate(values):
+            content = value.as_py()
+            if isinstance(content, dict):
+                content = content["bytes"]
+            name = f"{path}[{number}]"
+            if content is None:
+                content = RequestError(f"{name} has no image")
+            yield Item(name, content)
 
 
 def _parquet_labels(path: Path) -> Labels | None:

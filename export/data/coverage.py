@@ -3,7 +3,7 @@
 What no probe moves is not verified. This module needs numpy only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,11 +26,6 @@ class LayerCoverage:
     moved: int
     dead: int = 0
 
-    @property
-    def share(self) -> float:
-        """The part of the channels that is moved."""
-        return self.moved / self.channels
-
 
 @dataclass(frozen=True)
 class Coverage:
@@ -39,37 +34,30 @@ class Coverage:
     layers: tuple[LayerCoverage, ...]
 
     @property
-    def channels(self) -> int:
-        """The number of channels."""
-        return sum(layer.channels for layer in self.layers)
-
-    @property
-    def moved(self) -> int:
-        """The number of channels that a probe moves."""
-        return sum(layer.moved for layer in self.layers)
-
-    @property
-    def dead(self) -> int:
-        """The number of channels that no input can move."""
-        return sum(layer.dead for layer in self.layers)
+    def totals(self) -> dict[str, int]:
+        """The numbers of channels, and of those that are moved or dead."""
+        return {
+            name: sum(getattr(layer, name) for layer in self.layers)
+            for name in ("channels", "moved", "dead")
+        }
 
     @property
     def unmoved(self) -> tuple[LayerCoverage, ...]:
         """The layers with channels that no probe moves, the worst first."""
         layers = [x for x in self.layers if x.moved < x.channels]
-        return tuple(sorted(layers, key=lambda layer: layer.share))
+        return tuple(sorted(layers, key=lambda x: x.moved / x.channels))
 
     def summary(self) -> str:
         """Return one line for the terminal."""
         if not self.layers:
             return "no layer has channels"
+        channels, moved, dead = self.totals.values()
         text = (
-            f"{self.moved:,} of {self.channels:,} channels"
-            f" ({_percent(self.moved, self.channels)})"
+            f"{moved:,} of {channels:,} channels ({_percent(moved, channels)})"
             f" in {len(self.layers)} layers"
         )
-        if self.dead:
-            text += f"; {self.dead:,} have no weights"
+        if dead:
+            text += f"; {dead:,} have no weights"
         if self.unmoved:
             least = self.unmoved[0]
             share = _percent(least.moved, least.channels)
@@ -78,18 +66,12 @@ class Coverage:
 
     def as_json(self) -> dict[str, Any]:
         """Return the coverage as in `report.json`."""
-        return {
-            "channels": self.channels,
-            "moved": self.moved,
-            "dead": self.dead,
-            "layers": [asdict(layer) for layer in self.layers],
-        }
+        return {**self.totals, "layers": [asdict(x) for x in self.layers]}
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> "Coverage":
         """Return the coverage from what `as_json` returned."""
-        layers: Sequence[Mapping] = facts["layers"]
-        return cls(tuple(LayerCoverage(**layer) for layer in layers))
+        return cls(tuple(LayerCoverage(**x) for x in facts["layers"]))
 
 
 def _percent(part: int, whole: int) -> str:

@@ -10,15 +10,24 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.items import Item
-from keras_inception_export.data.preprocessing import Preprocessing, read
+from keras_inception_export.data.preprocessing import Preprocessing
+from keras_inception_export.data.reading import reading
 from keras_inception_export.data.rows import Rows, Spool, joined
-from keras_inception_export.errors import ExportError, check_regular
+from keras_inception_export.errors import (
+    ExportError,
+    RequestError,
+    check_regular,
+)
 from keras_inception_export.logs import printable
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"),
     *(".tif", ".tiff"),
 )
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+"""The kinds of images that are read: Pillow goes by the content of a file, and
+runs programs for some other kinds."""
 
 
 def is_image(path: Path) -> bool:
@@ -31,11 +40,7 @@ def images_in(folder: Path, above: frozenset = frozenset()) -> Iterator[Path]:
 
     They are in the order of their names; only one folder's names are in
     memory. A link to a folder is followed, unless it leads back to a folder
-    that contains it.
-
-    Args:
-        folder: the folder.
-        above: the real paths of the folders that contain it.
+    that contains it, whose real path is in `above`.
     """
     real = os.path.realpath(folder)
     if real in above:
@@ -55,13 +60,35 @@ def images_in(folder: Path, above: frozenset = frozenset()) -> Iterator[Path]:
 
 
 def decoded(item: Item, preprocessing: Preprocessing) -> np.ndarray:
-    """Return the sample of one image."""
+    """Return the sample of one image, without an axis for the batch.
+
+    Raises:
+        RequestError: if it cannot be read, or Pillow is not installed.
+    """
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise RequestError(
+            f"{item.name} is an image, which needs the package pillow; install "
+            "pillow, or give a .npy"
+        ) from None
     content: Any = item.content
+    if isinstance(content, Path):
+        check_regular(content)
     if isinstance(content, bytes):
         content = BytesIO(content)
-    elif isinstance(content, (str, Path)) and not os.path.isfile(content):
-        check_regular(Path(content))
-    return read(content, preprocessing, item.name)
+    with reading(item.name, error=RequestError):
+        if isinstance(content, Image.Image):
+            return preprocessing(content)
+        try:
+            opened = Image.open(content, formats=FORMATS)
+        except UnidentifiedImageError:  # its message has an address in memory
+            raise ValueError(
+                "cannot identify image file; expected one of "
+                f"{', '.join(FORMATS)}"
+            ) from None
+        with opened as image:
+            return preprocessing(image)
 
 
 class Images:
@@ -90,21 +117,18 @@ class Images:
             self._spool.file.write(item.content)
         self._kept.append((item.name, content))
 
-    def _item(self, number: int) -> Item:
-        kept = self._kept[number]
-        if isinstance(kept, str):
-            return Item(printable(kept), Path(kept))
-        name, content = kept
-        if isinstance(content, tuple):
-            start, size = content
-            content = os.pread(self._spool.file.fileno(), size, start)
-        return Item(name, content)
-
     def rows(self, preprocessing: Preprocessing, origin: str) -> Rows:
         """Return the images as an input of the model."""
 
         def decode(number: int) -> np.ndarray:
-            return decoded(self._item(number), preprocessing)
+            kept = self._kept[number]
+            if isinstance(kept, str):
+                kept = printable(kept), Path(kept)
+            name, content = kept
+            if isinstance(content, tuple):
+                start, size = content
+                content = os.pread(self._spool.file.fileno(), size, start)
+            return decoded(Item(name, content), preprocessing)
 
         def read(numbers: np.ndarray) -> np.ndarray:
             with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -16,11 +16,8 @@ def by_input(
 ) -> dict[str, Any]:
     """Return the array, or `Rows`, of each input, once the shapes are checked.
 
-    Args:
-        source: an array, for a model of one input; or arrays by input name.
-            `x` also names the only input.
-        specs: the model's inputs.
-        origin: what the source is called in messages.
+    The source is an array, for a model of one input, or arrays by input name;
+    `x` also names the only input. Messages call it `origin`.
     """
     names = [spec.name for spec in specs]
     only, *others = names

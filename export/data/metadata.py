@@ -4,6 +4,7 @@
 format.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -12,7 +13,7 @@ from typing import Any
 from keras_inception_export.data.preprocessing import Preprocessing
 from keras_inception_export.data.reading import first_problem
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import ArtifactError, RequestError
+from keras_inception_export.errors import ArtifactError
 
 SCHEMA = 1
 """The version of the schema. One that only adds keys has the same number."""
@@ -28,7 +29,15 @@ RESIZED = {"stretch": "stretched", "crop": "cropped", "pad": "padded"}
 
 
 @dataclass(frozen=True)
-class InputMetadata:
+class _TensorMetadata:
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    meaning: str = VALUES
+
+
+@dataclass(frozen=True)
+class InputMetadata(_TensorMetadata):
     """What an artifact says of one input.
 
     Args:
@@ -43,17 +52,13 @@ class InputMetadata:
             artifact computes itself; `None`: none.
     """
 
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-    meaning: str = VALUES
     preprocessing: Preprocessing | None = None
     verified: tuple[float, float] | None = None
     built_in: Preprocessing | None = None
 
 
 @dataclass(frozen=True)
-class OutputMetadata:
+class OutputMetadata(_TensorMetadata):
     """What an artifact says of one output.
 
     Args:
@@ -64,10 +69,6 @@ class OutputMetadata:
         labels: the name of each column; `None`: unknown.
     """
 
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-    meaning: str = VALUES
     labels: tuple[str, ...] | None = None
 
 
@@ -155,11 +156,8 @@ class Metadata:
                     f"its schema is {facts['schema']}, expected {SCHEMA}"
                 )
             return TypeAdapter(cls).validate_python(facts)
-        except (
-            *(AttributeError, KeyError, TypeError, ValueError),
-            RequestError,
-        ) as error:
-            reason: Any = error if str(error) else type(error).__name__
+        except Exception as error:
+            reason = str(error) or type(error).__name__
             if isinstance(error, ValidationError):
                 reason = first_problem(error)
             raise ArtifactError(
@@ -174,10 +172,9 @@ class Metadata:
         Raises:
             ArtifactError: as `from_json` does.
         """
-        try:
+        facts = None
+        with contextlib.suppress(ValueError, RecursionError):
             facts = json.loads(content)
-        except (ValueError, RecursionError):
-            facts = None
         return cls.from_json(facts)
 
 

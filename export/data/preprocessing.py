@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_inception_export.data.decoding import open_image, to_bytes
 from keras_inception_export.data.reading import reading
 from keras_inception_export.errors import (
     RequestError,
@@ -147,7 +146,7 @@ class Preprocessing:
         """
         from PIL import Image, ImageOps
 
-        image = to_bytes(ImageOps.exif_transpose(image))
+        image = _to_bytes(ImageOps.exif_transpose(image))
         image = image.convert("L" if self.color == "grey" else "RGB")
         size = self.size[1] or image.width, self.size[0] or image.height
         method = Image.Resampling[self.interpolation.upper()]
@@ -247,32 +246,27 @@ def channel_axis(spec: TensorSpec) -> int | None:
     return next((axis for axis in (3, 1) if spec.shape[axis] in (1, 3)), None)
 
 
-def read(
-    path: Any, preprocessing: Preprocessing, name: str | None = None
-) -> np.ndarray:
-    """Return the input for one image, without an axis for the batch.
-
-    Args:
-        path: the path of an image, an open file, or what Pillow opened.
-        preprocessing: what is done with it.
-        name: what it is called in messages. Defaults to `None`: its path.
+def _to_bytes(image: Image.Image) -> Image.Image:
+    """Return an image with values of 0 to 255, without a palette.
 
     Raises:
-        RequestError: if it cannot be read, or Pillow is not installed.
+        ValueError: if the range of its values is unknown.
     """
-    name = name or str(path)
-    try:
-        from PIL import Image
-    except ImportError:
-        raise RequestError(
-            f"{name} is an image, which needs the package pillow; install "
-            "pillow, or give a .npy"
-        ) from None
-    with reading(name, error=RequestError):
-        if isinstance(path, Image.Image):
-            return preprocessing(path)
-        with open_image(path) as image:
-            return preprocessing(image)
+    from PIL import Image
+
+    if image.mode.startswith("I;16") or (image.mode, image.format) == (
+        "I",
+        "PNG",
+    ):
+        values = np.asarray(image).astype("float64") / 257
+        return Image.fromarray(values.round().astype("uint8"))
+    if image.mode in ("I", "F"):
+        raise ValueError(
+            f'its pixels are of mode "{image.mode}", whose range is unknown; '
+            "expected 8 or 16 bits per channel; give a .npy"
+        )
+    # Pillow warns if it converts a palette with transparency to RGB directly.
+    return image.convert("RGBA") if image.mode in ("P", "PA") else image
 
 
 def make_preprocessing(value: Any) -> Any:

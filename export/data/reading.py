@@ -46,17 +46,9 @@ def reading(
 ) -> Iterator[None]:
     """Raise any error as one line that names the file.
 
-    It is not documented what a library raises for a damaged file.
-
-    Args:
-        path: the file or folder that is read.
-        problem: what is wrong with it. Defaults to `"cannot be read"`.
-        action: what to do. Defaults to `""`: nothing.
-        error: the class to raise. Defaults to `ArtifactError`.
-
-    Raises:
-        RequestError: if the file may not be read, or its content does not fit
-            into memory.
+    It is not documented what a library raises for a damaged file. A file that
+    may not be read, or does not fit into memory, is a RequestError; any other
+    error is of the class `error`, and ends in the `action` to take.
     """
     try:
         yield
@@ -91,13 +83,9 @@ def check_expansion(
     free: int = FREE,
     action: str = "save it again without compression",
 ) -> None:
-    """Raise ValueError if a file expands to much more than its size.
+    """Raise ValueError if a file of `size` bytes expands to many more.
 
-    Args:
-        declared: the bytes that it declares to contain.
-        size: its own size in bytes.
-        free: what it may declare in any case. Defaults to `FREE`.
-        action: what to do with a file that is right.
+    It may declare `free` bytes in any case.
     """
     if declared > max(free, MAX_EXPANSION * size):
         raise ValueError(

@@ -22,10 +22,7 @@ PART = 16
 class Rows:
     """An array whose rows are read each time that they are indexed.
 
-    Args:
-        shape: its shape.
-        dtype: its dtype.
-        read: returns the rows of an array of indices.
+    `read` returns the rows of an array of indices.
     """
 
     shape: tuple[int, ...]
@@ -64,15 +61,11 @@ class Rows:
         All rows are read for it.
         """
         width = self.shape[-1] if self.ndim > 1 else 1
-        ends = None
+        ends = np.empty((0, width), self.dtype)
         for part in parts(self):
-            rows = part.reshape(-1, width)
-            found = np.array([rows.min(axis=0), rows.max(axis=0)])
-            if ends is not None:
-                found[0] = np.minimum(found[0], ends[0])
-                found[1] = np.maximum(found[1], ends[1])
-            ends = found
-        return np.empty((0, width)) if ends is None else ends
+            rows = np.concatenate([ends, part.reshape(-1, width)])
+            ends = np.array([rows.min(axis=0), rows.max(axis=0)])
+        return ends
 
 
 def parts(array: Any, size: int = PART) -> Iterator[np.ndarray]:
@@ -115,17 +108,10 @@ def file_rows(
     dtype: Any,
     order: Any = "C",
 ) -> Rows:
-    """Return the rows of an array in a file.
+    """Return the rows of the array that begins at an offset in a file.
 
     The file is mapped for each reading only: pages that stay mapped count as
-    memory of the process.
-
-    Args:
-        source: the file.
-        offset: where in it the array begins.
-        shape: the shape of the array.
-        dtype: its dtype.
-        order: "C", or "F" for Fortran's. Defaults to "C".
+    memory of the process. The order is "C", or "F" for Fortran's.
     """
 
     def read(rows: np.ndarray) -> np.ndarray:
@@ -140,15 +126,11 @@ def file_rows(
 class Spool:
     """A temporary file, which exists as long as something reads it.
 
-    Args:
-        shape: the shape of each row that is appended. Defaults to `()`.
-        folder: where the file is. Defaults to `None`: with temporary files.
+    Rows of a shape can be appended to it. It is in `folder`, if one is given.
     """
 
     def __init__(
-        self,
-        shape: tuple[int, ...] = (),
-        folder: Path | None = None,
+        self, shape: tuple[int, ...] = (), folder: Path | None = None
     ) -> None:
         self.file: Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         # Unlike `__del__`, before the file itself is collected.

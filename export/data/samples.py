@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.batching import count
-from keras_inception_export.data.classes import numbered
 from keras_inception_export.data.images import Images
 from keras_inception_export.data.input_arrays import (
     as_array,
@@ -17,6 +16,7 @@ from keras_inception_export.data.input_arrays import (
     check_array,
 )
 from keras_inception_export.data.items import Labels
+from keras_inception_export.data.labels import numbered
 from keras_inception_export.data.preprocessing import PRESETS, Preprocessing
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.rows import Rows, Spool, joined

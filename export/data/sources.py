@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.archives import open_parquet, open_tar
-from keras_inception_export.data.classes import folder_classes
 from keras_inception_export.data.images import IMAGE_SUFFIXES, images_in
 from keras_inception_export.data.input_arrays import (
     as_array,
@@ -30,6 +29,7 @@ from keras_inception_export.data.input_arrays import (
     check_array,
 )
 from keras_inception_export.data.items import Item, Labels, Opened
+from keras_inception_export.data.labels import folder_classes
 from keras_inception_export.data.npz import open_rows
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.rows import parts
@@ -60,19 +60,24 @@ class Sources:
             list or a tuple, all of them are checked at once, before anything
             is run.
         specs: the inputs of the model.
+        preprocess: how images become inputs, as a user says, which arrays
+            must not come with. Defaults to `None`: a user says nothing.
 
     Raises:
         RequestError: if one of them does not exist, is not recognised, or
             does not fit the model.
     """
 
-    def __init__(self, inputs: Any, specs: Sequence[TensorSpec]) -> None:
+    def __init__(
+        self, inputs: Any, specs: Sequence[TensorSpec], preprocess: Any = None
+    ) -> None:
         single = isinstance(inputs, (str, Path, Mapping)) or not isinstance(
             inputs, Iterable
         )
         if single or hasattr(inputs, "__array__"):
             inputs = [inputs]
         self._inputs, self._specs = inputs, specs
+        self._preprocess = preprocess
         self._listed = isinstance(inputs, (list, tuple))
         self.images: bool | None = None
         """Whether some are images; `None` if that is not known beforehand."""
@@ -93,11 +98,21 @@ class Sources:
     def opened(self) -> Iterator[Opened]:
         """Yield the inputs, each once it is checked."""
         for value in self._inputs:
-            if isinstance(value, (str, Path)):
-                for path in _matches(value):
-                    yield _guarded(path, _open(path, self._specs))
-            else:
-                yield _open_value(value, self._specs)
+            for opened in self._opened(value):
+                if self._preprocess is not None and not opened.images:
+                    raise RequestError(
+                        "got a preprocessing, but not only images: arrays are "
+                        "taken as they are; scale them, and leave the "
+                        "preprocessing out"
+                    )
+                yield opened
+
+    def _opened(self, value: Any) -> Iterator[Opened]:
+        if isinstance(value, (str, Path)):
+            for path in _matches(value):
+                yield _guarded(path, _open(path, self._specs))
+        else:
+            yield _open_value(value, self._specs)
 
 
 def _matches(value: str | Path) -> Iterator[Path]:
@@ -114,14 +129,10 @@ def _matches(value: str | Path) -> Iterator[Path]:
             'such as "photos/**/*.jpg"'
         )
     # All that is in a folder would be read once more.
-    parents: set[Path] = set()
     paths = [Path(name) for name in found]
-    for path in paths:
-        for parent in path.parents:
-            if parent in parents:
-                break
-            parents.add(parent)
-    yield from (path for path in paths if path not in parents)
+    folders = {path.parent for path in paths}
+    above = folders.union(*(folder.parents for folder in folders))
+    yield from (path for path in paths if path not in above)
 
 
 def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
@@ -137,7 +148,7 @@ def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
         return Opened(
             lambda: (Item(str(x), x) for x in images_in(path)),
             lambda: sum(1 for _ in images_in(path)),
-            lambda: _folder_labels(path),
+            lambda: folder_classes(path, images_in(path)),
         )
     for suffixes, opener in READERS.items():
         if path.name.lower().endswith(suffixes):
@@ -146,11 +157,6 @@ def _open(path: Path, specs: Sequence[TensorSpec]) -> Opened:
         f"{path} is not a recognised input: expected an image, a folder of "
         "images, .npy, .npz, .parquet or .tar"
     )
-
-
-def _folder_labels(path: Path) -> Labels | None:
-    places = (image.relative_to(path).parts for image in images_in(path))
-    return folder_classes(path, [x[0] if x[1:] else "" for x in places])
 
 
 def _open_arrays(path: Path, specs: Sequence[TensorSpec]) -> Opened:

@@ -6,17 +6,17 @@ import json
 import math
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from keras_inception_export.data.items import Item
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import RequestError, check_regular, writing
+from keras_inception_export.errors import RequestError, check_regular
 from keras_inception_export.prediction.pipeline import Pipeline, Prediction
-from keras_inception_export.prediction.records import cells, columns, record
+from keras_inception_export.prediction.records import cells, record
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
@@ -25,7 +25,11 @@ CLOSE = {"rel_tol": 1e-4, "abs_tol": 1e-5}
 gives 1e-6, and an artifact in float16 is off by 1e-3."""
 
 
-def _csv_line(row: Sequence[Any]) -> str:
+NOTHING = {"name": None, "error": None, "outputs": None}
+"""The record whose cells have the columns of all others."""
+
+
+def _csv_line(row: Iterable[Any]) -> str:
     """Return the cells as a line of a CSV file."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(row)
@@ -34,23 +38,17 @@ def _csv_line(row: Sequence[Any]) -> str:
 
 @dataclass(frozen=True)
 class Lines:
-    """A kind of file.
+    """A kind of file: what it begins with, its lines, and what they mean."""
 
-    Args:
-        head: `head(outputs, top)` returns what it begins with.
-        line: `line(record, outputs, top)` returns the line of a record.
-        row: `row(line)` returns the name and the error in a line.
-    """
-
-    head: Callable[..., str]
-    line: Callable[..., str]
-    row: Callable[[str], Sequence[Any]]
+    head: Callable[[Sequence[TensorSpec], int], str]
+    line: Callable[[Mapping[str, Any], Sequence[TensorSpec], int], str]
+    name_and_error: Callable[[str], Sequence[Any]]
 
 
 LINES = {
     ".csv": Lines(
-        lambda *arguments: _csv_line(columns(*arguments)),
-        lambda *arguments: _csv_line(cells(*arguments)),
+        lambda *arguments: _csv_line(cells(NOTHING, *arguments)),
+        lambda *arguments: _csv_line(cells(*arguments).values()),
         lambda line: next(csv.reader([line]))[:2],
     ),
     ".jsonl": Lines(
@@ -62,45 +60,36 @@ LINES = {
 """The kinds of files by their suffix."""
 
 
-class LineWriter:
-    """Writes one line of text per item; see `open_writer`."""
+Write = Callable[[Sequence[Prediction]], None]
+"""Writes the results of some items."""
 
-    def __init__(
-        self,
-        lines: Lines,
-        path: Path,
-        outputs: Sequence[TensorSpec],
-        top: int,
-        resumed: int | None,
-    ) -> None:
-        self._path, self._line = path, lines.line
-        self._outputs, self._top = outputs, top
-        mode = "wb" if resumed is None else "r+b"
-        with ExitStack() as stack:
-            self._file = stack.enter_context(open(path, mode, buffering=0))
-            if resumed is None:
-                self._put(lines.head(outputs, top))
-            else:
-                self._file.truncate(resumed)
-                self._file.seek(resumed)
-            stack.pop_all()
 
-    def write(self, predictions: Sequence[Prediction]) -> None:
-        """Write the results of some items."""
-        records = (record(x, self._outputs, self._top) for x in predictions)
-        text = "".join(self._line(x, self._outputs, self._top) for x in records)
-        with writing(self._path):
-            self._put(text)
+@contextmanager
+def write_lines(
+    lines: Lines,
+    path: Path,
+    outputs: Sequence[TensorSpec],
+    top: int,
+    resumed: int | None,
+) -> Iterator[Write]:
+    """Write one line of text per item; see `open_writer`."""
 
-    def _put(self, text: str) -> None:
+    def put(text: str) -> None:
         content = memoryview(text.encode())
         while content:
-            content = content[self._file.write(content) :]
+            content = content[file.write(content) :]
 
-    def close(self) -> None:
-        """Close the file."""
-        with writing(self._path):
-            self._file.close()
+    def write(predictions: Sequence[Prediction]) -> None:
+        records = (record(x, outputs, top) for x in predictions)
+        put("".join(lines.line(x, outputs, top) for x in records))
+
+    with open(path, "wb" if resumed is None else "r+b", buffering=0) as file:
+        if resumed is None:
+            put(lines.head(outputs, top))
+        else:
+            file.truncate(resumed)
+            file.seek(resumed)
+        yield write
 
 
 @dataclass(frozen=True)
@@ -129,17 +118,11 @@ def resume(
     top: int,
     size: int,
 ) -> Resumed:
-    """Advance `items` past those that a file has.
+    """Advance `items` past those that the file of an interrupted run has.
 
-    What follows the last whole batch is computed again, so that each item is
-    in a batch with the same others, and each number has the same bits.
-
-    Args:
-        path: the file of an interrupted run, with a suffix of `LINES`.
-        items: all items, from the first one.
-        outputs: the outputs of the artifact.
-        top: how many classes of an output are written.
-        size: the number of items in a batch.
+    What follows the last whole batch, of `size` items, is computed again, so
+    that each item is in a batch with the same others, and each number has the
+    same bits.
 
     Raises:
         RequestError: if it is the file of other inputs, or of other columns.
@@ -166,13 +149,8 @@ def resume(
         for number in range(rows):
             try:
                 line = file.readline().decode()
-                name, error = lines.row(line)
-            except (
-                ValueError,
-                LookupError,
-                TypeError,
-                RecursionError,
-            ) as problem:
+                name, error = lines.name_and_error(line)
+            except Exception as problem:  # it may be anything
                 raise _other_row(path, number, "a result") from problem
             if number >= kept:
                 continue
@@ -194,12 +172,6 @@ def check_resumed(
 
     The last batch that it has is computed again, and most of its lines must
     be the same. A few are not, if classes have nearly equal scores.
-
-    Args:
-        path: the file.
-        done: what `resume` found in it.
-        pipeline: what computes the other items.
-        top: how many classes of an output are written.
     """
     outputs, line = pipeline.outputs, LINES[path.suffix].line
     items, before = zip(*done.last, strict=True) if done.last else ((), ())

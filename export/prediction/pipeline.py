@@ -89,7 +89,6 @@ class Pipeline:
         labels: the names of the classes per output.
         ranges: smallest and largest value of each input in the verification,
             where they are known.
-        threads: threads that decode. Defaults to `None`: one per core.
     """
 
     run: Callable[[Feeds], Arrays]
@@ -98,7 +97,6 @@ class Pipeline:
     decode: Callable[[Any], np.ndarray]
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    threads: int | None = None
 
     @property
     def batch_size(self) -> int:
@@ -119,7 +117,7 @@ class Pipeline:
     ) -> Generator[list[Prediction], None, None]:
         """Yield the predictions, batch by batch, in the order of the items."""
         items, size = iter(items), self.batch_size
-        workers = self.threads or os.cpu_count() or 1
+        workers = os.cpu_count() or 1
         pool = ThreadPoolExecutor(workers)
         pending: deque = deque()
         first = True

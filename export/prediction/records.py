@@ -57,36 +57,20 @@ def _number(score: Any) -> float | int | None:
     return float(str(score)) if score.dtype.kind == "f" else score.item()
 
 
-def columns(outputs: Sequence[TensorSpec], top: int) -> list[str]:
-    """Return the columns of a CSV file."""
-    names = ["name", "error"]
-    for spec in outputs:
-        if is_scores(spec):
-            names += [
-                f"{spec.name}_{part}_{rank}"
-                for rank in range(1, _ranks(spec, top) + 1)
-                for part in CLASS
-            ]
-        else:
-            names.append(f"{spec.name}_value")
-    return names
-
-
 def cells(
     values: Mapping[str, Any], outputs: Sequence[TensorSpec], top: int
-) -> list[Any]:
-    """Return the cells of one record in a CSV file."""
-    row = [values["name"], values["error"]]
+) -> dict[str, Any]:
+    """Return the cells of one record in a CSV file, by their columns."""
+    row = {"name": values["name"], "error": values["error"]}
     found = values["outputs"] or {}
     for spec in outputs:
-        if is_scores(spec):
-            best = found.get(spec.name, [])
-            row += [x[part] for x in best for part in CLASS]
-            row += [None] * len(CLASS) * (_ranks(spec, top) - len(best))
-        else:
-            row.append(found.get(spec.name))
+        if not is_scores(spec):
+            row[f"{spec.name}_value"] = found.get(spec.name)
+            continue
+        ranks = top if spec.shape[1] is None else min(top, spec.shape[1])
+        best = [*found.get(spec.name, ()), *[{}] * ranks]
+        for rank in range(ranks):
+            for part in CLASS:
+                column = f"{spec.name}_{part}_{rank + 1}"
+                row[column] = best[rank].get(part)
     return row
-
-
-def _ranks(spec: TensorSpec, top: int) -> int:
-    return top if spec.shape[1] is None else min(top, spec.shape[1])

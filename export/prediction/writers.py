@@ -5,10 +5,10 @@
 .npz            the whole outputs of the items that did not fail
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from keras_inception_export.data.npz import write_arrays
 from keras_inception_export.data.rows import Spool
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, writing
-from keras_inception_export.prediction.lines import LINES, LineWriter
+from keras_inception_export.prediction.lines import LINES, Write, write_lines
 from keras_inception_export.prediction.pipeline import Prediction
 from keras_inception_export.prediction.records import (
     CLASS,
@@ -25,36 +25,33 @@ from keras_inception_export.prediction.records import (
     record,
 )
 
-
-class Writer(Protocol):
-    """Writes results to a file, which is complete when it is closed."""
-
-    def write(self, predictions: Sequence[Prediction]) -> None:
-        """Write the results of some items."""
-
-    def close(self) -> None:
-        """Finish the file."""
+ROWS = 1024
+"""Rows of a Parquet file that are written together."""
 
 
+@contextmanager
 def open_writer(
     path: Path,
     outputs: Sequence[TensorSpec],
     top: int,
     *,
     resumed: int | None = None,
-) -> Writer:
-    """Return the writer of a file, of the kind that its suffix says.
+    part: Path | None = None,
+) -> Iterator[Write]:
+    """Yield a function that writes the results of some items to a file.
 
-    Args:
-        path: the file, which is overwritten unless it is continued.
-        outputs: the outputs of the artifact.
-        top: how many classes of an output are written.
-        resumed: the number of bytes that are kept. Defaults to `None`: a new
-            file.
+    The suffix of the file says of what kind it is. It is complete at the end;
+    after an error, only one of `LINES` has what came before. It is written at
+    `part`, if that is given, and is a new one unless `resumed` bytes are kept.
     """
-    check_output(path)
-    with writing(path):
-        return WRITERS[path.suffix](path, outputs, top, resumed)
+    with ExitStack() as stack:
+        with writing(path):
+            write = stack.enter_context(
+                WRITERS[path.suffix](part or path, outputs, top, resumed)
+            )
+        yield writing(path)(write)
+        with writing(path):
+            stack.close()
 
 
 def check_output(path: Path, *, resume: bool = False) -> None:
@@ -71,94 +68,71 @@ def check_output(path: Path, *, resume: bool = False) -> None:
         )
 
 
-class _Parquet:
-    """Writes a Parquet file."""
+@contextmanager
+def _parquet(path, outputs, top, resumed) -> Iterator[Write]:
+    pyarrow = import_pyarrow(path.name)
+    kinds = {spec.name: _kind(pyarrow, spec) for spec in outputs}
+    columns = {
+        "name": pyarrow.string(),
+        "error": pyarrow.string(),
+        "outputs": pyarrow.struct(kinds),
+    }
+    schema = pyarrow.schema(columns)
+    records: list[dict] = []
 
-    ROWS = 1024
+    def flush() -> None:
+        file.write_table(pyarrow.Table.from_pylist(records, schema))
+        records.clear()
 
-    def __init__(self, path, outputs, top, resumed):
-        pyarrow = import_pyarrow(path)
-        self._arrow, self._path = pyarrow, path
-        self._outputs, self._top = outputs, top
-        self._records: list[dict] = []
-        kinds = {spec.name: self._kind(pyarrow, spec) for spec in self._outputs}
-        self._schema = pyarrow.schema(
-            {
-                "name": pyarrow.string(),
-                "error": pyarrow.string(),
-                "outputs": pyarrow.struct(kinds),
-            }
+    def write(predictions: Sequence[Prediction]) -> None:
+        records.extend(record(x, outputs, top) for x in predictions)
+        if len(records) >= ROWS:
+            flush()
+
+    with pyarrow.parquet.ParquetWriter(path, schema) as file:
+        yield write
+        flush()
+
+
+def _kind(pyarrow, spec):
+    number = pyarrow.from_numpy_dtype(np.dtype(spec.dtype))
+    if spec.scale is not None:
+        number = pyarrow.float32()
+    if is_scores(spec):
+        kinds = (pyarrow.int64(), pyarrow.string(), number)
+        return pyarrow.list_(
+            pyarrow.struct(dict(zip(CLASS, kinds, strict=True)))
         )
-        self._file = pyarrow.parquet.ParquetWriter(path, self._schema)
-
-    @staticmethod
-    def _kind(pyarrow, spec):
-        number = pyarrow.from_numpy_dtype(np.dtype(spec.dtype))
-        if spec.scale is not None:
-            number = pyarrow.float32()
-        if is_scores(spec):
-            kinds = (pyarrow.int64(), pyarrow.string(), number)
-            return pyarrow.list_(
-                pyarrow.struct(dict(zip(CLASS, kinds, strict=True)))
-            )
-        for _ in spec.shape[1:]:
-            number = pyarrow.list_(number)
-        return number
-
-    def write(self, predictions: Sequence[Prediction]) -> None:
-        self._records += [
-            record(x, self._outputs, self._top) for x in predictions
-        ]
-        if len(self._records) >= self.ROWS:
-            self._flush()
-
-    def _flush(self) -> None:
-        table = self._arrow.Table.from_pylist(self._records, self._schema)
-        with writing(self._path):
-            self._file.write_table(table)
-        self._records = []
-
-    def close(self) -> None:
-        self._flush()
-        with writing(self._path):
-            self._file.close()
+    for _ in spec.shape[1:]:
+        number = pyarrow.list_(number)
+    return number
 
 
-class _Npz:
-    """Writes the arrays of the outputs; they are on the disk until then."""
+@contextmanager
+def _npz(path, outputs, top, resumed) -> Iterator[Write]:
+    """Write the arrays of the outputs; they are on the disk until the end."""
+    spools: dict[str, Spool] = {}
 
-    def __init__(self, path, outputs, top, resumed):
-        self._path = path
-        open(path, "ab").close()  # fails now rather than in the end
-        self._spools: dict[str, Spool] = {}
-
-    def write(self, predictions: Sequence[Prediction]) -> None:
+    def write(predictions: Sequence[Prediction]) -> None:
         for prediction in predictions:
             for name, array in prediction.outputs.items():
-                with writing(self._path):
-                    self._append(name, np.asarray(array))
+                if name not in spools:
+                    spools[name] = Spool(array.shape, path.parent)
+                spool = spools[name]
+                if array.shape != spool.shape:
+                    raise RequestError(
+                        f"{path.name} cannot hold outputs of the shapes "
+                        f"{spool.shape} and {array.shape}; write a .jsonl"
+                    )
+                spool.append(array[None])
 
-    def _append(self, name: str, array: np.ndarray) -> None:
-        if name not in self._spools:
-            self._spools[name] = Spool(array.shape, self._path.parent)
-        spool = self._spools[name]
-        if array.shape != spool.shape:
-            raise RequestError(
-                f"{self._path} cannot hold outputs of the shapes "
-                f"{spool.shape} and {array.shape}; write a .jsonl"
-            )
-        spool.append(array[None])
-
-    def close(self) -> None:
-        with writing(self._path):
-            write_arrays(
-                self._path, {n: x.rows() for n, x in self._spools.items()}
-            )
+    yield write
+    write_arrays(path, {name: spool.rows() for name, spool in spools.items()})
 
 
-WRITERS: dict[str, Callable[..., Writer]] = {
-    **{name: partial(LineWriter, lines) for name, lines in LINES.items()},
-    ".parquet": _Parquet,
-    ".npz": _Npz,
+WRITERS: dict[str, Callable[..., AbstractContextManager[Write]]] = {
+    **{name: partial(write_lines, lines) for name, lines in LINES.items()},
+    ".parquet": _parquet,
+    ".npz": _npz,
 }
-"""The writer of each kind of file, by its suffix."""
+"""What writes each kind of file, by its suffix."""

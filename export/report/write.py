@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from keras_inception_export.bundle.publication import staging
+from keras_inception_export.bundle.publication import replaced
 from keras_inception_export.errors import (
     RequestError,
     check_regular,
@@ -50,10 +50,8 @@ def write_report(
     folder = Path(bundle)
     path = checked_path(folder, output)
     text = render(gather(folder, samples, benchmark))
-    with staging(path) as workdir:
-        part = workdir / "report.html"
+    with replaced(path) as part, writing(path):
         part.write_text(text, encoding="utf-8")
-        part.replace(os.path.realpath(path))  # a link is followed
     return path
 
 

@@ -5,7 +5,6 @@ import tarfile
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
 from PIL import Image
 
 from keras_inception_export.data.metadata import (
@@ -31,28 +30,23 @@ def write_brightness(path, *, size=(4, 4), batch="n", channels=1, known=True):
 
     With several channels, the scores depend on their weighted sum.
     """
-    shape = [batch, *size, channels]
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)
-    output = helper.make_tensor_value_info(
-        "scores", TensorProto.FLOAT, [batch, 3]
+    height, width = size
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 9, opset_import: ["": 17]>
+        brightness (float[{batch}, {height}, {width}, {channels}] image)
+            => (float[{batch}, 3] scores) {{
+            m = ReduceMean<axes = [1, 2], keepdims = 0>(image)
+            product = MatMul(m, weights)
+            scores = Add(product, bias)
+        }}"""
     )
-    nodes = [
-        helper.make_node(
-            "ReduceMean", ["image"], ["m"], axes=[1, 2], keepdims=0
-        ),
-        helper.make_node("MatMul", ["m", "weights"], ["product"]),
-        helper.make_node("Add", ["product", "bias"], ["scores"]),
-    ]
-    weights = [
-        onnx.numpy_helper.from_array(
-            np.arange(1, channels + 1, dtype="float32")[:, None] * WEIGHTS,
-            "weights",
-        ),
-        onnx.numpy_helper.from_array(BIAS, "bias"),
-    ]
-    graph = helper.make_graph(nodes, "brightness", [image], [output], weights)
-    opset = [helper.make_opsetid("", 17)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=9)
+    factors = np.arange(1, channels + 1, dtype="float32")[:, None]
+    model.graph.initializer.extend(
+        [
+            onnx.numpy_helper.from_array(factors * WEIGHTS, "weights"),
+            onnx.numpy_helper.from_array(BIAS, "bias"),
+        ]
+    )
     path.write_bytes(model.SerializeToString())
     if known:
         FORMATS["onnx"].write_metadata(path, metadata(size))

@@ -3,7 +3,6 @@
 import pytest
 
 from keras_inception_export.benchmarking.candidates import (
-    Unavailable,
     artifact_candidate,
     keras_candidate,
 )
@@ -85,12 +84,11 @@ def test_the_keras_model(given, report, tmp_path):
 
 
 def test_without_the_keras_model(report):
-    keras = keras_candidate(report, None)
-    assert keras == Unavailable(
-        "Keras", "made from a live model; name its file with --keras FILE"
+    assert keras_candidate(report, None).missing == (
+        "made from a live model; name its file with --keras FILE"
     )
     report["model"]["keras_path"] = "gone.keras"
-    assert keras_candidate(report, None).reason == (
+    assert keras_candidate(report, None).missing == (
         "gone.keras is not there; name its file with --keras FILE"
     )
     with pytest.raises(RequestError, match="none.keras does not exist"):

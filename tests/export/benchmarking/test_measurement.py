@@ -1,5 +1,6 @@
 """Turns of candidates that only record them."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -35,10 +36,14 @@ def test_rounds_are_interleaved_in_a_seeded_order():
 
 
 @pytest.mark.parametrize(
-    ("busy", "others"), [((0, 149), 1), ((0, 49), 0), ((0, None), None)]
+    ("busy", "others"),
+    [((0, 149), 1), ((5, 54), 0), ((0, 48.9), 0), ((0, math.nan), None)],
 )
 def test_load_of_other_programs(busy, others, monkeypatch):
-    """In 100 seconds the recorders use 48, and this process one."""
+    """In 100 seconds the recorders use 48, and this process one.
+
+    The kernel counts in ticks, so that these may seem to be more.
+    """
     clock, own, machine = iter((0, 100)), iter((0, 1)), iter(busy)
     times = SimpleNamespace(
         perf_counter=lambda: next(clock), process_time=lambda: next(own)

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks import keras_exports
 from keras_inception_export.benchmarking import measurement, run
 from keras_inception_export.benchmarking.keras_baseline import open_model
 from keras_inception_export.bundle import bundle
@@ -35,17 +35,15 @@ KERNEL = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
 
 
 def write_onnx(path):
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["pixels", "kernel"], ["scores"])],
-        "dense",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 8])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 3])],
-        [numpy_helper.from_array(KERNEL, "kernel")],
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 18]>
+        dense (float[n, 8] pixels) => (float[n, 3] scores) {
+            scores = MatMul(pixels, kernel)
+        }"""
     )
-    opsets = [helper.make_opsetid("", 18)]
-    onnx.save(
-        helper.make_model(graph, opset_imports=opsets, ir_version=8), path
-    )
+    kernel = onnx.numpy_helper.from_array(KERNEL, "kernel")
+    model.graph.initializer.append(kernel)
+    onnx.save(model, path)
 
 
 def save_keras(path, kernel=KERNEL):
@@ -197,18 +195,15 @@ def test_relative_latency(folder):
     assert run.relative_latency(copy, folder / "model.onnx", probes) > 0
 
 
-@pytest.mark.parametrize(
-    ("fixed", "requested", "size"), [(3, None, 3), (None, None, 1), (3, 3, 3)]
-)
-def test_batch_size(fixed, requested, size):
-    report = {"artifacts": [{"inputs": [{"shape": [fixed, 8]}]}]}
-    assert run._batch_size(report, requested) == size
-
-
-def test_another_batch_size_than_the_fixed_one():
-    report = {"artifacts": [{"inputs": [{"shape": [3, 8]}]}]}
+def test_batch_size():
+    free, fixed = (
+        {"artifacts": [{"inputs": [{"shape": [size, 8]}]}]}
+        for size in (None, 3)
+    )
+    assert run._batch_size(free, None) == 1
+    assert run._batch_size(fixed, None) == run._batch_size(fixed, 3) == 3
     with pytest.raises(RequestError, match="fixed batch size 3, got 4"):
-        run._batch_size(report, 4)
+        run._batch_size(fixed, 4)
 
 
 def test_the_announcement_counts_slow_calls(monkeypatch):
@@ -217,6 +212,18 @@ def test_the_announcement_counts_slow_calls(monkeypatch):
     processes = [SimpleNamespace(latency=s) for s in (0.001, 1.0)]
     announcement = run._announcement(processes, 10)
     assert announcement == "Measure  10 rounds, about 22 s"
+
+
+def test_the_worker_of_a_benchmark_opens_artifacts_itself(folder, monkeypatch):
+    """`benchmarks/latency.py` measures Keras's own exports beside ours."""
+    runs = []
+    opener = {"onnx": lambda path, array, threads: lambda: runs.append(array)}
+    monkeypatch.setattr(keras_exports, "_OPENERS", opener)
+    probes = str(folder / bundle.PROBES)
+    keras_exports.Worker().open("x.onnx", "onnx", probes, 2, 1)
+    np.testing.assert_array_equal(
+        runs[0], make_probes().feeds[-1]["pixels"][:2]
+    )
 
 
 def test_the_keras_baseline_predicts(tmp_path):

@@ -199,6 +199,31 @@ def test_an_interrupted_run_is_resumed(
     assert output.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+def test_an_interrupted_run_leaves_the_last_file(
+    suffix, models, images, monkeypatch
+):
+    """Also where a link leads to it."""
+    output = images.parent / f"out{suffix}"
+    output.symlink_to(images.parent / f"real{suffix}")
+    command = [models / "model.onnx", images, "--output", output]
+    assert predict(*command) == 0
+    whole = output.read_bytes()
+    found = os.listdir(images.parent)
+
+    def interrupted(self, part):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "_load", interrupted)
+        assert predict(*command) == 130
+    assert output.is_symlink() and output.read_bytes() == whole
+    assert os.listdir(images.parent) == found
+    monkeypatch.setattr(os, "replace", lambda *_: os.open("/none/x", 0))
+    assert predict(*command) == 2
+    assert output.read_bytes() == whole
+
+
 @pytest.mark.parametrize(
     ("suffix", "words"),
     [(".csv", ["--pixel-scale", "1/256"]), (".jsonl", ["--top", "1"])],
@@ -241,6 +266,7 @@ def test_arrays_take_no_preprocessing_and_are_not_overwritten(
         (["--resume"], "--resume needs the --output"),
         (["--output", "x.txt"], "expected a name that ends in .csv"),
         (["--output", "x.parquet", "--resume"], "cannot be continued"),
+        (["--output", "none/x.npz"], "none/x.npz cannot be written: No such"),
         ([""], "an input is empty"),
         (["--output", ""], "expected a name that ends in .csv"),
         (["--top", "0"], "--top must be at least 1"),

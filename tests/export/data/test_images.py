@@ -39,6 +39,7 @@ def read(path, specs, scale=1.0):
         (["2", "10"], [10, 10, 2, 2]),
         (["03", "7"], [3, 3, 7, 7]),
         (["7", "cat"], [0, 0, 1, 1]),
+        (["1", "9" * 23], [0, 0, 1, 1]),  # too large a number is a name
         (["."], None),
         (["only"], None),
         ([".", "cat", "bee"], None),
@@ -73,24 +74,14 @@ def test_parts_of_a_data_set_are_not_classes(tmp_path):
         load_samples(tmp_path, spec(2, 2, 1))
 
 
-def test_a_number_that_is_too_large_is_a_name(tmp_path):
-    for name in ("1", "9" * 23):
-        save(tmp_path / name / "0.png")
-    samples = load_samples(tmp_path, spec(2, 2, 1))
-    np.testing.assert_array_equal(samples.labels, [0, 1])
-
-
-def test_pixels_are_scaled(tmp_path):
-    pixels = read(save(tmp_path / "photo.png"), spec(2, 2, 1), 1 / 255)
-    assert pixels.dtype == "float32"
-    np.testing.assert_allclose(pixels[0, ..., 0], PIXELS / 255, rtol=1e-6)
-
-
-def test_an_image_is_resized(tmp_path):
+def test_an_image_is_resized_and_scaled(tmp_path):
     """Bilinear interpolation; the expected values were computed by hand."""
     path = save(tmp_path / "photo.png", np.array([[0, 100]], "uint8"))
-    pixels = read(path, spec(1, 4, 1))
-    np.testing.assert_array_equal(pixels[0, 0, :, 0], [0, 25, 75, 100])
+    pixels = read(path, spec(1, 4, 1), 1 / 100)
+    assert pixels.dtype == "float32"
+    np.testing.assert_allclose(
+        pixels[0, 0, :, 0], [0, 0.25, 0.75, 1], rtol=1e-6
+    )
     assert read(path, spec(None, None, 1)).shape == (1, 1, 2, 1)
 
 
@@ -108,6 +99,7 @@ def test_channels(tmp_path):
 
 RED = np.zeros((2, 2, 3), "uint8") + np.array([200, 10, 30], "uint8")
 GRAY = np.array([[0, 40], [200, 255]])
+GRAY3 = GRAY[..., None]
 
 
 def with_alpha(pixels):
@@ -131,14 +123,12 @@ def cmyk(pixels):
 @pytest.mark.parametrize(
     ("name", "image", "expected"),
     [
-        ("16.png", (GRAY * 257).astype("uint16"), GRAY[..., None]),
-        (
-            "16.png",
-            (GRAY * 257 - 100).clip(0).astype("uint16"),
-            GRAY[..., None],
+        *(
+            ("16.png", (GRAY * 257 - x).clip(0).astype("uint16"), GRAY3)
+            for x in (0, 100)
         ),
         ("alpha.png", with_alpha(RED), RED),
-        ("alpha.png", with_alpha(PIXELS[..., None]), GRAY[..., None]),
+        ("alpha.png", with_alpha(PIXELS[..., None]), GRAY3),
         ("palette.png", palette(RED), RED),
         ("cmyk.jpg", cmyk(RED), RED),
         ("bits.png", PIXELS > 100, 255 * (GRAY > 100)[..., None]),
@@ -214,15 +204,6 @@ def test_images_of_different_sizes_are_refused(tmp_path):
     save(tmp_path / "photos/5.png", np.zeros((5, 4), "uint8"))
     with pytest.raises(RequestError, match=r"photos differ in shape: \(2, 2"):
         load_samples(tmp_path / "photos", spec(None, None, 1))
-
-
-def test_unreadable_images_are_refused(tmp_path):
-    (tmp_path / "photo.png").write_text("no image")
-    with pytest.raises(RequestError, match=r"photo.png cannot be read"):
-        load_samples(tmp_path / "photo.png", spec(2, 2, 1))
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(RequestError, match="contains no images"):
-        load_samples(tmp_path / "empty", spec(2, 2, 1))
 
 
 def test_messages_have_no_address_in_memory(tmp_path):

@@ -13,12 +13,10 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from keras_inception_export.data import preprocessing
+from keras_inception_export.data.images import decoded
+from keras_inception_export.data.items import Item
 from keras_inception_export.data.metadata import Metadata
-from keras_inception_export.data.preprocessing import (
-    PRESETS,
-    Preprocessing,
-    read,
-)
+from keras_inception_export.data.preprocessing import PRESETS, Preprocessing
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 
@@ -51,7 +49,7 @@ def test_presets_equal_keras_applications(name, data_format, side):
         expected = OWN_MODES[name](pixels)
     else:
         expected = preprocess_input(pixels, data_format, name)
-    values = read(path, made)
+    values = decoded(Item(path, Path(path)), made)
     assert values.dtype == expected.dtype == "float32"
     np.testing.assert_array_equal(values, expected)
     low, high = np.float32(made.range)

@@ -117,10 +117,6 @@ def test_unsuitable_samples_are_refused(source, message):
     ("source", "message"),
     [
         (np.ones((2, 4)), 'one array, but .* inputs "a", "b"'),
-        (
-            {"a": np.ones((2, 4)), "b": np.ones((3, 4))},
-            "same number of samples",
-        ),
         ({"a": np.ones((2, 4))}, 'the arrays "a", but'),
     ],
 )
@@ -129,16 +125,15 @@ def test_several_inputs_need_an_array_each(source, message):
         load_samples(source, PAIR)
 
 
-def test_integer_inputs_take_real_values():
+def test_quantized_inputs_take_real_values_and_integers():
     spec = TensorSpec("image", (None, 4, 4, 1), "uint8", 1 / 255, 0)
     samples = load_samples(IMAGES, (spec,)).inputs["image"]
     assert samples.dtype == "uint8"
     np.testing.assert_allclose(
         spec.dequantize(samples), IMAGES, atol=0.5 / 255 + 1e-6
     )
-    np.testing.assert_array_equal(
-        load_samples(samples, (spec,)).inputs["image"], samples
-    )
+    again = load_samples(samples, (spec,)).inputs["image"]
+    np.testing.assert_array_equal(again, samples)
 
 
 VALUES = (7, 200, 33, 90)
@@ -313,21 +308,18 @@ def test_only_some_samples_are_in_memory(kind, tmp_path):
     assert peak < 1.2e6, "of 3.3 MB, of which 0.3 MB are read together"
 
 
-@pytest.mark.parametrize("keep", (0.5, 0.98))
-def test_a_truncated_file_is_refused(keep, tmp_path):
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-30],
+        lambda content: content[:100] + bytes(50) + content[150:],
+    ],
+    ids=["half", "the end", "zeros"],
+)
+def test_a_damaged_file_is_refused(change, tmp_path):
     path = tmp_path / "data.npz"
-    np.savez(path, x=IMAGES, y=LABELS)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(keep * len(content))])
-    with pytest.raises(RequestError, match=r"data.npz cannot be read"):
-        load_samples(path, SPEC)
-
-
-def test_a_damaged_file_is_refused(tmp_path):
-    path = tmp_path / "data.npz"
-    np.savez_compressed(path, x=IMAGES)
-    content = bytearray(path.read_bytes())
-    content[100:150] = bytes(50)
-    path.write_bytes(content)
+    np.savez_compressed(path, x=IMAGES, y=LABELS)
+    path.write_bytes(change(path.read_bytes()))
     with pytest.raises(RequestError, match=r"data.npz cannot be read"):
         load_samples(path, SPEC)

@@ -92,7 +92,8 @@ def test_unsuitable_rows_are_errors():
     assert errors[1].startswith("1 has NaN")
 
 
-def test_only_a_few_batches_are_read_ahead():
+def test_only_a_few_batches_are_read_ahead(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     read = []
 
     def items():
@@ -100,7 +101,7 @@ def test_only_a_few_batches_are_read_ahead():
             read.append(item)
             yield item
 
-    pipeline = Pipeline(sums, ANY, SUMS, decode=None, threads=2)
+    pipeline = Pipeline(sums, ANY, SUMS, decode=None)
     before = threading.active_count()
     batches = pipeline(items())
     next(batches)
@@ -207,6 +208,16 @@ def test_preprocessing_from_python(preprocess, value, tmp_path):
             else (contextlib.nullcontext())
         ):
             artifact.predict(inputs, preprocess=str(tmp_path / "made.json"))
+
+
+@pytest.mark.parametrize("kind", [list, iter])
+def test_a_preprocessing_for_arrays_is_refused(kind, tmp_path):
+    artifact = load_artifact(write_brightness(tmp_path / "model.onnx"))
+    inputs = [Image.new("L", (9, 9)), np.zeros((1, 4, 4, 1), "float32")]
+    assert len(list(artifact.predict(kind(inputs)))) == 2
+    with pytest.raises(RequestError, match="arrays are taken as they are"):
+        list(artifact.predict(kind(inputs), preprocess="unit"))
+    assert len(list(artifact.predict(kind(inputs[:1]), preprocess="unit"))) == 1
 
 
 OLD = Path(__file__).parents[2] / "data" / "0.1.0" / "bundle"
