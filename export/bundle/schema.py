@@ -163,7 +163,7 @@ class EvaluationFacts(_Part):
     max_accuracy_drop: float
     """the allowed drop of the accuracy, as a fraction"""
     warnings: list[str]
-    """warnings about the samples"""
+    """warnings about the samples and the artifacts"""
 
 
 class Tensor(Exact):

@@ -1,6 +1,6 @@
 """The samples of a quantization, and the outputs of Keras on them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,14 +39,15 @@ class Evaluation:
             precision of the original model.
         columns: per output, which columns are judged one by one.
         criteria: the acceptance criteria of quantized artifacts.
-        warnings: one sentence per suspicious property of the samples.
+        warnings: one sentence per suspicious property of the samples, and per
+            int8 artifact of which most layers stay in float.
     """
 
     split: Split
     reference: metrics.Outputs
     columns: Mapping[str, np.ndarray]
     criteria: AcceptanceCriteria
-    warnings: Sequence[str]
+    warnings: list[str]
 
     @classmethod
     def of(

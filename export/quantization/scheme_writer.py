@@ -10,6 +10,7 @@ from keras_inception_export.diagnosis.capture import capture_layer_references
 from keras_inception_export.diagnosis.diagnose import examine
 from keras_inception_export.errors import ArtifactError
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
+from keras_inception_export.logs import logger
 from keras_inception_export.quantization.artifact_writer import (
     ArtifactWriter,
     WrittenArtifact,
@@ -34,7 +35,27 @@ def write_scheme(writer: ArtifactWriter, scheme: str) -> list[WrittenArtifact]:
     failed = [artifact for artifact in written if artifact.findings]
     if failed:
         raise ArtifactError(_explanation(writer, failed, scheme))
+    for artifact in written:
+        _warn_of_float_layers(writer, artifact)
     return written
+
+
+def _warn_of_float_layers(
+    writer: ArtifactWriter, artifact: WrittenArtifact
+) -> None:
+    """Add a warning if most layers of an int8 artifact are not in int8."""
+    kept = artifact.float_layers
+    if not kept or writer.evaluation is None:
+        return
+    number = len({*writer.quantizer(artifact.format).layers, *kept})
+    if 2 * len(kept) > number:
+        warning = (
+            f"{artifact.name}: {len(kept)} of {number} layers stay in float, "
+            "so they are as large and as slow as in float32; compare it with "
+            "float16 and dynamic, or give more samples (--calibration-samples)"
+        )
+        writer.evaluation.warnings.append(warning)
+        logger.info("Warning  %s", warning)
 
 
 def _explanation(

@@ -24,10 +24,7 @@ CONVERSIONS: dict[str, Rewrite] = {
     "Log1p": float_rewrites.log1p,
     "Softplus": float_rewrites.softplus,
     # Wrong for zero or infinity.
-    "Equal": float_rewrites.equal,
     "FloorDiv": float_rewrites.floor_div,
-    "IsInf": float_rewrites.is_inf,
-    "NotEqual": float_rewrites.not_equal,
     "Rsqrt": float_rewrites.rsqrt,
     "TensorScatterUpdate": array_rewrites.scatter_update,
     # No kernel, or none for groups, dilation, a third dimension or integers.
@@ -65,6 +62,7 @@ CONVERSIONS: dict[str, Rewrite] = {
     # No kernel for narrow integers, or one that aborts the process.
     "AddV2": in_int32(tf.add),
     "Cumsum": integer_rewrites.cumsum,
+    "Equal": in_int32(tf.equal),
     "FloorMod": in_int32(tf.math.floormod),
     "Greater": in_int32(tf.greater),
     "GreaterEqual": in_int32(tf.greater_equal),
@@ -75,6 +73,7 @@ CONVERSIONS: dict[str, Rewrite] = {
     "Min": integer_rewrites.reduction(tf.reduce_min),
     "Minimum": in_int32(tf.minimum),
     "Neg": in_int32(tf.negative),
+    "NotEqual": in_int32(tf.not_equal),
     "Pad": in_int32(tf.pad),
     "PadV2": in_int32(integer_rewrites.pad),
     "Relu": in_int32(tf.nn.relu),

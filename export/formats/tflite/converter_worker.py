@@ -23,6 +23,8 @@ def convert(
     # The metadata (TensorFlow's version, the options) would be added by
     # unpacking and repacking the whole model in Python.
     converter.exclude_conversion_metadata = True
+    # Infinite constants would become finite.
+    converter.canonicalizing_inf_as_min_max_float = False
     if scheme != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if scheme == "float16":

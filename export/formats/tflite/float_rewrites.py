@@ -10,8 +10,6 @@ from keras_inception_export.formats.rewriting import Rewrite, op_type_of
 from keras_inception_export.formats.tflite.function_rewrites import polynomial
 from keras_inception_export.formats.tflite.integer_rewrites import in_int32
 
-_LARGEST = np.finfo("float32").max
-
 
 def softplus(x: tf.Tensor) -> tf.Tensor:
     """Keep log(1 + exp(x)), which is written for it, from overflowing."""
@@ -74,37 +72,3 @@ def floor_div(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
             y = tf.where(tf.abs(x) >= 0, y, tf.zeros_like(y))
         return tf.floor(x / y)
     return in_int32(tf.math.floordiv)(x, y)
-
-
-def is_inf(x: tf.Tensor) -> tf.Tensor:
-    """Compare with a number: the converter makes infinite constants finite."""
-    return tf.abs(x) > _LARGEST
-
-
-def equal(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
-    """Find infinities although the converter makes the constant finite."""
-    for one, other in ((x, y), (y, x)):
-        if sign_of_infinity := _sign_of_infinity(other):
-            return sign_of_infinity * one > _LARGEST
-    return in_int32(tf.equal)(x, y)
-
-
-def not_equal(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
-    """Find infinities although the converter makes the constant finite."""
-    for one, other in ((x, y), (y, x)):
-        if sign_of_infinity := _sign_of_infinity(other):
-            is_nan = tf.not_equal(one, one)
-            return (sign_of_infinity * one <= _LARGEST) | is_nan
-    return in_int32(tf.not_equal)(x, y)
-
-
-def _sign_of_infinity(x: tf.Tensor) -> int:
-    """Return 1 or -1 for a constant that is infinite, else 0."""
-    if not x.dtype.is_floating:
-        return 0
-    if op_type_of(x) == "Neg":
-        return -_sign_of_infinity(x.op.inputs[0])
-    value = tf.get_static_value(x)
-    if value is None or np.size(value) != 1 or not np.isinf(value).all():
-        return 0
-    return int(np.sign(value).item())

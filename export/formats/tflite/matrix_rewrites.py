@@ -1,5 +1,6 @@
 """Rewrites of operations on matrices that TFLite has no operator for."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -56,16 +57,12 @@ def cumulative_product(
     exclusive: bool = False,
     reverse: bool = False,
 ) -> tf.Tensor | None:
-    """Multiply by the product of 1, 2, 4, ... elements before each one."""
+    """Multiply one element after the other, as Keras does."""
     number = tf.get_static_value(axis)
     if number is None or x.shape[number] is None or exclusive or reverse:
         return None
-    length = x.shape[number]
-    for distance in (2**i for i in range((length - 1).bit_length())):
-        start, rest = tf.split(x, [length - distance, distance], number)
-        ones = tf.ones_like(rest)
-        x *= tf.concat([ones, start], number)
-    return x
+    parts = tf.unstack(x, axis=number)
+    return tf.stack(list(itertools.accumulate(parts, tf.multiply)), number)
 
 
 def einsum(*operands: tf.Tensor, equation: str = "") -> tf.Tensor | None:

@@ -182,6 +182,23 @@ def test_layers_that_the_runtime_computes_in_integers_fail(
     ]
 
 
+@pytest.mark.parametrize("kept", [("first",), ("first", "second")])
+def test_an_artifact_with_most_layers_in_float_has_a_warning(
+    kept, tmp_path, monkeypatch
+):
+    job = Job(easy(plain), tmp_path)
+    quantizer = job.artifact_writer.quantizer(FAST)
+    monkeypatch.setattr(quantizer, "float_layers", lambda path: kept)
+    lines = []
+    with progress_to(lines.append):
+        job.write()
+    text = f"{FAST} int8: 2 of 3 layers stay in float"
+    warnings = job.artifact_writer.evaluation.warnings
+    for shown in (warnings, lines):
+        found = [line for line in shown if text in line]
+        assert len(found) == (len(kept) == 2)
+
+
 def with_volume(model):
     """Return a model with a first layer that only ONNX quantizes."""
     image = keras.Input((8, 8, 1), name="image")

@@ -108,17 +108,22 @@ class CalibratedModel:
             for i, array in enumerate(samples)
         ]
         inputs = zip(self._structure.graph.inputs, limits, strict=True)
-        self._ranges = {
-            index: np.array(values, np.float32)
-            for index, values in inputs
-            if self._structure.is_float(index)
-        } | dict(zip(self._activations(), ranges, strict=True))
-        for index, values in self._ranges.items():
+        measured = dict(zip(self._activations(), ranges, strict=True))
+        for index, values in inputs:
             if not np.isfinite(values).all():
                 raise ConversionError(
                     f"'{self._names[index]}' is not finite on the calibration "
                     "samples, so it has no range; use other samples"
                 )
+            if self._structure.is_float(index):
+                measured[index] = np.array(values, np.float32)
+        # A mask may be of infinities.
+        self._infinite = {
+            x for x in measured if not np.isfinite(measured[x]).all()
+        }
+        self._ranges = {
+            x: measured[x] for x in measured.keys() - self._infinite
+        }
 
     def save_calibrated(
         self,
@@ -245,6 +250,7 @@ class CalibratedModel:
                 is_mixed
                 or operator in uneven
                 or not parts.isdisjoint(operator.outputs)
+                or self._infinite & {*operator.inputs, *operator.outputs}
             ):
                 in_float[first] = True
         return in_float
