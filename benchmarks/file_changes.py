@@ -1,8 +1,10 @@
 """Change the content of a file at random, so that its format still holds."""
 
+import contextlib
 import io
 import json
-import zipfile
+import tarfile
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -79,21 +81,96 @@ def change_arrays(content, rng):
     return target.getvalue()
 
 
-def change_archive(content, rng):
-    """Return a `.keras` file in which one file is changed."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    name = rng.choice(list(files))
-    if name.endswith(".json") and rng.random() < 0.8:
-        text = json.dumps(change_json(json.loads(files[name]), rng))
-        files[name] = text.encode()
-    else:
-        files[name] = change_bytes(files[name], rng)
+def change_tar(content, rng):
+    """Return a tar archive in which the header of one file is changed."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        files = [(x, archive.extractfile(x).read()) for x in archive]
+    kinds = [tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE]
+    kinds += [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.GNUTYPE_SPARSE, b"~"]
+    info, part = rng.choice(files)
+    name = rng.choice(["", "../x.png", "/x.png", "\x1b[2J\n.png", "\udcff.png"])
+    size = rng.choice([0, 1, 2**28, 2**33])
+    header = rng.choice(
+        [
+            {"type": rng.choice(kinds), "linkname": files[0][0].name},
+            {"name": rng.choice([name, "x" * 5000 + ".png", ".a.png"])},
+            {"size": size},
+            {"pax_headers": {"size": rng.choice(["x", "-1", "9" * 99])}},
+            {"pax_headers": {"path": name or "x", "mtime": "nan"}},
+            {"pax_headers": {"GNU.sparse.major": "1", "GNU.sparse.map": "x"}},
+        ]
+    )
+    for key, value in header.items():
+        setattr(info, key, value)
     target = io.BytesIO()
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, part in files.items():
-            archive.writestr(name, part)
+    mode = rng.choice(["w", "w", "w:gz", "w:bz2", "w:xz"])
+    with tarfile.open(fileobj=target, mode=mode) as archive:
+        for member, data in files:
+            archive.addfile(member)  # whatever size the header has
+            archive.fileobj.write(data + bytes(-len(data) % 512))
     return target.getvalue()
+
+
+def change_parquet(content, rng):
+    """Return a Parquet file in which one column is changed."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(io.BytesIO(content))
+    names = table.column_names
+    at = rng.randrange(len(names))
+    rows, values = len(table), table.column(at).to_pylist()
+    parts = [{"bytes": x, "path": None} for x in values]
+    column = rng.choice(
+        [
+            lambda: pa.nulls(rows),
+            lambda: pa.array([None, *values[1:]]),
+            lambda: pa.array([values] * rows),
+            lambda: pa.array(parts),
+            lambda: pa.array([{"bytes": x} for x in parts]),
+            lambda: pa.array([2**62, *range(rows - 1)]),
+            lambda: pa.array([float("nan")] * rows),
+            lambda: pa.array(["\x1b[2J\n"] * rows),
+            lambda: pa.array([b"\xff" * 9] * rows),
+            lambda: table.column(at).dictionary_encode(),
+            lambda: pa.array(values).view(pa.binary()),
+        ]
+    )
+    with contextlib.suppress(pa.ArrowException):
+        table = table.set_column(at, names[at], column())
+    if rng.random() < 0.3:
+        table = table.rename_columns(
+            [rng.choice(["image", "label", "x", "a.b", ""]) for _ in names]
+        )
+    if rng.random() < 0.5:
+        facts = {"names": ["a", "b"], "_type": "ClassLabel"}
+        facts = {"info": {"features": {"label": facts}}}
+        text = json.dumps(change_json(facts, rng))
+        table = table.replace_schema_metadata({"huggingface": text})
+    target = io.BytesIO()
+    kind = rng.choice(["none", "snappy", "gzip", "zstd", "brotli", "lz4"])
+    pyarrow.parquet.write_table(table, target, compression=kind)
+    return target.getvalue()
+
+
+def change_xml(content, rng):
+    """Return XML in which one element or attribute is changed."""
+    root = ElementTree.fromstring(content)
+    parent = rng.choice([x for x in root.iter() if len(x)])
+    child = rng.choice(list(parent))
+    kind = rng.randrange(8)
+    if kind == 0:
+        parent.remove(child)
+    elif kind == 1:
+        parent.append(child)
+    elif kind == 2:
+        child.tag = rng.choice(["x", "layer", "edge", "port", "dim"])
+    elif child.attrib and kind < 7:
+        odd = ["", "-1", "0", "2", "x", "99999999999999999999", "1,2", "f16"]
+        child.set(rng.choice(list(child.attrib)), rng.choice(odd))
+    else:
+        child.text = rng.choice(["", "-1", "99999999999", "x" * 999])
+    return ElementTree.tostring(root)
 
 
 def change_message(message, rng):
@@ -103,7 +180,13 @@ def change_message(message, rng):
         return
     field, value = rng.choice(fields)
     if field.type == field.TYPE_MESSAGE:
-        if field.is_repeated:
+        if hasattr(value, "keys"):
+            key = rng.choice(sorted(value))
+            if rng.random() < 0.1:
+                del value[key]
+            elif hasattr(value[key], "ListFields"):
+                change_message(value[key], rng)
+        elif field.is_repeated:
             kind = rng.random()
             if kind < 0.1:
                 value.add().CopyFrom(rng.choice(value))
@@ -135,9 +218,20 @@ def change_onnx(content, rng):
     """Return an ONNX file in which one field is changed."""
     import onnx
 
-    model = onnx.ModelProto.FromString(content)
-    change_message(model, rng)
-    return model.SerializeToString()
+    return changed_message(onnx.ModelProto.FromString(content), rng)
+
+
+def change_saved_model(content, rng):
+    """Return the program of a SavedModel in which one field is changed."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    return changed_message(SavedModel.FromString(content), rng)
+
+
+def changed_message(message, rng):
+    """Return the bytes of a protobuf message once one field is changed."""
+    change_message(message, rng)
+    return message.SerializeToString()
 
 
 def some_bytes(change):

@@ -13,12 +13,12 @@ is its seed unless guided: `--seed` repeats it.
 
 import argparse
 import contextlib
-import hashlib
 import io
 import itertools
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -26,98 +26,97 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 from file_changes import (
-    change_archive,
     change_arrays,
     change_bytes,
     change_onnx,
+    change_parquet,
     change_report,
+    change_saved_model,
+    change_tar,
+    change_xml,
     some_bytes,
 )
+from fuzz_originals import (
+    FOLDER,
+    image,
+    npy,
+    parquet,
+    tar,
+    write_originals,
+)
+from model_changes import change_archive, change_h5
 
-BUNDLE = Path(__file__).parents[1] / "tests/data/0.1.0/bundle"
 FOUND = Path(__file__).parents[1] / "build/fuzz"
 NOISE = "WARNING", "INFO", "I0", "E0", "keras-inception: Warning"
 """What lines on stderr start with that are no errors."""
 LIMIT = 20  # seconds of processor time
-
-
-def image(suffix):
-    """Return the content of an image."""
-    from PIL import Image
-
-    content = io.BytesIO()
-    pixels = np.arange(192, dtype="uint8").reshape(8, 8, 3)
-    Image.fromarray(pixels).save(content, suffix)
-    return content.getvalue()
-
-
-def npy():
-    """Return the content of a `.npy` file."""
-    content = io.BytesIO()
-    np.save(content, np.zeros((2, 8, 8, 3), "f4"))
-    return content.getvalue()
+MEMORY = 2e9  # bytes that one command may add, with its libraries
 
 
 def stored(name):
     """Return how to read a file of the bundle."""
-    return lambda: (BUNDLE / name).read_bytes()
+    return lambda: (FOLDER / name).read_bytes()
 
 
-ONNX, TFLITE = BUNDLE / "model.onnx", BUNDLE / "model.tflite"
-OF_BUNDLE = [["verify", "."], ["diagnose", "."]]
-OF_ARTIFACT = [
-    ["info", "FILE"],
-    ["predict", "FILE", "SAMPLES", "--json"],
-    *OF_BUNDLE,
-]
-OF_SAMPLES = [["predict", str(ONNX), "FILE"]]
+PREDICT = ["predict", "ARTIFACT", "SAMPLES", "--json"]
+EVERY = [["info", "ARTIFACT"], PREDICT, ["verify", "."], ["diagnose", "."]]
+IMAGES = [["predict", "ARTIFACT", "FILE", "--preprocess", "unit"]]
+LOAD = [["info", "FILE"], ["load", "FILE"]]
+ARTIFACTS = "model.tflite", "model.xml", "model.onnx", "saved_model"
+"""The artifacts of the bundle; a file of none is read with the third."""
 READERS = {
-    "report.json": (change_report, [["info", "."], *OF_BUNDLE]),
-    "probes.npz": (change_arrays, OF_BUNDLE),
-    "layer_references.npz": (change_arrays, OF_BUNDLE[1:]),
-    "model.onnx": (change_onnx, OF_ARTIFACT),
-    "model.tflite": (change_bytes, OF_ARTIFACT),
-    "model.keras": (change_archive, [["info", "FILE"], ["load", "FILE"]]),
-    "samples.npy": (change_bytes, OF_SAMPLES),
-    "image.png": (change_bytes, OF_SAMPLES),
-    "image.jpg": (change_bytes, OF_SAMPLES),
+    # file: original content, change, the commands that read it
+    "report.json": (
+        *(stored("report.json"), some_bytes(change_report)),
+        [["info", "."], ["verify", "."], ["diagnose", "."]],
+    ),
+    "probes.npz": (
+        *(stored("probes.npz"), some_bytes(change_arrays)),
+        [["verify", "."], ["diagnose", "."]],
+    ),
+    "layer_references.npz": (
+        *(stored("layer_references.npz"), some_bytes(change_arrays)),
+        [["diagnose", "."]],
+    ),
+    **{
+        name: (stored(name), some_bytes(change), EVERY)
+        for name, change in {
+            "model.onnx": change_onnx,
+            "model.tflite": change_bytes,
+            "model.xml": change_xml,
+            "model.bin": change_bytes,
+            "saved_model/saved_model.pb": change_saved_model,
+            "saved_model/variables/variables.index": change_bytes,
+            "saved_model/assets.extra/signature.json": change_report,
+        }.items()
+    },
+    "model.keras": (stored("model.keras"), some_bytes(change_archive), LOAD),
+    "model.h5": (stored("model.h5"), some_bytes(change_h5), LOAD),
+    "samples.npy": (npy, change_bytes, [["predict", "ARTIFACT", "FILE"]]),
+    "image.png": (lambda: image("png"), change_bytes, IMAGES),
+    "image.jpg": (lambda: image("jpeg"), change_bytes, IMAGES),
+    "images.tar": (tar, some_bytes(change_tar), IMAGES),
+    "images.parquet": (parquet, some_bytes(change_parquet), IMAGES),
 }
-"""For each file the change, and the commands that read it."""
-CONTENTS = {
-    "model.keras": stored("../model.keras"),
-    "samples.npy": npy,
-    "image.png": lambda: image("png"),
-    "image.jpg": lambda: image("jpeg"),
-}
-"""What makes the original content, if it is not a file of the bundle."""
-
-
-def original(reader):
-    """Return the content of a file, and a change of a few bytes or of more."""
-    change = READERS[reader][0]
-    if change is not change_bytes:
-        change = some_bytes(change)
-    return CONTENTS.get(reader, stored(reader))(), change
 
 
 def with_hashes(folder, changed):
     """Renew the hashes in the report of a bundle, and keep what can be run."""
+    from keras_inception_export.bundle.bundle import sha256_of
+
     path = folder / "report.json"
     if changed == "report.json":
         return
     report = json.loads(path.read_text())
+    report["artifacts"] = [
+        x for x in report["artifacts"] if (folder / x["path"]).exists()
+    ]
     for entry in [
         *(report["probes"], report["layer_references"]),
         *report["artifacts"],
     ]:
-        if (folder / entry["path"]).is_file():
-            content = (folder / entry["path"]).read_bytes()
-            entry["sha256"] = hashlib.sha256(content).hexdigest()
-    report["artifacts"] = [
-        x for x in report["artifacts"] if (folder / x["path"]).is_file()
-    ]
+        entry["sha256"] = sha256_of(folder / entry["path"])
     path.write_text(json.dumps(report))
 
 
@@ -140,18 +139,25 @@ def call(words):
 
 def run_case(reader, content, folder):
     """Return one line per command that did not end as it must."""
-    for name in ("report.json", "probes.npz", "layer_references.npz"):
-        shutil.copy(BUNDLE / name, folder / name)
-    artifact = TFLITE if reader == "model.tflite" else ONNX
-    shutil.copy(artifact, folder / artifact.name)
+    name = reader.partition("/")[0].replace(".bin", ".xml")
+    artifact = name if name in ARTIFACTS else ARTIFACTS[2]
+    others = set(ARTIFACTS) - {artifact}
+    ignored = shutil.ignore_patterns(*others, "model.keras", "model.h5")
+    shutil.copytree(FOLDER, folder, ignore=ignored, dirs_exist_ok=True)
     (folder / reader).write_bytes(content)
     with_hashes(folder, reader)
+    names = {
+        "FILE": folder / reader,
+        "ARTIFACT": folder / artifact,
+        ".": folder,
+        "SAMPLES": FOLDER / "samples.npy",
+    }
     found = []
-    for words in READERS[reader][1]:
-        names = {"FILE": folder / reader, ".": folder, "SAMPLES": SAMPLES}
+    for words in READERS[reader][2]:
         words = [str(names.get(word, word)) for word in words]
         log = folder / "stderr"
         before, start = os.dup(2), time.process_time()
+        memory = peak_memory()
         with open(log, "w") as file:
             os.dup2(file.fileno(), 2)
             try:
@@ -170,20 +176,24 @@ def run_case(reader, content, folder):
             found.append(f"{words[0]}: {code} {said[-1:]}")
         if seconds > LIMIT:
             found.append(f"{words[0]}: {seconds:.0f} s")
+        if (more := peak_memory() - memory) > MEMORY:
+            found.append(f"{words[0]}: {more / 1e9:.1f} GB")
     return found
 
 
-SAMPLES = Path(tempfile.gettempdir()) / "fuzz_samples.npy"
+def peak_memory():
+    """Return the bytes that this process had in memory at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def work(reader, seed, number):
     """Run cases, and print what each found; the number of the next before."""
-    content, change = original(reader)
+    make, change, _ = READERS[reader]
     with tempfile.TemporaryDirectory() as folder:
         for case in range(seed, seed + number):
             print(f"case {case}", flush=True)
-            changed = change(content, random.Random(case))
-            for line in run_case(reader, changed, Path(folder)):
+            content = change(make(), random.Random(case))
+            for line in run_case(reader, content, Path(folder)):
                 print(f"{reader} {case} {line}", flush=True)
 
 
@@ -191,20 +201,20 @@ def work_guided(reader, seed):
     """Do the same, with files that atheris chooses, until it is killed."""
     import atheris
 
-    content, change = original(reader)
+    make, change, _ = READERS[reader]
     cases = itertools.count(seed)
     with tempfile.TemporaryDirectory() as workdir:
         folder, corpus = Path(workdir) / "bundle", Path(workdir) / "corpus"
         folder.mkdir()
         corpus.mkdir()
-        (corpus / "original").write_bytes(content)
+        (corpus / "original").write_bytes(make())
 
         def run(content):
             print(f"case {(case := next(cases))}", flush=True)
             for line in run_case(reader, content, folder):
                 print(f"{reader} {case} {line}", flush=True)
                 FOUND.mkdir(parents=True, exist_ok=True)
-                (FOUND / f"{case}-{reader}").write_bytes(content)
+                (FOUND / f"{case}-{Path(reader).name}").write_bytes(content)
 
         def mutate(content, max_size, seed):
             rng = random.Random(seed)
@@ -226,9 +236,17 @@ def fuzz(reader, seconds, seed, options=()):
     tried, wrong, end = seed, [], time.time() + seconds
     while time.time() < end:
         with tempfile.TemporaryFile("w+") as output:
-            words = [sys.executable, __file__, "--work", reader, str(tried)]
             child = subprocess.Popen(
-                [*words, *options], stdout=output, stderr=subprocess.DEVNULL
+                [
+                    sys.executable,
+                    __file__,
+                    "--work",
+                    reader,
+                    str(tried),
+                    *options,
+                ],
+                stdout=output,
+                stderr=subprocess.DEVNULL,
             )
             last, size = time.time(), 0
             while child.poll() is None and time.time() < end:
@@ -262,16 +280,16 @@ def main():
     arguments = parser.parse_args()
     if arguments.work:
         reader, seed = arguments.work[0], int(arguments.work[1])
-        np.save(SAMPLES, np.zeros((1, 8, 8, 3), "f4"))
         if arguments.guided:
             return work_guided(reader, seed)
         return work(reader, seed, 1000)
+    write_originals()
     options = ["--guided"] * arguments.guided
-    print(f"{'file':<22} {'tried':>7} {'right':>7}")
+    print(f"{'file':<40} {'tried':>7} {'right':>7}")
     for reader in arguments.readers:
         tried, wrong = fuzz(reader, arguments.seconds, arguments.seed, options)
         failed = {line.split()[1] for line in wrong}
-        print(f"{reader:<22} {tried:>7} {tried - len(failed):>7}", flush=True)
+        print(f"{reader:<40} {tried:>7} {tried - len(failed):>7}", flush=True)
         for line in wrong[:10]:
             print(f"    {line[:300]}", flush=True)
 

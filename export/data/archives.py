@@ -61,12 +61,13 @@ def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
             archive.members = []  # type: ignore[attr-defined]
             parts = Path(member.name).parts
             hidden = any(x.startswith(".") and x != ".." for x in parts)
-            if hidden or not member.isreg():
-                continue
-            if member.size <= MAX_BYTES:  # a larger one is not read
-                declared += member.size
-                check_expansion(declared, size)
-            yield archive, member
+            if member.isreg() and not hidden:
+                if member.size <= MAX_BYTES:  # a larger one is not read
+                    declared += member.size
+                    check_expansion(declared, size)
+                yield archive, member
+            # Any member is skipped as far as its header says.
+            check_expansion(archive.offset, size)
 
 
 def _tar_items(path: Path) -> Iterator[Item]:
@@ -150,9 +151,8 @@ def open_parquet(path: Path) -> Opened:
 def _has_bytes(kind: Any) -> bool:
     from pyarrow import types
 
-    if types.is_struct(kind):
-        index = kind.get_field_index("bytes")
-        return index >= 0 and _has_bytes(kind.field(index).type)
+    if types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind = kind.field("bytes").type
     return types.is_binary(kind) or types.is_large_binary(kind)
 
 

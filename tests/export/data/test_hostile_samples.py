@@ -6,6 +6,8 @@ import zipfile
 import zlib
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -33,12 +35,21 @@ def archive(**members):
     return content.getvalue()
 
 
-def tar_bomb():
+def tar_of(name, declared, size):
+    """Return an archive of a member that declares one size and has another."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as file:
-        member = tarfile.TarInfo("0.png")
-        member.size = 2**20
-        file.addfile(member, io.BytesIO(bytes(member.size)))
+        member = tarfile.TarInfo(name)
+        member.size = declared
+        file.addfile(member)
+        file.fileobj.write(bytes(size))
+    return content.getvalue()
+
+
+def nested_column():
+    content = io.BytesIO()
+    parts = [{"bytes": {"bytes": b"1"}}]
+    pq.write_table(pa.table({"image": parts}), content)
     return content.getvalue()
 
 
@@ -56,7 +67,15 @@ ARRAYS = {
     ),
     "huge.npz": (archive(x=header((2**40, 2))), "is declared in 0 bytes"),
     "bomb.npz": (archive(x=bytes(2**20)), "more than 100 times as much"),
-    "bomb.tar.gz": (tar_bomb(), "more than 100 times as much"),
+    "bomb.tar.gz": (
+        tar_of("0.png", 2**20, 2**20),
+        "more than 100 times as much",
+    ),
+    "endless.tar.gz": (
+        tar_of("a.txt", 8**99, 0),
+        "more than 100 times as much",
+    ),
+    "nested.parquet": (nested_column(), "one column of image files"),
     "bzip2.npz": (archive(x=b"1", method=zipfile.ZIP_BZIP2), "neither stored"),
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_inception_export.errors import RequestError
-from keras_inception_export.model import stored_weights
+from keras_inception_export.model import loading, stored_weights
 from keras_inception_export.model.loading import load_model
 
 
@@ -146,3 +146,12 @@ def test_a_model_of_zeros_is_loaded(case, tmp_path, small_limits):
     loaded = load_model(tmp_path / "a.keras")
     for left, right in zip(model.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(np.array(left), np.array(right))
+
+
+def test_a_config_of_too_many_objects_is_refused_before_they_are_made(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loading, "MOST_OBJECTS", 5)
+    dense().save(tmp_path / "a.keras")
+    with pytest.raises(RequestError, match="declares more than 5 layers"):
+        load_model(tmp_path / "a.keras")
