@@ -185,15 +185,14 @@ class Probes:
         self,
         inputs: Sequence[TensorSpec],
         outputs: Sequence[TensorSpec],
-        regimes: Mapping[str, int],
+        declared: Mapping[str, Any],
     ) -> None:
         """Raise ValueError unless these are the probes of a report.
 
         Args:
             inputs: those of an artifact.
             outputs: those of the artifact.
-            regimes: the number of inputs per regime; none in a report of an
-                early version.
+            declared: what the report says of the probes.
         """
         for specs, names in (
             (inputs, self.feeds[0]),
@@ -207,5 +206,8 @@ class Probes:
                     raise ValueError(
                         f"{spec.name} has the shape {feed[spec.name].shape}"
                     )
-        if regimes and regimes != self.as_json()["regimes"]:
-            raise ValueError("the report has other numbers of inputs")
+        facts = self.as_json()
+        if facts != {key: declared[key] for key in facts}:
+            raise ValueError(
+                "the report has other numbers of inputs, or unused"
+            )

@@ -11,6 +11,7 @@ from keras import layers
 
 from keras_inception_export import export_model
 from keras_inception_export.bundle.bundle import REPORT, sha256_of
+from keras_inception_export.formats.registry import FORMATS
 from keras_inception_layers import (
     ConvBN,
     InceptionV1Block,
@@ -79,11 +80,13 @@ def keep_artifacts(bundle, *paths):
 
 
 def renew_hash(bundle, path):
-    """Record the hash of an altered artifact in the report."""
+    """Record the hash and the size of an altered artifact in the report."""
     report = json.loads((bundle / REPORT).read_text())
     for artifact in report["artifacts"]:
         if artifact["path"] == path:
             artifact["sha256"] = sha256_of(bundle / path)
+            record = FORMATS[artifact["format"]]
+            artifact["bytes"] = record.nbytes(bundle / path)
     (bundle / REPORT).write_text(json.dumps(report))
 
 

@@ -93,8 +93,10 @@ REPORTS = {
         "tolerance: Input should be a finite number",
     ),
     "coverage": (setting("coverage", "layers", 0, "channels", to=0), "greater"),
+    "total": (setting("coverage", "moved", to=50), "moved is not the sum"),
     "deep": (setting("later", to=DEEP), "more than 50 levels deep"),
     "regimes": (setting("probes", "regimes", "large", to=9), "other numbers"),
+    "unused": (setting("probes", "unused", "zeros", to="NaN"), "or unused"),
     "later version": (setting("schema_version", to=2), "install a newer"),
 }
 
@@ -106,6 +108,39 @@ def test_a_wrong_report_is_one_line(case, bundle, capfd):
     code, line = run(capfd, "verify", bundle)
     assert message in line
     assert code == (2 if case == "later version" else 1)
+
+
+DECLARED = {
+    "shape": (
+        setting(*ARTIFACT, "outputs", 0, "shape", 1, to=4),
+        "has the outputs.0.shape.1 3; the report declares 4",
+    ),
+    "rank": (
+        lambda x: x["artifacts"][0]["outputs"][0]["shape"].append(1),
+        "has the outputs.0.shape.2 nothing; the report declares 1",
+    ),
+    "format": (
+        setting(*ARTIFACT, "format", to="tflite"),
+        "has the format onnx; the report declares tflite",
+    ),
+    "size": (setting(*ARTIFACT, "bytes", to=9), "the report declares 9"),
+    "failed": (
+        setting(*ARTIFACT, "parity", 0, "passed", to=False),
+        "has the passed True; the report declares False",
+    ),
+    "metadata": (
+        setting("metadata", to={}),
+        "has the metadata None; the report declares {}",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DECLARED)
+def test_an_artifact_is_what_its_report_declares(case, bundle, capfd):
+    change, message = DECLARED[case]
+    change_report(bundle, change)
+    code, text = run(capfd, "verify", bundle)
+    assert code == 1 and message in text and text.count("✗") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """`verify` finds an altered artifact by its values, not only by its hash."""
 
+import functools
+import json
+import operator
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +16,7 @@ from onnx import numpy_helper
 
 from keras_inception_export import ArtifactError, load_artifact, verify
 from keras_inception_export.bundle import bundle as bundle_module
-from keras_inception_export.bundle.bundle import sha256_of
+from keras_inception_export.bundle.bundle import REPORT, sha256_of
 from keras_inception_export.bundle.info import describe
 from keras_inception_export.cli import main
 from keras_inception_export.diagnosis.diagnose import load_layer_references
@@ -150,6 +153,25 @@ def test_renamed_outputs(bundle):
     names = ["scores", "shifted"]
     findings = alter_graph(bundle, alter)
     assert any("has the outputs" in finding for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("model", "name"), "other"),
+        (("versions", "keras"), "1.0"),
+        (("metadata", "outputs", 0, "meaning"), "class scores"),
+        (("artifacts", 0, "quantization"), "dynamic"),
+    ],
+)
+def test_what_a_report_declares_is_in_the_artifact(bundle, keys, value):
+    keep_artifacts(bundle, "model.int8.onnx")
+    report = json.loads((bundle / REPORT).read_text())
+    *folders, last = keys
+    functools.reduce(operator.getitem, folders, report)[last] = value
+    (bundle / REPORT).write_text(json.dumps(report))
+    (result,) = verify(bundle)
+    assert len(result.findings) == 1 and str(value) in result.findings[0]
 
 
 @pytest.mark.parametrize(
