@@ -54,6 +54,10 @@ def difference(report: Mapping[str, Any], path: Path, runner: Runner) -> str:
     real, expected = dict(_leaves(found)), dict(_leaves(declared))
     for key in {**real, **expected}:
         pair = real.get(key, "nothing"), expected.get(key, "nothing")
+        # Another version of a runtime may know more sizes of outputs, or fewer.
+        is_inferred = key.startswith("outputs.") and ".shape." in key
+        if is_inferred and None in pair and "nothing" not in pair:
+            continue
         if pair[0] != pair[1]:
             return f"has the {key} {pair[0]}; the report declares {pair[1]}"
     return ""

@@ -143,6 +143,11 @@ def test_an_artifact_is_what_its_report_declares(case, bundle, capfd):
     assert code == 1 and message in text and text.count("✗") == 1
 
 
+def test_a_runtime_may_know_fewer_sizes_of_outputs(bundle, capfd):
+    change_report(bundle, setting(*ARTIFACT, "outputs", 0, "shape", 1, to=None))
+    assert run(capfd, "verify", bundle)[0] == 0
+
+
 @pytest.mark.parametrize(
     "text",
     [
