@@ -29,12 +29,7 @@ MAX_ACCURACY_DROP = 0.005
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """The checked arguments of `export_model`, which documents them.
-
-    Raises:
-        RequestError: if an argument is invalid, or `output_dir` cannot or
-            must not be written.
-    """
+    """The arguments of `export_model`, which documents them; all are checked."""
 
     output_dir: Path
     formats: Sequence[str] = DEFAULT_FORMATS

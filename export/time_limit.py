@@ -51,13 +51,9 @@ def within(
 ) -> _Result:
     """Call a function in a thread, and wait for it for a limited time.
 
-    Args:
-        seconds: the limit.
-        what: what is called, for the message.
-        function: what is called. It must release Python's lock.
-        *arguments: its arguments.
-        stop: called after the limit; asks the function to end. Without it,
-            the thread runs until the process ends.
+    The function, which is called `what` in the message, must release Python's
+    lock. After the limit `stop` asks it to end; if that does not help, the
+    thread runs until the process ends.
 
     Raises:
         TimeLimitError: if it takes longer.

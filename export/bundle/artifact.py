@@ -245,9 +245,8 @@ class Artifact:
     def pipeline(self, images: bool | None, preprocess: Any = None) -> Pipeline:
         """Return what predicts a stream of items.
 
-        Args:
-            images: whether some items are images; `None`: perhaps.
-            preprocess: as for `predict`.
+        `images` says whether some are images (`None`: perhaps); `preprocess`
+        is as for `predict`.
 
         Raises:
             RequestError: if it is not known how images become inputs, or if

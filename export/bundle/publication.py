@@ -109,10 +109,7 @@ def held_folder(parent: Path, name: str) -> Iterator[Path]:
     """Yield a temporary folder, after removing those of killed processes.
 
     It is removed at the end, or if this process is killed, by the next one.
-
-    Args:
-        parent: where it is made.
-        name: what is published from it.
+    `name` is what is published from it.
     """
     _sweep(parent)
     holder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
@@ -226,10 +223,7 @@ def parent_of(output: Path) -> Path:
 
 
 def _check_possible(output: Path, parent: Path) -> None:
-    """Raise RequestError for a path that cannot exist.
-
-    A name may be too long, say, which would be noticed at the end.
-    """
+    """Raise RequestError for a path that cannot exist, as with a long name."""
     parts = output.relative_to(parent).parts
     for path in (output, *(parent / part for part in parts)):
         try:

@@ -48,14 +48,11 @@ PIXELS = {
 def snippet(path: str | Path, language: str) -> str:
     """Return a program that predicts the classes of images.
 
-    Args:
-        path: the artifact, which says how pixels become its input; or a
-            bundle, of which the first artifact of `FASTEST_FIRST` is taken
-            for which there is a program.
-        language: one of `LANGUAGES`.
+    `path` is an artifact, which says how pixels become its input, or a bundle,
+    of which the first of `FASTEST_FIRST` is taken for which there is a program.
 
     Raises:
-        RequestError: if there is no program for it.
+        RequestError: if there is no program for it in that language.
     """
     check_choice("language", language, LANGUAGES)
     path = _artifact(Path(path), language)

@@ -38,12 +38,7 @@ _COUNTED = re.compile(r"(\d+) of (\d+)(?=: )")
 
 @contextlib.contextmanager
 def stages(arguments: Any, first: str) -> Iterator[None]:
-    """Show the records that the logger gets in a `with` block.
-
-    Args:
-        arguments: those of the command.
-        first: the stage that runs until the first record.
-    """
+    """Show the records that the logger gets; before the first, `first` runs."""
     show = None if arguments.json else tables.progress
     # The lines of `| tee` would be written into the spinner's.
     alone = arguments.json or sys.stdout.isatty()
@@ -68,14 +63,8 @@ def counted(
 ) -> Iterator[Callable[[int], None]]:
     """Yield a function that advances a bar, if there is a terminal.
 
-    What is printed meanwhile stands above the bar.
-
-    Args:
-        arguments: those of the command.
-        name: the name of the stage.
-        unit: what is counted.
-        count: returns how many there are; `None` if that is unknown.
-        done: how many are done already.
+    What is printed meanwhile stands above the bar. `count` returns how many of
+    the unit there are, if that is known; some are done already.
     """
 
     def warn(line: str) -> None:
@@ -107,11 +96,7 @@ def _is_pipe(file: Any) -> bool:
 
 
 class _Stages(contextlib.AbstractContextManager):
-    """The running stage as the last line of a terminal.
-
-    Args:
-        console: rich's.
-    """
+    """The running stage as the last line of a terminal, which is rich's."""
 
     def __init__(self, console: Any) -> None:
         from rich.live import Live

@@ -65,14 +65,8 @@ def supervise(
 ) -> tuple[int, str]:
     """Run a function, which returns the exit code, in a child process.
 
-    Args:
-        run: the function.
-        clean: is called if something ended the child early; returns what is
-            added to the message.
-        signals: end the child at once.
-
-    Returns:
-        The exit code, and what ended the child early, if anything did.
+    The signals end the child at once. Return the exit code, and what ended the
+    child early, if anything did, with what `clean` adds to it.
     """
     with contextlib.ExitStack() as stack:
         folder = None  # of the temporary files of a process that may be killed

@@ -156,9 +156,7 @@ def verification(results, folder, report):
 class Predictions:
     """The table of `predict`, of which each batch is printed as it comes.
 
-    Args:
-        top: how many classes are shown per output.
-        root: the folder or archive of all samples, which is not shown; or "".
+    It shows the `top` classes per output, and names without the `root`.
     """
 
     def __init__(self, top, root):
@@ -298,8 +296,7 @@ def _bundle(facts):
 def _artifacts(artifacts):
     """Return the table of the published artifacts.
 
-    A quantized artifact has no tolerance set in advance: it is measured on the
-    samples.
+    No tolerance is set for a quantized artifact, which is measured on samples.
     """
     rows = [("", "artifact", "size", "output", "error", "allowed")]
     for artifact in artifacts:

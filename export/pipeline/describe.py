@@ -45,11 +45,7 @@ def choose_preprocessing(
 ) -> dict[str, Preprocessing]:
     """Return how images become each input, as far as it is known.
 
-    Args:
-        wanted: what the user asked for: for every image, or by input name.
-        model: the user's model.
-        specs: its inputs.
-        domains: the values that each input takes, by name.
+    `wanted` is what the user asked for: for every image, or by input name.
 
     Raises:
         RequestError: if it does not fit an input, or the model does it too.

@@ -49,12 +49,6 @@ def make_probes(
 ) -> Probes:
     """Return probes with the outputs of the user's own model.
 
-    Args:
-        model: the user's model.
-        inference_model: the model that artifacts are written from.
-        domains: the values that each input takes, by name.
-        samples: the user's samples; `None` if there are none.
-
     Raises:
         RequestError: if the model cannot run on usual inputs, is random, or
             computes something else when it is rebuilt from its config.
@@ -262,9 +256,7 @@ def _check_rebuilt(
 ) -> None:
     """Raise an error if the inference model computes something else.
 
-    Raises:
-        RequestError: it does so in float64 too.
-        ArtifactError: it does so in float32 only.
+    It is a RequestError, or an ArtifactError if only float32 differs.
     """
     findings = _findings(live, rebuilt.keras, probes)
     if not findings:

@@ -35,12 +35,7 @@ BACKENDS_DIFFER = 8 * FACTOR
 
 
 def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
-    """Export as `run_export` does, in a child process that runs TensorFlow.
-
-    Raises:
-        ExportError: as `export_model` does.
-        RuntimeError: if the child process ends without an answer.
-    """
+    """Export as `run_export` does, in a child process that runs TensorFlow."""
     if not isinstance(source, (str, Path, keras.Model)):
         source = source()
     with publication.staging(options.output_dir) as staged:

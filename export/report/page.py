@@ -17,13 +17,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Section(NamedTuple):
-    """A section.
+    """A section of the page.
 
-    Args:
-        name: its anchor, and the name of its template, without `.html`.
-        title: its heading.
-        collect: returns what the template shows beside the bundle's report, or
-            a sentence on what the bundle lacks.
+    `name` is its anchor and that of its template, `title` its heading, and
+    `collect` returns what the template shows beside the bundle's report, or a
+    sentence on what the bundle lacks.
     """
 
     name: str
