@@ -29,7 +29,7 @@ MAX_ACCURACY_DROP = 0.005
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """The arguments of `export_model`, which documents them; all are checked."""
+    """The checked arguments of `export_model`, which documents them."""
 
     output_dir: Path
     formats: Sequence[str] = DEFAULT_FORMATS

@@ -1,5 +1,6 @@
 """What an artifact will say of itself: its inputs, outputs and labels."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -99,22 +100,18 @@ def _default(model, spec, reach) -> str | None:
             spec.name,
         )
         return "none"
+    if spec.shape[channel_axis(spec)] != 3:
+        return None
     inner = [x.name for x in model.layers if isinstance(x, keras.Model)]
     for name in (model.name, *inner):
-        if spec.shape[channel_axis(spec)] == 3 and (mode := _mode(name)):
+        with contextlib.suppress(ValueError):  # it is no known network
+            mode = find_mode(name, None)
             logger.info(
                 'Preprocessing  "%s", as the published weights of %s expect',
                 *(mode, name),
             )
             return mode
     return None
-
-
-def _mode(name) -> str | None:
-    try:
-        return find_mode(name, None)
-    except ValueError:
-        return None
 
 
 def check_pixels(

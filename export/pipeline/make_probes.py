@@ -37,6 +37,10 @@ from keras_inception_export.verification.regimes import (
     usual_sample,
 )
 
+ADVICE = (
+    "expected equal outputs; let `get_config` return every argument, and keep "
+    "all state in weights"
+)
 SEARCHED = "searched"
 """The regime of inputs that move channels which the others do not."""
 
@@ -258,11 +262,11 @@ def _check_rebuilt(
 
     It is a RequestError, or an ArtifactError if only float32 differs.
     """
-    findings = _findings(live, rebuilt.keras, probes)
+    findings = differences(live, rebuilt.keras, probes)
     if not findings:
         return
     exact = float64_outputs(inference_model.model, probes.feeds)
-    if not _findings(live, exact.outputs, probes):
+    if not differences(live, exact.outputs, probes):
         raise ArtifactError(
             "reference: the given model, and the same model rebuilt from its "
             f"config, agree in float64 but not in float32: {findings[0]}; "
@@ -272,15 +276,17 @@ def _check_rebuilt(
     raise RequestError(
         "the model that Keras rebuilds from the config computes something "
         f"else than the given model: {findings[0]}; the first layer that "
-        f"differs is {layer or 'unknown'}; expected equal outputs; let "
-        "`get_config` return every argument, and keep all state in weights"
+        f"differs is {layer or 'unknown'}; {ADVICE}"
     )
 
 
-def _findings(
-    live: InferenceModel, outputs: Sequence[Arrays], probes: Probes
+def differences(
+    live: InferenceModel,
+    outputs: Sequence[Arrays],
+    probes: Probes,
+    factor: float = parity.FACTOR,
 ) -> list[str]:
-    """Return how outputs differ from the reference."""
+    """Return how outputs of a live model differ from the reference."""
     cast = [
         {
             spec.name: batch[spec.name].astype(spec.dtype)
@@ -288,4 +294,4 @@ def _findings(
         }
         for batch in outputs
     ]
-    return parity.compare(cast, live.outputs, probes)[1]
+    return parity.compare(cast, live.outputs, probes, factor=factor)[1]
