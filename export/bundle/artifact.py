@@ -149,12 +149,9 @@ class Artifact:
             **ranges,
             **{x.name: x.verified for x in known if x.verified},
         }
-        for specs, records in (
-            (self.inputs, metadata.inputs if metadata else None),
-            (self.outputs, metadata.outputs if metadata else None),
-        ):
-            names = [spec.name for spec in specs]
-            if records is not None and [x.name for x in records] != names:
+        for role in ("inputs", "outputs") if metadata else ():
+            names = [spec.name for spec in getattr(runner, role)]
+            if [x.name for x in getattr(metadata, role)] != names:
                 raise ArtifactError(
                     f"{name} has metadata for other tensors than "
                     f"{', '.join(names)}; export the model again"
@@ -190,15 +187,15 @@ class Artifact:
         Raises:
             RequestError: if the arrays do not fit the inputs.
         """
+        names = [spec.name for spec in self.inputs]
         if len(arrays) == 1 and isinstance(arrays[0], dict):
             source = arrays[0]
-        elif len(arrays) == len(self.inputs):
-            names = (spec.name for spec in self.inputs)
+        elif len(arrays) == len(names):
             source = dict(zip(names, arrays, strict=True))
         else:
             raise RequestError(
                 f"got {len(arrays)} arrays, expected one per input: "
-                f"{', '.join(spec.name for spec in self.inputs)}"
+                f"{', '.join(names)}"
             )
         feeds = load_samples(source, self.inputs).inputs
         with reading(self._name, "cannot be run", "export the model again"):
@@ -207,10 +204,7 @@ class Artifact:
             )
 
     def predict(
-        self,
-        inputs: Any,
-        *,
-        preprocess: Any = None,
+        self, inputs: Any, *, preprocess: Any = None
     ) -> Iterator[Prediction]:
         """Compute the outputs for images, files, folders or arrays.
 
@@ -289,11 +283,10 @@ class Artifact:
         self, given: Any, required: bool | None
     ) -> Preprocessing | None:
         """Return how images become the input, as given or as known."""
-        made = None
         if given is not None:
             made = make_preprocessing(given)
-        elif self.metadata is not None:
-            made = self.metadata.inputs[0].preprocessing
+        else:
+            made = self.metadata and self.metadata.inputs[0].preprocessing
         if isinstance(made, Mapping):
             names = [spec.name for spec in self.inputs]
             for name in made:

@@ -82,8 +82,9 @@ def snippet(path: str | Path, language: str) -> str:
             f"{path} does not say how pixels become its input, as the code "
             "must; export the model with --preprocess"
         )
-    image = inputs[0]
-    pixels = replace(image, scale=None) if _is_pixels(image) else image
+    image = pixels = inputs[0]
+    if (image.scale, image.zero_point) == (1, 0):  # its integers are pixels
+        pixels = replace(image, scale=None)
     quantized = [x for x in (pixels, scores[0]) if x.scale is not None]
     if quantized or image.dtype not in ARRAYS:
         raise RequestError(
@@ -123,13 +124,8 @@ def _artifact(path: Path, language: str) -> Path:
         for entry in read_report(path)["artifacts"]
         if not entry.get("quantization")
     }
-    able = [name for name in _formats(language) if name in found]
-    return next((found[name] for name in (*able, *found)), path)
-
-
-def _is_pixels(spec: TensorSpec) -> bool:
-    """Return whether the integers of a quantized input are its values."""
-    return (spec.scale, spec.zero_point) == (1, 0)
+    names = (*_formats(language), *found)
+    return next((found[name] for name in names if name in found), path)
 
 
 def _values(
