@@ -19,6 +19,7 @@ from keras_inception_export import (
     verify,
 )
 from keras_inception_export.bundle.bundle import REPORT
+from keras_inception_export.bundle.schema import Artifact, Report
 from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
 from keras_inception_export.pipeline import artifacts
 from keras_inception_export.verification.probes import Probes
@@ -42,35 +43,6 @@ KINDS_OF_INPUTS = (
 """Models whose probes differ; the tests of each format convert the others."""
 
 PATHS = [FORMATS[name].file_name for name in DEFAULT_FORMATS]
-REPORT_KEYS = [
-    "schema_version",
-    "model",
-    "structure",
-    "versions",
-    "metadata",
-    "probes",
-    "coverage",
-    "layer_references",
-    "evaluation",
-    "artifacts",
-    "passed",
-]
-ARTIFACT_KEYS = [
-    "format",
-    "quantization",
-    "path",
-    "bytes",
-    "sha256",
-    "inputs",
-    "outputs",
-    "seconds",
-    "parity",
-    "measured",
-    "equalized_channels",
-    "float_layers",
-    "float_cost",
-    "passed",
-]
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -174,8 +146,8 @@ def test_a_network_of_keras_in_mixed_precision(tmp_path):
 
 def test_report(saved, published):
     report = json.loads((published / REPORT).read_text())
-    assert list(report) == REPORT_KEYS
-    assert list(report["artifacts"][0]) == ARTIFACT_KEYS
+    assert list(report) == list(Report.model_fields)
+    assert report["artifacts"][0].keys() == Artifact.model_fields.keys()
     assert [a["path"] for a in report["artifacts"]] == PATHS
     assert report["passed"] and report["evaluation"] is None
     assert report["model"] == {
