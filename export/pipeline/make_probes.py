@@ -168,7 +168,6 @@ def _first_that_runs(
 
 
 def _with_keras(probes: Probes, model: InferenceModel) -> Probes:
-    """Return probes with the float32 outputs of another model."""
     return replace(probes, keras=tuple(float32_outputs(model, probes.feeds)))
 
 
@@ -239,7 +238,6 @@ def _with_largest_error(
 def _check_repeatable(
     live: InferenceModel, feed: Arrays, outputs: Arrays
 ) -> None:
-    """Raise RequestError if a second run gives something else."""
     (again,) = float32_outputs(live, [feed])
     for name, first in outputs.items():
         if parity.max_error([again[name]], [first]) > parity.FLOOR:
