@@ -16,7 +16,6 @@ from keras_inception_export.bundle.bundle import (
 )
 from keras_inception_export.data.batching import real_outputs
 from keras_inception_export.data.images import decoded
-from keras_inception_export.data.items import Item
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import (
     PRESETS,
@@ -255,12 +254,10 @@ class Artifact:
                 "are; scale them, and leave the preprocessing out"
             )
 
-        def decode(item: Item) -> np.ndarray:
-            return decoded(item, self._needed(preprocessing))
-
         outputs = self.metadata.outputs if self.metadata else ()
         return Pipeline(
-            *(self._runner.run, self.inputs, self.outputs, decode),
+            *(self._runner.run, self.inputs, self.outputs),
+            lambda item: decoded(item, self._needed(preprocessing)),
             {x.name: tuple(map(printable, x.labels or ())) for x in outputs},
             self._known_ranges(),
         )

@@ -12,7 +12,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from keras_inception_export.cli import tables
 from keras_inception_export.cli.layout import TIGHT, columns, joined, shortened
@@ -42,13 +42,11 @@ def stages(arguments: Any, first: str) -> Iterator[None]:
     show = None if arguments.json else tables.progress
     # The lines of `| tee` would be written into the spinner's.
     alone = arguments.json or sys.stdout.isatty()
-    console = make_console(arguments.terminal) if alone else None
-    with contextlib.ExitStack() as stack:
-        if console is not None:
-            live = stack.enter_context(_Stages(console))
-            live.start(first)
-            show = live.record
-        stack.enter_context(progress_to(show))
+    live = _live(arguments.terminal) if alone else None
+    if live:
+        live.start(first)
+        show = live.record
+    with live or contextlib.nullcontext(), progress_to(show):
         yield
 
 
@@ -75,16 +73,16 @@ def counted(
             live.print(line)
 
     shown_in = sys.stdout if not (arguments.json or arguments.output) else None
-    console = None if _is_pipe(shown_in) else make_console(arguments.terminal)
-    live = None
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(progress_to(warn))
-        advance: Callable[[int], None] = lambda number: None  # noqa: E731
-        if console is not None:
-            live = stack.enter_context(_Stages(console))
-            live.start(name, total=count(), done=done, unit=unit)
-            advance = live.advance
-        yield advance
+    live = None if _is_pipe(shown_in) else _live(arguments.terminal)
+    if live:
+        live.start(name, total=count(), done=done, unit=unit)
+    with progress_to(warn), live or contextlib.nullcontext():
+        yield live.advance if live else lambda number: None
+
+
+def _live(terminal: TextIO) -> "_Stages | None":
+    console = make_console(terminal)
+    return None if console is None else _Stages(console)
 
 
 def _is_pipe(file: Any) -> bool:
@@ -127,7 +125,6 @@ class _Stages(contextlib.AbstractContextManager):
     def start(
         self,
         label: str,
-        *,
         total: int | None = None,
         done: int = 0,
         unit: str = "",
@@ -178,7 +175,6 @@ class _Stages(contextlib.AbstractContextManager):
         return time.monotonic() - self._begin
 
     def _amount(self) -> str:
-        """Return how many are done, and how many per second."""
         if not self._unit:
             return ""
         total = "" if self._total is None else f"/{self._total:,}"

@@ -133,19 +133,19 @@ def results_as_json(results):
     }
 
 
-def verification(results, folder, report):
+def verification(facts, folder, report):
     """Return the table and the verdict of `verify`."""
     rows: list[Row] = [("", "artifact", "", "output", "error", "allowed")]
-    for result in results:
-        parity = [record.as_json() for record in result.parity]
-        if result.missing:
-            rows.append(f"-  {result.name}  not run: {result.missing}")
-        rows += _rows(result.name, "", parity)
-        rows += [f"✗  {result.name}  {f}" for f in result.findings]
-    lines = grid(rows, "<<>~>>")
-    failed = [result.name for result in results if result.findings]
-    passed = [result.name for result in results if result.passed]
-    lines += ["", *_checked(report)]
+    failed, passed = [], []
+    for artifact in facts["artifacts"]:
+        name, findings = artifact_name(artifact), artifact["findings"]
+        failed += [name] * bool(findings)
+        passed += [name] * artifact["passed"]
+        if artifact["not_run"]:
+            rows.append(f"-  {name}  not run: {artifact['not_run']}")
+        rows += _rows(name, "", artifact["parity"])
+        rows += [f"✗  {name}  {finding}" for finding in findings]
+    lines = [*grid(rows, "<<>~>>"), "", *_checked(report)]
     if failed:
         lines += [f"{folder}: failed {', '.join(failed)}"]
     elif passed:
@@ -165,10 +165,7 @@ class Predictions:
 
     def text(self, predictions):
         """Return the top classes, or the range, of each output per sample."""
-        names = [
-            fitted(self._short(prediction.name), 1 / 3)
-            for prediction in predictions
-        ]
+        names = [fitted(self._short(x.name), 1 / 3) for x in predictions]
         self._width = max(self._width, *map(columns, names))
         lines = []
         for name, prediction in zip(names, predictions, strict=True):
