@@ -15,6 +15,7 @@ import pytest
 from keras_inception_export.bundle import schema_page
 from keras_inception_export.bundle.bundle import entry, sha256_of
 from keras_inception_export.cli import main
+from tests.helpers.reports import change_report, keep_artifacts
 
 ROOT = Path(__file__).parents[3]
 BUNDLE = ROOT / "tests/data/0.1.0/bundle"
@@ -25,13 +26,10 @@ def bundle(tmp_path):
     """A bundle with an ONNX artifact alone."""
     folder = tmp_path / "bundle"
     folder.mkdir()
-    report = json.loads((BUNDLE / "report.json").read_text())
-    report["artifacts"] = [
-        x for x in report["artifacts"] if x["path"] == "model.onnx"
-    ]
-    for name in ("model.onnx", "probes.npz", "layer_references.npz"):
+    files = ("report.json", "probes.npz", "layer_references.npz", "model.onnx")
+    for name in files:
         shutil.copy(BUNDLE / name, folder)
-    (folder / "report.json").write_text(json.dumps(report))
+    keep_artifacts(folder, "model.onnx")
     return folder
 
 
@@ -41,13 +39,6 @@ def run(capfd, *words):
     shown = capfd.readouterr()
     assert shown.err.count("\n") <= 1
     return code, shown.err or shown.out
-
-
-def change_report(folder, change):
-    path = folder / "report.json"
-    report = json.loads(path.read_text())
-    change(report)
-    path.write_text(json.dumps(report))
 
 
 def setting(*keys, to):

@@ -1,7 +1,6 @@
 """`verify` finds an altered artifact by its values, not only by its hash."""
 
 import functools
-import json
 import operator
 import shutil
 import sys
@@ -16,7 +15,7 @@ from onnx import numpy_helper
 
 from keras_inception_export import ArtifactError, load_artifact, verify
 from keras_inception_export.bundle import bundle as bundle_module
-from keras_inception_export.bundle.bundle import REPORT, sha256_of
+from keras_inception_export.bundle.bundle import sha256_of
 from keras_inception_export.bundle.info import describe
 from keras_inception_export.cli import main
 from keras_inception_export.diagnosis.diagnose import load_layer_references
@@ -27,12 +26,12 @@ from keras_inception_export.verification.verify import (
 )
 from keras_inception_layers import fold_batch_norm
 from tests.helpers.bundles import (
-    keep_artifacts,
     renew_hash,
     replace_in,
     small_bundle,
     small_hybrid,
 )
+from tests.helpers.reports import change_report, keep_artifacts
 
 PATHS = ("model.onnx", "model.tflite")
 
@@ -165,11 +164,12 @@ def test_renamed_outputs(bundle):
     ],
 )
 def test_what_a_report_declares_is_in_the_artifact(bundle, keys, value):
+    def change(report):
+        *folders, last = keys
+        functools.reduce(operator.getitem, folders, report)[last] = value
+
     keep_artifacts(bundle, "model.int8.onnx")
-    report = json.loads((bundle / REPORT).read_text())
-    *folders, last = keys
-    functools.reduce(operator.getitem, folders, report)[last] = value
-    (bundle / REPORT).write_text(json.dumps(report))
+    change_report(bundle, change)
     (result,) = verify(bundle)
     assert len(result.findings) == 1 and str(value) in result.findings[0]
 
