@@ -88,14 +88,7 @@ class TimeLimitError(ArtifactError):
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Iterator[None]:
-    """Raise a failure to write as a RequestError that names the path.
-
-    Args:
-        path: the file or folder that is written.
-
-    Raises:
-        RequestError: if the disk is full, or `path` is not writable.
-    """
+    """Raise a failure to write as a RequestError that names the path."""
     try:
         yield
     except OSError as error:
@@ -126,10 +119,7 @@ def check_regular(path: Path) -> None:
 def check_choice(role: str, name: str, choices: Collection[str]) -> None:
     """Raise RequestError, with the closest choice, for an unknown name.
 
-    Args:
-        role: what the name is for, such as "format".
-        name: the name to check.
-        choices: the known names.
+    `role` is what the name is for, such as "format".
     """
     if name in choices:
         return
@@ -173,35 +163,35 @@ def exhausted(error: BaseException) -> str:
             f"the package {name.split('.')[0]} is not installed; pip install "
             "it, or 'keras-inception-layers[export]' for everything"
         )
-    seen: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
+    for cause in _causes(error):
         text = f"{type(cause).__name__}: {cause}"
         for pattern, what in EXHAUSTED.items():
             if found := re.search(pattern, text, re.IGNORECASE):
                 return what.format(found.group())
-        cause = cause.__cause__ or cause.__context__
     return ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what caused it, each once."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def missing(what: str, package: str, error: ImportError) -> ExportError:
     """Return the error for a package that cannot be imported, with the cause.
 
-    Args:
-        what: what needs the package, such as the path of an artifact.
-        package: the distribution to install.
-        error: what the import raised.
+    `what` needs the package, such as the path of an artifact.
 
     Raises:
         KeyboardInterrupt: if that is what ended the import. Native modules
             turn it into an ImportError.
     """
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         if isinstance(cause, KeyboardInterrupt):
             raise cause
-        cause = cause.__cause__ or cause.__context__
     module = package.replace("-", "_")
     name = error.name or ""
     if isinstance(error, ModuleNotFoundError) and name.split(".")[0] == module:

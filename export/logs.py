@@ -13,11 +13,7 @@ logger = logging.getLogger("keras_inception_export")
 
 @contextlib.contextmanager
 def progress_to(callback: Callable[[str], None] | None) -> Iterator[None]:
-    """Call `callback` with the text of every record in a `with` block.
-
-    Args:
-        callback: takes one line of text. `None` leaves the logger as it is.
-    """
+    """Call `callback`, if any, with every record's text in a `with` block."""
     if callback is None:
         yield
         return
@@ -59,11 +55,7 @@ def printable(line: str) -> str:
 
 
 class Callback(logging.Handler):
-    """Calls a function with each record.
-
-    Args:
-        callback: the function, of the record's level and text.
-    """
+    """Calls a function with each record's level and text."""
 
     def __init__(self, callback: Callable[[int, str], object]) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ An artifact is a program: a loop in it need not end.
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from keras_inception_export.errors import RequestError, TimeLimitError
@@ -50,37 +51,28 @@ def within(
 ) -> _Result:
     """Call a function in a thread, and wait for it for a limited time.
 
-    Args:
-        seconds: the limit.
-        what: what is called, for the message.
-        function: what is called. It must release Python's lock.
-        *arguments: its arguments.
-        stop: called after the limit; asks the function to end. Without it,
-            the thread runs until the process ends.
+    The function, which is called `what` in the message, must release Python's
+    lock. After the limit `stop` asks it to end; if that does not help, the
+    thread runs until the process ends.
 
     Raises:
         TimeLimitError: if it takes longer.
         Exception: whatever the function raises.
     """
-    results: list[_Result] = []
-    failures: list[BaseException] = []
+    future: Future[_Result] = Future()
 
     def work() -> None:
         try:
-            results.append(function(*arguments))
+            future.set_result(function(*arguments))
         except BaseException as error:
-            failures.append(error)
+            future.set_exception(error)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failures:
-        raise failures[0]
-    if not results:
+    threading.Thread(target=work, daemon=True).start()
+    if not wait([future], seconds).done:
         stop()
         raise TimeLimitError(
             f"{what} did not end within {seconds:.4g} s; expected a model "
             "without an endless loop; if it is only slow, give it more time "
             f"with the environment variable {VARIABLE}, in seconds"
         )
-    return results[0]
+    return future.result()

@@ -16,7 +16,6 @@ from keras_inception_export.bundle.bundle import (
 )
 from keras_inception_export.data.batching import real_outputs
 from keras_inception_export.data.images import decoded
-from keras_inception_export.data.items import Item
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import (
     PRESETS,
@@ -149,12 +148,9 @@ class Artifact:
             **ranges,
             **{x.name: x.verified for x in known if x.verified},
         }
-        for specs, records in (
-            (self.inputs, metadata.inputs if metadata else None),
-            (self.outputs, metadata.outputs if metadata else None),
-        ):
-            names = [spec.name for spec in specs]
-            if records is not None and [x.name for x in records] != names:
+        for role in ("inputs", "outputs") if metadata else ():
+            names = [spec.name for spec in getattr(runner, role)]
+            if [x.name for x in getattr(metadata, role)] != names:
                 raise ArtifactError(
                     f"{name} has metadata for other tensors than "
                     f"{', '.join(names)}; export the model again"
@@ -190,15 +186,15 @@ class Artifact:
         Raises:
             RequestError: if the arrays do not fit the inputs.
         """
+        names = [spec.name for spec in self.inputs]
         if len(arrays) == 1 and isinstance(arrays[0], dict):
             source = arrays[0]
-        elif len(arrays) == len(self.inputs):
-            names = (spec.name for spec in self.inputs)
+        elif len(arrays) == len(names):
             source = dict(zip(names, arrays, strict=True))
         else:
             raise RequestError(
                 f"got {len(arrays)} arrays, expected one per input: "
-                f"{', '.join(spec.name for spec in self.inputs)}"
+                f"{', '.join(names)}"
             )
         feeds = load_samples(source, self.inputs).inputs
         with reading(self._name, "cannot be run", "export the model again"):
@@ -207,10 +203,7 @@ class Artifact:
             )
 
     def predict(
-        self,
-        inputs: Any,
-        *,
-        preprocess: Any = None,
+        self, inputs: Any, *, preprocess: Any = None
     ) -> Iterator[Prediction]:
         """Compute the outputs for images, files, folders or arrays.
 
@@ -245,9 +238,8 @@ class Artifact:
     def pipeline(self, images: bool | None, preprocess: Any = None) -> Pipeline:
         """Return what predicts a stream of items.
 
-        Args:
-            images: whether some items are images; `None`: perhaps.
-            preprocess: as for `predict`.
+        `images` says whether some are images (`None`: perhaps); `preprocess`
+        is as for `predict`.
 
         Raises:
             RequestError: if it is not known how images become inputs.
@@ -256,12 +248,10 @@ class Artifact:
         if images is not False:
             preprocessing = self._preprocessing(preprocess, images)
 
-        def decode(item: Item) -> np.ndarray:
-            return decoded(item, self._needed(preprocessing))
-
         outputs = self.metadata.outputs if self.metadata else ()
         return Pipeline(
-            *(self._runner.run, self.inputs, self.outputs, decode),
+            *(self._runner.run, self.inputs, self.outputs),
+            lambda item: decoded(item, self._needed(preprocessing)),
             {x.name: tuple(map(printable, x.labels or ())) for x in outputs},
             self._known_ranges(),
         )
@@ -284,11 +274,10 @@ class Artifact:
         self, given: Any, required: bool | None
     ) -> Preprocessing | None:
         """Return how images become the input, as given or as known."""
-        made = None
         if given is not None:
             made = make_preprocessing(given)
-        elif self.metadata is not None:
-            made = self.metadata.inputs[0].preprocessing
+        else:
+            made = self.metadata and self.metadata.inputs[0].preprocessing
         if isinstance(made, Mapping):
             names = [spec.name for spec in self.inputs]
             for name in made:

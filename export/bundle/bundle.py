@@ -86,10 +86,7 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
 def read_report(folder: Path, sha256: str | None = None) -> dict[str, Any]:
     """Return the report of a bundle that has an artifact.
 
-    Args:
-        folder: the bundle.
-        sha256: the expected hash of the report, which has the hashes of all
-            other files. Defaults to `None`: any.
+    `sha256` is its expected hash; it has the hashes of all other files.
 
     Raises:
         RequestError: if there is no report, one without artifacts, or one of
@@ -159,12 +156,9 @@ def identity(folder: Path) -> tuple[int, int] | None:
 
 
 def check_unchanged(path: Path, sha256: str | None, effect: str) -> None:
-    """Raise ArtifactError unless a file is the one that was published.
+    """Raise ArtifactError unless a file or folder has the hash in the report.
 
-    Args:
-        path: a file of a bundle, or the folder of an artifact.
-        sha256: its hash in the report.
-        effect: what follows if it is another one.
+    `effect` is what follows otherwise.
     """
     if not path.exists():
         raise ArtifactError(f"{path} is missing; export the model again")
@@ -177,11 +171,7 @@ def check_unchanged(path: Path, sha256: str | None, effect: str) -> None:
 
 
 def check_published(path: Path) -> dict[str, Any] | None:
-    """Return the report's entry of an artifact; None outside of a bundle.
-
-    Raises:
-        ArtifactError: if it is not the file that was published.
-    """
+    """Return the entry of an unchanged artifact; None outside of a bundle."""
     try:
         report = read_report(path.parent)
     except ExportError:

@@ -65,7 +65,6 @@ def _keras_file(path):
 
 
 def _input(config):
-    """Return the facts about an input layer."""
     dtype = config["dtype"]
     return {
         "name": str(config["name"]),

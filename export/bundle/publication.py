@@ -19,7 +19,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from keras_inception_export.bundle.bundle import is_only_a_bundle
 from keras_inception_export.errors import RequestError, os_reason, writing
@@ -109,10 +108,7 @@ def held_folder(parent: Path, name: str) -> Iterator[Path]:
     """Yield a temporary folder, after removing those of killed processes.
 
     It is removed at the end, or if this process is killed, by the next one.
-
-    Args:
-        parent: where it is made.
-        name: what is published from it.
+    `name` is what is published from it.
     """
     _sweep(parent)
     holder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
@@ -211,8 +207,10 @@ def _sweep(parent: Path) -> None:
             with contextlib.suppress(FileNotFoundError):  # not made yet
                 lock = open(holder / LOCK, "r+b", opener=_open_no_link)
                 stack.enter_context(lock)
-                if not _try_lock(lock):
+                if fcntl is None:
                     continue
+                # A process that lives holds the lock: BlockingIOError.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 name = os.fsdecode(lock.read(MAX_NAME))
             if not name and time.time() - holder.stat().st_mtime < STARTING:
                 continue
@@ -243,32 +241,17 @@ def parent_of(output: Path) -> Path:
 
 
 def _check_possible(output: Path, parent: Path) -> None:
-    """Raise RequestError for a path that cannot exist.
-
-    A name may be too long, say, which would be noticed at the end.
-    """
+    """Raise RequestError for a path that cannot exist, as with a long name."""
     parts = output.relative_to(parent).parts
-    for path in (output, *(parent / part for part in parts)):
-        try:
-            path.lstat()
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise RequestError(
-                f"{output} cannot be created, because its path is impossible: "
-                f"{os_reason(error)}; give another --output"
-            ) from error
-
-
-def _try_lock(file: IO) -> bool:
-    """Lock a file until it is closed; return whether no process holds it."""
-    if fcntl is None:
-        return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        for path in (output, *(parent / part for part in parts)):
+            with contextlib.suppress(FileNotFoundError):
+                path.lstat()
+    except OSError as error:
+        raise RequestError(
+            f"{output} cannot be created, because its path is impossible: "
+            f"{os_reason(error)}; give another --output"
+        ) from error
 
 
 def _followed(output: Path) -> Path:

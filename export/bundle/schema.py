@@ -114,6 +114,13 @@ class CoverageOfModel(_Part):
     layers: list[LayerChannels]
     """the same for each layer"""
 
+    @model_validator(mode="after")
+    def _is_the_sum(self) -> Self:
+        for key in ("channels", "moved", "dead"):
+            if getattr(self, key) != sum(getattr(x, key) for x in self.layers):
+                raise ValueError(f"{key} is not the sum over the layers")
+        return self
+
 
 class Step(_Part):
     """A layer, a block, or a place where the network splits."""

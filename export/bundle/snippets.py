@@ -48,14 +48,11 @@ PIXELS = {
 def snippet(path: str | Path, language: str) -> str:
     """Return a program that predicts the classes of images.
 
-    Args:
-        path: the artifact, which says how pixels become its input; or a
-            bundle, of which the first artifact of `FASTEST_FIRST` is taken
-            for which there is a program.
-        language: one of `LANGUAGES`.
+    `path` is an artifact, which says how pixels become its input, or a bundle,
+    of which the first of `FASTEST_FIRST` is taken for which there is a program.
 
     Raises:
-        RequestError: if there is no program for it.
+        RequestError: if there is no program for it in that language.
     """
     check_choice("language", language, LANGUAGES)
     path = _artifact(Path(path), language)
@@ -85,8 +82,9 @@ def snippet(path: str | Path, language: str) -> str:
             f"{path} does not say how pixels become its input, as the code "
             "must; export the model with --preprocess"
         )
-    image = inputs[0]
-    pixels = replace(image, scale=None) if _is_pixels(image) else image
+    image = pixels = inputs[0]
+    if (image.scale, image.zero_point) == (1, 0):  # its integers are pixels
+        pixels = replace(image, scale=None)
     quantized = [x for x in (pixels, scores[0]) if x.scale is not None]
     if quantized or image.dtype not in ARRAYS:
         raise RequestError(
@@ -126,13 +124,8 @@ def _artifact(path: Path, language: str) -> Path:
         for entry in read_report(path)["artifacts"]
         if not entry.get("quantization")
     }
-    able = [name for name in _formats(language) if name in found]
-    return next((found[name] for name in (*able, *found)), path)
-
-
-def _is_pixels(spec: TensorSpec) -> bool:
-    """Return whether the integers of a quantized input are its values."""
-    return (spec.scale, spec.zero_point) == (1, 0)
+    names = (*_formats(language), *found)
+    return next((found[name] for name in names if name in found), path)
 
 
 def _values(

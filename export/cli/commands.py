@@ -86,9 +86,10 @@ def _verify(arguments) -> Outcome:
             f"{folder}: no artifact could be run, so nothing is "
             f"verified: {'; '.join(result.missing for result in results)}"
         )
+    facts = tables.results_as_json(results)
     return Outcome(
-        tables.results_as_json(results),
-        lambda: tables.verification(results, folder, report),
+        facts,
+        lambda: tables.verification(facts, folder, report),
         error=error,
         told=bool(failed),
         next=("diagnose" if failed else "benchmark", folder),

@@ -6,15 +6,7 @@ from keras_inception_export.errors import check_choice, missing
 
 
 def script(shell: str) -> str:
-    """Return the script for a shell.
-
-    Args:
-        shell: "bash", "zsh" or "fish".
-
-    Raises:
-        RequestError: for another shell.
-        RuntimeMissingError: without shtab, which writes the script.
-    """
+    """Return the script for a shell."""
     check_choice("shell", shell, WORDS["SHELL"])
     try:
         import shtab

@@ -29,13 +29,8 @@ DESCRIPTION = (
 class Page(NamedTuple):
     """The manual page of a command.
 
-    Args:
-        summary: for the list of commands.
-        usage: what follows the name of the command.
-        description: what it does.
-        arguments: by the name of their group.
-        examples: commands, one per line, without the name of the program.
-        files: what it reads and writes, one per line.
+    `usage` follows the name of the command; `arguments` are by the name of
+    their group; `examples` and `files` are one per line.
     """
 
     summary: str

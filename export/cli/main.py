@@ -22,11 +22,7 @@ PIPE_EXIT_CODE = 141
 
 
 def main(words=None) -> int:
-    """Run the command and return its exit code.
-
-    0: verified, or done. 1: an artifact failed verification, or some of many
-    inputs have no result. 2: the request or the input is wrong, or nothing
-    could be run. 70: an internal error. 128 + N: ended by signal N.
+    """Run the command and return its exit code, which its help explains.
 
     Args:
         words: the arguments. Defaults to `None`: those of this process, and
@@ -56,19 +52,19 @@ def main(words=None) -> int:
 
 def _run(arguments) -> int:
     """Run a subcommand; print its result, and an error as one line."""
-    code = errors.RequestError.exit_code
+    code, before = errors.RequestError.exit_code, dict(os.environ)
     quiet = contextlib.nullcontext(sys.stderr) if arguments.debug else _quiet()
-    with (
-        contextlib.suppress(OSError),  # the standard error cannot be written
-        quiet as terminal,
-        _restored_environment(),
-    ):
+    # The standard error may not be writable.
+    with contextlib.suppress(OSError), quiet as terminal:
         arguments.terminal = terminal
         try:
             code = _run_and_print(arguments)
         except BrokenPipeError:  # `head`, say, has read enough
             code = PIPE_EXIT_CODE
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        finally:  # subcommands set variables
+            os.environ.clear()
+            os.environ.update(before)
     return code
 
 
@@ -151,24 +147,10 @@ def _clean(arguments) -> str:
 
 
 @contextlib.contextmanager
-def _restored_environment():
-    """Restore the environment variables that a subcommand sets."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextlib.contextmanager
 def _quiet() -> Iterator[TextIO]:
-    """Discard what libraries print to standard error.
+    """Discard what libraries print; yield the original standard error.
 
     TensorFlow and its converters write to the file descriptor directly.
-
-    Yields:
-        The original standard error, for messages of this command.
     """
     sys.stderr.flush()
     descriptor, stderr = os.dup(2), sys.stderr

@@ -71,14 +71,7 @@ def print_json(
     code: int = 0,
     error: dict[str, str] | None = None,
 ) -> None:
-    """Print the document of `--json`.
-
-    Args:
-        command: the name of the command; "" if there is none.
-        outcome: its outcome.
-        code: the exit code. Defaults to `0`.
-        error: the kind and the message of the error, if there is one.
-    """
+    """Print the document of `--json`; the command is "" if there is none."""
     document = {
         "schema_version": VERSION,
         "command": command or None,
@@ -134,11 +127,10 @@ def write(text: str, file: TextIO) -> None:
         text.encode(encoding)
     except UnicodeEncodeError:
         text = text.translate(ASCII).encode(encoding, "replace").decode()
-    console = make_console(file)
-    if console is None:
+    if console := make_console(file):
+        print_styled(text, console)
+    else:
         print(text, file=file, flush=True)
-        return
-    print_styled(text, console)
 
 
 def print_styled(text: str, console: Any) -> None:

@@ -5,7 +5,7 @@ import difflib
 import re
 import sys
 import textwrap
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -80,7 +80,9 @@ class Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             if re.match(r"--?[^-\d\s.]\S*$", name) and " " not in word:
                 if not any(x.startswith(name) for x in known):
-                    hint = _closest(name, known)
+                    wanted = "--" + name.strip("-").replace("_", "-").lower()
+                    similar = difflib.get_close_matches(wanted, known, 1)
+                    hint = f'; did you mean "{similar[0]}"?' if similar else ""
                     self.error(f'option "{name}" is unknown{hint}')
             elif self.commands is not None:
                 try:
@@ -101,13 +103,6 @@ class Parser(argparse.ArgumentParser):
             error = {"kind": "UsageError", "message": f"{message} {hint}"}
             print_json(name, Outcome(), code=code, error=error)
         sys.exit(code)
-
-
-def _closest(name: str, known: Collection[str]) -> str:
-    """Return the hint at the known option that is most similar."""
-    wanted = "--" + name.strip("-").replace("_", "-").lower()
-    similar = difflib.get_close_matches(wanted, known, 1)
-    return f'; did you mean "{similar[0]}"?' if similar else ""
 
 
 def make_parser() -> Parser:
@@ -161,7 +156,7 @@ def _add(group: Any, head: str, text: str) -> None:
         options |= {"metavar": takes, "type": convert}
         options |= {"default": convert(default)} if default else {}
     if takes.endswith(",..."):
-        options |= {"action": "extend", "type": _names}
+        options |= {"action": "extend", "type": lambda text: text.split(",")}
     if takes == "MODULE":
         options |= {"action": "append", "default": []}
     if "!" in marks:
@@ -216,27 +211,24 @@ class _Formatter(argparse.HelpFormatter):
         return "\n".join(lines)
 
 
-def _number(text: str) -> float:
-    try:
-        return float(Fraction(text))
-    except (ValueError, ArithmeticError):
-        raise argparse.ArgumentTypeError(
-            f"got {text}, expected a number such as 1/255 or 0.99"
-        ) from None
+def _reader(read: Callable[[str], Any], expected: str) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        try:
+            return read(text)
+        except (ValueError, ArithmeticError):
+            raise argparse.ArgumentTypeError(
+                f"got {text}, expected {expected}"
+            ) from None
+
+    return convert
 
 
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"got {text}, expected a whole number"
-        ) from None
-
-
-def _names(text: str) -> list[str]:
-    return text.split(",")
-
-
-TYPES: dict[str, Any] = {"N": _whole, "FRACTION": _number, "FACTOR": _number}
+_number = _reader(
+    lambda text: float(Fraction(text)), "a number such as 1/255 or 0.99"
+)
+TYPES: dict[str, Any] = {
+    "N": _reader(int, "a whole number"),
+    "FRACTION": _number,
+    "FACTOR": _number,
+}
 """What reads an argument, by what it takes; otherwise it is a text."""

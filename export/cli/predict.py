@@ -4,7 +4,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,7 @@ def predict(arguments: Any) -> Outcome:
         *(pipeline, partial(_open, arguments.artifact, options, known)),
         *(items, arguments.workers),
     )
-    count = _Count(done.items, done.failed, done.error)
+    total, failed, first = done.items, done.failed, done.error
     table = tables.Predictions(arguments.top, _root(arguments.inputs))
     collected: list[Prediction] = []
     sinks: list[Callable[[Sequence[Prediction]], Any]] = []
@@ -100,16 +99,18 @@ def predict(arguments: Any) -> Outcome:
             for sink in sinks:
                 sink(batch)
             advance(len(batch))
-            count.add(batch)
+            errors = [x.error for x in batch if x.error is not None]
+            total, failed = total + len(batch), failed + len(errors)
+            first = first or next(iter(errors), None)
     if output is not None and not arguments.json:
         if collected:
             write(table.text(collected), sys.stdout)
-        if count.total > SHOWN:
-            text = f"{count.total:,} results are in {output}"
+        if total > SHOWN:
+            text = f"{total:,} results are in {output}"
             write(printable(text), sys.stdout)
     return Outcome(
         _as_json(collected, artifact) if arguments.json else None,
-        error=count.error_of(", ".join(arguments.inputs[:3])),
+        error=_failure(arguments.inputs, total, failed, first),
         next=_following(arguments),
     )
 
@@ -134,36 +135,24 @@ def _following(arguments: Any) -> Sequence[Any]:
     return ("info", arguments.artifact)
 
 
-@dataclass
-class _Count:
-    """Counts the results, and those that are errors."""
-
-    total: int
-    failed: int
-    error: str | None
-
-    def add(self, batch: Sequence[Prediction]) -> None:
-        errors = [x.error for x in batch if x.error is not None]
-        self.total += len(batch)
-        self.failed += len(errors)
-        self.error = self.error or next(iter(errors), None)
-
-    def error_of(self, inputs: str) -> ExportError | None:
-        """Return an error if there are inputs without a result."""
-        if not self.total:
-            return RequestError(
-                f"{inputs}: nothing to predict; expected at least one image "
-                "or sample"
-            )
-        if self.failed == self.total:
-            more = f" (and {self.failed - 1} others)" if self.failed > 1 else ""
-            return RequestError(f"{self.error}{more}")
-        if self.failed:
-            return InputError(
-                f"{self.failed:,} of {self.total:,} inputs have no result, the "
-                f"first one because {self.error}"
-            )
-        return None
+def _failure(
+    inputs: Sequence[str], total: int, failed: int, first: str | None
+) -> ExportError | None:
+    """Return an error if there are inputs without a result."""
+    if not total:
+        return RequestError(
+            f"{', '.join(inputs[:3])}: nothing to predict; expected at least "
+            "one image or sample"
+        )
+    if failed == total:
+        more = f" (and {failed - 1} others)" if failed > 1 else ""
+        return RequestError(f"{first}{more}")
+    if failed:
+        return InputError(
+            f"{failed:,} of {total:,} inputs have no result, the first one "
+            f"because {first}"
+        )
+    return None
 
 
 def _open(path: str, options: dict, known: tuple) -> Pipeline:

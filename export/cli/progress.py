@@ -12,7 +12,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from keras_inception_export.cli import tables
 from keras_inception_export.cli.layout import TIGHT, columns, joined, shortened
@@ -38,22 +38,15 @@ _COUNTED = re.compile(r"(\d+) of (\d+)(?=: )")
 
 @contextlib.contextmanager
 def stages(arguments: Any, first: str) -> Iterator[None]:
-    """Show the records that the logger gets in a `with` block.
-
-    Args:
-        arguments: those of the command.
-        first: the stage that runs until the first record.
-    """
+    """Show the records that the logger gets; before the first, `first` runs."""
     show = None if arguments.json else tables.progress
     # The lines of `| tee` would be written into the spinner's.
     alone = arguments.json or sys.stdout.isatty()
-    console = make_console(arguments.terminal) if alone else None
-    with contextlib.ExitStack() as stack:
-        if console is not None:
-            live = stack.enter_context(_Stages(console))
-            live.start(first)
-            show = live.record
-        stack.enter_context(progress_to(show))
+    live = _live(arguments.terminal) if alone else None
+    if live:
+        live.start(first)
+        show = live.record
+    with live or contextlib.nullcontext(), progress_to(show):
         yield
 
 
@@ -68,14 +61,8 @@ def counted(
 ) -> Iterator[Callable[[int], None]]:
     """Yield a function that advances a bar, if there is a terminal.
 
-    What is printed meanwhile stands above the bar.
-
-    Args:
-        arguments: those of the command.
-        name: the name of the stage.
-        unit: what is counted.
-        count: returns how many there are; `None` if that is unknown.
-        done: how many are done already.
+    What is printed meanwhile stands above the bar. `count` returns how many of
+    the unit there are, if that is known; some are done already.
     """
 
     def warn(line: str) -> None:
@@ -86,16 +73,16 @@ def counted(
             live.print(line)
 
     shown_in = sys.stdout if not (arguments.json or arguments.output) else None
-    console = None if _is_pipe(shown_in) else make_console(arguments.terminal)
-    live = None
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(progress_to(warn))
-        advance: Callable[[int], None] = lambda number: None  # noqa: E731
-        if console is not None:
-            live = stack.enter_context(_Stages(console))
-            live.start(name, total=count(), done=done, unit=unit)
-            advance = live.advance
-        yield advance
+    live = None if _is_pipe(shown_in) else _live(arguments.terminal)
+    if live:
+        live.start(name, total=count(), done=done, unit=unit)
+    with progress_to(warn), live or contextlib.nullcontext():
+        yield live.advance if live else lambda number: None
+
+
+def _live(terminal: TextIO) -> "_Stages | None":
+    console = make_console(terminal)
+    return None if console is None else _Stages(console)
 
 
 def _is_pipe(file: Any) -> bool:
@@ -107,11 +94,7 @@ def _is_pipe(file: Any) -> bool:
 
 
 class _Stages(contextlib.AbstractContextManager):
-    """The running stage as the last line of a terminal.
-
-    Args:
-        console: rich's.
-    """
+    """The running stage as the last line of a terminal, which is rich's."""
 
     def __init__(self, console: Any) -> None:
         from rich.live import Live
@@ -142,7 +125,6 @@ class _Stages(contextlib.AbstractContextManager):
     def start(
         self,
         label: str,
-        *,
         total: int | None = None,
         done: int = 0,
         unit: str = "",
@@ -193,7 +175,6 @@ class _Stages(contextlib.AbstractContextManager):
         return time.monotonic() - self._begin
 
     def _amount(self) -> str:
-        """Return how many are done, and how many per second."""
         if not self._unit:
             return ""
         total = "" if self._total is None else f"/{self._total:,}"

@@ -63,50 +63,37 @@ def supervise(
     clean: Callable[[], str],
     signals: set[signal.Signals],
 ) -> tuple[int, str]:
-    """Run a function in a child process.
+    """Run a function, which returns the exit code, in a child process.
 
-    Args:
-        run: returns the exit code.
-        clean: is called if the child was ended by a signal; returns what is
-            added to the message.
-        signals: end the child at once.
-
-    Returns:
-        The exit code, and what ended the child early, if anything did.
+    The signals end the child at once. Return the exit code, and what ended the
+    child early, if anything did, with what `clean` adds to it.
     """
-    with _temporary_folder() as folder:
+    with contextlib.ExitStack() as stack:
+        folder = None  # of the temporary files of a process that may be killed
+        with contextlib.suppress(OSError):  # it says so if it needs one
+            parent = Path(tempfile.gettempdir())
+            held = held_folder(parent, "temporary files")
+            folder = str(stack.enter_context(held))
         code, stopped, finished = _run_in_child(run, signals, folder)
     if finished and not stopped:
         return code, ""
     number = stopped or -code
-    what = _explained(number) if number > 0 else LEFT
-    code = 128 + number if number > 0 else RequestError.exit_code
+    if number > 0:
+        code = 128 + number
+        what = STOPS.get(signal.Signals(number).name) or (
+            f"the process was {killed_by(number)}; free memory, or raise its "
+            "limit"
+        )
+    else:
+        code, what = RequestError.exit_code, LEFT
     return code, f"{what}{clean()}"
-
-
-@contextlib.contextmanager
-def _temporary_folder() -> Iterator[str | None]:
-    """Yield a folder for the temporary files of a process that may be killed.
-
-    If there is none, the process says so if it needs one.
-    """
-    with contextlib.ExitStack() as stack:
-        folder = None
-        with contextlib.suppress(OSError):
-            parent = Path(tempfile.gettempdir())
-            held = held_folder(parent, "temporary files")
-            folder = str(stack.enter_context(held))
-        yield folder
 
 
 def _run_in_child(
     run: Callable[[], int], signals: set[signal.Signals], folder: str | None
 ) -> tuple[int, int, bool]:
-    """Run a function in a child.
-
-    Returns:
-        The child's exit code, the signal for which it was killed, and whether
-        the function returned: libraries may call `exit`.
+    """Return the child's exit code, for which signal it was killed, if any,
+    and whether the function returned: libraries may call `exit`.
     """
     parent = os.getpid()
     reader, writer = os.pipe()
@@ -126,12 +113,6 @@ def _run_in_child(
     with open(reader, "rb", 0) as file:
         finished = bool(file.read(1))
     return os.waitstatus_to_exitcode(ended[1]), stopped, finished
-
-
-def _explained(number: int) -> str:
-    return STOPS.get(signal.Signals(number).name) or (
-        f"the process was {killed_by(number)}; free memory, or raise its limit"
-    )
 
 
 def _serve(

@@ -42,14 +42,12 @@ def export_summary(report, output):
 
 def _checked(report):
     """Return the lines on the inputs of the verification."""
-    probes, coverage = report.get("probes", {}), report.get("coverage")
-    if "regimes" not in probes:
-        return []
-    regimes = probes["regimes"]
+    regimes, unused = report["probes"]["regimes"], report["probes"]["unused"]
     line = f"Probes: {sum(regimes.values())} inputs ({', '.join(regimes)})"
-    if probes["unused"]:
-        line += f"; not used: {', '.join(probes['unused'])}"
-    return [line, f"Coverage: {Coverage.from_json(coverage).summary()}"]
+    if unused:
+        line += f"; not used: {', '.join(unused)}"
+    coverage = Coverage.from_json(report["coverage"])
+    return [line, f"Coverage: {coverage.summary()}"]
 
 
 def _evaluation(report):
@@ -67,15 +65,16 @@ def _evaluation(report):
     for artifact in report["artifacts"]:
         name = artifact_name(artifact)
         for record in artifact["measured"]:
-            cells = (
-                *(name, record["output"], f"{record['snr_db']:.1f} dB"),
-                *(
+            rows.append(
+                (
+                    name,
+                    record["output"],
+                    f"{record['snr_db']:.1f} dB",
                     error_text(record["max_error"]),
                     _percent(record["agreement"]),
-                ),
-                _percent(record["accuracy"]),
+                    _percent(record["accuracy"]),
+                )
             )
-            rows.append(cells)
             name = ""
             # Reports of earlier versions have no columns.
             if record.get("column") is not None:
@@ -93,7 +92,6 @@ def _evaluation(report):
 
 
 def _float_layers(artifact):
-    """Return a line on the layers that stay in float, if there are any."""
     kept = artifact["float_layers"]
     if not kept:
         return []
@@ -135,19 +133,19 @@ def results_as_json(results):
     }
 
 
-def verification(results, folder, report):
+def verification(facts, folder, report):
     """Return the table and the verdict of `verify`."""
     rows: list[Row] = [("", "artifact", "", "output", "error", "allowed")]
-    for result in results:
-        parity = [record.as_json() for record in result.parity]
-        if result.missing:
-            rows.append(f"-  {result.name}  not run: {result.missing}")
-        rows += _rows(result.name, "", parity)
-        rows += [f"✗  {result.name}  {f}" for f in result.findings]
-    lines = grid(rows, "<<>~>>")
-    failed = [result.name for result in results if result.findings]
-    passed = [result.name for result in results if result.passed]
-    lines += ["", *_checked(report)]
+    failed, passed = [], []
+    for artifact in facts["artifacts"]:
+        name, findings = artifact_name(artifact), artifact["findings"]
+        failed += [name] * bool(findings)
+        passed += [name] * artifact["passed"]
+        if artifact["not_run"]:
+            rows.append(f"-  {name}  not run: {artifact['not_run']}")
+        rows += _rows(name, "", artifact["parity"])
+        rows += [f"✗  {name}  {finding}" for finding in findings]
+    lines = [*grid(rows, "<<>~>>"), "", *_checked(report)]
     if failed:
         lines += [f"{folder}: failed {', '.join(failed)}"]
     elif passed:
@@ -158,22 +156,16 @@ def verification(results, folder, report):
 class Predictions:
     """The table of `predict`, of which each batch is printed as it comes.
 
-    Args:
-        top: how many classes are shown per output.
-        root: the folder or archive of all samples, which is not shown.
-            Defaults to `""`: none.
+    It shows the `top` classes per output, and names without the `root`.
     """
 
-    def __init__(self, top, root=""):
+    def __init__(self, top, root):
         self._top, self._width = top, 0
         self._folders = [f"{x}/" for x in (root, os.path.dirname(root)) if x]
 
     def text(self, predictions):
         """Return the top classes, or the range, of each output per sample."""
-        names = [
-            fitted(self._short(prediction.name), 1 / 3)
-            for prediction in predictions
-        ]
+        names = [fitted(self._short(x.name), 1 / 3) for x in predictions]
         self._width = max(self._width, *map(columns, names))
         lines = []
         for name, prediction in zip(names, predictions, strict=True):
@@ -196,20 +188,16 @@ class Predictions:
 def information(facts):
     """Return the lines of `info`."""
     if facts["kind"] == "bundle":
-        return _bundle(facts)
-    roles = ("inputs", "outputs")
+        return joined(_bundle(facts))
     lines = [
         f"{key:<14} {size(value) if key == 'bytes' else value}"
         for key, value in facts.items()
-        if key not in (*roles, "metadata")
+        if key not in ("inputs", "outputs", "metadata")
     ]
-    for role in roles:
-        lines += [_spec(role, spec) for spec in facts.get(role, ())]
-    return joined(lines + _metadata(facts))
+    return joined([*lines, *_specs(facts), *_metadata(facts)])
 
 
 def _metadata(facts):
-    """Return the lines on images and classes, if anything is known."""
     if not facts.get("metadata"):
         return []
     from keras_inception_export.data.metadata import Metadata
@@ -285,29 +273,27 @@ def _digits(number):
 
 
 def _bundle(facts):
-    model, versions = facts["model"], facts["versions"]
-    first = facts["artifacts"][0]
-    lines = [
+    model = facts["model"]
+    versions = (f"{name} {x}" for name, x in facts["versions"].items())
+    return [
         f"{'bundle':<14} {facts['path']}",
         f"{'model':<14} {model['name']}, {model['parameters']:,} parameters",
         f"{'from':<14} {model['keras_path'] or 'a model in memory'}",
-        f"{'written with':<14} "
-        + ", ".join(f"{name} {v}" for name, v in versions.items()),
-        *(_spec("inputs", spec) for spec in first["inputs"]),
-        *(_spec("outputs", spec) for spec in first["outputs"]),
+        f"{'written with':<14} {', '.join(versions)}",
+        *_specs(facts["artifacts"][0]),
         *_metadata(facts),
         "",
         *_artifacts(facts["artifacts"]),
+        *_evaluation(facts),
+        "",
+        f"Figures of the export, from {REPORT}",
     ]
-    lines += _evaluation(facts)
-    return joined([*lines, "", f"Figures of the export, from {REPORT}"])
 
 
 def _artifacts(artifacts):
     """Return the table of the published artifacts.
 
-    A quantized artifact has no tolerance set in advance: it is measured on the
-    samples.
+    No tolerance is set for a quantized artifact, which is measured on samples.
     """
     rows = [("", "artifact", "size", "output", "error", "allowed")]
     for artifact in artifacts:
@@ -331,10 +317,12 @@ def _rows(name, size_text, parity):
     return rows
 
 
-def _spec(role, spec):
-    shape = ", ".join("any" if n is None else str(n) for n in spec["shape"])
-    name = fitted(spec["name"], 1 / 2)
-    return f"{role:<14} {name}: {spec['dtype']} ({shape})"
+def _specs(facts):
+    for role in ("inputs", "outputs"):
+        for spec in facts.get(role, ()):
+            shape = ("any" if n is None else str(n) for n in spec["shape"])
+            name = fitted(spec["name"], 1 / 2)
+            yield f"{role:<14} {name}: {spec['dtype']} ({', '.join(shape)})"
 
 
 def _values(prediction, output, top):

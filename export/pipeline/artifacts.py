@@ -82,7 +82,6 @@ def add_metadata(artifact: WrittenArtifact, metadata: Metadata) -> None:
 
 @contextlib.contextmanager
 def _named_failures(name: str, folder: Path) -> Iterator[None]:
-    """Turn the exception of a conversion into one line that names it."""
     try:
         yield
     except errors.ExportError:
@@ -119,39 +118,27 @@ def verify_written(
     logger.info("Verify  %s", artifact.name)
     if not artifact.quantization:
         return verify.verify_artifact(artifact.path, inputs, outputs, probes)
-    io = None
-    if artifact.quantization == PREPARED_SCHEME:
-        io = options.quantized_io
+    if artifact.quantization == PREPARED_SCHEME and options.quantized_io:
+        inputs, outputs = (
+            [
+                replace(spec, dtype=options.quantized_io)
+                if spec.dtype.startswith("float")
+                else spec
+                for spec in specs
+            ]
+            for specs in (inputs, outputs)
+        )
     limit = verify.MAX_QUANTIZED_ERROR if artifact.measured else NOISE
     result = verify.verify_artifact(
-        artifact.path,
-        _as_integers(inputs, io),
-        _as_integers(outputs, io),
-        probes,
+        *(artifact.path, inputs, outputs, probes),
         quantization=artifact.quantization,
         published=dict.fromkeys(probes.reference[0], {"tolerance": limit}),
     )
-    return replace(
-        result,
-        parity=tuple(
-            replace(
-                record, tolerance=max(FLOOR, verify.SLACK * record.max_error)
-            )
-            for record in result.parity
-        ),
+    parity = (
+        replace(x, tolerance=max(FLOOR, verify.SLACK * x.max_error))
+        for x in result.parity
     )
-
-
-def _as_integers(
-    specs: Sequence[TensorSpec], dtype: str | None
-) -> tuple[TensorSpec, ...]:
-    """Return the specs with the integer dtype of quantized inputs, if any."""
-    return tuple(
-        replace(spec, dtype=dtype)
-        if dtype and spec.dtype.startswith("float")
-        else spec
-        for spec in specs
-    )
+    return replace(result, parity=tuple(parity))
 
 
 def artifact_report(

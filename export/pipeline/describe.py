@@ -1,5 +1,6 @@
 """What an artifact will say of itself: its inputs, outputs and labels."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -45,11 +46,7 @@ def choose_preprocessing(
 ) -> dict[str, Preprocessing]:
     """Return how images become each input, as far as it is known.
 
-    Args:
-        wanted: what the user asked for: for every image, or by input name.
-        model: the user's model.
-        specs: its inputs.
-        domains: the values that each input takes, by name.
+    `wanted` is what the user asked for: for every image, or by input name.
 
     Raises:
         RequestError: if it does not fit an input, or the model does it too.
@@ -103,22 +100,18 @@ def _default(model, spec, reach) -> str | None:
             spec.name,
         )
         return "none"
+    if spec.shape[channel_axis(spec)] != 3:
+        return None
     inner = [x.name for x in model.layers if isinstance(x, keras.Model)]
     for name in (model.name, *inner):
-        if spec.shape[channel_axis(spec)] == 3 and (mode := _mode(name)):
+        with contextlib.suppress(ValueError):  # it is no known network
+            mode = find_mode(name, None)
             logger.info(
                 'Preprocessing  "%s", as the published weights of %s expect',
                 *(mode, name),
             )
             return mode
     return None
-
-
-def _mode(name) -> str | None:
-    try:
-        return find_mode(name, None)
-    except ValueError:
-        return None
 
 
 def check_pixels(

@@ -206,9 +206,8 @@ def run_export(
             result = artifacts.verify_written(
                 artifact, inputs, outputs, probes, options
             )
-            entry = {
-                **artifact.as_json(),
-                "equalized_channels": artifact.equalized_channels,
+            entry = artifact.as_json() | {
+                "equalized_channels": artifact.equalized_channels
             }
             if result.passed:
                 references = record_artifact(folder, entry, references, feeds)
@@ -308,12 +307,7 @@ def _prepare(
         samples.inputs if samples else None,
     )
     metadata = describe.make_metadata(
-        model,
-        original.name,
-        preprocessing,
-        built_in,
-        labels,
-        probes,
+        *(model, original.name, preprocessing, built_in, labels, probes),
         versions(),
     )
     return known, model, probes, evaluation, metadata
@@ -324,10 +318,6 @@ def _raise_findings(results: list[VerificationResult]) -> None:
     for result in results:
         if result.missing:
             raise RequestError(result.missing)
-    findings = [
-        f"{result.name}: {finding}"
-        for result in results
-        for finding in result.findings
-    ]
+    findings = [f"{x.name}: {text}" for x in results for text in x.findings]
     if findings:
         raise ArtifactError("; ".join(findings))

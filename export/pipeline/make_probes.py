@@ -37,6 +37,10 @@ from keras_inception_export.verification.regimes import (
     usual_sample,
 )
 
+ADVICE = (
+    "expected equal outputs; let `get_config` return every argument, and keep "
+    "all state in weights"
+)
 SEARCHED = "searched"
 """The regime of inputs that move channels which the others do not."""
 
@@ -48,12 +52,6 @@ def make_probes(
     samples: Arrays | None = None,
 ) -> Probes:
     """Return probes with the outputs of the user's own model.
-
-    Args:
-        model: the user's model.
-        inference_model: the model that artifacts are written from.
-        domains: the values that each input takes, by name.
-        samples: the user's samples; `None` if there are none.
 
     Raises:
         RequestError: if the model cannot run on usual inputs, is random, or
@@ -170,7 +168,6 @@ def _first_that_runs(
 
 
 def _with_keras(probes: Probes, model: InferenceModel) -> Probes:
-    """Return probes with the float32 outputs of another model."""
     return replace(probes, keras=tuple(float32_outputs(model, probes.feeds)))
 
 
@@ -241,7 +238,6 @@ def _with_largest_error(
 def _check_repeatable(
     live: InferenceModel, feed: Arrays, outputs: Arrays
 ) -> None:
-    """Raise RequestError if a second run gives something else."""
     (again,) = float32_outputs(live, [feed])
     for name, first in outputs.items():
         if parity.max_error([again[name]], [first]) > parity.FLOOR:
@@ -262,15 +258,13 @@ def _check_rebuilt(
 ) -> None:
     """Raise an error if the inference model computes something else.
 
-    Raises:
-        RequestError: it does so in float64 too.
-        ArtifactError: it does so in float32 only.
+    It is a RequestError, or an ArtifactError if only float32 differs.
     """
-    findings = _findings(live, rebuilt.keras, probes)
+    findings = differences(live, rebuilt.keras, probes)
     if not findings:
         return
     exact, _ = float64_outputs(inference_model.model, probes.feeds)
-    if not _findings(live, exact, probes):
+    if not differences(live, exact, probes):
         raise ArtifactError(
             "reference: the given model, and the same model rebuilt from its "
             f"config, agree in float64 but not in float32: {findings[0]}; "
@@ -280,15 +274,17 @@ def _check_rebuilt(
     raise RequestError(
         "the model that Keras rebuilds from the config computes something "
         f"else than the given model: {findings[0]}; the first layer that "
-        f"differs is {layer or 'unknown'}; expected equal outputs; let "
-        "`get_config` return every argument, and keep all state in weights"
+        f"differs is {layer or 'unknown'}; {ADVICE}"
     )
 
 
-def _findings(
-    live: InferenceModel, outputs: Sequence[Arrays], probes: Probes
+def differences(
+    live: InferenceModel,
+    outputs: Sequence[Arrays],
+    probes: Probes,
+    factor: float = parity.FACTOR,
 ) -> list[str]:
-    """Return how outputs differ from the reference."""
+    """Return how outputs of a live model differ from the reference."""
     cast = [
         {
             spec.name: batch[spec.name].astype(spec.dtype)
@@ -296,4 +292,4 @@ def _findings(
         }
         for batch in outputs
     ]
-    return parity.compare(cast, live.outputs, probes)[1]
+    return parity.compare(cast, live.outputs, probes, factor=factor)[1]

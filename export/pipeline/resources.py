@@ -27,11 +27,9 @@ LIBRARIES, ADDRESSES = 0.3e9, 2.6e9
 
 
 class Cost(NamedTuple):
-    """What an export needs, as multiples of the weights.
+    """What an export needs of memory, and of the disk beside float artifacts.
 
-    Args:
-        peak: memory.
-        work: disk space, in addition to the float artifacts.
+    Both are multiples of the weights.
     """
 
     peak: float
@@ -53,10 +51,8 @@ def check_resources(
 ) -> None:
     """Raise RequestError if an export cannot fit in memory or on the disk.
 
-    Args:
-        parameters: the number of the model's parameters; 0 if unknown.
-        options: the formats and schemes, and whether to export by `force`.
-        loaded: whether this process has loaded the libraries and the model.
+    There are 0 parameters if their number is unknown. `loaded` says whether
+    this process has loaded the libraries and the model.
     """
     weights = BYTES * parameters
     for name in options.formats:

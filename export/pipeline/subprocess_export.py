@@ -24,7 +24,8 @@ from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.pixels import pixel_spec, with_pixels
 from keras_inception_export.model.reference import float32_outputs
 from keras_inception_export.options import ExportOptions
-from keras_inception_export.verification.parity import FACTOR, compare
+from keras_inception_export.pipeline.make_probes import ADVICE, differences
+from keras_inception_export.verification.parity import FACTOR
 from keras_inception_export.verification.probes import Probes
 
 ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "0"}
@@ -35,12 +36,7 @@ BACKENDS_DIFFER = 8 * FACTOR
 
 
 def export_in_tensorflow(source, options: ExportOptions) -> dict[str, Any]:
-    """Export as `run_export` does, in a child process that runs TensorFlow.
-
-    Raises:
-        ExportError: as `export_model` does.
-        RuntimeError: if the child process ends without an answer.
-    """
+    """Export as `run_export` does, in a child process that runs TensorFlow."""
     if not isinstance(source, (str, Path, keras.Model)):
         source = source()
     with publication.staging(options.output_dir) as staged:
@@ -85,20 +81,11 @@ def _check_live(model: keras.Model, folder: Path, report: Mapping) -> None:
     inputs = Metadata.from_json(report["metadata"]).inputs
     built_in = {x.name: x.built_in for x in inputs if x.built_in}
     live = InferenceModel.of(with_pixels(loading.functional(model), built_in))
-    outputs = [
-        {
-            spec.name: batch[spec.name].astype(spec.dtype)
-            for spec in live.outputs
-        }
-        for batch in float32_outputs(live, probes.feeds)
-    ]
-    _, findings = compare(outputs, live.outputs, probes, factor=BACKENDS_DIFFER)
-    if findings:
+    outputs = float32_outputs(live, probes.feeds)
+    if findings := differences(live, outputs, probes, BACKENDS_DIFFER):
         raise RequestError(
             "the model that Keras loads from a .keras file computes something "
-            f"else than the given model: {findings[0]}; expected equal "
-            "outputs; let `get_config` return every argument, and keep all "
-            "state in weights"
+            f"else than the given model: {findings[0]}; {ADVICE}"
         )
 
 
@@ -140,12 +127,9 @@ def _samples_file(source, options: ExportOptions, folder: Path):
                 "process that runs TensorFlow; give their paths"
             )
         return paths
-    model = (
-        loading.load_model(source)
-        if isinstance(source, (str, Path))
-        else source
-    )
-    specs = InferenceModel.of(loading.functional(model)).inputs
+    if isinstance(source, (str, Path)):
+        source = loading.load_model(source)
+    specs = InferenceModel.of(loading.functional(source)).inputs
     if options.pixels:
         specs = tuple(map(pixel_spec, specs))
     samples = load_samples(samples, specs)

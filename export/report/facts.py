@@ -87,12 +87,7 @@ class Facts:
 
 
 def gather(folder: Path, samples: Any, benchmark: Any) -> Facts:
-    """Read a bundle and what belongs to it.
-
-    Raises:
-        RequestError: if it is not a bundle, or something else does not fit.
-        ArtifactError: if a file is not the one that was published.
-    """
+    """Read a bundle and what belongs to it, unchanged and fitting."""
     report = bundle.read_report(folder)
     for entry in report["artifacts"]:
         path = folder / entry["path"]

@@ -67,9 +67,8 @@ def short(name: str, length: int = NAME_LENGTH) -> str:
 def dots(rows: Sequence[tuple[str, float, float, bool]]) -> str:
     """Draw errors on a logarithmic axis, each beside its tolerance.
 
-    Args:
-        rows: per row, its name, the error, the tolerance, and whether the
-            error is allowed. Infinity is drawn at the right end.
+    A row has a name, the error, the tolerance, and whether the error is
+    allowed. Infinity is drawn at the right end.
     """
     finite = [x for _, *pair, _ in rows for x in pair if 0 < x < np.inf]
     low, high = min(finite, default=1e-9) / 4, max(finite, default=1) * 4

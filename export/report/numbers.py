@@ -44,7 +44,10 @@ def verification(facts: Facts) -> dict[str, Any]:
             [
                 (
                     label(row),
-                    *(_or_infinity(row[x]) for x in ("max_error", "tolerance")),
+                    *(
+                        math.inf if row[x] is None else row[x]
+                        for x in ("max_error", "tolerance")
+                    ),
                     row["passed"],
                 )
                 for row in rows
@@ -112,28 +115,24 @@ def cost(facts: Facts) -> dict[str, Any]:
     """Return the sizes and, if they were measured, the latencies."""
     sizes = [(name, entry["bytes"]) for name, entry in facts.artifacts]
     largest = max(size for _, size in sizes)
-    unit, factor = next(
-        (unit, factor)
-        for unit, factor in (("MB", 1e6), ("kB", 1e3), ("bytes", 1))
-        if largest >= factor or factor == 1
-    )
-    result: dict[str, Any] = {
-        "sizes": sizes,
+    units = {"MB": 1e6, "kB": 1e3, "bytes": 1}
+    unit = next((x for x in units if largest >= units[x]), "bytes")
+    factor = units[unit]
+    rows = [] if isinstance(facts.benchmark, str) else facts.benchmark.rows
+    return {
         "size_figure": figures.bars(
             [(name, size / factor) for name, size in sizes],
             f"size in {unit}",
             [f"{size / factor:,.3g}" for _, size in sizes],
         ),
         "latency": facts.benchmark,
-        "latency_figure": "",
-    }
-    if not isinstance(facts.benchmark, str):
-        result["latency_figure"] = figures.bars(
-            [(row.name, row.p50_ms) for row in facts.benchmark.rows],
+        "latency_figure": rows
+        and figures.bars(
+            [(row.name, row.p50_ms) for row in rows],
             "median latency in milliseconds",
-            [f"{row.p50_ms:.3g}" for row in facts.benchmark.rows],
-        )
-    return result
+            [f"{row.p50_ms:.3g}" for row in rows],
+        ),
+    }
 
 
 def classes(facts: Facts) -> dict[str, Any] | str:
@@ -245,7 +244,3 @@ def gallery(facts: Facts) -> dict[str, Any] | str:
         "total": len(results.samples),
         "missing": results.missing,
     }
-
-
-def _or_infinity(value: float | None) -> float:
-    return math.inf if value is None else value

@@ -1,6 +1,7 @@
 """What a reader wants first and last: the verdict, the origin, and the use."""
 
 import json
+from functools import partial
 from typing import Any
 
 from keras_inception_export.report import network
@@ -26,16 +27,6 @@ def verdict(facts: Facts) -> dict[str, Any]:
     }
 
 
-def origin(facts: Facts) -> dict[str, Any]:
-    """Return what the artifacts were made from, and their hashes."""
-    return {
-        "first": facts.report["artifacts"][0],
-        "artifacts": facts.artifacts,
-        "summary": facts.metadata.summary() if facts.metadata else [],
-        "labels": facts.labels,
-    }
-
-
 def structure(facts: Facts) -> dict[str, Any] | str:
     """Return the network as boxes and branches."""
     steps = facts.report.get("structure")
@@ -49,10 +40,7 @@ def structure(facts: Facts) -> dict[str, Any] | str:
 
 def use(facts: Facts) -> dict[str, Any]:
     """Return three lines per artifact that run it."""
-
-    def quoted(text: str) -> str:
-        return json.dumps(text, ensure_ascii=False)
-
+    quoted = partial(json.dumps, ensure_ascii=False)
     programs = []
     for name, entry in facts.artifacts:
         path = f"{facts.folder.resolve().name}/{entry['path']}"

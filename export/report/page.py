@@ -17,13 +17,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Section(NamedTuple):
-    """A section.
+    """A section of the page.
 
-    Args:
-        name: its anchor, and the name of its template, without `.html`.
-        title: its heading.
-        collect: returns what the template shows beside the bundle's report, or
-            a sentence on what the bundle lacks.
+    `name` is its anchor and that of its template, `title` its heading, and
+    `collect` returns what the template shows beside the bundle's report, or a
+    sentence on what the bundle lacks.
     """
 
     name: str
@@ -33,7 +31,7 @@ class Section(NamedTuple):
 
 SECTIONS = (
     Section("verdict", "Verdict", overview.verdict),
-    Section("origin", "What was exported", overview.origin),
+    Section("origin", "What was exported", lambda facts: {}),
     Section("network", "The network", overview.structure),
     Section("verification", "Verification", numbers.verification),
     Section("layers", "Error along the network", numbers.layers),
@@ -54,9 +52,8 @@ def render(facts: Facts) -> str:
     from markupsafe import Markup
 
     def shown(value: Any) -> Any:
-        if isinstance(value, str) and not isinstance(value, Markup):
-            return printable(value)
-        return value
+        is_text = isinstance(value, str) and not isinstance(value, Markup)
+        return printable(value) if is_text else value
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -79,7 +76,7 @@ def render(facts: Facts) -> str:
         found, body = section.collect(facts), ""
         if not isinstance(found, str):
             template = environment.get_template(f"{section.name}.html")
-            body = template.render({**facts.report, **found})
+            body = template.render({**facts.report, **found, "facts": facts})
         sections.append((section, body, found))
     style = (TEMPLATES / "style.css").read_text("utf-8")
     page = environment.get_template("page.html").render(

@@ -31,13 +31,10 @@ PICTURE = 128
 
 @dataclass(frozen=True)
 class SampleResults:
-    """The scores that each artifact gives the samples.
+    """The scores of each sample, by output and artifact.
 
-    Args:
-        samples: the samples.
-        scores: per output and artifact, the scores of each sample.
-        missing: why an artifact was not run, by its name.
-        preprocessing: how pixels became the first input, if it is known.
+    `missing` has why an artifact was not run; `preprocessing` is how pixels
+    became the first input, if it is known.
     """
 
     samples: Samples
@@ -79,13 +76,7 @@ def run_samples(
     source: Any,
     metadata: Metadata | None,
 ) -> SampleResults:
-    """Run every artifact whose runtime is installed.
-
-    Raises:
-        RequestError: if the samples do not fit the inputs.
-        RuntimeMissingError: if no runtime is installed.
-        ArtifactError: if an artifact fails.
-    """
+    """Run every artifact whose runtime is installed; at least one must be."""
     made = metadata.inputs[0].preprocessing if metadata else None
     samples, missing = None, {}
     scores: dict[str, dict[str, np.ndarray]] = {}

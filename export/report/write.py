@@ -56,12 +56,7 @@ def write_report(
 
 
 def checked_path(folder: Path, output: str | Path | None = None) -> Path:
-    """Return the path to write, after checking that a report can be written.
-
-    Raises:
-        RequestError: if it is in the bundle, or is not a report.
-        RuntimeMissingError: if Jinja or matplotlib is not installed.
-    """
+    """Return the path to write, after checking that a report can be written."""
     try:
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401

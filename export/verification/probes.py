@@ -184,12 +184,12 @@ class Probes:
         self,
         inputs: Sequence[TensorSpec],
         outputs: Sequence[TensorSpec],
-        regimes: Mapping[str, int],
+        declared: Mapping[str, Any],
     ) -> None:
         """Raise ValueError unless these are the probes of a report.
 
-        It has the inputs and outputs of an artifact, and the number of inputs
-        per regime, unless it is of an early version.
+        It has the inputs and outputs of an artifact, and declares how many
+        inputs each regime has, and what is unused.
         """
         for specs, names in (
             (inputs, self.feeds[0]),
@@ -203,5 +203,8 @@ class Probes:
                     raise ValueError(
                         f"{spec.name} has the shape {feed[spec.name].shape}"
                     )
-        if regimes and regimes != self.as_json()["regimes"]:
-            raise ValueError("the report has other numbers of inputs")
+        facts = self.as_json()
+        if facts != {key: declared[key] for key in facts}:
+            raise ValueError(
+                "the report has other numbers of inputs, or unused"
+            )

@@ -30,6 +30,7 @@ from keras_inception_export.formats.registry import (
     display_name,
     format_of,
 )
+from keras_inception_export.verification.declared import difference
 from keras_inception_export.verification.degenerate import (
     degenerate_outputs,
 )
@@ -88,14 +89,20 @@ def verify_artifact(
     *,
     quantization: str | None = None,
     published: Mapping[str, Mapping[str, Any]] | None = None,
+    report: Mapping[str, Any] | None = None,
 ) -> VerificationResult:
-    """Run one artifact on the probes and compare its outputs."""
+    """Run one artifact on the probes and compare its outputs.
+
+    It must have the expected inputs and outputs, and be what the report of its
+    bundle declares, if there is one.
+    """
     result = VerificationResult(format_of(path).name, quantization)
     if quantization:
         probes = probes.only()
     try:
         runner = FORMATS[result.format].open(path)
         results = [_run(runner, feed) for feed in probes.feeds]
+        wrong = report and difference(report, path, runner)
     except errors.RuntimeMissingError as error:
         return replace(result, missing=str(error))
     except Exception as error:
@@ -115,6 +122,8 @@ def verify_artifact(
         )
         if _listed(found) != _listed(expected)
     ]
+    if wrong and not findings:
+        findings = [wrong]
     real = _dequantized(outputs, runner.outputs)
     parity, more = compare(
         *(results, real, probes, published), quantized=bool(quantization)
@@ -193,7 +202,7 @@ def _verify(folder: Path, sha256: str | None) -> tuple[VerificationResult, ...]:
     probes = Probes.load(bundle.published(folder, report, "probes"))
     _check_probes(probes, report)
     results = [
-        _verify_artifact(folder, artifact, probes)
+        _verify_artifact(folder, report, artifact, probes)
         for artifact in report["artifacts"]
     ]
     diverges = any(result.diverges for result in results)
@@ -213,8 +222,7 @@ def _check_probes(probes: Probes, report: Mapping[str, Any]) -> None:
     for artifact in report["artifacts"]:
         inputs, outputs = _specs(artifact)
         with reading(bundle.PROBES, "does not fit the report"):
-            regimes = report["probes"].get("regimes", {})
-            probes.check_fits(inputs, outputs, regimes)
+            probes.check_fits(inputs, outputs, report["probes"])
     findings = degenerate_outputs(probes, _dequantized(outputs, outputs))
     if findings:
         raise errors.ArtifactError(f"{bundle.PROBES}: {'; '.join(findings)}")
@@ -260,7 +268,10 @@ def with_diagnosis(
 
 
 def _verify_artifact(
-    folder: Path, artifact: Mapping[str, Any], probes: Probes
+    folder: Path,
+    report: Mapping[str, Any],
+    artifact: Mapping[str, Any],
+    probes: Probes,
 ) -> VerificationResult:
     """Verify one artifact of a bundle, as its report describes it."""
     path = folder / artifact["path"]
@@ -284,4 +295,5 @@ def _verify_artifact(
         *(path, inputs, outputs, probes),
         quantization=quantization,
         published=published,
+        report=report,
     )

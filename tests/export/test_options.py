@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from keras_inception_export import RequestError
-from keras_inception_export.cli import main
 from keras_inception_export.options import ExportOptions
 
 SAMPLES = np.zeros((30, 2), "float32")
@@ -53,16 +52,3 @@ def test_schemes_are_distinct_and_in_order(tmp_path):
     )
     assert options.quantize == ("float16", "int8")
     assert options.quantized_formats("int8") == ("tflite", "onnx")
-
-
-def test_the_command_refuses_in_one_line(saved, tmp_path, capfd):
-    words = ["export", str(saved), "--output", str(tmp_path / "out")]
-    assert main([*words, "--quantize", "int8"]) == 2
-    shown = capfd.readouterr()
-    assert shown.out == "" and len(shown.err.splitlines()) == 1
-    assert "needs samples" in shown.err
-    np.save(tmp_path / "few.npy", np.zeros((5, 12, 12, 3), "float32"))
-    words += ["--samples", str(tmp_path / "few.npy")]
-    assert main([*words, "--quantize", "float16", "--quantize", "int8"]) == 2
-    assert "expected at least 20" in capfd.readouterr().err
-    assert not (tmp_path / "out").exists()

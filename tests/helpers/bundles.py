@@ -1,7 +1,6 @@
 """A small bundle with float and int8 artifacts, and ways to alter one."""
 
 import functools
-import json
 import tempfile
 from pathlib import Path
 
@@ -10,13 +9,15 @@ import numpy as np
 from keras import layers
 
 from keras_inception_export import export_model
-from keras_inception_export.bundle.bundle import REPORT, sha256_of
+from keras_inception_export.bundle.bundle import sha256_of
+from keras_inception_export.formats.registry import format_of
 from keras_inception_layers import (
     ConvBN,
     InceptionV1Block,
     InceptionV3Block,
 )
 from tests.helpers.numeric import random_images, randomize
+from tests.helpers.reports import change_report
 from tests.helpers.stored_kernels import stored_kernels
 
 BRANCHES = [
@@ -69,22 +70,16 @@ def small_bundle():
     return Path(_exported().name) / "small"
 
 
-def keep_artifacts(bundle, *paths):
-    """Remove all other artifacts from the report, so that they are not run."""
-    report = json.loads((bundle / REPORT).read_text())
-    report["artifacts"] = [
-        entry for entry in report["artifacts"] if entry["path"] in paths
-    ]
-    (bundle / REPORT).write_text(json.dumps(report))
-
-
 def renew_hash(bundle, path):
-    """Record the hash of an altered artifact in the report."""
-    report = json.loads((bundle / REPORT).read_text())
-    for artifact in report["artifacts"]:
-        if artifact["path"] == path:
-            artifact["sha256"] = sha256_of(bundle / path)
-    (bundle / REPORT).write_text(json.dumps(report))
+    """Record the hash and the size of an altered artifact in the report."""
+    file = bundle / path
+    facts = {"sha256": sha256_of(file), "bytes": format_of(file).nbytes(file)}
+
+    def change(report):
+        for artifact in report["artifacts"]:
+            artifact |= facts if artifact["path"] == path else {}
+
+    change_report(bundle, change)
 
 
 def replace_in(path, old, new):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_inception_export.bundle.artifact import Artifact, load_artifact
+from keras_inception_export.bundle.artifact import Artifact
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 
@@ -63,13 +63,3 @@ def test_quantized_outputs_are_real_values():
 def test_arrays_that_do_not_fit(arrays, message):
     with pytest.raises(RequestError, match=message):
         Artifact(Runner())(*arrays)
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("none.onnx", "does not exist"), ("x.txt", "not a recognised artifact")],
-)
-def test_what_is_not_an_artifact(name, message, tmp_path):
-    (tmp_path / "x.txt").write_text("")
-    with pytest.raises(RequestError, match=message):
-        load_artifact(tmp_path / name)

@@ -43,10 +43,6 @@ def publish_probes(folder):
     bundle.write_report(folder, make_report(probes=facts))
 
 
-def leaving(path):
-    return json.dumps(make_report(make_artifact(path=path)))
-
-
 @pytest.mark.parametrize(
     ("folder", "changed"),
     [("more", True), ("variables/more", True), ("assets", False)],
@@ -125,19 +121,11 @@ def test_neighbours_are_not_hashed(tmp_path):
         ),
         ("{", ArtifactError, "report.json is damaged"),
         ("[]", ArtifactError, "report.json is damaged"),
-        ("{}", ArtifactError, "report.json is damaged"),
-        ('{"artifacts": [{}]}', ArtifactError, "report.json is damaged"),
-        ('{"artifacts": [3]}', ArtifactError, "report.json is damaged"),
-        (leaving("../model.onnx"), ArtifactError, "'../model.onnx' leaves the"),
-        (leaving("/etc/passwd"), ArtifactError, "'/etc/passwd' leaves the"),
-        (leaving(".."), ArtifactError, "'..' leaves the folder"),
-        (leaving(3), ArtifactError, "report.json is damaged"),
         (
             json.dumps(make_report(probes={"path": "../probes.npz"})),
             ArtifactError,
             "'../probes.npz' leaves the folder",
         ),
-        ('{"artifacts": []}', RequestError, "report.json names no artifact"),
     ],
 )
 def test_a_damaged_report_is_refused(text, error, message, tmp_path):
@@ -193,7 +181,6 @@ def test_probes_must_be_the_published_ones(change, text, tmp_path):
     path = tmp_path / bundle.PROBES
     path.write_text("probes")
     facts = make_report(probes=bundle.entry(tmp_path, bundle.PROBES))
-    assert json.loads(json.dumps(facts["probes"])) == facts["probes"]
     expected = {"path": bundle.PROBES, "sha256": sha256("probes")}
     assert bundle.entry(tmp_path, bundle.PROBES) == expected
     assert bundle.published(tmp_path, facts, "probes") == path
@@ -284,13 +271,6 @@ def test_names_that_leave_the_folder(name):
     with pytest.raises(ValueError) as caught:
         schema._within_the_folder(name)
     assert str(caught.value) == f"the path '{name[:40]}' leaves the folder"
-
-
-def test_one_of_several_names():
-    check = schema._one_of(["tflite", "onnx"]).func
-    assert check("onnx") == "onnx"
-    with pytest.raises(ValueError, match="^'pt' is none of tflite, onnx$"):
-        check("pt")
 
 
 OWN = {

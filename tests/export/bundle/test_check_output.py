@@ -46,26 +46,16 @@ def test_an_empty_folder_may_be_overwritten(tmp_path):
     publication.check_output(tmp_path / "out", overwrite=True)
 
 
-def test_paths_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RequestError, match="out cannot be created, because"):
-        publication.check_output(tmp_path / "file" / "out", overwrite=True)
-
-
 @pytest.mark.parametrize(
-    "path", ["a" * 256, f"new/{'a' * 256}", "a" * 5000, "loop/out"]
+    "path", ["a" * 256, f"new/{'a' * 256}", "a" * 5000, "loop/out", "file/out"]
 )
 def test_paths_that_cannot_exist(path, tmp_path):
     """Otherwise that would be noticed after the export."""
     (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").write_text("")
     with pytest.raises(RequestError, match="its path is impossible"):
         publication.check_output(tmp_path / path, overwrite=True)
-    assert names(tmp_path) == ["loop"]
-
-
-def test_the_root_is_refused():
-    with pytest.raises(RequestError, match="/ is a mount point"):
-        publication.check_output(Path("/"), overwrite=True)
+    assert names(tmp_path) == ["file", "loop"]
 
 
 def test_a_mount_point_is_refused_at_the_start(tmp_path, monkeypatch):

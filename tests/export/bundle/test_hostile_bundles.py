@@ -15,6 +15,7 @@ import pytest
 from keras_inception_export.bundle import schema_page
 from keras_inception_export.bundle.bundle import entry, sha256_of
 from keras_inception_export.cli import main
+from tests.helpers.reports import change_report, keep_artifacts
 
 ROOT = Path(__file__).parents[3]
 BUNDLE = ROOT / "tests/data/0.1.0/bundle"
@@ -25,13 +26,10 @@ def bundle(tmp_path):
     """A bundle with an ONNX artifact alone."""
     folder = tmp_path / "bundle"
     folder.mkdir()
-    report = json.loads((BUNDLE / "report.json").read_text())
-    report["artifacts"] = [
-        x for x in report["artifacts"] if x["path"] == "model.onnx"
-    ]
-    for name in ("model.onnx", "probes.npz", "layer_references.npz"):
+    files = ("report.json", "probes.npz", "layer_references.npz", "model.onnx")
+    for name in files:
         shutil.copy(BUNDLE / name, folder)
-    (folder / "report.json").write_text(json.dumps(report))
+    keep_artifacts(folder, "model.onnx")
     return folder
 
 
@@ -41,13 +39,6 @@ def run(capfd, *words):
     shown = capfd.readouterr()
     assert shown.err.count("\n") <= 1
     return code, shown.err or shown.out
-
-
-def change_report(folder, change):
-    path = folder / "report.json"
-    report = json.loads(path.read_text())
-    change(report)
-    path.write_text(json.dumps(report))
 
 
 def setting(*keys, to):
@@ -93,8 +84,10 @@ REPORTS = {
         "tolerance: Input should be a finite number",
     ),
     "coverage": (setting("coverage", "layers", 0, "channels", to=0), "greater"),
+    "total": (setting("coverage", "moved", to=50), "moved is not the sum"),
     "deep": (setting("later", to=DEEP), "more than 50 levels deep"),
     "regimes": (setting("probes", "regimes", "large", to=9), "other numbers"),
+    "unused": (setting("probes", "unused", "zeros", to="NaN"), "or unused"),
     "later version": (setting("schema_version", to=2), "install a newer"),
 }
 
@@ -106,6 +99,44 @@ def test_a_wrong_report_is_one_line(case, bundle, capfd):
     code, line = run(capfd, "verify", bundle)
     assert message in line
     assert code == (2 if case == "later version" else 1)
+
+
+DECLARED = {
+    "shape": (
+        setting(*ARTIFACT, "outputs", 0, "shape", 1, to=4),
+        "has the outputs.0.shape.1 3; the report declares 4",
+    ),
+    "rank": (
+        lambda x: x["artifacts"][0]["outputs"][0]["shape"].append(1),
+        "has the outputs.0.shape.2 nothing; the report declares 1",
+    ),
+    "format": (
+        setting(*ARTIFACT, "format", to="tflite"),
+        "has the format onnx; the report declares tflite",
+    ),
+    "size": (setting(*ARTIFACT, "bytes", to=9), "the report declares 9"),
+    "failed": (
+        setting(*ARTIFACT, "parity", 0, "passed", to=False),
+        "has the passed True; the report declares False",
+    ),
+    "metadata": (
+        setting("metadata", to={}),
+        "has the metadata None; the report declares {}",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DECLARED)
+def test_an_artifact_is_what_its_report_declares(case, bundle, capfd):
+    change, message = DECLARED[case]
+    change_report(bundle, change)
+    code, text = run(capfd, "verify", bundle)
+    assert code == 1 and message in text and text.count("✗") == 1
+
+
+def test_a_runtime_may_know_fewer_sizes_of_outputs(bundle, capfd):
+    change_report(bundle, setting(*ARTIFACT, "outputs", 0, "shape", 1, to=None))
+    assert run(capfd, "verify", bundle)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import shutil
 import sys
 
 import keras
-import numpy as np
 import pytest
 from keras import layers
 
@@ -16,7 +15,7 @@ from keras_inception_export.cli.parser import make_parser
 from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
 from tests.helpers.commands import run
 from tests.helpers.documents import parse_document
-from tests.helpers.numeric import random_images
+from tests.helpers.format_cases import constant_model
 
 PATHS = tuple(FORMATS[name].file_name for name in DEFAULT_FORMATS)
 
@@ -77,84 +76,52 @@ REPORT_IMPORTS = (
 )
 
 
-def imported_by(*words):
-    """Return the top-level modules that a subcommand imports."""
-    done = run([sys.executable, "-c", REPORT_IMPORTS], *words)
+@pytest.mark.parametrize(
+    ("words", "heavy"),
+    [
+        ("export --help", "numpy onnx PIL rich pydantic shtab"),
+        ("info out", "rich"),
+        ("report out", "onnx"),
+    ],
+)
+def test_only_what_is_needed_is_imported(words, heavy, bundle, tmp_path):
+    bundle.rename(tmp_path / "out")
+    words = [sys.executable, "-c", REPORT_IMPORTS, *words.split()]
+    done = run(words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.splitlines()[-1].strip("{}").split(", "))
+    imported = set(done.stdout.splitlines()[-1].strip("{}").split(", "))
+    heavy += " keras tensorflow onnxruntime"
+    assert not {repr(name) for name in heavy.split()} & imported
 
 
-def test_help_imports_nothing_heavy():
-    imported = imported_by("export", "--help")
-    heavy = {"keras", "tensorflow", "numpy", "onnx", "onnxruntime", "PIL"}
-    heavy |= {"rich", "pydantic", "shtab"}
-    assert not {repr(name) for name in heavy} & imported
+REQUESTS = {
+    "none.keras new": "does not exist",
+    "broken.keras new": "is not a Keras model",
+    "young.keras new": "is not built",
+    "model.keras exists": "exists already",
+    "model.keras exists --overwrite": "exists and is not a bundle",
+    "model.keras ": "the output is an empty path",
+    "model.keras /proc/new": "/proc/new cannot be created",
+    "model.keras /dev/null/new": "/dev/null/new cannot be created",
+    "model.keras new --opset 19": "opset 19 cannot be written",
+    "model.keras new --samples none.npy": "none.npy does not exist",
+    "model.keras new --import no_such_module": "--import no_such_module: the "
+    "module cannot be imported",
+}
 
 
-@pytest.mark.parametrize("command", ("verify", "predict", "info", "report"))
-def test_a_bundle_is_used_without_keras_and_tensorflow(command, bundle):
-    report = json.loads((bundle / "report.json").read_text())
-    report["artifacts"] = report["artifacts"][-1:]
-    (bundle / "report.json").write_text(json.dumps(report))
-    np.save(bundle / "images.npy", random_images((2, 12, 12, 3)))
-    words = {
-        "verify": [bundle],
-        "predict": [bundle / "model.onnx", bundle / "images.npy"],
-        "info": [bundle],
-        "report": [bundle, "--output", bundle.with_suffix(".html")],
-    }
-    imported = imported_by(command, *words[command])
-    assert not {"'keras'", "'tensorflow'", "'onnx'"} & imported
-    runs = command in ("verify", "predict")
-    assert ("'onnxruntime'" in imported) == runs
-
-
-def wrong_requests(saved, folder):
-    broken = folder / "broken.keras"
-    broken.write_bytes(b"no model")
-    young = folder / "young.keras"
+@pytest.fixture
+def requested(saved, tmp_path, monkeypatch):
+    """The current folder, with what the requests name."""
+    shutil.copy(saved, tmp_path / "model.keras")
+    (tmp_path / "broken.keras").write_bytes(b"no model")
     unbuilt = keras.Sequential([layers.Dense(3)], name="young")
     with pytest.warns(UserWarning, match="not yet been built"):
-        unbuilt.save(young)
-    exists = folder / "exists"
-    exists.mkdir()
-    (exists / "thesis.txt").write_text("all my work")
-    new = folder / "new"
-    return {
-        "missing file": ([folder / "none.keras", new], "does not exist"),
-        "not a model": ([broken, new], "is not a Keras model"),
-        "unbuilt": ([young, new], "is not built"),
-        "opset": ([saved, new, "--opset", 19], "opset 19 cannot be written"),
-        "batch size": ([saved, new, "--batch-size", 0], "at least 1, got 0"),
-        "existing": ([saved, exists], "exists already"),
-        "overwrite": (
-            [saved, exists, "--overwrite"],
-            "exists and is not a bundle",
-        ),
-        "empty": ([saved, ""], "the output is an empty path"),
-        "samples": (
-            [saved, new, "--samples", folder / "none.npy"],
-            "none.npy does not exist",
-        ),
-        "import": (
-            [saved, new, "--import", "no_such_module"],
-            "--import no_such_module: the module cannot be imported",
-        ),
-    }
-
-
-REQUESTS = (
-    "missing file",
-    "not a model",
-    "unbuilt",
-    "opset",
-    "batch size",
-    "existing",
-    "overwrite",
-    "empty",
-    "samples",
-    "import",
-)
+        unbuilt.save(tmp_path / "young.keras")
+    (tmp_path / "exists").mkdir()
+    (tmp_path / "exists/thesis.txt").write_text("all my work")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def snapshot(folder):
@@ -164,40 +131,23 @@ def snapshot(folder):
     }
 
 
-@pytest.mark.parametrize("name", REQUESTS)
-def test_wrong_request(name, saved, tmp_path, capfd):
-    requests = wrong_requests(saved, tmp_path)
-    assert tuple(requests) == REQUESTS
-    (model, output, *more), expected = requests[name]
-    before = snapshot(tmp_path)
-
-    words = ["export", model, "--output", output, *more]
-    assert main([*map(str, words)]) == 2
-
+@pytest.mark.parametrize("line", REQUESTS)
+def test_wrong_request(line, requested, capfd):
+    model, output, *more = line.split(" ")
+    before = snapshot(requested)
+    assert main(["export", model, "--output", output, *more]) == 2
     shown = capfd.readouterr()
     assert shown.out.count("\n") <= 2 and shown.err.count("\n") == 1
     assert shown.err.startswith("keras-inception: ")
-    assert expected in shown.err
-    assert snapshot(tmp_path) == before
-
-
-@pytest.mark.parametrize("parent", ("/proc", "/dev/null"))
-def test_read_only_folder(parent, saved, capfd):
-    words = ["export", str(saved), "--output", f"{parent}/new"]
-    assert main(words) == 2
-    shown = capfd.readouterr().err
-    assert f"{parent}/new cannot be created" in shown and shown.count("\n") == 1
+    assert REQUESTS[line] in shown.err
+    assert snapshot(requested) == before
 
 
 def test_constant_model(tmp_path, capfd):
-    image = keras.Input((8, 8, 3))
-    model = keras.Model(image, layers.Conv2D(2, 3, name="map")(image))
-    for weight in model.weights:
-        weight.assign(np.zeros(weight.shape))
-    model.save(tmp_path / "dead.keras")
+    constant_model().save(tmp_path / "dead.keras")
     words = ["export", tmp_path / "dead.keras", "--output", tmp_path / "out"]
     assert main([*map(str, words)]) == 1
-    assert 'reference: output "map" hardly' in capfd.readouterr().err
+    assert "reference: output " in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -239,14 +189,6 @@ def test_custom_layers_are_imported(module_of_layers, capfd):
     )
     assert main([*words, "--import", "my_layers"]) == 0
     assert capfd.readouterr().err == ""
-
-
-@pytest.mark.parametrize("factor", ("1/0", "bright", "1e999"))
-def test_pixel_scale_is_a_number(factor, capfd):
-    with pytest.raises(SystemExit) as stop:
-        main(["predict", "model.onnx", "x.png", "--pixel-scale", factor])
-    assert stop.value.code == 2
-    assert f"got {factor}, expected a number" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

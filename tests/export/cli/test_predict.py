@@ -1,8 +1,6 @@
 """The subcommand `predict` on a model of a few bytes."""
 
 import csv
-import os
-import pty
 import re
 import subprocess
 import sys
@@ -24,6 +22,7 @@ from tests.helpers.brightness import (
 )
 from tests.helpers.documents import parse_document
 from tests.helpers.reports import make_artifact, make_report
+from tests.helpers.terminal import COMMAND, run_on_terminal
 
 
 @pytest.fixture(scope="module")
@@ -144,9 +143,7 @@ def test_the_first_results_of_a_file_are_shown(models, images, capfd):
 
 
 def test_the_reader_of_the_output_ends_early(models, images):
-    code = "import sys; from keras_inception_export.cli.main import main\n"
-    command = [sys.executable, "-c", code + "sys.exit(main(sys.argv[1:]))"]
-    words = [*command, "predict", *map(str, (models / "model.onnx", images))]
+    words = [*COMMAND, "predict", *map(str, (models / "model.onnx", images))]
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -326,22 +323,6 @@ def test_the_fastest_artifact_of_a_bundle(bundle, images, capfd, monkeypatch):
 
 
 def test_a_progress_bar_on_a_terminal(models, images):
-    """On a pseudo-terminal, which is read after the command has ended."""
-    parent, child = pty.openpty()
-    code = "import sys; from keras_inception_export.cli.main import main\n"
-    command = [sys.executable, "-c", code + "sys.exit(main(sys.argv[1:]))"]
     words = ["predict", models / "model.onnx", images, "--output"]
-    try:
-        words.append(images.parent / "out.csv")
-        done = subprocess.run(
-            [*command, *map(str, words)],
-            stdout=subprocess.DEVNULL,
-            stderr=child,
-            env={**os.environ, "TERM": "xterm"},
-        )
-        assert done.returncode == 0
-        shown = os.read(parent, 2**16).decode()
-    finally:
-        os.close(parent)
-        os.close(child)
-    assert "50/50" in shown and "images/s" in shown
+    code, shown = run_on_terminal([*words, images.parent / "out.csv"])
+    assert code == 0 and "50/50" in shown and "images/s" in shown

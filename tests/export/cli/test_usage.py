@@ -31,6 +31,10 @@ MISTAKES = {
     "verify a b": "unrecognized arguments: b",
     "predict a b --top 1.5": "--top: got 1.5, expected a whole number",
     "export a --output b --min-agreement x": "expected a number",
+    **{
+        f"predict a b --pixel-scale {x}": f"got {x}, expected a number"
+        for x in ("1/0", "bright", "1e999")
+    },
     "export m.keras --output x --quantize in8": 'did you mean "int8"?',
     "export m.keras --output x --format onx": 'did you mean "onnx"?',
     "export --model vgg61 --output x": 'did you mean "vgg16"?',

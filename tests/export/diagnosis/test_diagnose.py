@@ -37,7 +37,6 @@ from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.model.inference_model import to_inference_model
 from tests.helpers.bundles import (
     BRANCHES,
-    keep_artifacts,
     kernel_of,
     renew_hash,
     replace_in,
@@ -46,6 +45,7 @@ from tests.helpers.bundles import (
 from tests.helpers.documents import parse_document
 from tests.helpers.format_cases import small_model
 from tests.helpers.references import reference_of
+from tests.helpers.reports import keep_artifacts
 
 ARTIFACTS = (
     "model.onnx",

@@ -91,9 +91,9 @@ def test_inputs_that_expose_errors(tmp_path):
         found = load_artifact(tmp_path / "out" / file)(INPUTS)
         for name, values in expected.items():
             values = np.array(values)
-            np.testing.assert_allclose(
-                found[name], values, rtol=1e-5, atol=1e-5 * np.abs(values).max()
-            )
+            allowed = {"rtol": 1e-5, "atol": 1e-5 * np.abs(values).max()}
+            np.testing.assert_allclose(found[name], values, **allowed)
+            assert not np.allclose(1.01 * found[name] + 1e-2, values, **allowed)
 
 
 def test_an_error_in_a_small_column_beside_a_large_one(tmp_path):

@@ -18,6 +18,7 @@ from keras_inception_export.report import figures, network, numbers
 from keras_inception_export.report.page import SECTIONS
 from keras_inception_export.report.samples import SampleResults
 from tests.export.report.reading import Page
+from tests.helpers.reports import change_report, keep_artifacts
 
 BUNDLE = Path(__file__).parents[2] / "data/0.1.0/bundle"
 HOSTILE = (
@@ -54,14 +55,6 @@ LACKING = {"network", "classes", "gallery"}  # of the bundle of 0.1.0
 @pytest.fixture
 def folder(tmp_path):
     return shutil.copytree(BUNDLE, tmp_path / "small")
-
-
-def change(folder, changed):
-    """Apply a function to the report of a bundle."""
-    facts = json.loads((folder / REPORT).read_text())
-    changed(facts)
-    (folder / REPORT).write_text(json.dumps(facts))
-    return facts
 
 
 def page(path):
@@ -109,11 +102,9 @@ def test_hostile_names(text, folder):
     references = LayerReferences.load(path)
     layers = [replace(layer, layer=text) for layer in references.layers]
     replace(references, layers=layers).save(path)
-    change(folder, enriched(text))
-    change(
-        folder,
-        lambda x: x["layer_references"].update(sha256=sha256_of(path)),
-    )
+    change_report(folder, enriched(text))
+    hashes = {"sha256": sha256_of(path)}
+    change_report(folder, lambda x: x["layer_references"].update(hashes))
     model = {"name": text, "parameters": 1070}
     row = BENCHMARK["rows"][0] | {"name": text}
     machine = {"processor": text}
@@ -203,10 +194,10 @@ def test_numbers_are_those_of_the_bundle(folder):
 
 
 def test_a_failure_is_not_called_verified(folder):
-    def failing(facts):
-        facts["artifacts"][1]["parity"][0]["passed"] = False
-
-    change(folder, failing)
+    failed = {"passed": False}
+    change_report(
+        folder, lambda x: x["artifacts"][1]["parity"][0].update(failed)
+    )
     found = page(write_report(folder))
     assert "Not every artifact" in found.texts["verdict"]
     rows = found.tables["Largest error per artifact and output"][1:]
@@ -219,7 +210,7 @@ def test_samples(folder, tmp_path):
 
     images = np.random.default_rng(0).random((40, 8, 8, 3), "float32")
     labels = np.arange(40) % 3
-    change(folder, lambda x: x.update(artifacts=x["artifacts"][2:]))
+    keep_artifacts(folder, "model.onnx")
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     classes = session.run(None, {"image": images})[0].argmax(axis=1)
     found = page(write_report(folder, samples=(images, labels)))

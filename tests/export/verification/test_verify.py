@@ -1,6 +1,8 @@
 """`verify` finds an altered artifact by its values, not only by its hash."""
 
+import functools
 import json
+import operator
 import shutil
 import sys
 from pathlib import Path
@@ -30,12 +32,12 @@ from keras_inception_export.verification.verify import (
 )
 from keras_inception_layers import fold_batch_norm
 from tests.helpers.bundles import (
-    keep_artifacts,
     renew_hash,
     replace_in,
     small_bundle,
     small_hybrid,
 )
+from tests.helpers.reports import change_report, keep_artifacts
 
 PATHS = ("model.onnx", "model.tflite")
 
@@ -180,6 +182,26 @@ def test_renamed_outputs(bundle):
     names = ["scores", "shifted"]
     findings = alter_graph(bundle, alter)
     assert any("has the outputs" in finding for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("model", "name"), "other"),
+        (("versions", "keras"), "1.0"),
+        (("metadata", "outputs", 0, "meaning"), "class scores"),
+        (("artifacts", 0, "quantization"), "dynamic"),
+    ],
+)
+def test_what_a_report_declares_is_in_the_artifact(bundle, keys, value):
+    def change(report):
+        *folders, last = keys
+        functools.reduce(operator.getitem, folders, report)[last] = value
+
+    keep_artifacts(bundle, "model.int8.onnx")
+    change_report(bundle, change)
+    (result,) = verify(bundle)
+    assert len(result.findings) == 1 and str(value) in result.findings[0]
 
 
 @pytest.mark.parametrize(
