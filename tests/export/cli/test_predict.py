@@ -1,6 +1,7 @@
 """The subcommand `predict` on a model of a few bytes."""
 
 import csv
+import os
 import re
 import subprocess
 import sys
