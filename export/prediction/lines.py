@@ -147,8 +147,9 @@ def resume(
         last: deque[tuple[Item, str]] = deque(maxlen=size)
         file.seek(length := len(expected))
         for number in range(rows):
+            content = file.readline()
             try:
-                line = file.readline().decode()
+                line = content.decode()
                 name, error = lines.name_and_error(line)
             except Exception as problem:  # it may be anything
                 raise _other_row(path, number, "a result") from problem
