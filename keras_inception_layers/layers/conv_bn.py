@@ -8,7 +8,11 @@ from typing import Any, Literal, Unpack
 
 import keras
 
-from keras_inception_layers.layers.composite import Composite, build_chain
+from keras_inception_layers.layers.composite import (
+    Composite,
+    build_chain,
+    run_chain,
+)
 from keras_inception_layers.layers.conv_options import (
     CONV_OPTIONS,
     LayerOptions,
@@ -19,11 +23,9 @@ from keras_inception_layers.registration import register
 
 
 def check_positive_integer(name: str, value: object, others: str = "") -> int:
-    """Return `value` as an int.
+    """Return `value` as an int, or raise a ValueError.
 
-    Raises:
-        ValueError: unless it is an integer of at least 1. The message also
-            names the `others` that the argument `name` may be.
+    The message also names the `others` that the argument `name` may be.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(
@@ -231,11 +233,8 @@ class ConvBN(Composite):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply convolution, normalization and activation."""
-        x = self.pad(inputs) if self.pad else inputs
-        x = self.conv(x)
-        if self.batch_norm:
-            x = self.batch_norm(x, training=training)
-        return self.activation(x)
+        steps = (self.pad, self.conv, self.batch_norm, self.activation)
+        return run_chain(filter(None, steps), inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the convolution's output."""
@@ -258,13 +257,10 @@ class ConvBN(Composite):
 def split_options(
     arguments: Mapping[str, Any],
 ) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """Split a block's arguments into `CONV_OPTIONS` and all others.
+    """Split a block's arguments into `CONV_OPTIONS`, with defaults, and others.
 
-    Returns:
-        The convolution options, with defaults for those that are missing, and
-        the other arguments as a dict. The options are a read-only mapping and
-        not a dict, because Keras would track a layer in a dict attribute as a
-        child of the block.
+    The options are a read-only mapping and not a dict, because Keras would
+    track a layer in a dict attribute as a child of the block.
     """
     parameters = signature(ConvBN).parameters
     others = dict(arguments)

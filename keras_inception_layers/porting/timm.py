@@ -40,10 +40,7 @@ AFTER_STEM = 6
 
 
 def modules(target: Any) -> Iterator[tuple[str, Any]] | None:
-    """Return pairs of a module name in timm and the layer of `target`.
-
-    Return None if `target` is no `InceptionV4` and no `InceptionResNetV2`.
-    """
+    """Return pairs of a module name and a layer, or None for other networks."""
     if any(isinstance(x, InceptionV4Stem) for x in target.layers):
         return _inception_v4(target)
     if any(isinstance(x, ResidualBlock) for x in target.layers):

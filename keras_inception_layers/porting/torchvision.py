@@ -86,10 +86,7 @@ UNITS: dict[type, tuple[str, ...]] = {
 
 
 def modules(target: Any) -> list[tuple[str, Any]] | None:
-    """Return pairs of a module name in torchvision and the layer of `target`.
-
-    Return None if `target` is no `GoogLeNet` and no `InceptionV3`.
-    """
+    """Return pairs of a module name and a layer, or None for other networks."""
     names = _module_names(target)
     if names is None:
         return None
@@ -102,11 +99,7 @@ def modules(target: Any) -> list[tuple[str, Any]] | None:
 
 
 def dropped_modules(target: Any) -> tuple[str, ...]:
-    """Return the module names of the side heads, if `target` has none.
-
-    torchvision's weights include them; its networks without side heads drop
-    them too.
-    """
+    """Return the modules of side heads, which torchvision's weights include."""
     if any(isinstance(layer, SideHead) for layer in target.layers):
         return ()
     names = _module_names(target) or {}
