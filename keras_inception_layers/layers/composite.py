@@ -102,8 +102,8 @@ def run_chain(layers, x):
 
 
 def chain_shape(layers, shape):
-    """Return the output shape of a chain; it is traced if it only has `call`."""
-    for layer in layers:
+    """Return the output shape of a chain of layers."""
+    for layer in layers:  # traced, if it has no `compute_output_shape`
         inputs = keras.KerasTensor(shape, layer.compute_dtype)
         shape = tuple(layer.compute_output_spec(inputs).shape)
     return shape

@@ -12,7 +12,7 @@ from keras_inception_layers.layers.inception_v4 import (
     InceptionV4Stem,
 )
 from keras_inception_layers.layers.residual_block import ResidualBlock
-from keras_inception_layers.porting.leaves import convolutions
+from keras_inception_layers.porting.leaves import units
 
 # timm's module for each residual block of Inception-ResNet v2.
 MODULES = {
@@ -53,10 +53,10 @@ def _inception_v4(target: Any) -> Iterator[tuple[str, Any]]:
     for number, block in enumerate(blocks, start=AFTER_STEM - 1):
         prefix = f"features.{number}"
         if isinstance(block, InceptionV4Stem):
-            yield from zip(STEM, convolutions(block), strict=True)
+            yield from zip(STEM, units(block), strict=True)
         elif isinstance(block, InceptionV4BlockC):
             names = [f"{prefix}.{name}" for name in BLOCK_C]
-            yield from zip(names, convolutions(block), strict=True)
+            yield from zip(names, units(block), strict=True)
         else:
             yield from _branches(prefix, block)
     yield from _classifier("last_linear", target)

@@ -8,7 +8,6 @@ from keras_inception_layers.layers.auxiliary_classifier import (
     InceptionV3AuxiliaryClassifier,
     SideHead,
 )
-from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_v1 import InceptionV1Block
 from keras_inception_layers.layers.inception_v3_stages import (
     InceptionV3BlockA,
@@ -17,6 +16,7 @@ from keras_inception_layers.layers.inception_v3_stages import (
     InceptionV3BlockD,
     InceptionV3BlockE,
 )
+from keras_inception_layers.porting.leaves import units
 
 # The module for each layer of a network.
 NETWORKS = {
@@ -116,15 +116,5 @@ def _named_units(name: str, layer: Any) -> Iterator[tuple[str, Any]]:
     if type(layer) not in UNITS:
         yield name, layer
         return
-    for suffix, unit in zip(UNITS[type(layer)], _units(layer), strict=True):
+    for suffix, unit in zip(UNITS[type(layer)], units(layer), strict=True):
         yield f"{name}.{suffix}", unit
-
-
-def _units(layer: Any) -> Iterator[Any]:
-    """Yield the convolutions and dense layers of a block, in order."""
-    for child in layer.layers:
-        if isinstance(child, ConvBN) or not hasattr(child, "layers"):
-            if child.weights:
-                yield child
-        else:
-            yield from _units(child)
