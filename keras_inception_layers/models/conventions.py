@@ -6,7 +6,7 @@ makes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal
 
@@ -104,21 +104,15 @@ def make_settings(network, convention, options, known=NetworkOptions):
 
     `known` is the `TypedDict` that declares them.
     """
+    names = known.__optional_keys__
     for name in options:
-        if name not in known.__optional_keys__:
-            names = ", ".join(sorted(known.__optional_keys__))
+        if name not in names:
             raise TypeError(
                 f"{network} has no argument `{name}`. Beside those in its "
-                f"signature it has the options {names}."
+                f"signature it has the options {', '.join(sorted(names))}."
             )
-    values = {
-        field.name: getattr(convention, field.name)
-        for field in fields(convention)
-        if field.name in known.__optional_keys__
-    }
-    values.update(
-        (name, value) for name, value in options.items() if value is not None
-    )
+    values = {k: v for k, v in vars(convention).items() if k in names}
+    values |= {k: v for k, v in options.items() if v is not None}
     dropout = values.pop("dropout")
     return Settings(values, dropout)
 
