@@ -57,14 +57,6 @@ class SideHead(Composite):
 
     A subclass passes their cells by name, in order; each layer becomes the
     attribute of its name. The first is named `pool`, the last `predictions`.
-
-    Args:
-        classes: integer, the number of classes.
-        classifier_activation: activation of the last layer; `None` or `False`
-            returns logits. Defaults to `"softmax"`.
-
-    Output shape:
-        `(batch, classes)`.
     """
 
     min_size = 1  # of height and width
@@ -136,6 +128,9 @@ class AuxiliaryClassifier(SideHead):
     dropped for inference.
 
     Args:
+        classes: integer, the number of classes.
+        classifier_activation: activation of the last layer; `None` or `False`
+            returns logits. Defaults to `"softmax"`.
         dropout: fraction of the 1024 units dropped in training. Defaults to
             `0.7`.
         seed: integer, seed of the dropout. Defaults to `None`.
@@ -156,6 +151,9 @@ class AuxiliaryClassifier(SideHead):
         `(batch, height, width, channels)` in the order of `data_format`.
         Height and width must be known and at least 5; with `adaptive_pooling`
         at least 1.
+
+    Output shape:
+        `(batch, classes)`.
 
     Raises:
         ValueError: if an argument is out of range; in `build`, if height or
@@ -223,6 +221,9 @@ class InceptionV3AuxiliaryClassifier(SideHead):
     the remaining pixels (one, if the input is 17 x 17), and the classifier.
 
     Args:
+        classes: integer, the number of classes.
+        classifier_activation: activation of the last layer; `None` or `False`
+            returns logits. Defaults to `"softmax"`.
         **kwargs: options of the convolutions, as in `ConvBN` from `data_format`
             to `bias_constraint`, of which those of the kernel and bias also
             apply to the dense layer; `name`, `dtype` and `trainable` of the
@@ -235,6 +236,9 @@ class InceptionV3AuxiliaryClassifier(SideHead):
     Input shape:
         `(batch, height, width, channels)` in the order of `data_format`, at
         least 17 x 17.
+
+    Output shape:
+        `(batch, classes)`.
 
     Raises:
         ValueError: if an argument is out of range; in `build`, if height or

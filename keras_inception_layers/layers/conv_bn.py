@@ -8,11 +8,7 @@ from typing import Any, Literal, Unpack
 
 import keras
 
-from keras_inception_layers.layers.composite import (
-    Composite,
-    build_chain,
-    run_chain,
-)
+from keras_inception_layers.layers.composite import Composite, build_chain
 from keras_inception_layers.layers.conv_options import (
     CONV_OPTIONS,
     LayerOptions,
@@ -233,8 +229,11 @@ class ConvBN(Composite):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Apply convolution, normalization and activation."""
-        steps = (self.pad, self.conv, self.batch_norm, self.activation)
-        return run_chain(filter(None, steps), inputs)
+        x = self.pad(inputs) if self.pad else inputs
+        x = self.conv(x)
+        if self.batch_norm:
+            x = self.batch_norm(x, training=training)
+        return self.activation(x)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the convolution's output."""
