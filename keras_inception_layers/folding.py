@@ -84,10 +84,7 @@ def fold_batch_norm(model: KerasModel) -> keras.Model:
 
 
 def folded(model, *edits):
-    """Return a folded copy, with further `edits` applied to its config.
-
-    See `fold_batch_norm` and `rebuilding.rebuild`.
-    """
+    """Return a folded copy, with further `edits` as in `rebuilding.rebuild`."""
     plan = _Plan(_shared_layers(model))
 
     def fold(config):
@@ -209,15 +206,10 @@ def _references(structure):
 
 
 def _fold_children(entries, children, edges, plan):
-    """Fold among the children of one container.
+    """Fold among the children of one container; return the names of the folded.
 
-    Args:
-        entries: the serialized children; folded ones are removed.
-        children: the live children.
-        edges: pairs of names: a child, and a child that reads its output.
-
-    Returns:
-        The names of the batch normalizations that were folded.
+    An edge is a pair of names: a child, and a child that reads its output.
+    Entries of folded children are removed.
     """
     layers = {child.name: child for child in children}
     configs = {_name(entry): entry["config"] for entry in entries}
@@ -287,8 +279,7 @@ def _copy_weights(source, target, plan):
 def _pairs(old, new, plan):
     """Yield each child of a container with its copy.
 
-    A custom layer whose `get_config` leaves out the name has another name in
-    the copy. Such layers are in the same order.
+    Custom layers whose `get_config` leaves out the name are in the same order.
     """
     removed = {id(batch_norm) for batch_norm in plan.folds.values()}
     originals = {x.name: x for x in old if id(x) not in removed}

@@ -85,11 +85,7 @@ def preprocess_input(
 
 
 def find_mode(network: Any, convention: str | None) -> Any:
-    """Return the mode of a network in `MODES`.
-
-    Raises:
-        ValueError: if there is none.
-    """
+    """Return the mode of a network in `MODES`, or raise a ValueError."""
     name = getattr(network, "__name__", getattr(network, "name", network))
     names = {known.lower(): known for known in MODES}
     known = names.get(str(name).replace("_", "").lower())

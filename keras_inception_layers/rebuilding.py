@@ -16,16 +16,8 @@ FLOATS = ("bfloat16", "float16", "float32", "float64")
 def rebuild(model, *edits):
     """Return a new, uncompiled model made from the edited config of `model`.
 
-    Args:
-        model: a built Keras model or layer.
-        *edits: functions that are called with the serialized model, a dict,
-            and change it in place.
-
-    Returns:
-        The new model. Its weights have their initial values.
-
-    Raises:
-        ValueError: if the model is not built.
+    Each edit is called with the serialized model, a dict, and changes it in
+    place. Weights have their initial values.
     """
     if not model.built:
         raise ValueError(
@@ -52,9 +44,6 @@ def copy_state(source, target):
 
     Weights are matched by path; in order, if the paths are not the same ones,
     since Keras numbers layers without a given name.
-
-    Raises:
-        ValueError: if the two layers do not have the same weights.
     """
     sources, targets = _by_path(source), _by_path(target)
     if not sources or sources.keys() != targets.keys():
@@ -137,8 +126,7 @@ def _is_float_policy(part):
 def skip_initializers(config):
     """Edit a config so that building the model draws no random numbers.
 
-    Use it for a model whose weights are all assigned afterwards: drawing them
-    takes twice their memory, and in float64 most of the time.
+    Drawing them takes twice their memory, and in float64 most of the time.
     """
     for part in parts_of(config):
         for key, value in part.items():

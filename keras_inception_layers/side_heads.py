@@ -101,12 +101,7 @@ def _has_side_heads(operation: Any) -> bool:
 def _with_outputs(model: Any, kept: Collection[int]) -> Any:
     """Return a model with some of the outputs and only what computes them.
 
-    Args:
-        model: a Functional or Sequential model.
-        kept: the numbers of its outputs, in the order of `outputs`.
-
-    Returns:
-        A Functional model, or `model` itself if nothing is dropped.
+    `kept` are their numbers. If nothing is dropped, it is `model` itself.
     """
     graph = functional_graph(model)
     old = [graph.outputs[n] for n in kept]

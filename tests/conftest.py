@@ -37,7 +37,6 @@ LONG_FILES = (
     "layers/test_options.py",
     "models/test_weights.py",
     "models/test_inception_arguments.py",
-    "test_inception_resnet_v2.py",
     "test_keras_corpus.py",
     "test_inception_v3.py",
     "quantization/test_scheme_writer.py",

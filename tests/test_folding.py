@@ -1,5 +1,7 @@
 """A folded copy has the outputs of the model, without batch normalization."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -20,15 +22,12 @@ from tests.helpers.numeric import (
 # Relative to the largest output. Measured: at most 8e-7, over all cases. Each
 # folded kernel is rounded once.
 TOLERANCE = 6e-6
+norm = layers.BatchNormalization
 FILTERS = ((4,), (3, 5), (2, 4), (3,))
 
 
 def sequential(shape, *children):
     return keras.Sequential([keras.Input(shape), *children])
-
-
-def norm(**kwargs):
-    return layers.BatchNormalization(**kwargs)
 
 
 def two_readers():
@@ -88,102 +87,58 @@ def dictionaries():
     return keras.Model({"image": image}, {"x": x, "other": other})
 
 
-def channels_first():
-    return sequential(
+def units(use_bias):
+    rows = ((2,), (2, 3, 4), (3,))
+    return (
+        plugin.ConvBN(3, 3, use_bias=use_bias),
+        plugin.InceptionResNetV2BlockB(rows, 0.1, use_bias=use_bias),
+        plugin.AuxiliaryClassifier(3, use_bias=use_bias),
+    )
+
+
+# The input shape and the layers of a model without batch normalization left.
+FOLDED = {
+    "ConvBN": ((8, 8, 3), plugin.ConvBN(4, 3)),
+    "ConvBN scale": ((8, 8, 3), plugin.ConvBN(4, 3, scale=True)),
+    "use_bias=True": ((8, 8, 3), *units(True)),
+    "use_bias=False": ((8, 8, 3), *units(False)),
+    "blocks": (
+        (8, 8, 3),
+        plugin.InceptionV1Block(FILTERS),
+        plugin.InceptionV3Block(FILTERS),
+        plugin.InceptionV3ExpandedBlock(FILTERS),
+        plugin.AuxiliaryClassifier(3),
+    ),
+    "channels_first": (
         (3, 8, 8),
         plugin.InceptionV2Block(FILTERS, data_format="channels_first"),
         layers.Conv2D(4, 3, data_format="channels_first"),
         norm(axis=1),
-    )
-
-
+    ),
+    "Conv1D": ((9, 4), layers.Conv1D(6, 3, groups=2), norm(scale=False)),
+    "Conv2D": ((8, 8, 3), layers.Conv2D(4, 3), norm()),
+    "Conv2D without bias": (
+        *((8, 8, 3), layers.Conv2D(4, 3, use_bias=False), norm(center=False)),
+    ),
+    "Conv3D": ((5, 4, 4, 2), layers.Conv3D(3, 3), norm()),
+    "Conv1DTranspose": ((9, 4), layers.Conv1DTranspose(3, 3), norm()),
+    "Conv2DTranspose": (
+        *((5, 5, 4), layers.Conv2DTranspose(3, 3, strides=2), norm()),
+    ),
+    "Conv3DTranspose": ((3, 3, 3, 2), layers.Conv3DTranspose(4, 2), norm()),
+    "DepthwiseConv1D": ((9, 4), layers.DepthwiseConv1D(3), norm()),
+    "DepthwiseConv2D": (
+        *((8, 8, 3), layers.DepthwiseConv2D(3, depth_multiplier=2), norm()),
+    ),
+    "SeparableConv1D": ((9, 4), layers.SeparableConv1D(3, 3), norm()),
+    "SeparableConv2D": (
+        *((8, 8, 3), layers.SeparableConv2D(5, 3, use_bias=False), norm()),
+    ),
+    "Dense": ((7,), layers.Dense(5), norm()),
+}
 # A function that makes the model, and how many batch normalizations remain.
 CASES = {
-    "ConvBN": (lambda: sequential((8, 8, 3), plugin.ConvBN(4, 3)), 0),
-    "ConvBN scale": (
-        lambda: sequential((8, 8, 3), plugin.ConvBN(4, 3, scale=True)),
-        0,
-    ),
-    **{
-        f"use_bias={use_bias}": (
-            lambda use_bias=use_bias: sequential(
-                (8, 8, 3),
-                plugin.ConvBN(3, 3, use_bias=use_bias),
-                plugin.InceptionResNetV2BlockB(
-                    ((2,), (2, 3, 4), (3,)), 0.1, use_bias=use_bias
-                ),
-                plugin.AuxiliaryClassifier(3, use_bias=use_bias),
-            ),
-            0,
-        )
-        for use_bias in (True, False)
-    },
-    "blocks": (
-        lambda: sequential(
-            (8, 8, 3),
-            plugin.InceptionV1Block(FILTERS),
-            plugin.InceptionV3Block(FILTERS),
-            plugin.InceptionV3ExpandedBlock(FILTERS),
-            plugin.AuxiliaryClassifier(3),
-        ),
-        0,
-    ),
-    "channels_first": (channels_first, 0),
-    "Conv1D": (
-        lambda: sequential(
-            (9, 4), layers.Conv1D(6, 3, groups=2), norm(scale=False)
-        ),
-        0,
-    ),
-    "Conv2D": (
-        lambda: sequential((8, 8, 3), layers.Conv2D(4, 3), norm()),
-        0,
-    ),
-    "Conv2D without bias": (
-        lambda: sequential(
-            (8, 8, 3), layers.Conv2D(4, 3, use_bias=False), norm(center=False)
-        ),
-        0,
-    ),
-    "Conv3D": (
-        lambda: sequential((5, 4, 4, 2), layers.Conv3D(3, 3), norm()),
-        0,
-    ),
-    "Conv1DTranspose": (
-        lambda: sequential((9, 4), layers.Conv1DTranspose(3, 3), norm()),
-        0,
-    ),
-    "Conv2DTranspose": (
-        lambda: sequential(
-            (5, 5, 4), layers.Conv2DTranspose(3, 3, strides=2), norm()
-        ),
-        0,
-    ),
-    "Conv3DTranspose": (
-        lambda: sequential((3, 3, 3, 2), layers.Conv3DTranspose(4, 2), norm()),
-        0,
-    ),
-    "DepthwiseConv1D": (
-        lambda: sequential((9, 4), layers.DepthwiseConv1D(3), norm()),
-        0,
-    ),
-    "DepthwiseConv2D": (
-        lambda: sequential(
-            (8, 8, 3), layers.DepthwiseConv2D(3, depth_multiplier=2), norm()
-        ),
-        0,
-    ),
-    "SeparableConv1D": (
-        lambda: sequential((9, 4), layers.SeparableConv1D(3, 3), norm()),
-        0,
-    ),
-    "SeparableConv2D": (
-        lambda: sequential(
-            (8, 8, 3), layers.SeparableConv2D(5, 3, use_bias=False), norm()
-        ),
-        0,
-    ),
-    "Dense": (lambda: sequential((7,), layers.Dense(5), norm()), 0),
+    **{name: (partial(sequential, *x), 0) for name, x in FOLDED.items()},
     "dictionaries": (dictionaries, 0),
     "nested and called twice": (nested_and_called_twice, 0),
     "shared pair": (shared_pair, 0),

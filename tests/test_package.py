@@ -9,51 +9,9 @@ import keras
 import pytest
 
 import keras_inception_layers
-from keras_inception_layers import ConvBN, porting
+from keras_inception_layers import ConvBN
 from keras_inception_layers.registration import register, registered_layers
 
-PUBLIC_NAMES = [
-    "AUXILIARY_LOSS_WEIGHT",
-    "AuxiliaryClassifier",
-    "ConvBN",
-    "GoogLeNet",
-    "InceptionBlock",
-    "InceptionResNetV2",
-    "InceptionResNetV2BlockA",
-    "InceptionResNetV2BlockB",
-    "InceptionResNetV2BlockC",
-    "InceptionResNetV2ReductionA",
-    "InceptionResNetV2ReductionB",
-    "InceptionV1Block",
-    "InceptionV2Block",
-    "InceptionV3",
-    "InceptionV3AuxiliaryClassifier",
-    "InceptionV3Block",
-    "InceptionV3BlockA",
-    "InceptionV3BlockB",
-    "InceptionV3BlockC",
-    "InceptionV3BlockD",
-    "InceptionV3BlockE",
-    "InceptionV3ExpandedBlock",
-    "InceptionV4",
-    "InceptionV4BlockA",
-    "InceptionV4BlockB",
-    "InceptionV4BlockC",
-    "InceptionV4ReductionA",
-    "InceptionV4ReductionB",
-    "InceptionV4Stem",
-    "VGG16",
-    "VGG16Inception",
-    "decode_predictions",
-    "draw",
-    "drop_auxiliary",
-    "extract_features",
-    "fold_batch_norm",
-    "freeze",
-    "freeze_batch_norm",
-    "iter_layers",
-    "preprocess_input",
-]
 LIST_IMPORTS = """
 import sys
 import keras
@@ -64,20 +22,8 @@ print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
 """
 
 
-def test_public_names():
-    assert keras_inception_layers.__all__ == PUBLIC_NAMES
-    assert porting.__all__ == [
-        "port_keras_applications_weights",
-        "port_notebook_weights",
-        "port_torch_weights",
-        "port_vgg16_weights",
-    ]
-    for name in PUBLIC_NAMES:
-        assert hasattr(keras_inception_layers, name)
-
-
 def test_every_registered_layer_is_public():
-    assert set(registered_layers()) < set(PUBLIC_NAMES)
+    assert set(registered_layers()) < set(keras_inception_layers.__all__)
 
 
 def test_a_name_in_use_is_rejected():

@@ -4,14 +4,22 @@ They add a loss of their own in training. `side_heads.drop_auxiliary` removes
 them from a model for inference.
 """
 
-from functools import partial
 from typing import Any, Unpack
 
 import keras
 
-from keras_inception_layers.layers.composite import Composite, build_chain
+from keras_inception_layers.layers.branch_table import (
+    Cell,
+    avg_pool,
+    conv,
+    keras_cell,
+)
+from keras_inception_layers.layers.composite import (
+    Composite,
+    build_chain,
+    run_chain,
+)
 from keras_inception_layers.layers.conv_bn import (
-    ConvBN,
     check_positive_integer,
     split_options,
 )
@@ -19,6 +27,7 @@ from keras_inception_layers.layers.conv_options import (
     ConvOptions,
     clone_initializers,
     copy_activation,
+    kernel_options,
     serialize_options,
 )
 from keras_inception_layers.registration import register
@@ -27,51 +36,45 @@ AUXILIARY_LOSS_WEIGHT = 0.3
 """Loss weight of each side head of Inception v1; the main loss has 1."""
 
 
+def dense(units, **overrides):
+    """Return a cell for a dense layer; `overrides` replace its options."""
+
+    def make(name, dtype, options):
+        options = {**options, **overrides}
+        return keras.layers.Dense(
+            units,
+            copy_activation(options["activation"], dtype),
+            name=name,
+            dtype=dtype,
+            **clone_initializers(kernel_options(options)),
+        )
+
+    return Cell("dense", make)
+
+
 class SideHead(Composite):
     """A chain of layers that ends in a classifier.
 
-    A subclass passes the layers, in order, to `set_layers`; the first is named
-    `pool` and the last `predictions`. Its `**kwargs` are options of the
-    convolutions; those of the kernel and bias also apply to the dense layers.
+    A subclass passes their cells by name, in order; each layer becomes the
+    attribute of its name. The first is named `pool`, the last `predictions`.
     """
 
     min_size = 1  # of height and width
     known_size = False  # whether height and width must be known
 
-    def __init__(self, **kwargs: Unpack[ConvOptions]) -> None:
+    def __init__(self, cells: dict[str, Cell], **kwargs: Unpack[ConvOptions]):
         options, layer_options = split_options(kwargs)
         super().__init__(**layer_options)
         self.options = options
-
-    def set_layers(self, *layers: Any) -> None:
-        """Set the children, each of which becomes the attribute of its name."""
-        for layer in layers:
-            setattr(self, layer.name, self.adopt(layer))
-        self.order = tuple(layer.name for layer in layers)
+        self.order = tuple(cells)
+        for name, cell in cells.items():
+            layer = cell.make(name, self.dtype_policy, options)
+            setattr(self, name, self.adopt(layer))
 
     @property
     def layers(self) -> list[Any]:
         """The children, in the order in which they are applied."""
         return [getattr(self, name) for name in self.order]
-
-    def shared(self) -> dict[str, Any]:
-        """Return the arguments that all children share."""
-        return {"dtype": self.dtype_policy}
-
-    def make_dense(self, units: int, activation: Any, name: str) -> Any:
-        """Return a dense layer with the options that apply to it."""
-        options = {
-            key: value
-            for key, value in self.options.items()
-            if key.startswith(("kernel_", "bias_"))
-        }
-        return keras.layers.Dense(
-            units,
-            copy_activation(activation, **self.shared()),
-            name=name,
-            **clone_initializers(options),
-            **self.shared(),
-        )
 
     @property
     def data_format(self) -> Any:
@@ -95,11 +98,8 @@ class SideHead(Composite):
         build_chain(self.layers, input_shape)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Apply the layers; Keras passes `training` on to each child."""
-        x = inputs
-        for layer in self.layers:
-            x = layer(x)
-        return x
+        """Apply the layers."""
+        return run_chain(self.layers, inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return `(batch, classes)`."""
@@ -182,28 +182,25 @@ class AuxiliaryClassifier(SideHead):
         **kwargs: Unpack[ConvOptions],
     ) -> None:
         classes = check_positive_integer("classes", classes)
-        super().__init__(**kwargs)
-        options, shared = self.options, self.shared()
-        data_format = options["data_format"]
         self.adaptive_pooling = bool(adaptive_pooling)
         self.min_size = 1 if adaptive_pooling else 5
-        make_pool = (
-            partial(keras.layers.AdaptiveAveragePooling2D, 4)
-            if adaptive_pooling
-            else partial(keras.layers.AveragePooling2D, 5, 3)
-        )
-        self.set_layers(
-            make_pool(data_format=data_format, name="pool", **shared),
-            ConvBN(
-                128, 1, name="conv", **clone_initializers(options), **shared
+        cells = {
+            "pool": avg_pool(5, 3, "valid"),
+            "conv": conv(128, 1),
+            "flatten": keras_cell("flatten", keras.layers.Flatten),
+            "dense": dense(1024),
+            "dropout": Cell(
+                "dropout",
+                lambda name, dtype, options: keras.layers.Dropout(
+                    dropout, seed=seed, name=name, dtype=dtype
+                ),
             ),
-            keras.layers.Flatten(
-                data_format=data_format, name="flatten", **shared
-            ),
-            self.make_dense(1024, options["activation"], "dense"),
-            keras.layers.Dropout(dropout, seed=seed, name="dropout", **shared),
-            self.make_dense(classes, classifier_activation, "predictions"),
-        )
+            "predictions": dense(classes, activation=classifier_activation),
+        }
+        if adaptive_pooling:
+            pooling = keras.layers.AdaptiveAveragePooling2D
+            cells["pool"] = keras_cell("pool", pooling, 4)
+        super().__init__(cells, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -267,26 +264,15 @@ class InceptionV3AuxiliaryClassifier(SideHead):
         **kwargs: Unpack[ConvOptions],
     ) -> None:
         classes = check_positive_integer("classes", classes)
-        super().__init__(**kwargs)
-        options, shared = self.options, self.shared()
-        data_format = options["data_format"]
-        self.set_layers(
-            keras.layers.AveragePooling2D(
-                5, 3, data_format=data_format, name="pool", **shared
-            ),
-            ConvBN(
-                128, 1, name="conv_0", **clone_initializers(options), **shared
-            ),
-            ConvBN(
-                768,
-                5,
-                padding="valid",
-                name="conv_1",
-                **clone_initializers(options),
-                **shared,
-            ),
-            keras.layers.GlobalAveragePooling2D(
-                data_format=data_format, name="average", **shared
-            ),
-            self.make_dense(classes, classifier_activation, "predictions"),
+        super().__init__(
+            {
+                "pool": avg_pool(5, 3, "valid"),
+                "conv_0": conv(128, 1),
+                "conv_1": conv(768, 5, padding="valid"),
+                "average": keras_cell(
+                    "average", keras.layers.GlobalAveragePooling2D
+                ),
+                "predictions": dense(classes, activation=classifier_activation),
+            },
+            **kwargs,
         )

@@ -8,7 +8,7 @@ thus one row of the table:
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Unpack
 
 import keras
@@ -40,7 +40,7 @@ class Cell(NamedTuple):
     """
 
     kind: str
-    make: Callable[[str, Any, dict], keras.layers.Layer]
+    make: Callable[[str, Any, Mapping[str, Any]], keras.layers.Layer]
 
 
 def conv(filters, kernel_size, **overrides):
@@ -56,7 +56,7 @@ def conv(filters, kernel_size, **overrides):
 def max_pool(pool_size, strides=1, padding="same"):
     """Return a cell for a max pooling, by default one that keeps the size."""
     pooling = keras.layers.MaxPooling2D
-    return _of_keras("pool", pooling, pool_size, strides, padding)
+    return keras_cell("pool", pooling, pool_size, strides, padding)
 
 
 def avg_pool(pool_size, strides=1, padding="same"):
@@ -65,10 +65,10 @@ def avg_pool(pool_size, strides=1, padding="same"):
     With `"same"` padding the border is not counted in the mean.
     """
     pooling = keras.layers.AveragePooling2D
-    return _of_keras("pool", pooling, pool_size, strides, padding)
+    return keras_cell("pool", pooling, pool_size, strides, padding)
 
 
-def _of_keras(kind, layer, *arguments):
+def keras_cell(kind, layer, *arguments):
     """Return a cell for a layer of Keras that has no weights."""
 
     def make(name, dtype, options):
@@ -94,7 +94,7 @@ def reducing_pool():
 
 def zero_pad(padding):
     """Return a cell that adds rows and columns of zeros on every side."""
-    return _of_keras("pad", keras.layers.ZeroPadding2D, padding)
+    return keras_cell("pad", keras.layers.ZeroPadding2D, padding)
 
 
 def parallel(*rows):
@@ -205,12 +205,7 @@ class KernelSizesBlock(PaperBlock):
 
 
 def check_branch_filters(branch_filters, row_lengths):
-    """Return `branch_filters` as a tuple of tuples of integers.
-
-    Raises:
-        ValueError: if the rows do not have the expected lengths, or contain
-            anything but integers of at least 1.
-    """
+    """Return `branch_filters` as a tuple of tuples, or raise a ValueError."""
     form = ", ".join(
         f"({', '.join(['int'] * length)}{',' * (length == 1)})"
         for length in row_lengths

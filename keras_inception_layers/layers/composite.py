@@ -91,16 +91,22 @@ def build_chain(layers, input_shape):
     for layer in layers:
         if not layer.built or not layer.weights:
             layer.build(input_shape)
-        input_shape = output_shape(layer, input_shape)
+        input_shape = chain_shape([layer], input_shape)
 
 
-def output_shape(layer, input_shape):
-    """Return the shape of a layer's output.
+def run_chain(layers, x):
+    """Apply a chain of layers; Keras passes `training` on to each."""
+    for layer in layers:
+        x = layer(x)
+    return x
 
-    A layer that implements only `call` is traced.
-    """
-    inputs = keras.KerasTensor(input_shape, layer.compute_dtype)
-    return tuple(layer.compute_output_spec(inputs).shape)
+
+def chain_shape(layers, shape):
+    """Return the output shape of a chain of layers."""
+    for layer in layers:  # traced, if it has no `compute_output_shape`
+        inputs = keras.KerasTensor(shape, layer.compute_dtype)
+        shape = tuple(layer.compute_output_spec(inputs).shape)
+    return shape
 
 
 def serialize_unbuilt(layer):

@@ -19,11 +19,9 @@ from keras_inception_layers.registration import register
 
 
 def check_positive_integer(name: str, value: object, others: str = "") -> int:
-    """Return `value` as an int.
+    """Return `value` as an int, or raise a ValueError.
 
-    Raises:
-        ValueError: unless it is an integer of at least 1. The message also
-            names the `others` that the argument `name` may be.
+    The message also names the `others` that the argument `name` may be.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(
@@ -258,13 +256,10 @@ class ConvBN(Composite):
 def split_options(
     arguments: Mapping[str, Any],
 ) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """Split a block's arguments into `CONV_OPTIONS` and all others.
+    """Split a block's arguments into `CONV_OPTIONS`, with defaults, and others.
 
-    Returns:
-        The convolution options, with defaults for those that are missing, and
-        the other arguments as a dict. The options are a read-only mapping and
-        not a dict, because Keras would track a layer in a dict attribute as a
-        child of the block.
+    The options are a read-only mapping and not a dict, because Keras would
+    track a layer in a dict attribute as a child of the block.
     """
     parameters = signature(ConvBN).parameters
     others = dict(arguments)

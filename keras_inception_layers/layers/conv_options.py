@@ -77,11 +77,7 @@ def copy_activation(activation: Any, dtype: Any) -> Any:
     """Return an activation function, or a copy of an activation layer.
 
     A layer is copied because it may have weights, and because it must compute
-    in the dtype of its parent.
-
-    Args:
-        activation: name, function, layer, or None or False for none.
-        dtype: the parent's dtype policy.
+    in the dtype policy of its parent.
     """
     activation = get_activation(activation)
     if not isinstance(activation, keras.layers.Layer):
@@ -89,6 +85,12 @@ def copy_activation(activation: Any, dtype: Any) -> Any:
     config = activation.get_config()
     config["dtype"] = keras.dtype_policies.serialize(dtype)
     return type(activation).from_config(config)
+
+
+def kernel_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that apply to any layer with a kernel and a bias."""
+    known = KernelOptions.__optional_keys__
+    return {name: value for name, value in options.items() if name in known}
 
 
 def clone_initializers(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import keras
 from keras_inception_layers.layers.composite import (
     Composite,
     build_chain,
-    output_shape,
+    chain_shape,
+    run_chain,
 )
 from keras_inception_layers.layers.conv_options import LayerOptions
 from keras_inception_layers.registration import register
@@ -92,23 +93,13 @@ class InceptionBlock(Composite):
         self.compute_output_shape(input_shape)
 
     def call(self, inputs, training=None):
-        """Concatenate the branches; Keras passes `training` on to layers."""
-        outputs = []
-        for branch in self.branches:
-            x = inputs
-            for layer in branch:
-                x = layer(x)
-            outputs.append(x)
+        """Concatenate the outputs of the branches."""
+        outputs = [run_chain(branch, inputs) for branch in self.branches]
         return keras.ops.concatenate(outputs, axis=self.channel_axis)
 
     def compute_output_shape(self, input_shape):
         """Return the shape of the concatenated branches."""
-        shapes = []
-        for branch in self.branches:
-            shape = input_shape
-            for layer in branch:
-                shape = output_shape(layer, shape)
-            shapes.append(shape)
+        shapes = [chain_shape(branch, input_shape) for branch in self.branches]
         return _concatenated_shape(shapes, self.channel_axis, self.name)
 
     def get_config(self):

@@ -6,7 +6,7 @@ makes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import keras
 from keras_inception_layers.layers.conv_options import (
     KernelOptions,
     clone_initializers,
+    kernel_options,
 )
 
 # Types of the arguments that all networks have.
@@ -47,8 +48,7 @@ class NetworkOptions(PlainOptions, total=False):
 def random_normal(stddev: float) -> dict:
     """Return the config of an initializer.
 
-    A config instead of an object, because layers that share an unseeded object
-    would start with identical kernels.
+    Layers that share an unseeded object would start with identical kernels.
     """
     return {"class_name": "RandomNormal", "config": {"stddev": stddev}}
 
@@ -92,58 +92,33 @@ class Settings:
     dropout: float
 
     def make(self, layer: Callable, *arguments, **options):
-        """Return a layer made with the options that apply to it.
-
-        A layer of Keras has a kernel and a bias, but no batch normalization.
-        """
+        """Return a layer made with the options that apply to it."""
         shared = clone_initializers(self.layer_options)
         if layer in (keras.layers.Conv2D, keras.layers.Dense):
-            shared = {
-                name: value
-                for name, value in shared.items()
-                if name.startswith(("kernel_", "bias_"))
-            }
+            shared = kernel_options(shared)
         return layer(*arguments, **shared, **options)
 
 
 def make_settings(network, convention, options, known=NetworkOptions):
-    """Return the settings of a network.
+    """Return the settings of a network, after a check of the user's options.
 
-    Args:
-        network: the function's name, for error messages.
-        convention: the values of options that are not given, or None.
-        options: the user's options, by name.
-        known: the `TypedDict` that declares them. Defaults to
-            `NetworkOptions`.
-
-    Raises:
-        TypeError: if an option is unknown.
+    `known` is the `TypedDict` that declares them.
     """
+    names = known.__optional_keys__
     for name in options:
-        if name not in known.__optional_keys__:
-            names = ", ".join(sorted(known.__optional_keys__))
+        if name not in names:
             raise TypeError(
                 f"{network} has no argument `{name}`. Beside those in its "
-                f"signature it has the options {names}."
+                f"signature it has the options {', '.join(sorted(names))}."
             )
-    values = {
-        field.name: getattr(convention, field.name)
-        for field in fields(convention)
-        if field.name in known.__optional_keys__
-    }
-    values.update(
-        (name, value) for name, value in options.items() if value is not None
-    )
+    values = {k: v for k, v in vars(convention).items() if k in names}
+    values |= {k: v for k, v in options.items() if v is not None}
     dropout = values.pop("dropout")
     return Settings(values, dropout)
 
 
 def get_convention(conventions, convention):
-    """Return the convention of that name.
-
-    Raises:
-        ValueError: if there is none.
-    """
+    """Return the convention of that name, or raise a ValueError."""
     if convention not in conventions:
         names = ", ".join(f'"{name}"' for name in conventions)
         raise ValueError(

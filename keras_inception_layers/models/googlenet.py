@@ -223,9 +223,8 @@ def GoogLeNet(
 def _halve(x, size, name, ceil_mode):
     """Apply a max pooling with strides of 2, and round the size up.
 
-    In torch's `ceil_mode` the windows start at the first pixel, and the last
-    one may extend beyond the end. Zeros are added there. They do not change a
-    maximum, because nothing is smaller after a relu.
+    In torch's `ceil_mode` the last window may extend beyond the end. Zeros,
+    which change no maximum after a relu, are added there.
     """
     if not ceil_mode:
         return keras.layers.MaxPooling2D(size, 2, "same", name=name)(x)

@@ -22,23 +22,10 @@ def image_input(
     default=DEFAULT_SHAPE,
     fixed_size=False,
 ):
-    """Return the input tensor of a network.
+    """Return the input tensor of a network, after a check of its shape.
 
-    Args:
-        input_tensor: a Keras tensor to use as input, or None.
-        input_shape: `(height, width, channels)`, or with the data format
-            `"channels_first"` `(channels, height, width)`; ignored if there
-            is an `input_tensor`. The network's default is converted to the
-            data format. None means the default if there is a top, otherwise
-            unknown height and width.
-        include_top: whether the network has its classifier.
-        minimum: minimum height and width that the network supports.
-        default: the network's default shape. Defaults to `(224, 224, 1)`.
-        fixed_size: whether height and width must be known, because dense
-            layers read every pixel of the feature maps. Defaults to `False`.
-
-    Raises:
-        ValueError: if the network does not support the shape.
+    The network's `default` shape is converted to the data format. `fixed_size`
+    networks have dense layers that read every pixel of the feature maps.
     """
     channels_first = keras.config.image_data_format() == "channels_first"
     order = "channels, height, width"
@@ -151,20 +138,7 @@ def check_auxiliary(auxiliary, include_top):
 
 
 def make_model(inputs, outputs, name, weights, published=None):
-    """Return the model, with the requested weights.
-
-    Args:
-        inputs: the tensor that `image_input` returned.
-        outputs: the network's outputs.
-        name: name of the model.
-        weights: None, the path of a file or, for a network with `published`
-            weights, `"imagenet"`.
-        published: function that returns the same network of
-            `keras.applications`. Defaults to `None`.
-
-    Raises:
-        ValueError: if `weights` is none of these.
-    """
+    """Return the model, with the requested weights (see `load_weights`)."""
     images = inputs
     inputs = keras.utils.get_source_inputs(inputs)
     inputs = inputs[0] if len(inputs) == 1 else inputs

@@ -30,16 +30,8 @@ def is_imagenet(weights):
 def load_weights(model, weights, images, published):
     """Load the requested weights into a network.
 
-    Args:
-        model: the network.
-        weights: None, the path of a file or, for a network with `published`
-            weights, `"imagenet"`.
-        images: the tensor that the network reads.
-        published: function that returns the same network of
-            `keras.applications`, or None.
-
-    Raises:
-        ValueError: if `weights` is none of these, or does not fit.
+    The function `published` returns the same network of `keras.applications`;
+    it is None for one that has no weights to download.
     """
     if weights is None:
         return
@@ -92,17 +84,11 @@ def _first_sentence(error):
 def check_imagenet(
     weights, images, conventions=None, convention=None, size=None
 ):
-    """Raise ValueError if the published weights do not fit the network.
+    """Raise ValueError if the published weights do not fit, before a download.
 
-    It is called before they are downloaded.
-
-    Args:
-        weights: the user's argument; only `"imagenet"` is checked.
-        images: the tensor that `image_input` returned.
-        conventions: those of the network, if it has any; the weights belong to
-            `"keras"` and those with the same batch normalization.
-        convention: name of the requested convention.
-        size: height and width of the images, if dense layers read every pixel.
+    They belong to the convention `"keras"` and those with the same batch
+    normalization. `size` is the height and width of the images, if dense layers
+    read every pixel.
     """
     if not is_imagenet(weights):
         return

@@ -31,10 +31,11 @@ def shapes(layer: Any) -> dict[str, tuple[int, ...]]:
     return {weight.name: tuple(weight.shape) for weight in layer.weights}
 
 
-def convolutions(layer: Any) -> Iterator[ConvBN]:
-    """Yield each `ConvBN` of a layer, branch by branch."""
-    if isinstance(layer, ConvBN):
-        yield layer
-    else:
-        for child in getattr(layer, "layers", ()):
-            yield from convolutions(child)
+def units(layer: Any) -> Iterator[Any]:
+    """Yield each `ConvBN` and dense layer of a block, branch by branch."""
+    for child in layer.layers:
+        if isinstance(child, ConvBN) or not hasattr(child, "layers"):
+            if child.weights:
+                yield child
+        else:
+            yield from units(child)

@@ -12,7 +12,7 @@ from keras_inception_layers.layers.inception_v4 import (
     InceptionV4Stem,
 )
 from keras_inception_layers.layers.residual_block import ResidualBlock
-from keras_inception_layers.porting.leaves import convolutions
+from keras_inception_layers.porting.leaves import units
 
 # timm's module for each residual block of Inception-ResNet v2.
 MODULES = {
@@ -40,10 +40,7 @@ AFTER_STEM = 6
 
 
 def modules(target: Any) -> Iterator[tuple[str, Any]] | None:
-    """Return pairs of a module name in timm and the layer of `target`.
-
-    Return None if `target` is no `InceptionV4` and no `InceptionResNetV2`.
-    """
+    """Return pairs of a module name and a layer, or None for other networks."""
     if any(isinstance(x, InceptionV4Stem) for x in target.layers):
         return _inception_v4(target)
     if any(isinstance(x, ResidualBlock) for x in target.layers):
@@ -56,10 +53,10 @@ def _inception_v4(target: Any) -> Iterator[tuple[str, Any]]:
     for number, block in enumerate(blocks, start=AFTER_STEM - 1):
         prefix = f"features.{number}"
         if isinstance(block, InceptionV4Stem):
-            yield from zip(STEM, convolutions(block), strict=True)
+            yield from zip(STEM, units(block), strict=True)
         elif isinstance(block, InceptionV4BlockC):
             names = [f"{prefix}.{name}" for name in BLOCK_C]
-            yield from zip(names, convolutions(block), strict=True)
+            yield from zip(names, units(block), strict=True)
         else:
             yield from _branches(prefix, block)
     yield from _classifier("last_linear", target)

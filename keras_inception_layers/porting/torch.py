@@ -138,7 +138,7 @@ def _mapping(state_dict: object) -> Mapping[str, Any]:
 def _destinations(target: Any) -> dict[str, tuple[Any, int | None]]:
     """Return the target's variables by torch's names.
 
-    Beside a variable is, for a dense kernel that reads flattened feature maps,
+    Beside the kernel of a dense layer that reads flattened feature maps is
     their number of channels.
     """
     check_model("target", target)

@@ -8,7 +8,6 @@ from keras_inception_layers.layers.auxiliary_classifier import (
     InceptionV3AuxiliaryClassifier,
     SideHead,
 )
-from keras_inception_layers.layers.conv_bn import ConvBN
 from keras_inception_layers.layers.inception_v1 import InceptionV1Block
 from keras_inception_layers.layers.inception_v3_stages import (
     InceptionV3BlockA,
@@ -17,6 +16,7 @@ from keras_inception_layers.layers.inception_v3_stages import (
     InceptionV3BlockD,
     InceptionV3BlockE,
 )
+from keras_inception_layers.porting.leaves import units
 
 # The module for each layer of a network.
 NETWORKS = {
@@ -86,10 +86,7 @@ UNITS: dict[type, tuple[str, ...]] = {
 
 
 def modules(target: Any) -> list[tuple[str, Any]] | None:
-    """Return pairs of a module name in torchvision and the layer of `target`.
-
-    Return None if `target` is no `GoogLeNet` and no `InceptionV3`.
-    """
+    """Return pairs of a module name and a layer, or None for other networks."""
     names = _module_names(target)
     if names is None:
         return None
@@ -102,11 +99,7 @@ def modules(target: Any) -> list[tuple[str, Any]] | None:
 
 
 def dropped_modules(target: Any) -> tuple[str, ...]:
-    """Return the module names of the side heads, if `target` has none.
-
-    torchvision's weights include them; its networks without side heads drop
-    them too.
-    """
+    """Return the modules of side heads, which torchvision's weights include."""
     if any(isinstance(layer, SideHead) for layer in target.layers):
         return ()
     names = _module_names(target) or {}
@@ -123,15 +116,5 @@ def _named_units(name: str, layer: Any) -> Iterator[tuple[str, Any]]:
     if type(layer) not in UNITS:
         yield name, layer
         return
-    for suffix, unit in zip(UNITS[type(layer)], _units(layer), strict=True):
+    for suffix, unit in zip(UNITS[type(layer)], units(layer), strict=True):
         yield f"{name}.{suffix}", unit
-
-
-def _units(layer: Any) -> Iterator[Any]:
-    """Yield the convolutions and dense layers of a block, in order."""
-    for child in layer.layers:
-        if isinstance(child, ConvBN) or not hasattr(child, "layers"):
-            if child.weights:
-                yield child
-        else:
-            yield from _units(child)

@@ -12,32 +12,8 @@ from typing import NamedTuple
 import keras
 import pytest
 
-from keras_inception_layers import (
-    AuxiliaryClassifier,
-    ConvBN,
-    InceptionBlock,
-    InceptionResNetV2BlockA,
-    InceptionResNetV2BlockB,
-    InceptionResNetV2BlockC,
-    InceptionResNetV2ReductionA,
-    InceptionResNetV2ReductionB,
-    InceptionV1Block,
-    InceptionV2Block,
-    InceptionV3AuxiliaryClassifier,
-    InceptionV3Block,
-    InceptionV3BlockA,
-    InceptionV3BlockB,
-    InceptionV3BlockC,
-    InceptionV3BlockD,
-    InceptionV3BlockE,
-    InceptionV3ExpandedBlock,
-    InceptionV4BlockA,
-    InceptionV4BlockB,
-    InceptionV4BlockC,
-    InceptionV4ReductionA,
-    InceptionV4ReductionB,
-    InceptionV4Stem,
-)
+import keras_inception_layers as plugin
+from keras_inception_layers import ConvBN, InceptionBlock
 
 FILTERS = ((2,), (3, 4), (2, 3), (2,))
 DATA_FORMATS = ("channels_last", "channels_first")
@@ -76,196 +52,86 @@ def block_of_any_layers(data_format=None, dtype=None, **kwargs):
     return InceptionBlock(branches, **options, **kwargs)
 
 
-CASES = {
-    "ConvBN": LayerCase(
-        partial(ConvBN, 4, 3), (2, 6, 7, 3), (2, 6, 7, 4), 2, 2
-    ),
-    "ConvBN, strided": LayerCase(
-        partial(ConvBN, 4, (3, 1), strides=2), (2, 6, 7, 3), (2, 3, 4, 4), 2, 2
-    ),
-    "ConvBN, valid": LayerCase(
-        partial(ConvBN, 4, (3, 2), padding="valid", activation=None),
-        (2, 6, 7, 3),
-        (2, 4, 6, 4),
-        2,
-        2,
-    ),
-    "ConvBN, with a scale": LayerCase(
-        partial(ConvBN, 4, 3, scale=True), (2, 6, 7, 3), (2, 6, 7, 4), 3, 2
-    ),
-    "ConvBN, no batch norm": LayerCase(
-        partial(ConvBN, 4, 3, use_batch_norm=False),
-        (2, 6, 7, 3),
-        (2, 6, 7, 4),
-        2,
-        0,
-    ),
-    "ConvBN, padded": LayerCase(
-        partial(ConvBN, 4, 3, padding=3), (2, 6, 7, 3), (2, 10, 11, 4), 2, 2
-    ),
-    "ConvBN, PReLU": LayerCase(
-        partial(
-            ConvBN, 4, 3, activation=keras.layers.PReLU(shared_axes=[1, 2, 3])
-        ),
-        (2, 6, 7, 3),
-        (2, 6, 7, 4),
-        3,
-        2,
-    ),
-    "InceptionBlock": LayerCase(
-        block_of_any_layers, (2, 6, 7, 3), (2, 6, 7, 9), 8, 6
-    ),
-    "InceptionV1Block": LayerCase(
-        partial(InceptionV1Block, FILTERS), (2, 6, 7, 3), (2, 6, 7, 11), 12, 12
-    ),
-    "InceptionV2Block": LayerCase(
-        partial(InceptionV2Block, FILTERS), (2, 6, 7, 3), (2, 6, 7, 11), 14, 14
-    ),
-    "InceptionV3Block": LayerCase(
-        partial(InceptionV3Block, FILTERS), (2, 6, 7, 3), (2, 6, 7, 11), 16, 16
-    ),
-    "InceptionV3Block, other kernels": LayerCase(
-        partial(InceptionV3Block, FILTERS, kernel_sizes=(5, 7)),
-        (2, 6, 7, 3),
-        (2, 6, 7, 11),
-        16,
-        16,
-    ),
-    "InceptionV3ExpandedBlock": LayerCase(
-        partial(InceptionV3ExpandedBlock, FILTERS),
-        (2, 6, 7, 3),
-        (2, 6, 7, 18),
-        18,
-        18,
-    ),
-    "InceptionV3BlockA": LayerCase(
-        partial(InceptionV3BlockA, FILTERS), (2, 6, 7, 3), (2, 6, 7, 11), 14, 14
-    ),
-    "InceptionV3BlockA, border counted": LayerCase(
-        partial(InceptionV3BlockA, FILTERS, count_border=True),
-        (2, 6, 7, 3),
-        (2, 6, 7, 11),
-        14,
-        14,
-    ),
-    "InceptionV3BlockB": LayerCase(
-        partial(InceptionV3BlockB, ((4,), (2, 3))),
-        (2, 6, 7, 3),
-        (2, 2, 3, 10),
-        8,
-        8,
-    ),
-    "InceptionV3BlockC": LayerCase(
-        partial(InceptionV3BlockC, FILTERS), (2, 6, 7, 3), (2, 6, 7, 11), 20, 20
-    ),
-    "InceptionV3BlockD": LayerCase(
-        partial(InceptionV3BlockD, ((2, 4), (3, 5))),
-        (2, 6, 7, 3),
-        (2, 2, 3, 12),
-        12,
-        12,
-    ),
-    "InceptionV3BlockE": LayerCase(
-        partial(InceptionV3BlockE, FILTERS), (2, 6, 7, 3), (2, 6, 7, 18), 18, 18
-    ),
-    "InceptionResNetV2BlockA": LayerCase(
-        partial(InceptionResNetV2BlockA, ((2,), (2, 3), (2, 3, 4), (3,)), 0.17),
-        (2, 6, 7, 3),
-        (2, 6, 7, 3),
-        14,
-        12,
-    ),
-    "InceptionResNetV2BlockB": LayerCase(
-        partial(InceptionResNetV2BlockB, ((2,), (2, 3, 4), (3,)), 0.1),
-        (2, 6, 7, 3),
-        (2, 6, 7, 3),
-        10,
-        8,
-    ),
-    "InceptionResNetV2BlockC": LayerCase(
-        partial(InceptionResNetV2BlockC, ((2,), (2, 3, 4), (3,)), 0.2),
-        (2, 6, 7, 3),
-        (2, 6, 7, 3),
-        10,
-        8,
-    ),
-    "InceptionResNetV2BlockC, the last": LayerCase(
-        partial(InceptionResNetV2BlockC, ((2,), (2, 3, 4), (3,)), 1.0, None),
-        (2, 6, 7, 3),
-        (2, 6, 7, 3),
-        10,
-        8,
-    ),
-    "InceptionResNetV2ReductionA": LayerCase(
-        partial(InceptionResNetV2ReductionA, ((4,), (2, 3, 4))),
-        (2, 6, 7, 3),
-        (2, 2, 3, 11),
-        8,
-        8,
-    ),
-    "InceptionResNetV2ReductionB": LayerCase(
-        partial(InceptionResNetV2ReductionB, ((2, 3), (3, 4), (2, 3, 5))),
-        (2, 6, 7, 3),
-        (2, 2, 3, 15),
-        14,
-        14,
-    ),
-    "InceptionV4Stem": LayerCase(
-        partial(InceptionV4Stem, ((2, 3, 4), (3,), (2, 3), (2, 3, 2, 4), (5,))),
-        (2, 35, 37, 3),
-        (2, 2, 2, 12),
-        22,
-        22,
-    ),
-    "InceptionV4BlockA": LayerCase(
-        partial(InceptionV4BlockA, ((2,), (3, 4), (2, 3, 4), (2,))),
-        (2, 6, 7, 3),
-        (2, 6, 7, 12),
-        14,
-        14,
-    ),
-    "InceptionV4BlockB": LayerCase(
-        partial(InceptionV4BlockB, ((2,), (3, 4, 2), (2, 3, 4, 3, 2), (2,))),
-        (2, 6, 7, 3),
-        (2, 6, 7, 8),
-        20,
-        20,
-    ),
-    "InceptionV4BlockC": LayerCase(
-        partial(InceptionV4BlockC, ((2,), (3, 4), (2, 3, 4, 3), (2,))),
-        (2, 6, 7, 3),
-        (2, 6, 7, 18),
-        20,
-        20,
-    ),
-    "InceptionV4ReductionA": LayerCase(
-        partial(InceptionV4ReductionA, ((4,), (2, 3, 4))),
-        (2, 6, 7, 3),
-        (2, 2, 3, 11),
-        8,
-        8,
-    ),
-    "InceptionV4ReductionB": LayerCase(
-        partial(InceptionV4ReductionB, ((2, 3), (3, 4, 2, 4))),
-        (2, 6, 7, 3),
-        (2, 2, 3, 10),
-        12,
-        12,
-    ),
-    "AuxiliaryClassifier": LayerCase(
-        partial(AuxiliaryClassifier, 5), (2, 11, 14, 3), (2, 5), 6, 2
-    ),
-    "AuxiliaryClassifier, adaptive": LayerCase(
-        partial(AuxiliaryClassifier, 5, adaptive_pooling=True),
-        (2, 11, 14, 3),
-        (2, 5),
-        6,
-        2,
-    ),
-    "InceptionV3AuxiliaryClassifier": LayerCase(
-        partial(InceptionV3AuxiliaryClassifier, 5), (2, 17, 20, 3), (2, 5), 6, 4
-    ),
-}
+CASES: dict[str, LayerCase] = {}
+CLASSES = {**vars(plugin), "InceptionBlock": block_of_any_layers}
+
+
+def add(name, outputs, weights, *arguments, images=(6, 7, 3), **options):
+    """Add a case of the class that the name starts with.
+
+    Args:
+        name: the class, and what is special about the case.
+        outputs: output shape of one image.
+        weights: numbers of trainable and of non-trainable weights.
+        *arguments: those of the layer.
+        images: input shape of one image.
+        **options: further arguments of the layer.
+    """
+    make = partial(CLASSES[name.split(",")[0]], *arguments, **options)
+    CASES[name] = LayerCase(make, (2, *images), (2, *outputs), *weights)
+
+
+PRELU = keras.layers.PReLU(shared_axes=[1, 2, 3])
+add("ConvBN", (6, 7, 4), (2, 2), 4, 3)
+add("ConvBN, strided", (3, 4, 4), (2, 2), 4, (3, 1), strides=2)
+add(
+    *("ConvBN, valid", (4, 6, 4), (2, 2), 4, (3, 2)),
+    padding="valid",
+    activation=None,
+)
+add("ConvBN, with a scale", (6, 7, 4), (3, 2), 4, 3, scale=True)
+add("ConvBN, no batch norm", (6, 7, 4), (2, 0), 4, 3, use_batch_norm=False)
+add("ConvBN, padded", (10, 11, 4), (2, 2), 4, 3, padding=3)
+add("ConvBN, PReLU", (6, 7, 4), (3, 2), 4, 3, activation=PRELU)
+add("InceptionBlock", (6, 7, 9), (8, 6))
+
+add("InceptionV1Block", (6, 7, 11), (12, 12), FILTERS)
+add("InceptionV2Block", (6, 7, 11), (14, 14), FILTERS)
+add("InceptionV3Block", (6, 7, 11), (16, 16), FILTERS)
+add(
+    *("InceptionV3Block, other kernels", (6, 7, 11), (16, 16), FILTERS),
+    kernel_sizes=(5, 7),
+)
+add("InceptionV3ExpandedBlock", (6, 7, 18), (18, 18), FILTERS)
+add("InceptionV3BlockA", (6, 7, 11), (14, 14), FILTERS)
+add(
+    *("InceptionV3BlockA, border counted", (6, 7, 11), (14, 14), FILTERS),
+    count_border=True,
+)
+add("InceptionV3BlockB", (2, 3, 10), (8, 8), ((4,), (2, 3)))
+add("InceptionV3BlockC", (6, 7, 11), (20, 20), FILTERS)
+add("InceptionV3BlockD", (2, 3, 12), (12, 12), ((2, 4), (3, 5)))
+add("InceptionV3BlockE", (6, 7, 18), (18, 18), FILTERS)
+
+rows = ((2,), (2, 3), (2, 3, 4), (3,))
+add("InceptionResNetV2BlockA", (6, 7, 3), (14, 12), rows, 0.17)
+rows = ((2,), (2, 3, 4), (3,))
+add("InceptionResNetV2BlockB", (6, 7, 3), (10, 8), rows, 0.1)
+add("InceptionResNetV2BlockC", (6, 7, 3), (10, 8), rows, 0.2)
+add("InceptionResNetV2BlockC, the last", (6, 7, 3), (10, 8), rows, 1.0, None)
+rows = ((4,), (2, 3, 4))
+add("InceptionResNetV2ReductionA", (2, 3, 11), (8, 8), rows)
+add("InceptionV4ReductionA", (2, 3, 11), (8, 8), rows)
+rows = ((2, 3), (3, 4), (2, 3, 5))
+add("InceptionResNetV2ReductionB", (2, 3, 15), (14, 14), rows)
+
+rows = ((2, 3, 4), (3,), (2, 3), (2, 3, 2, 4), (5,))
+add("InceptionV4Stem", (2, 2, 12), (22, 22), rows, images=(35, 37, 3))
+rows = ((2,), (3, 4), (2, 3, 4), (2,))
+add("InceptionV4BlockA", (6, 7, 12), (14, 14), rows)
+rows = ((2,), (3, 4, 2), (2, 3, 4, 3, 2), (2,))
+add("InceptionV4BlockB", (6, 7, 8), (20, 20), rows)
+rows = ((2,), (3, 4), (2, 3, 4, 3), (2,))
+add("InceptionV4BlockC", (6, 7, 18), (20, 20), rows)
+add("InceptionV4ReductionB", (2, 3, 10), (12, 12), ((2, 3), (3, 4, 2, 4)))
+
+add("AuxiliaryClassifier", (5,), (6, 2), 5, images=(11, 14, 3))
+add(
+    *("AuxiliaryClassifier, adaptive", (5,), (6, 2), 5),
+    adaptive_pooling=True,
+    images=(11, 14, 3),
+)
+add("InceptionV3AuxiliaryClassifier", (5,), (6, 4), 5, images=(17, 20, 3))
 
 
 def ordered(shape, data_format):

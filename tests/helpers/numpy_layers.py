@@ -37,16 +37,3 @@ def max_pool(x, strides=(1, 1), padding="same"):
     if padding == "same":
         x = pad_same(x, (3, 3), strides, -np.inf)
     return windows(x, (3, 3), strides).max((-2, -1))
-
-
-def chain(x, weights, *sizes):
-    """Apply one `conv_bn` per kernel size, one after the other."""
-    for size in sizes:
-        x = conv_bn(x, weights, size)
-    return x
-
-
-def expanded(x, weights, *sizes):
-    """Return the outputs of a chain that ends in parallel 1 x 3 and 3 x 1."""
-    x = chain(x, weights, *sizes)
-    return [chain(x, weights, (1, 3)), chain(x, weights, (3, 1))]

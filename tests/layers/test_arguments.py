@@ -104,72 +104,50 @@ HEAD_ONLY = {
 }
 
 
-def rows(layer, base, *tables, right):
-    """Return the valid (`right`) or invalid values of each argument."""
-    return [
-        pytest.param(layer, base, name, values, id=f"{layer.__name__} {name}")
-        for table in tables
-        for name, pair in table.items()
-        if (values := pair[0 if right else 1])
-    ]
+KERNEL_SIZES = {
+    "kernel_sizes": ([(3, 5), [7, 7]], [3, (3,), (3, 0), (3, 2.5), "35"])
+}
+COUNT_BORDER = {"count_border": ([True, False], [])}
 
 
-def every_row(right):
-    table = rows(ConvBN, CONV, CONV_ONLY, SHARED, right=right)
+def tables():
+    """Yield each layer, its required arguments, and the values of others."""
+    yield ConvBN, CONV, CONV_ONLY | SHARED
     for block in BLOCKS:
-        base = {"branch_filters": FILTERS}
-        shared = SHARED if block is InceptionV1Block else ONE_VALUE
-        table += rows(block, base, FILTERS_ONLY, shared, right=right)
-    for block in AVERAGING:
-        base = {"branch_filters": FILTERS}
-        border = {"count_border": ([True, False], [])}
-        table += rows(block, base, border, right=right)
+        values = FILTERS_ONLY | ONE_VALUE
+        if block is InceptionV1Block:
+            values |= SHARED
+        if block in AVERAGING:
+            values |= COUNT_BORDER
+        if block in (InceptionV1Block, InceptionV3Block):
+            values |= KERNEL_SIZES
+        yield block, {"branch_filters": FILTERS}, values
     for block, filters in REDUCTIONS.items():
-        base = {"branch_filters": filters}
         specific = {
             "branch_filters": ([filters], [FILTERS, filters[:1], 5]),
             "count_border": ([], [True]),
         }
-        table += rows(block, base, specific, ONE_VALUE, right=right)
-    specific = {
-        "kernel_sizes": ([(3, 5), [7, 7]], [3, (3,), (3, 0), (3, 2.5), "35"])
-    }
-    for block in (InceptionV1Block, InceptionV3Block):
-        base = {"branch_filters": FILTERS}
-        table += rows(block, base, specific, right=right)
-    table += rows(
-        InceptionResNetV2BlockB, RESIDUAL, RESIDUAL_ONLY, ONE_VALUE, right=right
-    )
-    table += rows(
-        AuxiliaryClassifier, {"classes": 5}, HEAD_ONLY, ONE_VALUE, right=right
-    )
+        yield block, {"branch_filters": filters}, specific | ONE_VALUE
+    yield InceptionResNetV2BlockB, RESIDUAL, RESIDUAL_ONLY | ONE_VALUE
+    yield AuxiliaryClassifier, {"classes": 5}, HEAD_ONLY | ONE_VALUE
     specific = {name: HEAD_ONLY[name] for name in ("classes", CLASSIFIER)}
-    table += rows(
-        InceptionV3AuxiliaryClassifier,
-        {"classes": 5},
-        specific,
-        ONE_VALUE,
-        right=right,
-    )
-    return table
+    yield InceptionV3AuxiliaryClassifier, {"classes": 5}, specific | ONE_VALUE
 
 
 @pytest.mark.one_backend
 @pytest.mark.parametrize(
-    ("layer", "base", "name", "values"), every_row(right=True)
+    ("layer", "base", "name", "right", "wrong"),
+    [
+        pytest.param(*row[:2], name, *pair, id=f"{row[0].__name__} {name}")
+        for row in tables()
+        for name, pair in row[2].items()
+    ],
 )
-def test_valid_arguments_are_accepted(layer, base, name, values):
-    for value in values:
+def test_values_of_an_argument(layer, base, name, right, wrong):
+    for value in right:
         config = layer(**{**base, name: value}).get_config()
         assert layer.from_config(config).get_config() == config
-
-
-@pytest.mark.one_backend
-@pytest.mark.parametrize(
-    ("layer", "base", "name", "values"), every_row(right=False)
-)
-def test_invalid_arguments_are_rejected(layer, base, name, values):
-    for value in values:
+    for value in wrong:
         with pytest.raises(ValueError) as error:
             layer(**{**base, name: value})
         message = str(error.value).lower()

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import pytest
 
-from keras_inception_layers.registration import registered_layers
 from tests.helpers.layer_cases import (
     CASES,
     KINDS,
@@ -67,12 +66,6 @@ def test_loaded_layers_have_their_data_format(name, tmp_path):
     expected = model(images)
     for other in copied(model, tmp_path / "model.keras"):
         assert_equal(other(images), expected)
-
-
-def test_every_layer_is_saved_under_the_package_name():
-    for name, layer in registered_layers().items():
-        registered = keras.saving.get_registered_name(layer)
-        assert registered == f"keras_inception_layers>{name}"
 
 
 def is_frozen(layer):

@@ -101,37 +101,3 @@ def test_summary_shows_the_children():
         assert text.count(name) == 1
     assert text.count("(Conv2D)") == 6
     assert "?" not in text
-
-
-def test_weight_paths_are_stable():
-    inputs = keras.Input((8, 8, 3))
-    x = InceptionV1Block(FILTERS, name="block_3_1")(inputs)
-    model = keras.Model(inputs, x)
-    assert [weight.path for weight in model.weights] == [
-        f"block_3_1/branch_{branch}_conv_{index}/{weight}"
-        for branch, convs in enumerate((1, 2, 2, 1))
-        for index in range(convs)
-        for weight in (
-            "conv/kernel",
-            "batch_norm/beta",
-            "batch_norm/moving_mean",
-            "batch_norm/moving_variance",
-        )
-    ]
-
-
-def test_weight_paths_of_parallel_layers_in_a_branch_are_stable():
-    block = CASES["InceptionV3ExpandedBlock"].make(name="mixed")
-    block.build((None, 8, 8, 3))
-    kernels = [w.path for w in block.weights if w.name == "kernel"]
-    assert kernels == [
-        "mixed/branch_0_conv_0/conv/kernel",
-        "mixed/branch_1_conv_0/conv/kernel",
-        "mixed/branch_1_split_0/branch_1_split_0_branch_0_conv_0/conv/kernel",
-        "mixed/branch_1_split_0/branch_1_split_0_branch_1_conv_0/conv/kernel",
-        "mixed/branch_2_conv_0/conv/kernel",
-        "mixed/branch_2_conv_1/conv/kernel",
-        "mixed/branch_2_split_0/branch_2_split_0_branch_0_conv_0/conv/kernel",
-        "mixed/branch_2_split_0/branch_2_split_0_branch_1_conv_0/conv/kernel",
-        "mixed/branch_3_conv_0/conv/kernel",
-    ]

@@ -1,17 +1,15 @@
-"""Inception v3 compared with that of `keras.applications`."""
+"""Inception v3 and Inception-ResNet v2 compared with `keras.applications`."""
 
 import keras
-import numpy as np
 import pytest
 
-from keras_inception_layers import InceptionV3, drop_auxiliary
+import keras_inception_layers as plugin
+from keras_inception_layers import InceptionV3
 from keras_inception_layers.porting import port_keras_applications_weights
 from tests.helpers.numeric import (
-    ONE_STEP,
     check_equal,
     random_images,
     randomize,
-    to_array,
 )
 
 # Relative to the largest output. Measured: 0 under TensorFlow on a CPU.
@@ -55,49 +53,36 @@ def test_equals_keras_applications(options):
     check_equal(ours, images, theirs(images), TOLERANCE, weight)
 
 
-@pytest.mark.slow  # the side head needs the maps of 299 x 299 images
-def test_side_head_trains_and_is_dropped():
-    options = {"input_shape": (None, None, 3), "classes": 5}
-    model = randomize(InceptionV3(**options, auxiliary=True))
-    shapes = {name: x.shape for name, x in model.output.items()}
-    assert shapes == dict.fromkeys(("predictions", "auxiliary"), (None, 5))
-    head = model.get_layer("auxiliary")
-    assert head.input is model.get_layer("mixed_7").output
-    images = random_images((2, 299, 299, 3))
-    model.compile(
-        keras.optimizers.SGD(1e-3),
-        dict.fromkeys(shapes, "sparse_categorical_crossentropy"),
-        loss_weights={"predictions": 1.0, "auxiliary": 0.4},
-        **ONE_STEP,
-    )
-    kernels = {
-        name: model.get_layer(name).trainable_weights[0]
-        for name in ("conv_0", "mixed_7", "mixed_10", "auxiliary")
-    }
-    before = {name: to_array(kernel) for name, kernel in kernels.items()}
-    model.train_on_batch(images, dict.fromkeys(shapes, np.array([0, 2])))
-    for name, kernel in kernels.items():
-        assert np.any(to_array(kernel) != before[name]), name
-    assert drop_auxiliary(model).output_shape == (None, 5)
-
-
 @pytest.mark.one_backend
-def test_imagenet_weights_are_those_of_keras_applications(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "include_top", "parameters", "last"),
+    [
+        ("InceptionV3", False, 21_802_784, "mixed_10"),
+        ("InceptionResNetV2", True, 55_873_736, "conv_7b"),
+    ],
+)
+def test_imagenet_weights_are_those_of_keras_applications(
+    name, include_top, parameters, last, monkeypatch
+):
     """A random model replaces the one that the real loader downloads."""
-    published = keras_applications(**FEATURES)
+    options = {**SMALL, "include_top": include_top}
+    options["classifier_activation"] = None
+    make = getattr(keras.applications, name)
+    published = randomize(make(weights=None, **options))
     requests = []
 
     def loader(**options):
         requests.append(options)
         return published
 
-    monkeypatch.setattr(keras.applications, "InceptionV3", loader)
-    model = InceptionV3(**FEATURES, weights="imagenet")
+    monkeypatch.setattr(keras.applications, name, loader)
+    model = getattr(plugin, name)(**options, weights="imagenet")
     assert requests == [
-        {"weights": "imagenet", "include_top": False, "classes": 1000}
+        {"weights": "imagenet", "include_top": include_top, "classes": 1000}
     ]
+    assert model.count_params() == published.count_params() == parameters
     images = random_images((1, 75, 75, 3))
-    weight = model.get_layer("mixed_10").weights[0]
+    weight = model.get_layer(last).weights[0]
     check_equal(model, images, published(images), TOLERANCE, weight)
 
 

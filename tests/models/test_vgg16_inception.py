@@ -1,18 +1,11 @@
-"""The hybrid compared with the notebook's model, and its side heads."""
+"""The hybrid compared with the notebook's model."""
 
-import keras
-import numpy as np
 import pytest
 
 from benchmarks.notebook_model import VGG16_Inception
-from keras_inception_layers import (
-    AUXILIARY_LOSS_WEIGHT,
-    VGG16Inception,
-    drop_auxiliary,
-)
+from keras_inception_layers import VGG16Inception
 from keras_inception_layers.porting import port_notebook_weights
 from tests.helpers.numeric import (
-    ONE_STEP,
     perturb,
     random_images,
     randomize,
@@ -83,69 +76,3 @@ def test_small_model_equals_the_notebook(options):
     assert ours.output_shape == theirs.output_shape
     size = [n or 48 for n in options["input_shape"]]
     check_equal(ours, theirs, random_images((2, *size)))
-
-
-@pytest.fixture(scope="module")
-def training_model():
-    model = VGG16Inception(input_shape=(80, 80, 1), classes=3, auxiliary=True)
-    return randomize(model)
-
-
-@pytest.mark.one_backend
-def test_side_heads_have_names(training_model):
-    shapes = {name: x.shape for name, x in training_model.output.items()}
-    assert shapes == {
-        "predictions": (None, 3),
-        "auxiliary_1": (None, 3),
-        "auxiliary_2": (None, 3),
-    }
-    heads = {"auxiliary_1": "block3_pool", "auxiliary_2": "block4_pool"}
-    for head, pooling in heads.items():
-        source = training_model.get_layer(pooling).output
-        assert training_model.get_layer(head).input is source
-
-
-@pytest.mark.one_backend
-def test_side_heads_are_dropped_for_inference(training_model):
-    images = random_images((2, 80, 80, 1))
-    expected = training_model(images)["predictions"]
-    dropped = drop_auxiliary(training_model)
-    assert dropped.output_shape == (None, 3)
-    assert relative_error(dropped(images), expected) == 0
-    plain = VGG16Inception(input_shape=(80, 80, 1), classes=3)
-    plain.set_weights(dropped.get_weights())
-    assert relative_error(plain(images), expected) == 0
-    assert drop_auxiliary(plain) is plain
-
-
-@pytest.mark.one_backend
-def test_side_heads_train_with_their_loss_weight(training_model):
-    heads = ("auxiliary_1", "auxiliary_2")
-    loss = "sparse_categorical_crossentropy"
-    training_model.compile(
-        keras.optimizers.SGD(1e-3),
-        {name: loss for name in ("predictions", *heads)},
-        loss_weights={
-            "predictions": 1.0,
-            **{name: AUXILIARY_LOSS_WEIGHT for name in heads},
-        },
-        **ONE_STEP,
-    )
-    images = random_images((2, 80, 80, 1))
-    labels = {name: np.array([0, 2]) for name in ("predictions", *heads)}
-    losses = training_model.test_on_batch(images, labels, return_dict=True)
-    assert AUXILIARY_LOSS_WEIGHT == 0.3
-    assert losses["loss"] == pytest.approx(
-        losses["predictions_loss"]
-        + 0.3 * (losses["auxiliary_1_loss"] + losses["auxiliary_2_loss"]),
-        rel=1e-5,
-    )
-    weights = {
-        name: training_model.get_layer(name).weights[0]
-        for name in ("block1_conv1", "fc1", *heads)
-    }
-    before = {name: to_array(weight) for name, weight in weights.items()}
-    training_model.train_on_batch(images, labels)
-    for name, weight in weights.items():
-        changed = to_array(weight) != before[name]
-        assert changed.any(), f"{weight.path} was not trained"
