@@ -46,14 +46,13 @@ def sha256_of(path: Path) -> str:
     files = files_of(path)
     if files == [path]:
         return _file_hash(path)
-    total = hashlib.sha256()
-    for file in files:
-        name = file.relative_to(path.parent).as_posix()
-        total.update(os.fsencode(f"{_file_hash(file)}  {name}\n"))
-    for other in _without_files(path):
-        name = other.relative_to(path.parent).as_posix()
-        total.update(os.fsencode(f"{name}/\n"))
-    return total.hexdigest()
+    lines = [f"{_file_hash(x)}  {_name(x, path)}\n" for x in files]
+    lines += [f"{_name(x, path)}/\n" for x in _without_files(path)]
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
+
+
+def _name(file: Path, artifact: Path) -> str:
+    return file.relative_to(artifact.parent).as_posix()
 
 
 def _without_files(path: Path) -> list[Path]:
