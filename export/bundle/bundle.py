@@ -154,7 +154,7 @@ def identity(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def check_unchanged(path: Path, sha256: str | None, effect: str) -> None:
+def check_unchanged(path: Path, sha256: str, effect: str) -> None:
     """Raise ArtifactError unless a file or folder has the hash in the report.
 
     `effect` is what follows otherwise.
@@ -189,11 +189,9 @@ def entry(folder: Path, name: str) -> dict[str, str]:
 
 def published(folder: Path, report: Mapping, role: str) -> Path:
     """Return the path of a bundle's probes or layer references, unchanged."""
-    facts = report.get(role, {})
-    path = folder / facts.get("path", f"{role}.npz")
-    check_unchanged(
-        path, facts.get("sha256"), "nothing can be verified with it"
-    )
+    path = folder / report[role]["path"]
+    effect = "nothing can be verified with it"
+    check_unchanged(path, report[role]["sha256"], effect)
     return path
 
 
