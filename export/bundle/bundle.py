@@ -46,14 +46,13 @@ def sha256_of(path: Path) -> str:
     files = files_of(path)
     if files == [path]:
         return _file_hash(path)
-    total = hashlib.sha256()
-    for file in files:
-        name = file.relative_to(path.parent).as_posix()
-        total.update(os.fsencode(f"{_file_hash(file)}  {name}\n"))
-    for other in _without_files(path):
-        name = other.relative_to(path.parent).as_posix()
-        total.update(os.fsencode(f"{name}/\n"))
-    return total.hexdigest()
+    lines = [f"{_file_hash(x)}  {_name(x, path)}\n" for x in files]
+    lines += [f"{_name(x, path)}/\n" for x in _without_files(path)]
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
+
+
+def _name(file: Path, artifact: Path) -> str:
+    return file.relative_to(artifact.parent).as_posix()
 
 
 def _without_files(path: Path) -> list[Path]:
@@ -155,7 +154,7 @@ def identity(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def check_unchanged(path: Path, sha256: str | None, effect: str) -> None:
+def check_unchanged(path: Path, sha256: str, effect: str) -> None:
     """Raise ArtifactError unless a file or folder has the hash in the report.
 
     `effect` is what follows otherwise.
@@ -190,11 +189,9 @@ def entry(folder: Path, name: str) -> dict[str, str]:
 
 def published(folder: Path, report: Mapping, role: str) -> Path:
     """Return the path of a bundle's probes or layer references, unchanged."""
-    facts = report.get(role, {})
-    path = folder / facts.get("path", f"{role}.npz")
-    check_unchanged(
-        path, facts.get("sha256"), "nothing can be verified with it"
-    )
+    path = folder / report[role]["path"]
+    effect = "nothing can be verified with it"
+    check_unchanged(path, report[role]["sha256"], effect)
     return path
 
 

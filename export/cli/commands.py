@@ -10,8 +10,9 @@ from typing import Any
 
 from keras_inception_export import errors
 from keras_inception_export.cli import tables
+from keras_inception_export.cli.help import PAGES
 from keras_inception_export.cli.output import Outcome
-from keras_inception_export.cli.parser import make_parser
+from keras_inception_export.cli.parser import WORDS, make_parser
 from keras_inception_export.cli.progress import stages
 from keras_inception_export.formats.format import lazy
 from keras_inception_export.logs import logger, printable
@@ -182,9 +183,23 @@ def _report(arguments) -> Outcome:
 
 
 def _completion(arguments) -> Outcome:
-    from keras_inception_export.cli.completion import script
-
-    text = script(arguments.shell)
+    errors.check_choice("shell", arguments.shell, WORDS["SHELL"])
+    try:
+        import shtab
+    except ImportError as error:
+        raise errors.missing("completion", "shtab", error) from None
+    parser = make_parser()
+    parser.commands.help = None  # shtab skips what has no help text
+    for name, command in parser.commands.choices.items():
+        command.description = PAGES[name].summary
+        for action in command._actions:
+            if words := getattr(action, "words", ()):
+                action.choices = list(words)
+            elif getattr(action, "folder", False):
+                action.complete = shtab.DIRECTORY
+            elif getattr(action, "file", False):
+                action.complete = shtab.FILE
+    text = shtab.complete(parser, arguments.shell)
     facts = {"shell": arguments.shell, "script": text}
     return Outcome(facts, lambda: text)
 

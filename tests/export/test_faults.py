@@ -61,13 +61,17 @@ def siblings(output):
     return sorted(os.listdir(output.parent))
 
 
-def export(child, output, model="model.keras", imitation=True, **fault):
-    """Export over a bundle; the old one must be there after any failure."""
-    before = content(output)
+def overwrite(child, output, model="m.keras", imitation=True, **fault):
     words = ["export", str(model), "--output", str(output), "--overwrite"]
     if not imitation:
         words += ["--format", fault.pop("formats", "onnx")]
-    done = child.call("run", words=words, imitation=imitation, **fault)
+    return child.call("run", words=words, imitation=imitation, **fault)
+
+
+def export(child, output, model="model.keras", imitation=True, **fault):
+    """Export over a bundle; the old one must be there after any failure."""
+    before = content(output)
+    done = overwrite(child, output, model, imitation, **fault)
     if done[0] and output.exists():
         assert content(output) == before
     publication.check_output(output, overwrite=True)  # as the next export
@@ -122,8 +126,7 @@ def test_what_a_killed_command_left_is_removed_by_the_next(command, output):
 @pytest.mark.parametrize(("renamings", "text"), [(1, b"old"), (2, b"new")])
 def test_killed_between_two_steps(renamings, text, command, output):
     """The old bundle is put back, or the new one is there."""
-    words = ["export", "m.keras", "--output", str(output), "--overwrite"]
-    done = command.call("run", words=words, imitation=True, renamings=renamings)
+    done = overwrite(command, output, renamings=renamings)
     assert done[0] == 137 and len(done[2]) == 1
     assert content(output)["model.onnx"] == text
     assert siblings(output) == [output.name]
@@ -141,10 +144,8 @@ def test_a_limit_of_the_size_of_files(limit, text, command, output):
 
 @pytest.mark.parametrize("at", [WRITE, VERIFY])
 def test_the_folder_is_removed(at, command, output):
-    folder = str(output.parent)
-    words = ["export", "m.keras", "--output", str(output), "--overwrite"]
-    arguments = {"imitation": True, "at": at, "action": folder}
-    code, _, (line,) = command.call("run", words=words, **arguments)
+    fault = {"at": at, "action": str(output.parent)}
+    code, _, (line,) = overwrite(command, output, **fault)
     assert code == 2 and line.endswith("No such file or directory")
 
 
@@ -182,8 +183,7 @@ def test_a_read_only_disk(command, tmp_path):
         output.mkdir()
         write_bundle(output, "old")
         subprocess.run(["mount", "-o", "remount,ro", tmp_path], check=True)
-        words = ["export", "m.keras", "--output", str(output), "--overwrite"]
-        code, _, (line,) = command.call("run", words=words, imitation=True)
+        code, _, (line,) = overwrite(command, output)
         assert code == 2 and line.endswith("Read-only file system")
 
 

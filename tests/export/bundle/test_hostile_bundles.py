@@ -190,28 +190,13 @@ def test_the_page_on_reports_names_every_key():
     assert set(keys(report)) <= found.keys()
 
 
-def scaled(part, factor):
+def of_each(parts, function):
     def change(arrays):
         for key in arrays:
-            if key.startswith(f"{part}/"):
-                arrays[key] = arrays[key] * factor
-
-    return change
-
-
-def of_each(part, function):
-    def change(arrays):
-        for key in arrays:
-            if key.startswith(f"{part}/"):
+            if key.startswith(parts):
                 arrays[key] = function(arrays[key])
 
     return change
-
-
-def without_samples(arrays):
-    for key in arrays:
-        if key not in ("regimes", "unused"):
-            arrays[key] = arrays[key][:0]
 
 
 def without_batches(arrays):
@@ -221,19 +206,14 @@ def without_batches(arrays):
     arrays["regimes"] = np.empty(0, "U1")
 
 
-def constant(arrays):
-    for key in arrays:
-        if key.startswith(("reference/", "keras/")):
-            arrays[key] = np.ones_like(arrays[key])
-
-
+OUTPUTS = ("reference/", "keras/")
 PROBES = {
-    "error of Keras": (scaled("keras", 1e9), "Keras itself is inexact"),
-    "infinite error": (scaled("keras", np.inf), "not finite"),
-    "NaN": (scaled("reference", np.nan), "not finite"),
-    "no samples": (without_samples, "is empty"),
+    "error of Keras": (of_each("keras", lambda x: x * 1e9), "Keras itself is"),
+    "infinite error": (of_each("keras", lambda x: x * np.inf), "not finite"),
+    "NaN": (of_each("reference", lambda x: x * np.nan), "not finite"),
+    "no samples": (of_each(("feeds/", *OUTPUTS), lambda x: x[:0]), "is empty"),
     "no batches": (without_batches, "no usual inputs"),
-    "constant": (constant, "hardly depends on the input"),
+    "constant": (of_each(OUTPUTS, np.ones_like), "hardly depends on the input"),
     "strings": (of_each("keras", lambda x: x.astype("U9")), "no batch of"),
     "scalars": (of_each("keras", lambda x: x.ravel()[0]), "no batch of"),
     "shape": (of_each("feeds", lambda x: x[..., :2]), "has the shape"),

@@ -8,7 +8,7 @@ import sys
 import jsonschema
 import pytest
 
-from keras_inception_export.cli import completion, layout, main, output, schema
+from keras_inception_export.cli import layout, main, output, schema
 from keras_inception_export.cli.help import OUTPUT, PAGES
 from keras_inception_export.cli.parser import entries, make_parser
 from tests.helpers.documents import SCHEMA, parse_document
@@ -146,10 +146,11 @@ COMPLETIONS = {
 }
 
 
-def test_bash_completes(tmp_path):
+def test_bash_completes(tmp_path, capfd):
     (tmp_path / "folder").mkdir()
     (tmp_path / "model.keras").touch()
-    script = completion.script("bash")
+    assert main(["completion", "bash"]) == 0
+    script = capfd.readouterr().out
     for words, expected in COMPLETIONS.items():
         shown = subprocess.run(
             ["bash", "-c", COMPLETE, "bash", *words],
