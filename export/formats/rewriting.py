@@ -24,21 +24,20 @@ def rewritten(rewrites: Mapping[str, Rewrite]) -> Iterator[None]:
     """
     # Every function that makes an operation in a graph calls this one.
     create = FuncGraph._create_op_internal
-    active: list[str] = []
+    usable = dict(rewrites)
 
     def create_rewritten(
         graph: FuncGraph, op_type: str, inputs: Any, *args: Any, **kwargs: Any
     ) -> tf.Operation:
-        rewrite = rewrites.get(op_type)
-        if rewrite is not None and op_type not in active:
+        rewrite = usable.pop(op_type, None)
+        if rewrite is not None:
             attributes = kwargs.get("attrs") or {}
             names = getattr(rewrite, "__kwdefaults__", None) or {}
             wanted = {name: _value(attributes[name]) for name in names}
-            active.append(op_type)
             try:
                 result = rewrite(*inputs, **wanted)
             finally:
-                active.pop()
+                usable[op_type] = rewrite
             if result is not None:
                 return tf.identity(result).op
         return create(graph, op_type, inputs, *args, **kwargs)

@@ -147,6 +147,16 @@ class Graph:
             rename_reads(node, names)
             node.output[:] = [names.get(name, name) for name in node.output]
 
+    def sort(self) -> None:
+        """Sort the nodes depth-first, so in an order that is not tf2onnx's.
+
+        Nodes and constants that no output depends on are removed.
+        """
+        names = [value.name for value in self.outputs]
+        self.nodes = depth_first(self.nodes, names)
+        used = self.uses()
+        self.constants = {x: y for x, y in self.constants.items() if x in used}
+
     def copy(self) -> "Graph":
         """Return a copy that can be rewritten; it shares the constants."""
         return replace(
@@ -201,6 +211,34 @@ class Graph:
             value.name: value.type.tensor_type
             for value in [*graph.input, *graph.value_info, *graph.output]
         }
+
+
+def depth_first(
+    nodes: Sequence[onnx.NodeProto], outputs: list[str]
+) -> list[onnx.NodeProto]:
+    """Return the nodes that outputs depend on, each after those it reads."""
+    producers = {name: node for node in nodes for name in node.output if name}
+    visited: set[str] = set()
+    ordered = []
+    stack: list[tuple[onnx.NodeProto, Iterator[str]]] = []
+
+    def visit(name: str) -> None:
+        node = producers.get(name)
+        if node is not None and name not in visited:
+            visited.update(node.output)
+            stack.append((node, read_values(node)))
+
+    for output in outputs:
+        visit(output)
+        while stack:
+            node, reads = stack[-1]
+            name = next(reads, None)
+            if name is not None:
+                visit(name)
+            else:
+                ordered.append(node)
+                stack.pop()
+    return ordered
 
 
 def evaluate(

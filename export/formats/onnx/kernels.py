@@ -78,8 +78,6 @@ def widen_integers(graph: Graph) -> None:
 
 def _operands(node: onnx.NodeProto, opset: int) -> list[tuple[Any, int, str]]:
     """Return where each name of a value is, and the variable for its type."""
-    if not onnx.defs.has(node.op_type, opset, node.domain):
-        return []
     schema = onnx.defs.get_schema(node.op_type, opset, node.domain)
     return [
         (values, index, formal[min(index, len(formal) - 1)].type_str)

@@ -92,6 +92,12 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
         constants[tensor.name] = Constant.of(partial(np.asarray, value))
     for name, variable in weights.items():
         constants[name] = Constant.of(partial(_memory, variable), variable.path)
+    nested_names: dict[str, str] = {}
+    for scope, path in scopes.items():
+        name = nested_name(scope, scopes)
+        # Several layers may have one path, or one be run by several.
+        unique = nested_names.get(path, name) == name
+        nested_names[path] = name if unique else path
     return Graph(
         opset=opset,
         nodes=list(source.node),
@@ -103,9 +109,7 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
             for node in source.node
             if (layer := layer_in_scope(node.name, scopes))
         },
-        nested_names={
-            path: nested_name(scope, scopes) for scope, path in scopes.items()
-        },
+        nested_names=nested_names,
     )
 
 
@@ -268,7 +272,7 @@ def _weights(model: keras.Model) -> dict[str, keras.Variable]:
     """Return the variables that become graph inputs, by input name."""
     variables = {
         id(variable): variable
-        for layer in [model, *model._flatten_layers(include_self=False)]
+        for layer in model._flatten_layers()
         if isinstance(layer, WEIGHTED_LAYERS)
         for variable in layer.variables
     }

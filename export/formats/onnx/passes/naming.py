@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 import onnx
 
-from keras_inception_export.formats.onnx.graph import Graph
-from keras_inception_export.formats.onnx.passes.sorting import depth_first
+from keras_inception_export.formats.onnx.graph import Graph, depth_first
 from keras_inception_export.formats.unique_name import unique_name
 
 

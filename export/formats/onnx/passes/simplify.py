@@ -7,14 +7,13 @@ from keras_inception_export.formats.onnx.passes import (
     identities,
     reductions,
     reshapes,
-    sorting,
 )
 
 
 def simplify(graph: Graph) -> None:
     """Apply every pass until the graph no longer shrinks."""
     count = None
-    sorting.sort_depth_first(graph)
+    graph.sort()
     while count != len(graph.nodes):
         count = len(graph.nodes)
         fold_constants.fold_constants(graph)
@@ -22,4 +21,4 @@ def simplify(graph: Graph) -> None:
         reductions.permute_reductions(graph)
         reshapes.fix_reshapes(graph)
         identities.remove_identities(graph)
-        sorting.sort_depth_first(graph)
+        graph.sort()

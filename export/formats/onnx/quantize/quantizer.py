@@ -16,7 +16,6 @@ import onnxruntime
 from keras_inception_export.errors import ArtifactError, reason_of
 from keras_inception_export.formats.onnx.export import float_graph
 from keras_inception_export.formats.onnx.graph import SMALL, Graph
-from keras_inception_export.formats.onnx.passes.sorting import sort_depth_first
 from keras_inception_export.formats.onnx.quantize.calibration import (
     Ranges,
     calibrate,
@@ -79,7 +78,7 @@ class OnnxQuantizer(Quantizer):
         graph = self._graph()
         store = _store_int8 if scheme == "dynamic" else _store_float16
         store(graph)
-        sort_depth_first(graph)
+        graph.sort()
         write_file(graph, path)
 
     def _write_int8(

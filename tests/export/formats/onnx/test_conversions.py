@@ -146,6 +146,7 @@ OTHER = {
         lambda x: ops.cast(ops.cast(x, "int32") // 60, "float32"),
         REALS,
     ),
+    "FloorDiv/float": (real(), lambda x: x // 60, REALS),
     "FloorDiv/int8": (
         integer(dtype="int8"),
         lambda x: ops.floor_divide(x, ops.cast(7, "int8")),

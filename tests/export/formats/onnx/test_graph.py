@@ -8,12 +8,17 @@ from keras_inception_export.formats.onnx.graph import (
     Graph,
     attribute_of,
     axis_lengths,
+    depth_first,
     evaluate,
     read_values,
     rename_reads,
 )
-from keras_inception_export.formats.onnx.passes.sorting import sort_depth_first
-from tests.helpers.onnx_graphs import onnx_graph, random_array, run_graph
+from tests.helpers.onnx_graphs import (
+    apply_pass,
+    onnx_graph,
+    random_array,
+    run_graph,
+)
 
 WITH_BODY = """(float[N,3] x, bool c) => (float[N,3] y) {
     a = Relu(x)
@@ -28,6 +33,50 @@ WITH_BODY = """(float[N,3] x, bool c) => (float[N,3] y) {
 @pytest.fixture
 def graph():
     return onnx_graph(WITH_BODY, k=random_array(3), spare=random_array(3))
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "b = Neg(x) a = Relu(x) c = Neg(b) y = Add(a, c) z = Abs(b)",
+        "a = Relu(x) b = Neg(x) z = Abs(b) c = Neg(b) y = Add(a, c)",
+        "b = Neg(x) u = Exp(b) z = Abs(b) c = Neg(b) a = Relu(x) y = Add(a, c)",
+    ],
+)
+def test_the_order_does_not_depend_on_the_order_before(nodes):
+    graph = onnx_graph(
+        f"(float[N,3] x) => (float[N,3] y, float[N,3] z) {{ {nodes} }}"
+    )
+    apply_pass(Graph.sort, graph, x=random_array(2, 3))
+    assert [node.name for node in graph.nodes] == ["a", "b", "c", "y", "z"]
+
+
+def test_what_a_body_reads_is_kept_and_precedes_it():
+    graph = onnx_graph(
+        """(float[N,4] x, bool c) => (float[N,2] y) {
+            a, unread = Split<axis=1,num_outputs=2>(x)
+            b = Neg(a)
+            n = Exp(unread)
+            y = If(c) <
+                then_branch = t () => (float[N,2] p) { p = Add(b, k) },
+                else_branch = e () => (float[N,2] q) { q = Exp(a) }
+            >
+        }""",
+        k=random_array(2),
+        spare=random_array(2),
+    )
+    feeds = {"x": random_array(2, 4), "c": np.array(True)}
+    apply_pass(Graph.sort, graph, **feeds)
+    assert [node.name for node in graph.nodes] == ["a", "b", "y"]
+    assert list(graph.constants) == ["k"]
+
+
+def test_a_long_chain_needs_no_recursion():
+    nodes = [
+        onnx.helper.make_node("Neg", [f"v{i}"], [f"v{i + 1}"])
+        for i in range(3000)
+    ]
+    assert depth_first(nodes[::-1], ["v3000"]) == nodes
 
 
 def test_a_value_is_used_by_nodes_bodies_and_outputs(graph):
@@ -48,7 +97,7 @@ def test_a_copy_can_be_rewritten(graph):
     copy.nodes[0].op_type = "Exp"
     copy.outputs[0].name = "z"
     copy.metadata["key"] = "value"
-    sort_depth_first(copy)
+    copy.sort()
     assert graph.nodes[0].op_type == "Relu" and len(graph.nodes) == 3
     assert graph.outputs[0].name == "y" and not graph.metadata
     assert list(graph.constants) == ["k", "spare"]

@@ -5,10 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from keras_inception_export.formats.onnx.passes.sorting import sort_depth_first
-from keras_inception_export.formats.onnx.quantize.passes.integer_io import (
-    quantize_io,
-)
+from keras_inception_export.formats.onnx.quantize.int8 import quantize_io
 from tests.helpers.onnx_graphs import onnx_graph, operators, run_graph
 
 
@@ -20,7 +17,7 @@ def test_float_inputs_and_outputs_become_integers(dtype):
         opset=19,
     )
     quantize_io(graph, {"x": (-1.0, 4.1), "y": (-4.1, 1.0)}, dtype)
-    sort_depth_first(graph)
+    graph.sort()
     scales = json.loads(graph.metadata["quantization"])
     assert list(scales) == ["x", "y"]
     assert operators(graph).count("Identity") == 1
