@@ -61,26 +61,28 @@ CONVERSIONS: dict[str, Rewrite] = {
     "Sign": integer_rewrites.sign,
     # No kernel for narrow integers, or one that aborts the process.
     "AddV2": in_int32(tf.add),
-    "Cumsum": integer_rewrites.cumsum,
+    "Cumsum": in_int32(tf.cumsum, exclusive=False, reverse=False),
     "Equal": in_int32(tf.equal),
     "FloorMod": in_int32(tf.math.floormod),
     "Greater": in_int32(tf.greater),
     "GreaterEqual": in_int32(tf.greater_equal),
     "Less": in_int32(tf.less),
     "LessEqual": in_int32(tf.less_equal),
-    "Max": integer_rewrites.reduction(tf.reduce_max),
+    "Max": in_int32(tf.reduce_max, keep_dims=False),
     "Maximum": in_int32(tf.maximum),
-    "Min": integer_rewrites.reduction(tf.reduce_min),
+    "Min": in_int32(tf.reduce_min, keep_dims=False),
     "Minimum": in_int32(tf.minimum),
     "Neg": in_int32(tf.negative),
     "NotEqual": in_int32(tf.not_equal),
     "Pad": in_int32(tf.pad),
-    "PadV2": in_int32(integer_rewrites.pad),
+    "PadV2": in_int32(
+        lambda x, paddings, value: tf.pad(x, paddings, "CONSTANT", value)
+    ),
     "Relu": in_int32(tf.nn.relu),
     "ReverseV2": in_int32(tf.reverse),
     "SelectV2": in_int32(tf.where),
     "Square": in_int32(tf.square),
-    "Sum": integer_rewrites.reduction(tf.reduce_sum),
+    "Sum": in_int32(tf.reduce_sum, keep_dims=False),
     "Tile": in_int32(tf.tile),
 }
 """By type of TensorFlow operation, what replaces it."""
