@@ -16,7 +16,12 @@ from keras_inception_export.formats.tflite import (
 )
 from keras_inception_export.formats.tflite.float_rewrites import in_float32
 from keras_inception_export.formats.tflite.function_rewrites import FUNCTIONS
-from keras_inception_export.formats.tflite.integer_rewrites import in_int32
+from keras_inception_export.formats.tflite.integer_rewrites import (
+    bitwise_and,
+    in_int32,
+    invert,
+    left_shift,
+)
 
 CONVERSIONS: dict[str, Rewrite] = {
     # Overflow, or lose the digits of small numbers.
@@ -53,10 +58,10 @@ CONVERSIONS: dict[str, Rewrite] = {
     # No kernel, or none for some integers.
     "Abs": integer_rewrites.absolute,
     "BatchMatMulV3": integer_rewrites.matmul,
-    "BitwiseAnd": integer_rewrites.bitwise_and,
+    "BitwiseAnd": in_int32(bitwise_and, bitwise_and),
     "BitwiseOr": integer_rewrites.bitwise_or,
-    "Invert": integer_rewrites.invert,
-    "LeftShift": integer_rewrites.left_shift,
+    "Invert": in_int32(invert, invert),
+    "LeftShift": in_int32(left_shift, left_shift),
     "Pow": integer_rewrites.power,
     "Sign": integer_rewrites.sign,
     # No kernel for narrow integers, or one that aborts the process.

@@ -79,8 +79,6 @@ def bitwise_and(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
 
     TFLite has of the three only the exclusive or.
     """
-    if x.dtype in _NARROW:
-        return in_int32(bitwise_and)(x, y)
     if x.dtype != tf.int32:
         return None
     high = [tf.bitwise.right_shift(z, 16) for z in (x, y)]
@@ -102,15 +100,11 @@ def bitwise_or(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
 
 def invert(x: tf.Tensor) -> tf.Tensor | None:
     """Use -1 - x, which inverts every bit."""
-    if x.dtype in _NARROW:
-        return in_int32(invert)(x)
     return None if x.dtype.is_unsigned else -1 - x
 
 
 def left_shift(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
     """Multiply by a power of two, looked up in a table."""
-    if x.dtype in _NARROW:
-        return in_int32(left_shift)(x, y)
     if x.dtype != tf.int32:
         return None
     powers = (2 ** np.arange(32, dtype="int64")).astype("int32")
