@@ -25,10 +25,7 @@ _CHUNK = 1024  # rows per product; smaller products take longer in all
 def _watch(
     graph: Graph, names: Sequence[str], samples: Arrays, workdir: Path
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield, per sample, the values of these names.
-
-    Where the graph has a fixed batch size, they are yielded per batch.
-    """
+    """Yield the values of these names, per sample or per fixed batch."""
     path = workdir / "watched.onnx"
     write_file(graph, path)
     computed = [name for name in names if name not in samples]
@@ -94,26 +91,23 @@ class _Sums:
         self._pending: list[np.ndarray] = []
 
     def add(self, rows: np.ndarray) -> None:
-        """Add rows."""
         self._pending.append(rows)
         if sum(map(len, self._pending)) >= _CHUNK:
             self.moments()
 
     def moments(self) -> list[np.ndarray]:
         """Return the sums, with those of the rows that are pending."""
-        if not self._pending:
-            return self._moments
-        rows = np.concatenate(self._pending).swapaxes(0, 1)
-        self._pending.clear()
-        starts = range(0, rows.shape[2], self._part)
-        parts = [rows[..., start : start + self._part] for start in starts]
-        with np.errstate(invalid="ignore", over="ignore"):
-            moments = [part.swapaxes(1, 2) @ part for part in parts]
-            if self._moments:
-                for total, moment in zip(self._moments, moments, strict=True):
-                    total += moment
-            else:
-                self._moments = moments
+        if self._pending:
+            rows = np.concatenate(self._pending).swapaxes(0, 1)
+            self._pending.clear()
+            starts = range(self._part, rows.shape[2], self._part)
+            parts = np.split(rows, starts, axis=2)
+            with np.errstate(invalid="ignore", over="ignore"):
+                moments = [part.swapaxes(1, 2) @ part for part in parts]
+                if self._moments:
+                    pairs = zip(self._moments, moments, strict=True)
+                    moments = [np.add(*pair, out=pair[0]) for pair in pairs]
+            self._moments = moments
         return self._moments
 
 

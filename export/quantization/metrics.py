@@ -109,9 +109,10 @@ def measure(
         agreement = accuracy = matrix = None
         if has_scores(reference[name]):
             predicted = np.concatenate(found[name])
-            agreement = _fraction(predicted, classes_of(reference[name]))
+            expected = classes_of(reference[name])
+            agreement = float(np.mean(predicted == expected))
             if labels is not None and fits_labels(reference[name], labels):
-                accuracy = _fraction(predicted, labels)
+                accuracy = float(np.mean(predicted == labels))
                 matrix = confusion(predicted, labels, reference[name].shape[1])
         column_snr = total.columns_snr()
         if name in columns:
@@ -123,8 +124,8 @@ def measure(
             place, worst = total.place(position), float(column_snr[position])
         records.append(
             Measurement(
-                *(name, total.snr(), worst, *place, total.max_error()),
-                *(agreement, accuracy, matrix),
+                *(name, total.last.snr(), worst, *place),
+                *(total.last.max_error(), agreement, accuracy, matrix),
             )
         )
     return records
@@ -151,7 +152,7 @@ class _Axes:
         self._sums = {
             axis: _Sums(_columns(expected, axis)) for axis in (last, *others)
         }
-        self._last = self._sums[last]
+        self.last = self._sums[last]
         self._probable = True
 
     def add(self, got: np.ndarray, expected: np.ndarray) -> None:
@@ -159,12 +160,6 @@ class _Axes:
         for axis, sums in self._sums.items():
             sums.add(_columns(got, axis), _columns(expected, axis))
         self._probable = self._probable and has_probabilities(expected)
-
-    def snr(self) -> float:
-        return self._last.snr()
-
-    def max_error(self) -> float:
-        return self._last.max_error()
 
     def columns_snr(self) -> np.ndarray:
         least = PROBABILITY_STEP if self._probable else 0.0
@@ -175,7 +170,7 @@ class _Axes:
     def place(self, position: int) -> tuple[int, int | None]:
         """Return the index and the axis of one value of `columns_snr`."""
         places = [
-            (index, None if sums is self._last else axis)
+            (index, None if sums is self.last else axis)
             for axis, sums in self._sums.items()
             for index in range(sums.width)
         ]
@@ -257,7 +252,7 @@ def has_probabilities(output: np.ndarray) -> bool:
 def beats_guessing(output: np.ndarray, labels: np.ndarray) -> bool:
     """Return whether the scores beat always answering the commonest label."""
     commonest = np.bincount(labels).max() / len(labels)
-    return _fraction(classes_of(output), labels) > commonest
+    return bool(np.mean(classes_of(output) == labels) > commonest)
 
 
 def classes(scores: np.ndarray) -> np.ndarray:
@@ -280,13 +275,7 @@ def confusion(
 ) -> list[list[int]] | None:
     """Return the number of samples per label (row) and class (column).
 
-    Args:
-        predicted: the class of each sample.
-        labels: its label.
-        width: the number of scores, of which 1 stands for two classes.
-
-    Returns:
-        `None` if there are more than `MAX_CLASSES` classes.
+    One score stands for two classes. More than `MAX_CLASSES`: `None`.
     """
     number = max(width, 2)
     if number > MAX_CLASSES:
@@ -294,11 +283,6 @@ def confusion(
     counts = np.zeros((number, number), "int64")
     np.add.at(counts, (labels, predicted), 1)
     return counts.tolist()
-
-
-def _fraction(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the fraction of equal elements."""
-    return float(np.mean(found == expected))
 
 
 def _decibel(signal: float, noise: float) -> float:

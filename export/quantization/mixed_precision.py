@@ -116,13 +116,7 @@ class MixedPrecisionSearch:
     def _cost(
         self, path: Path, plain: Path, runs: bool
     ) -> dict[str, float | None]:
-        """Compare an artifact with float layers with one that has none.
-
-        Args:
-            path: the artifact.
-            plain: the one without float layers.
-            runs: whether its runtime can run it.
-        """
+        """Compare an artifact with the one without float layers, if it runs."""
         probes = self._writer.workdir / bundle.PROBES
         self._writer.probes.save(probes)
         time = round(relative_latency(path, plain, probes), 2) if runs else None
@@ -131,11 +125,7 @@ class MixedPrecisionSearch:
 
 
 class _Attempts:
-    """Artifacts with different layers in float, each written once.
-
-    Args:
-        write: writes and measures one; each replaces the last in the same file.
-    """
+    """Artifacts with different layers in float, all in the same file."""
 
     def __init__(self, write: Callable[[list[str]], WrittenArtifact]) -> None:
         self._write = write
@@ -204,10 +194,6 @@ def _units(ranked: list[str], layers: Sequence[str]) -> list[list[str]]:
     """Return the layers, and pairs of neighbours, to try in float first.
 
     The value between two layers keeps its precision only if both are in float.
-
-    Args:
-        ranked: the layers by sensitivity.
-        layers: the same in execution order.
     """
     last = [*reversed(layers[-LAST_CANDIDATES:])]
     units = [[layer] for layer in dict.fromkeys(ranked[:CANDIDATES] + last)]

@@ -16,7 +16,12 @@ from keras_inception_export.formats.tflite import (
 )
 from keras_inception_export.formats.tflite.float_rewrites import in_float32
 from keras_inception_export.formats.tflite.function_rewrites import FUNCTIONS
-from keras_inception_export.formats.tflite.integer_rewrites import in_int32
+from keras_inception_export.formats.tflite.integer_rewrites import (
+    bitwise_and,
+    in_int32,
+    invert,
+    left_shift,
+)
 
 CONVERSIONS: dict[str, Rewrite] = {
     # Overflow, or lose the digits of small numbers.
@@ -53,34 +58,36 @@ CONVERSIONS: dict[str, Rewrite] = {
     # No kernel, or none for some integers.
     "Abs": integer_rewrites.absolute,
     "BatchMatMulV3": integer_rewrites.matmul,
-    "BitwiseAnd": integer_rewrites.bitwise_and,
+    "BitwiseAnd": in_int32(bitwise_and, bitwise_and),
     "BitwiseOr": integer_rewrites.bitwise_or,
-    "Invert": integer_rewrites.invert,
-    "LeftShift": integer_rewrites.left_shift,
+    "Invert": in_int32(invert, invert),
+    "LeftShift": in_int32(left_shift, left_shift),
     "Pow": integer_rewrites.power,
     "Sign": integer_rewrites.sign,
     # No kernel for narrow integers, or one that aborts the process.
     "AddV2": in_int32(tf.add),
-    "Cumsum": integer_rewrites.cumsum,
+    "Cumsum": in_int32(tf.cumsum, exclusive=False, reverse=False),
     "Equal": in_int32(tf.equal),
     "FloorMod": in_int32(tf.math.floormod),
     "Greater": in_int32(tf.greater),
     "GreaterEqual": in_int32(tf.greater_equal),
     "Less": in_int32(tf.less),
     "LessEqual": in_int32(tf.less_equal),
-    "Max": integer_rewrites.reduction(tf.reduce_max),
+    "Max": in_int32(tf.reduce_max, keep_dims=False),
     "Maximum": in_int32(tf.maximum),
-    "Min": integer_rewrites.reduction(tf.reduce_min),
+    "Min": in_int32(tf.reduce_min, keep_dims=False),
     "Minimum": in_int32(tf.minimum),
     "Neg": in_int32(tf.negative),
     "NotEqual": in_int32(tf.not_equal),
     "Pad": in_int32(tf.pad),
-    "PadV2": in_int32(integer_rewrites.pad),
+    "PadV2": in_int32(
+        lambda x, paddings, value: tf.pad(x, paddings, "CONSTANT", value)
+    ),
     "Relu": in_int32(tf.nn.relu),
     "ReverseV2": in_int32(tf.reverse),
     "SelectV2": in_int32(tf.where),
     "Square": in_int32(tf.square),
-    "Sum": integer_rewrites.reduction(tf.reduce_sum),
+    "Sum": in_int32(tf.reduce_sum, keep_dims=False),
     "Tile": in_int32(tf.tile),
 }
 """By type of TensorFlow operation, what replaces it."""

@@ -1,14 +1,16 @@
 """Rewrites of functions of floating-point numbers."""
 
-from collections.abc import Callable
-from typing import Any
+import functools
 
 import numpy as np
 import tensorflow as tf
 
-from keras_inception_export.formats.rewriting import Rewrite, op_type_of
+from keras_inception_export.formats.rewriting import op_type_of
 from keras_inception_export.formats.tflite.function_rewrites import polynomial
-from keras_inception_export.formats.tflite.integer_rewrites import in_int32
+from keras_inception_export.formats.tflite.integer_rewrites import (
+    computed_in,
+    in_int32,
+)
 
 
 def softplus(x: tf.Tensor) -> tf.Tensor:
@@ -46,22 +48,8 @@ def rsqrt(x: tf.Tensor) -> tf.Tensor | None:
     return tf.where(tf.equal(x, 0), 1 / x, tf.math.rsqrt(x))
 
 
-def in_float32(
-    function: Callable[..., Any], rewrite: Rewrite | None = None
-) -> Rewrite:
-    """Return a rewrite that computes float64 in float32.
-
-    TFLite has no kernels of it. Keras computes the places of quantiles in it.
-    Other dtypes are left to another `rewrite`.
-    """
-
-    def narrowed(*inputs: tf.Tensor) -> tf.Tensor | None:
-        if any(x.dtype != tf.float64 for x in inputs):
-            return rewrite(*inputs) if rewrite else None
-        result = function(*(tf.cast(x, tf.float32) for x in inputs))
-        return tf.cast(result, tf.float64)
-
-    return narrowed
+# Keras computes the places of quantiles in float64, which has no kernels.
+in_float32 = functools.partial(computed_in, tf.float32, (tf.float64,))
 
 
 def floor_div(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:

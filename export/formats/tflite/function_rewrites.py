@@ -12,35 +12,6 @@ from keras_inception_export.formats.rewriting import Rewrite, op_type_of
 _OVERFLOW = 1e9  # x * x + 1 is x * x long before, and infinite long after
 
 
-def of_floats(function: Any) -> Rewrite:
-    """Return a rewrite of float32 only; TFLite computes in no wider dtype."""
-
-    def rewrite(x: tf.Tensor) -> tf.Tensor | None:
-        return function(x) if x.dtype == tf.float32 else None
-
-    return rewrite
-
-
-def arccos(x: tf.Tensor) -> tf.Tensor:
-    """Take the angle of the point on the half circle above x."""
-    return tf.atan2(tf.sqrt((1 - x) * (1 + x)), x)
-
-
-def arcsin(x: tf.Tensor) -> tf.Tensor:
-    """Take the angle of the point on the half circle at height x."""
-    return tf.atan2(x, tf.sqrt((1 - x) * (1 + x)))
-
-
-def arctan(x: tf.Tensor) -> tf.Tensor:
-    """Take the angle of a point at height x."""
-    return tf.atan2(x, tf.ones_like(x))
-
-
-def tan(x: tf.Tensor) -> tf.Tensor:
-    """Divide the sine by the cosine."""
-    return tf.sin(x) / tf.cos(x)
-
-
 def sinh(x: tf.Tensor) -> tf.Tensor:
     """Subtract exponentials; near 0, where digits are lost, use tanh."""
     t = tf.tanh(x / 2)
@@ -86,11 +57,6 @@ def erf(x: tf.Tensor) -> tf.Tensor | None:
     square = z * z
     top = polynomial(square, _ERF_TOP)
     return z * top / polynomial(square, _ERF_BOTTOM)
-
-
-def erfc(x: tf.Tensor) -> tf.Tensor | None:
-    """Subtract from 1."""
-    return None if _is_in_gelu(x) else 1 - tf.math.erf(x)
 
 
 def _is_in_gelu(x: tf.Tensor) -> bool:
@@ -144,21 +110,28 @@ _ERFINV_TAIL = (
     *(-0.00367342844, 0.00134934322, 0.000100950558, -0.000200214257),
 )
 
+
+def _of_floats(function: Any) -> Rewrite:
+    """Return a rewrite of float32 only; TFLite computes in no wider dtype."""
+    return lambda x: function(x) if x.dtype == tf.float32 else None
+
+
 FUNCTIONS: dict[str, Rewrite] = {
-    name: of_floats(function)
+    name: _of_floats(function)
     for name, function in {
-        "Acos": arccos,
+        # The angle of a point on the half circle, or at a height.
+        "Acos": lambda x: tf.atan2(tf.sqrt((1 - x) * (1 + x)), x),
+        "Asin": lambda x: tf.atan2(x, tf.sqrt((1 - x) * (1 + x))),
+        "Atan": lambda x: tf.atan2(x, tf.ones_like(x)),
         "Acosh": arccosh,
-        "Asin": arcsin,
         "Asinh": arcsinh,
-        "Atan": arctan,
         "Atanh": arctanh,
         "Cosh": cosh,
         "Erf": erf,
-        "Erfc": erfc,
+        "Erfc": lambda x: None if _is_in_gelu(x) else 1 - tf.math.erf(x),
         "Erfinv": erfinv,
         "Sinh": sinh,
-        "Tan": tan,
+        "Tan": lambda x: tf.sin(x) / tf.cos(x),
     }.items()
 }
 """By type of TensorFlow operation, what replaces it."""

@@ -1,6 +1,7 @@
 """Rewrites of functions of integers."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -15,27 +16,39 @@ quantized tensor (and aborts the process without)."""
 _EXACT = 2**10  # products of int8 whose sum float32 holds
 
 
-def in_int32(function: Callable[..., Any]) -> Rewrite:
-    """Return a rewrite that computes narrow integers in int32.
+def computed_in(
+    wide: tf.DType,
+    dtypes: Collection[tf.DType],
+    function: Callable[..., Any],
+    otherwise: Rewrite | None = None,
+    **attributes: Any,
+) -> Rewrite:
+    """Return a rewrite that computes what has one of some dtypes in another.
 
-    The lower bits of the result are those of the narrow computation.
+    Args:
+        wide: the dtype in which it is computed.
+        dtypes: those for which it is. The lower bits of the result are those
+            of the narrow computation.
+        function: takes the inputs, then the attributes.
+        otherwise: the rewrite for other dtypes. Defaults to none.
+        attributes: the operation's attributes, and their defaults.
     """
 
-    def rewrite(*inputs: Any) -> tf.Tensor | None:
-        dtypes = [getattr(x, "dtype", None) for x in inputs]
-        narrow = [dtype for dtype in dtypes if dtype in _NARROW]
-        if not narrow:
-            return None
-        result = function(
-            *(
-                tf.cast(x, tf.int32) if dtype in _NARROW else x
-                for x, dtype in zip(inputs, dtypes, strict=True)
-            )
-        )
-        is_wide = result.dtype == tf.int32
-        return tf.cast(result, narrow[0]) if is_wide else result
+    def rewrite(*inputs: Any, **given: Any) -> tf.Tensor | None:
+        kinds = [getattr(x, "dtype", None) for x in inputs]
+        found = next((kind for kind in kinds if kind in dtypes), None)
+        if found is None:
+            return otherwise(*inputs) if otherwise else None
+        pairs = zip(inputs, kinds, strict=True)
+        cast = (tf.cast(x, wide) if k in dtypes else x for x, k in pairs)
+        result = function(*cast, *given.values())
+        return tf.cast(result, found) if result.dtype == wide else result
 
+    rewrite.__kwdefaults__ = attributes
     return rewrite
+
+
+in_int32 = functools.partial(computed_in, tf.int32, _NARROW)
 
 
 def matmul(
@@ -66,8 +79,6 @@ def bitwise_and(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
 
     TFLite has of the three only the exclusive or.
     """
-    if x.dtype in _NARROW:
-        return in_int32(bitwise_and)(x, y)
     if x.dtype != tf.int32:
         return None
     high = [tf.bitwise.right_shift(z, 16) for z in (x, y)]
@@ -89,15 +100,11 @@ def bitwise_or(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
 
 def invert(x: tf.Tensor) -> tf.Tensor | None:
     """Use -1 - x, which inverts every bit."""
-    if x.dtype in _NARROW:
-        return in_int32(invert)(x)
     return None if x.dtype.is_unsigned else -1 - x
 
 
 def left_shift(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor | None:
     """Multiply by a power of two, looked up in a table."""
-    if x.dtype in _NARROW:
-        return in_int32(left_shift)(x, y)
     if x.dtype != tf.int32:
         return None
     powers = (2 ** np.arange(32, dtype="int64")).astype("int32")
@@ -128,30 +135,3 @@ def sign(x: tf.Tensor) -> tf.Tensor | None:
     if x.dtype == tf.int64:
         return tf.cast(x > 0, x.dtype) - tf.cast(x < 0, x.dtype)
     return in_int32(tf.sign)(x)
-
-
-def reduction(function: Callable[..., Any]) -> Rewrite:
-    """Return a reduction along axes that computes narrow integers in int32."""
-
-    def rewrite(
-        x: tf.Tensor, axis: tf.Tensor, *, keep_dims: bool = False
-    ) -> tf.Tensor | None:
-        return in_int32(function)(x, axis, keep_dims)
-
-    return rewrite
-
-
-def cumsum(
-    x: tf.Tensor,
-    axis: tf.Tensor,
-    *,
-    exclusive: bool = False,
-    reverse: bool = False,
-) -> tf.Tensor | None:
-    """Compute narrow integers in int32."""
-    return in_int32(tf.cumsum)(x, axis, exclusive, reverse)
-
-
-def pad(x: tf.Tensor, paddings: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """Pad with a value."""
-    return tf.pad(x, paddings, constant_values=value)

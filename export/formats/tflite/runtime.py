@@ -27,7 +27,12 @@ class LiteRTRunner:
 
     def __init__(self, interpreter: Any):
         for tensor in interpreter.get_tensor_details():
-            _check_size(tensor)
+            size = math.prod(map(int, tensor["shape"]))
+            if size * np.dtype(tensor["dtype"]).itemsize > MAX_TENSOR:
+                raise ValueError(
+                    "it declares a tensor of more than "
+                    f"{MAX_TENSOR / 1e9:.0f} GB"
+                )
         self.interpreter = interpreter
         self._signature = interpreter.get_signature_runner(SIGNATURE)
         inputs = self._signature.get_input_details()
@@ -61,15 +66,6 @@ def _declared(named: Mapping[str, Any], listed: list) -> tuple[TensorSpec, ...]:
     order = {entry["index"]: number for number, entry in enumerate(listed)}
     names = sorted(named, key=lambda name: order[named[name]["index"]])
     return tuple(_spec(name, named[name]) for name in names)
-
-
-def _check_size(tensor: Mapping[str, Any]) -> None:
-    """Raise ValueError for a tensor that is larger than any network's."""
-    sizes = map(int, tensor["shape"])
-    if math.prod(sizes) * np.dtype(tensor["dtype"]).itemsize > MAX_TENSOR:
-        raise ValueError(
-            f"it declares a tensor of more than {MAX_TENSOR / 1e9:.0f} GB"
-        )
 
 
 def _spec(name: str, details: Mapping[str, Any]) -> TensorSpec:

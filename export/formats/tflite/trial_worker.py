@@ -24,27 +24,17 @@ def run_once(path: str) -> dict[str, Any] | None:
     """
     try:
         runner = LiteRTRunner.open(Path(path), num_threads=1)
-        runner.run(
-            {
-                spec.name: np.ones(
-                    [
-                        size or (_UNKNOWN_SIZE if axis else 1)
-                        for axis, size in enumerate(spec.shape)
-                    ],
-                    spec.dtype,
-                )
-                for spec in runner.inputs
-            }
-        )
+        feeds = {}
+        for spec in runner.inputs:
+            unknown = [1] + [_UNKNOWN_SIZE] * len(spec.shape[1:])
+            shape = [x or y for x, y in zip(spec.shape, unknown, strict=True)]
+            feeds[spec.name] = np.ones(shape, spec.dtype)
+        runner.run(feeds)
     except (ArtifactError, RuntimeError, ValueError) as error:
         # What fails while it runs may be due to these values and sizes.
-        return _refused_node(str(error))
+        message = str(error)
+        kind = r"Node number (\d+) \(\w+\) failed to prepare"
+        if found := re.search(kind, message):
+            lines = message[: found.start()].strip().splitlines() or [message]
+            return {"node": int(found[1]), "reason": lines[-1]}
     return None
-
-
-def _refused_node(message: str) -> dict[str, Any] | None:
-    found = re.search(r"Node number (\d+) \(\w+\) failed to prepare", message)
-    if found is None:
-        return None
-    lines = message[: found.start()].strip().splitlines()
-    return {"node": int(found[1]), "reason": lines[-1] if lines else message}

@@ -65,11 +65,6 @@ def test_kernels_are_constants(tensors, before, inputs, expected):
     assert found == [("FULLY_CONNECTED", name) for name in expected]
 
 
-def test_weights_are_the_values_of_a_constant():
-    model = structure({"kernel": kernel(2, 3)}, [DENSE])
-    np.testing.assert_array_equal(model.weights(2), kernel(2, 3))
-
-
 @pytest.mark.parametrize(
     ("dtype", "expected"),
     [("float32", True), ("float16", True), ("int8", False)],

@@ -89,11 +89,13 @@ def test_refuses_other_inputs(feeds, artifact):
         lambda data: data[:8],
         lambda data: b"",
         lambda data: b"\0" * len(data),
+        None,
     ],
 )
-def test_refuses_a_damaged_file(damage, artifact, tmp_path):
+def test_refuses_a_damaged_or_missing_file(damage, artifact, tmp_path):
     path = tmp_path / "model.tflite"
-    path.write_bytes(damage(artifact.read_bytes()))
+    if damage:
+        path.write_bytes(damage(artifact.read_bytes()))
     with pytest.raises(ArtifactError, match="complete TFLite file") as caught:
         open_runner(path)
     assert "\n" not in str(caught.value)
@@ -106,11 +108,6 @@ def test_refuses_a_tensor_of_any_size(tmp_path):
     path.write_bytes(tflite_model(tensors, operators, ["x"], ["y"]))
     with pytest.raises(ArtifactError, match="a tensor of more than 4 GB"):
         open_runner(path)
-
-
-def test_refuses_a_missing_file(tmp_path):
-    with pytest.raises(ArtifactError, match="complete TFLite file"):
-        open_runner(tmp_path / "model.tflite")
 
 
 def test_reads_internal_tensors(artifact):
