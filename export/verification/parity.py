@@ -45,11 +45,12 @@ QUANTIZED_FLOOR = 1 / 256
 class OutputParity:
     """The comparison of one output of an artifact with the reference.
 
-    The figures are those of the column and regime that come nearest to the
-    tolerance, or exceed it most. They are relative to the column's range; for
-    a quantized artifact, to the range of the whole output. One has tolerances
-    for its columns as well, absolute, by the exponent of a column's range: the
-    error of boxes in pixels would hide everything in scores.
+    The figures are those of the column, an index of `axis` (`None`: the last
+    one), and the regime that come nearest to the tolerance, or exceed it most.
+    They are relative to the column's range; for a quantized artifact, to the
+    range of the whole output. One has tolerances for its columns as well,
+    absolute, by the exponent of a column's range: the error of boxes in pixels
+    would hide everything in scores.
     """
 
     output: str
@@ -61,8 +62,6 @@ class OutputParity:
     regime: str = ""
     column: int | None = None
     axis: int | None = None
-    """The axis of that index, where axis 0 counts the samples; `None` for the
-    last."""
     column_tolerances: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
