@@ -94,13 +94,13 @@ class Sources:
         """Yield the inputs, each once it is checked."""
         for value in self._inputs:
             if isinstance(value, (str, Path)):
-                for path in _matches(value):
+                for path in matches(value):
                     yield _guarded(path, _open(path, self._specs))
             else:
                 yield _open_value(value, self._specs)
 
 
-def _matches(value: str | Path) -> Iterator[Path]:
+def matches(value: str | Path) -> Iterator[Path]:
     """Yield the path, or those that a pattern matches."""
     if value == "":  # which Python takes for the current folder
         raise RequestError("an input is empty; expected a path or a pattern")

@@ -1,11 +1,16 @@
 """Write results to a file while they come, whole rows at a time.
 
 .csv, .jsonl    a row per item, also of those that failed; can be continued
-.parquet        the same rows; is readable once it is closed
+.parquet        the same rows
 .npz            the whole outputs of the items that did not fail
+
+The last two replace an older file once they are complete.
 """
 
-from collections.abc import Callable, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -71,6 +76,22 @@ def check_output(path: Path, *, resume: bool = False) -> None:
         )
 
 
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a new path, whose file replaces `path` at the end of a block."""
+    with writing(path):
+        target = path.resolve()
+        if not target.is_file():  # such as a device
+            yield target
+            return
+        with tempfile.TemporaryDirectory(
+            dir=target.parent, prefix="."
+        ) as folder:
+            yield (complete := Path(folder, path.name))
+            shutil.copymode(target, complete)
+            complete.replace(target)
+
+
 class _Parquet:
     """Writes a Parquet file."""
 
@@ -89,7 +110,11 @@ class _Parquet:
                 "outputs": pyarrow.struct(kinds),
             }
         )
-        self._file = pyarrow.parquet.ParquetWriter(path, self._schema)
+        open(path, "ab").close()  # fails now rather than in the end
+        self._spool = Spool(folder=path.parent)
+        self._file = pyarrow.parquet.ParquetWriter(
+            self._spool.file, self._schema
+        )
 
     @staticmethod
     def _kind(pyarrow, spec):
@@ -120,8 +145,11 @@ class _Parquet:
 
     def close(self) -> None:
         self._flush()
-        with writing(self._path):
+        with _replacing(self._path) as path:
             self._file.close()
+            self._spool.file.seek(0)
+            with open(path, "wb") as file:
+                shutil.copyfileobj(self._spool.file, file)
 
 
 class _Npz:
@@ -150,10 +178,8 @@ class _Npz:
         spool.append(array[None])
 
     def close(self) -> None:
-        with writing(self._path):
-            write_arrays(
-                self._path, {n: x.rows() for n, x in self._spools.items()}
-            )
+        with _replacing(self._path) as path:
+            write_arrays(path, {n: x.rows() for n, x in self._spools.items()})
 
 
 WRITERS: dict[str, Callable[..., Writer]] = {

@@ -189,6 +189,21 @@ def test_files_that_cannot_be_written(name, message, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+def test_an_old_file_is_there_until_the_new_one_is_complete(suffix, tmp_path):
+    path, link = tmp_path / f"x{suffix}", tmp_path / f"link{suffix}"
+    path.write_text("old")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    writer = open_writer(link, OUTPUTS, 2)
+    with contextlib.closing(writer):
+        writer.write(PREDICTIONS)
+        assert path.read_text() == "old"
+    assert path.read_bytes() == write(tmp_path / f"y{suffix}").read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o640 and link.is_symlink()
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
 def test_files_that_cannot_be_continued(suffix):
     with pytest.raises(RequestError, match="ends in .csv or .jsonl"):
         check_output(Path(f"x{suffix}"), resume=True)
