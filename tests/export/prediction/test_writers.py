@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -207,3 +208,9 @@ def test_an_old_file_is_there_until_the_new_one_is_complete(suffix, tmp_path):
 def test_files_that_cannot_be_continued(suffix):
     with pytest.raises(RequestError, match="ends in .csv or .jsonl"):
         check_output(Path(f"x{suffix}"), resume=True)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.csv")
+    with pytest.raises(RequestError, match="x.csv is a pipe"):
+        open_writer(tmp_path / "x.csv", OUTPUTS, 3)
