@@ -5,16 +5,18 @@ import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from keras_inception_export.bundle import bundle
 from keras_inception_export.bundle.artifact import Artifact, load_artifact
 from keras_inception_export.bundle.publication import replaced
 from keras_inception_export.cli import tables
 from keras_inception_export.cli.output import Outcome, write
 from keras_inception_export.cli.progress import counted
 from keras_inception_export.data.preprocessing import Preprocessing
-from keras_inception_export.data.sources import Sources
+from keras_inception_export.data.sources import Sources, matches
 from keras_inception_export.errors import (
     ExportError,
     InputError,
@@ -49,9 +51,7 @@ def predict(arguments: Any) -> Outcome:
     options = {"format": arguments.format, "scheme": arguments.scheme}
     artifact = load_artifact(arguments.artifact, **options)
     if output is not None and output.exists():
-        for value in filter(os.path.exists, arguments.inputs):
-            if output.samefile(value):
-                raise RequestError(f"{output} is an input; write another file")
+        _check_not_needed(output.resolve(), arguments.inputs)
     preprocess = _preprocessing(arguments)
     sources = Sources(arguments.inputs, artifact.inputs, preprocess)
     known = sources.images, preprocess
@@ -113,6 +113,16 @@ def predict(arguments: Any) -> Outcome:
         error=_failure(arguments.inputs, total, failed, first),
         next=_following(arguments),
     )
+
+
+def _check_not_needed(output: Path, inputs: Sequence[str]) -> None:
+    """Raise RequestError for an output that is an input, or of a bundle."""
+    for value in chain.from_iterable(map(matches, inputs)):
+        if value.exists() and output.samefile(value):
+            raise RequestError(f"{output} is an input; write another file")
+    parts = bundle.PROBES, bundle.LAYER_REFERENCES
+    if output.name in parts and (output.parent / bundle.REPORT).exists():
+        raise RequestError(f"{output} is part of a bundle; write another file")
 
 
 def _root(inputs: Sequence[str]) -> str:

@@ -47,7 +47,11 @@ def images_in(folder: Path, above: frozenset = frozenset()) -> Iterator[Path]:
         return
     with os.scandir(folder) as entries:
         found = sorted(
-            (entry.name, entry.is_dir())
+            (
+                entry.name,
+                entry.is_dir(follow_symlinks=False)
+                or (entry.is_symlink() and os.path.isdir(entry)),  # or a loop
+            )
             for entry in entries
             if not entry.name.startswith(".")
         )

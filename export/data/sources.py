@@ -109,13 +109,13 @@ class Sources:
 
     def _opened(self, value: Any) -> Iterator[Opened]:
         if isinstance(value, (str, Path)):
-            for path in _matches(value):
+            for path in matches(value):
                 yield _guarded(path, _open(path, self._specs))
         else:
             yield _open_value(value, self._specs)
 
 
-def _matches(value: str | Path) -> Iterator[Path]:
+def matches(value: str | Path) -> Iterator[Path]:
     """Yield the path, or those that a pattern matches."""
     if value == "":  # which Python takes for the current folder
         raise RequestError("an input is empty; expected a path or a pattern")

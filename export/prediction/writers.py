@@ -61,6 +61,8 @@ def check_output(path: Path, *, resume: bool = False) -> None:
             f"{path} cannot be written: expected a name that ends in "
             f"{', '.join(WRITERS)}"
         )
+    if path.is_fifo():  # which waits for a reader, perhaps for ever
+        raise RequestError(f"{path} is a pipe; expected the name of a file")
     if resume and path.suffix not in LINES:
         raise RequestError(
             f"{path} cannot be continued: resume with a file that ends in "

@@ -259,6 +259,23 @@ def test_arrays_take_no_preprocessing_and_are_not_overwritten(
 
 
 @pytest.mark.parametrize(
+    ("name", "message"),
+    [("a.npz", "an input"), ("probes.npz", "part of a bundle")],
+)
+def test_files_that_are_needed_are_not_overwritten(
+    name, message, models, tmp_path, capfd
+):
+    (tmp_path / "report.json").touch()
+    for file in ("a.npz", "probes.npz"):
+        np.savez(tmp_path / file, image=np.zeros((1, 4, 4, 1), "uint8"))
+    before = (tmp_path / name).read_bytes()
+    words = tmp_path / "?.npz", "--output", tmp_path / name
+    assert predict(models / "model.onnx", *words) == 2
+    assert f"{name} is {message}; write another" in capfd.readouterr().err
+    assert (tmp_path / name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--resume"], "--resume needs the --output"),

@@ -54,8 +54,10 @@ def test_links_to_folders_are_followed_but_not_in_circles(folder):
     (folder / "c" / "b").symlink_to(folder / "b")
     (folder / "c" / "up").symlink_to(folder)
     (folder / "c" / "here").symlink_to(".")
+    (folder / "c" / "loop.png").symlink_to("loop.png")
     assert names(folder / "c") == [
         f"{folder}/c/b/001.png",
+        f"{folder}/c/loop.png",
         *(f"{folder}/c/up/{name}" for name in ("A.JPG", "a/000.png")),
         *(f"{folder}/c/up/{name}" for name in ("a/002.png", "b/001.png")),
         *(f"{folder}/c/up/{name}" for name in ("broken.png", r"line\n.png")),

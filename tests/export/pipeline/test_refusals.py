@@ -74,7 +74,9 @@ def write_results(path):
 FILES = {
     "probes.npz": Probes((), (), (), ()).save,
     "layer_references.npz": LayerReferences(()).save,
-    **dict.fromkeys(("out.csv", "out.jsonl", "out.npz"), write_results),
+    **dict.fromkeys(
+        ("out.csv", "out.jsonl", "out.npz", "out.parquet"), write_results
+    ),
     "report.json": lambda path: bundles.write_report(path.parent, {}),
 }
 

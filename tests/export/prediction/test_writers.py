@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -192,3 +193,9 @@ def test_files_that_cannot_be_written(suffix, tmp_path):
     path = tmp_path / "none" / f"x{suffix}"
     with pytest.raises(RequestError, match="none/x.* cannot be written"):
         write(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.csv")
+    with pytest.raises(RequestError, match="x.csv is a pipe"):
+        check_output(tmp_path / "x.csv")
