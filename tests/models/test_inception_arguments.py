@@ -4,8 +4,6 @@ What they have from the same functions is tested with GoogLeNet, which takes the
 least time to build.
 """
 
-from typing import NamedTuple
-
 import keras
 import numpy as np
 import pytest
@@ -17,13 +15,7 @@ from keras_inception_layers import (
     InceptionV4,
     VGG16Inception,
 )
-from keras_inception_layers.models import (
-    googlenet,
-    inception_resnet_v2,
-    inception_v3,
-    inception_v4,
-)
-from tests.helpers.networks import NETWORKS_WITH_CONVENTIONS
+from tests.helpers.networks import NETWORKS_WITH_CONVENTIONS, module_of
 from tests.helpers.numeric import (
     assert_equal,
     random_images,
@@ -31,53 +23,21 @@ from tests.helpers.numeric import (
     to_array,
 )
 
-
-class Facts(NamedTuple):
-    """Expected properties of a network.
-
-    Args:
-        conventions: the table of its conventions.
-        parameters: number of trainable parameters per convention.
-        smallest: smallest height and width.
-        size: default height and width.
-        dropout: default dropout rate.
-    """
-
-    conventions: dict
-    parameters: dict
-    smallest: int
-    size: int
-    dropout: float
-
-
+# Per network: the smallest and the default height and width, the paper's
+# dropout, and the number of trainable parameters of each convention.
 NETWORKS = {
-    GoogLeNet: Facts(
-        googlenet.CONVENTIONS,
-        {"paper": 6_998_552, "torchvision": 6_624_904},
-        1,
-        224,
-        0.4,
-    ),
-    InceptionResNetV2: Facts(
-        inception_resnet_v2.CONVENTIONS,
+    GoogLeNet: (1, 224, 0.4, {"paper": 6_998_552, "torchvision": 6_624_904}),
+    InceptionResNetV2: (
+        *(75, 299, 0.2),
         {"paper": 55_813_192, "keras": 55_813_192, "timm": 55_843_464},
-        75,
-        299,
-        0.2,
     ),
-    InceptionV3: Facts(
-        inception_v3.CONVENTIONS,
+    InceptionV3: (
+        *(75, 299, 0.2),
         {"paper": 23_817_352, "keras": 23_817_352, "torchvision": 23_834_568},
-        75,
-        299,
-        0.2,
     ),
-    InceptionV4: Facts(
-        inception_v4.CONVENTIONS,
+    InceptionV4: (
+        *(75, 299, 0.2),
         {"paper": 42_648_232, "timm": 42_679_816},
-        75,
-        299,
-        0.2,
     ),
 }
 SMALL = {"include_top": False, "input_shape": (75, 75, 1)}
@@ -85,6 +45,8 @@ SMALL = {"include_top": False, "input_shape": (75, 75, 1)}
 
 def test_every_network_with_conventions_is_tested():
     assert set(NETWORKS) == set(NETWORKS_WITH_CONVENTIONS.values())
+    for network, (*_, parameters) in NETWORKS.items():
+        assert list(parameters) == list(module_of(network).CONVENTIONS)
 
 
 @pytest.mark.one_backend
@@ -132,21 +94,21 @@ def test_default_shape_follows_the_data_format():
             convention,
             marks=[] if network is GoogLeNet else pytest.mark.slow,
         )
-        for network, facts in NETWORKS.items()
-        for convention in facts.conventions
+        for network, (*_, parameters) in NETWORKS.items()
+        for convention in parameters
     ],
 )
 def test_network_at_its_defaults(network, convention):
     """Shapes, parameters, and what the convention sets."""
-    facts = NETWORKS[network]
+    _, size, dropout, parameters = NETWORKS[network]
     model = network(convention=convention)
-    assert model.input_shape == (None, facts.size, facts.size, 3)
+    assert model.input_shape == (None, size, size, 3)
     assert model.output_shape == (None, 1000)
     assert model.layers[-1].activation is keras.activations.softmax
     weights = model.trainable_weights
-    parameters = sum(np.prod(weight.shape) for weight in weights)
-    assert parameters == facts.parameters[convention]
-    expected = facts.conventions[convention]
+    count = sum(np.prod(weight.shape) for weight in weights)
+    assert count == parameters[convention]
+    expected = module_of(network).CONVENTIONS[convention]
     norms = [
         layer
         for layer in model._flatten_layers()
@@ -161,7 +123,7 @@ def test_network_at_its_defaults(network, convention):
     dropouts = [x.rate for x in model.layers if x.name == "dropout"]
     assert dropouts == [expected.dropout] * bool(expected.dropout)
     if convention == "paper":
-        assert dropouts == [facts.dropout]
+        assert dropouts == [dropout]
     initializer = keras.initializers.get(expected.kernel_initializer)
     kernel = model.get_layer("predictions").kernel
     deviation = np.std(to_array(initializer(kernel.shape)))
@@ -171,7 +133,7 @@ def test_network_at_its_defaults(network, convention):
 @pytest.mark.one_backend
 @pytest.mark.parametrize("network", NETWORKS)
 def test_invalid_conventions_and_shapes_are_rejected(network):
-    smallest = NETWORKS[network].smallest
+    smallest, *_ = NETWORKS[network]
     for options, message in (
         ({"convention": "torch"}, 'one of "paper".*convention=.torch.'),
         ({"input_shape": (75, 0, 3)}, rf"least {smallest}.* \(75, 0, 3\)"),
@@ -190,7 +152,7 @@ def test_imagenet_weights_that_cannot_fit_are_not_downloaded(
         raise AssertionError("downloaded")
 
     monkeypatch.setattr(keras.applications, network.__name__, loader)
-    *fitting, other = NETWORKS[network].conventions
+    *fitting, other = module_of(network).CONVENTIONS
     options = {"weights": "imagenet", "input_shape": (75, 75, 3)}
     with pytest.raises(ValueError, match=f'"paper" or "keras".*{other}'):
         network(**options, convention=other)
