@@ -7,11 +7,11 @@ terminal.
     with ChildProcess("keras_inception_export.worker") as child:
         child.call("convert", saved_model=folder, output=path)
 
-Each call is one line of JSON on the child's standard input. The child writes
-log records and then one answer to its standard output, one JSON object per
-line. The parent logs the records again, and raises the exception that the child
-raised. A child ends when its parent ends, even if that is killed while the
-child is busy.
+Each call is a `Request`, one line of JSON on the child's standard input. The
+child writes log records and then one `Answer` to its standard output, one JSON
+object per line. The parent logs the records again, and raises the exception
+that the child raised. A child ends when its parent ends, even if that is killed
+while the child is busy.
 """
 
 import contextlib
@@ -29,6 +29,7 @@ import threading
 import traceback
 import weakref
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -38,6 +39,68 @@ from keras_inception_export.logs import Callback, logger
 
 _PR_SET_PDEATHSIG = 1
 """From Linux's `prctl.h`: the signal to receive when the parent ends."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of a function of the child's target."""
+
+    function: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """A log record of the child, with its formatted message."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The result of a call, or the exception that it raised.
+
+    Args:
+        result: what the function returned, as JSON.
+        error: qualified class name of the exception; `None` if there was none.
+        message: text of the exception.
+        traceback: where it was raised in the child.
+    """
+
+    result: Any = None
+    error: str | None = None
+    message: str = ""
+    traceback: str = ""
+
+    @classmethod
+    def of_error(cls, error: Exception) -> "Answer":
+        """Return the answer for an exception."""
+        kind = type(error)
+        return cls(
+            error=f"{kind.__module__}.{kind.__qualname__}",
+            message=str(error),
+            traceback="".join(traceback.format_exception(error)),
+        )
+
+    def value(self) -> Any:
+        """Return the result, or raise the exception.
+
+        Errors of this package and built-in exceptions keep their class; any
+        other becomes a `RuntimeError` that names it, and so does an exception
+        that cannot be made from its text alone. The child's traceback is a
+        note of the exception.
+        """
+        if self.error is None:
+            return self.result
+        module, _, name = self.error.rpartition(".")
+        error: Exception = RuntimeError(f"{name}: {self.message}")
+        if module in ("builtins", errors.__name__):
+            with contextlib.suppress(TypeError):  # it needs more arguments
+                kind = getattr(importlib.import_module(module), name)
+                error = kind(self.message)
+        error.add_note(self.traceback)
+        raise error
 
 
 class ChildProcess(contextlib.AbstractContextManager):
@@ -93,18 +156,16 @@ class ChildProcess(contextlib.AbstractContextManager):
             RuntimeError: the child ended without an answer.
             Exception: whatever the function raises.
         """
-        line = _encode(function=function, arguments=arguments)
+        line = _encode(Request(function, arguments))
         try:
             answer = self._exchange(line)
         except BaseException:
             # Otherwise a later call would receive the answer to this one.
             self.close()
             raise
-        if "error" in answer:
-            raise _error_of(**answer)
-        return answer["result"]
+        return answer.value()
 
-    def _exchange(self, line: str) -> dict[str, Any]:
+    def _exchange(self, line: str) -> Answer:
         """Send a request; log the child's records until its answer."""
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None or stdin.closed:
@@ -117,19 +178,22 @@ class ChildProcess(contextlib.AbstractContextManager):
         for answer in stdout:
             facts = json.loads(answer)
             if "level" not in facts:
-                return facts
-            logger.log(facts["level"], facts["text"])
+                return Answer(**facts)
+            record = LogRecord(**facts)
+            logger.log(record.level, record.text)
         code = self._process.wait()
         how = f"ended with status {code}"
         if code < 0:
             how = f"was {killed_by(-code)}"
-        self._stderr.seek(0)
-        text = self._stderr.read().decode(errors="replace")
-        last = text.strip().rpartition("\n")[2]
         raise RuntimeError(
             f"the child process {how}; the last line of its standard error: "
-            f"{last or 'none'}"
+            f"{self._last_line() or 'none'}"
         )
+
+    def _last_line(self) -> str:
+        self._stderr.seek(0)
+        text = self._stderr.read().decode(errors="replace")
+        return text.strip().rpartition("\n")[2]
 
 
 def killed_by(number: int) -> str:
@@ -161,24 +225,8 @@ def _end(process: subprocess.Popen, stderr: IO[bytes]) -> None:
     stderr.close()
 
 
-def _error_of(error: str, message: str, traceback: str) -> Exception:
-    """Return the exception of a child, with its traceback as a note.
-
-    Errors of this package and built-in exceptions keep their class; any other
-    becomes a `RuntimeError` that names it, and so does an exception that cannot
-    be made from its text alone.
-    """
-    module, _, name = error.rpartition(".")
-    found: Exception = RuntimeError(f"{name}: {message}")
-    if module in ("builtins", errors.__name__):
-        with contextlib.suppress(TypeError):  # it needs more arguments
-            found = getattr(importlib.import_module(module), name)(message)
-    found.add_note(traceback)
-    return found
-
-
-def _encode(**message: Any) -> str:
-    return json.dumps(message, default=_as_json) + "\n"
+def _encode(message: Request | LogRecord | Answer) -> str:
+    return json.dumps(vars(message), default=_as_json) + "\n"
 
 
 def _as_json(value: Any) -> Any:
@@ -200,24 +248,19 @@ def _serve(target: str) -> None:
         os.dup2(2, 1)
         logger.setLevel(logging.INFO)
         logger.addHandler(
-            Callback(lambda x, text: answers.write(_encode(level=x, text=text)))
+            Callback(lambda *record: answers.write(_encode(LogRecord(*record))))
         )
         module, _, name = target.partition(":")
         callee = importlib.import_module(module)
         if name:
             callee = getattr(callee, name)()
         for line in sys.stdin:
-            request = json.loads(line)
+            request = Request(**json.loads(line))
             try:
-                function = getattr(callee, request["function"])
-                answer = _encode(result=function(**request["arguments"]))
+                function = getattr(callee, request.function)
+                answer = _encode(Answer(function(**request.arguments)))
             except Exception as error:
-                kind = type(error)
-                answer = _encode(
-                    error=f"{kind.__module__}.{kind.__qualname__}",
-                    message=str(error),
-                    traceback="".join(traceback.format_exception(error)),
-                )
+                answer = _encode(Answer.of_error(error))
             answers.write(answer)
 
 

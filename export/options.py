@@ -29,7 +29,12 @@ MAX_ACCURACY_DROP = 0.005
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """The checked arguments of `export_model`, which documents them."""
+    """The checked arguments of `export_model`, which documents them.
+
+    Raises:
+        RequestError: if an argument is invalid, or `output_dir` cannot or
+            must not be written.
+    """
 
     output_dir: Path
     formats: Sequence[str] = DEFAULT_FORMATS
@@ -53,8 +58,9 @@ class ExportOptions:
         schemes = _listed("quantization", self.quantize, SCHEMES)
         if not os.fspath(self.output_dir):  # it would be the current folder
             raise RequestError("the output is an empty path; name a folder")
-        output = Path(self.output_dir)
-        self._set(output_dir=output, formats=formats, quantize=schemes)
+        object.__setattr__(self, "output_dir", Path(self.output_dir))
+        object.__setattr__(self, "formats", formats)
+        object.__setattr__(self, "quantize", schemes)
         self._read_files()
         if not formats:
             raise RequestError(
@@ -73,9 +79,6 @@ class ExportOptions:
             name for name in self.formats if scheme in FORMATS[name].schemes
         )
 
-    def _set(self, **values: Any) -> None:
-        vars(self).update(values)  # it is frozen for others
-
     def _read_files(self) -> None:
         """Replace names and paths by the preprocessing and the labels."""
         # These need NumPy, for which `--help` must not wait.
@@ -86,7 +89,7 @@ class ExportOptions:
         )
 
         if self.labels is not None:
-            self._set(labels=read_labels(self.labels))
+            object.__setattr__(self, "labels", read_labels(self.labels))
         made = None
         if self.preprocess is not None:
             made = make_preprocessing(self.preprocess)
@@ -97,7 +100,8 @@ class ExportOptions:
                     f"scale {self.pixel_scale}; give one of them"
                 )
             made = Preprocessing(scale=self.pixel_scale)
-        self._set(preprocess=made, pixel_scale=None)
+        object.__setattr__(self, "preprocess", made)
+        object.__setattr__(self, "pixel_scale", None)
 
     def _check_quantization(self) -> None:
         names = ("min_agreement", "max_accuracy_drop")
