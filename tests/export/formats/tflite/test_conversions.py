@@ -203,9 +203,7 @@ for dtype, values in INTEGERS.items():
     functions = ARITHMETIC[1:] if wide else ARITHMETIC + BITS
     REPLACED[dtype] = (functions, np.array(values, dtype))
 
-
 REPLACED["int64"][0].extend([looked_up("int"), looked_up("multi_hot")])
-
 
 # Products whose sum float32 does not hold.
 KERNEL = RNG.integers(-128, 128, (2500, 4)).astype("int8")
