@@ -1,6 +1,5 @@
 """`export_model`: prepare a model, write, verify and publish its artifacts."""
 
-import dataclasses
 import gc
 from collections.abc import Callable
 from pathlib import Path
@@ -153,10 +152,26 @@ def export_model(
         report = export_model("digits.keras", "dist/digits")
         assert report["passed"]
     """
-    given = locals()
-    options = {x.name: given[x.name] for x in dataclasses.fields(ExportOptions)}
+    options = ExportOptions(
+        output_dir=output_dir,
+        formats=formats,
+        samples=samples,
+        preprocess=preprocess,
+        pixel_scale=pixel_scale,
+        labels=labels,
+        pixels=pixels,
+        batch_size=batch_size,
+        opset=opset,
+        quantize=quantize,
+        quantized_io=quantized_io,
+        calibration_samples=calibration_samples,
+        min_agreement=min_agreement,
+        max_accuracy_drop=max_accuracy_drop,
+        overwrite=overwrite,
+        force=force,
+    )
     with progress_to(progress):
-        return run_export(model_or_path, ExportOptions(**options))
+        return run_export(model_or_path, options)
 
 
 @deep_models()
