@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 from file_changes import (
@@ -130,7 +131,8 @@ def call(words):
     from keras_inception_export.model.loading import load_model
 
     try:
-        load_model(words[1])
+        with warnings.catch_warnings(action="ignore"):  # as the command does
+            load_model(words[1])
     except ExportError as error:
         print(str(error), file=sys.stderr)
         return error.exit_code

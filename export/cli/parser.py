@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import re
 import sys
 import textwrap
@@ -101,7 +102,10 @@ class Parser(argparse.ArgumentParser):
         if "--json" in self._words:
             name = self.prog.removeprefix(COMMAND).strip()
             error = {"kind": "UsageError", "message": f"{message} {hint}"}
-            print_json(name, Outcome(), code=code, error=error)
+            try:
+                print_json(name, Outcome(), code=code, error=error)
+            except OSError:  # Python would try again at its end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(code)
 
 

@@ -201,3 +201,10 @@ def test_names_lose_their_middle():
     assert layout.shortened("short", 5) == "short"
     assert layout.shortened("a_long_name.png", 9) == "a_lo….png"
     assert layout.shortened("層層層層", 5) == "層…層"
+
+
+def test_a_wrong_option_where_nothing_can_be_printed(monkeypatch):
+    with open("/dev/full", "w") as full, pytest.raises(SystemExit) as caught:
+        monkeypatch.setattr("sys.stdout", full)
+        main(["info", "--jsn", "--json"])
+    assert caught.value.code == 2
