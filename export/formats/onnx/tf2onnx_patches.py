@@ -24,20 +24,6 @@ class MergeFirst(optimizer.MergeDuplicatedNodesOptimizer):
         super()._merge_nodes_that_are_duplicated(nodes_to_process, graph)
 
 
-class TransposesAlone(optimizer.TransposeOptimizer):
-    """Look for transposes at the nodes that may be one.
-
-    tf2onnx begins anew at the first node whenever it has moved a transpose,
-    which takes the square of the number of layers.
-    """
-
-    @property
-    def nodes(self):
-        """The nodes of the types it looks for, while it changes the graph."""
-        kinds = "Transpose", "Reshape"
-        return (node for node in self._g.get_nodes() if node.type in kinds)
-
-
 @contextmanager
 def weights_without_memory(weights: dict[str, Any]) -> Iterator[None]:
     """Prevent Grappler from allocating a tensor of zeros per weight.

@@ -35,7 +35,6 @@ from keras_inception_export.formats.onnx.conversions.rewriting import as_handler
 from keras_inception_export.formats.onnx.graph import Constant, Graph
 from keras_inception_export.formats.onnx.tf2onnx_patches import (
     MergeFirst,
-    TransposesAlone,
     rounding_casts,
     silent,
     weights_without_memory,
@@ -224,7 +223,6 @@ def _run_tf2onnx(concrete, opset: int, origins: _Origins) -> onnx.ModelProto:
         renamed[tensor.name] = name
     optimizers = dict(optimizer._get_optimizers())
     optimizers["merge_duplication"] = MergeFirst
-    optimizers["optimize_transpose"] = TransposesAlone
     # It tries the orders of all letters: no end for an attention over two axes.
     del optimizers["einsum_optimizer"]
     utils.INTERNAL_NAME = 1
