@@ -82,11 +82,11 @@ def pytest_collection_finish():
 def _backend_helpers():
     with contextlib.ExitStack() as stack:
         if "keras" in sys.modules:
-            from tests.helpers.channels_first import channels_first_convolutions
             from tests.helpers.initial_values import quick_initial_values
+            from tests.helpers.kernels import every_kernel
 
             stack.enter_context(quick_initial_values())
-            stack.enter_context(channels_first_convolutions())
+            stack.enter_context(every_kernel())
         yield
 
 

@@ -1,7 +1,7 @@
 """Keras's own conformance suite, for every registered layer.
 
 Under TensorFlow the suite needs NCHW convolutions in float32 and float16, which
-few processors have: tests/helpers/channels_first.py provides the missing ones.
+few processors have: tests/helpers/kernels.py provides the missing ones.
 The suite's training step takes most of the time, so that the tests run it
 for one layer of each kind.
 """

@@ -1,0 +1,105 @@
+"""Kernels of TensorFlow that not every processor has, computed otherwise.
+
+On a CPU, TensorFlow computes an NCHW convolution only with oneDNN, and only
+in the data types for which oneDNN has instructions on that processor: none
+at all with `TF_ENABLE_ONEDNN_OPTS=0`, no float64, float16 on few processors.
+Where one is missing, the tests compute it as an NHWC convolution between two
+transpositions. Everything of this package is then still tested on channels
+first; only TensorFlow's own kernel, which does not exist there, is replaced.
+
+`ONEDNN_MAX_CPU_ISA` makes oneDNN ignore instructions, but TensorFlow asks the
+processor itself: it calls bfloat16 kernels that oneDNN then does not have, and
+fails or crashes. With that variable, the tests compute them in float32. On a
+processor that really lacks the instructions, TensorFlow has kernels of its own.
+
+JAX and torch have all of these everywhere and are left as they are.
+"""
+
+import contextlib
+import os
+from functools import cache
+from unittest import mock
+
+import keras
+
+BFLOAT16 = {
+    *("mat_mul", "batch_mat_mul_v2", "batch_mat_mul_v3", "conv2d"),
+    *("conv2d_backprop_input", "conv2d_backprop_filter"),
+}
+"""Operations for which TensorFlow calls oneDNN in bfloat16."""
+
+
+@contextlib.contextmanager
+def every_kernel():
+    """Yield while TensorFlow computes what the processor has no kernels for."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    from tensorflow.python.ops import gen_math_ops, gen_nn_ops
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_channels_first_convolutions())
+        if "ONEDNN_MAX_CPU_ISA" in os.environ:
+            for module in (gen_math_ops, gen_nn_ops):
+                for name in BFLOAT16 & vars(module).keys():
+                    stack.enter_context(_in_float32(module, name))
+        yield
+
+
+def _in_float32(module, name):
+    """Return a context in which an operation on bfloat16 is one on float32."""
+    import tensorflow as tf
+
+    original = getattr(module, name)
+
+    def cast(value, dtype, to):
+        is_one = getattr(value, "dtype", None) == dtype
+        return tf.cast(value, to) if is_one else value
+
+    def computed(*arguments, **options):
+        given = [*arguments, *options.values()]
+        if tf.bfloat16 not in [getattr(x, "dtype", None) for x in given]:
+            return original(*arguments, **options)
+        types = tf.bfloat16, tf.float32
+        arguments = [cast(x, *types) for x in arguments]
+        options = {key: cast(x, *types) for key, x in options.items()}
+        return tf.cast(original(*arguments, **options), tf.bfloat16)
+
+    return mock.patch.object(module, name, computed)
+
+
+def _channels_first_convolutions():
+    """Return a context in which TensorFlow computes every NCHW convolution."""
+    import tensorflow as tf
+
+    original = tf.nn.convolution
+
+    @cache
+    def is_supported(dtype):
+        """Return whether this processor has NCHW convolutions of a type."""
+        with tf.init_scope():
+            images = tf.ones((1, 2, 3, 3), dtype)
+            kernel = tf.ones((3, 3, 2, 2), dtype)
+            try:
+                with tf.GradientTape() as tape:
+                    tape.watch((images, kernel))
+                    output = original(
+                        images, kernel, 1, "SAME", data_format="NCHW"
+                    )
+                tape.gradient(output, (images, kernel))
+            except (tf.errors.UnimplementedError, tf.errors.AbortedError):
+                return False
+        return True
+
+    def convolution(
+        input, filters, strides, padding, data_format=None, dilations=None
+    ):
+        arguments = (filters, strides, padding)
+        if data_format != "NCHW" or is_supported(input.dtype):
+            return original(input, *arguments, data_format, dilations)
+        output = original(
+            tf.transpose(input, (0, 2, 3, 1)), *arguments, "NHWC", dilations
+        )
+        return tf.transpose(output, (0, 3, 1, 2))
+
+    return mock.patch.object(tf.nn, "convolution", convolution)
