@@ -1,6 +1,5 @@
 """What export_model refuses, and that it changes nothing then."""
 
-import contextlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -66,9 +65,9 @@ def test_full_disk_leaves_nothing(saved, tmp_path, monkeypatch):
 
 
 def write_results(path):
-    writer = open_writer(path, (TensorSpec("x", (None, 3), "float32"),), 3)
-    with contextlib.closing(writer):
-        writer.write([Prediction("one", {"x": np.ones(3, "float32")})])
+    outputs = (TensorSpec("x", (None, 3), "float32"),)
+    with open_writer(path, outputs, 3) as write:
+        write([Prediction("one", {"x": np.ones(3, "float32")})])
 
 
 FILES = {
