@@ -1,13 +1,14 @@
 """Functions of Keras that every processor, or every converter, can compute.
 
 On a CPU, TensorFlow has kernels of channels_first convolutions for some dtypes
-and processors only, and none of three-dimensional pooling in float64. Keras
-compiles each grouped convolution with XLA, which in float64 takes minutes.
+and processors only, and none of three-dimensional pooling in float64, nor of
+dilated transposed convolutions without oneDNN. Keras compiles each grouped
+convolution with XLA, which in float64 takes minutes.
 """
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -100,6 +101,48 @@ def _convolution(original: Callable) -> Callable:
     return _channels_last(conv)
 
 
+def _transposed_convolution(original: Callable) -> Callable:
+    """Return a transposed convolution that computes any dilation.
+
+    TensorFlow does so only with oneDNN, and not in float64. A traced one is
+    left as it is.
+    """
+
+    def conv_transpose(
+        inputs,
+        kernel,
+        strides=1,
+        padding="valid",
+        output_padding=None,
+        data_format=None,
+        dilation_rate=1,
+    ):
+        if tf.executing_eagerly():
+            rates = dilation_rate
+            if isinstance(rates, int):
+                rates = (rates,) * (len(inputs.shape) - 2)
+            kernel, dilation_rate = dilated(kernel, rates), 1
+        return original(
+            *(inputs, kernel, strides, padding),
+            *(output_padding, data_format, dilation_rate),
+        )
+
+    return _channels_last(conv_transpose)
+
+
+def dilated(kernel: Any, rates: Sequence[int]) -> Any:
+    """Return a kernel with zeros between its taps, which needs no dilation."""
+    for axis, rate in enumerate(rates):
+        before, (size, *after) = kernel.shape[:axis], kernel.shape[axis:]
+        pads = [[0, 0]] * (len(kernel.shape) + 1)
+        pads[axis + 1] = [0, rate - 1]
+        kernel = tf.pad(tf.expand_dims(kernel, axis + 1), pads)
+        kernel = tf.reshape(kernel, (*before, size * rate, *after))
+        end = size * rate - rate + 1
+        kernel = tf.split(kernel, [end, rate - 1], axis)[0]
+    return kernel
+
+
 def _pooling(original: Callable) -> Callable:
     """Return a pooling that pools three dimensions as two and one in float64.
 
@@ -153,7 +196,7 @@ def _addition(original: Callable) -> Callable:
 
 _REPLACEMENTS: dict[tuple[Any, str], Callable] = {
     (keras_nn, "conv"): _convolution,
-    (keras_nn, "conv_transpose"): _channels_last,
+    (keras_nn, "conv_transpose"): _transposed_convolution,
     (keras_nn, "depthwise_conv"): _channels_last,
     (keras_nn, "separable_conv"): _channels_last,
     (keras_nn, "max_pool"): _pooling,

@@ -6,6 +6,8 @@ at all with `TF_ENABLE_ONEDNN_OPTS=0`, no float64, float16 on few processors.
 Where one is missing, the tests compute it as an NHWC convolution between two
 transpositions. Everything of this package is then still tested on channels
 first; only TensorFlow's own kernel, which does not exist there, is replaced.
+Transposed convolutions with a dilation also need oneDNN: the tests compute them
+with a kernel that contains the zeros.
 
 `ONEDNN_MAX_CPU_ISA` makes oneDNN ignore instructions, but TensorFlow asks the
 processor itself: it calls bfloat16 kernels that oneDNN then does not have, and
@@ -21,6 +23,7 @@ from functools import cache
 from unittest import mock
 
 import keras
+import numpy as np
 
 BFLOAT16 = {
     *("mat_mul", "batch_mat_mul_v2", "batch_mat_mul_v3", "conv2d"),
@@ -39,6 +42,8 @@ def every_kernel():
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_channels_first_convolutions())
+        if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
+            stack.enter_context(_dilated_transposed_convolutions())
         if "ONEDNN_MAX_CPU_ISA" in os.environ:
             for module in (gen_math_ops, gen_nn_ops):
                 for name in BFLOAT16 & vars(module).keys():
@@ -66,6 +71,28 @@ def _in_float32(module, name):
         return tf.cast(original(*arguments, **options), tf.bfloat16)
 
     return mock.patch.object(module, name, computed)
+
+
+def _dilated_transposed_convolutions():
+    """Return a context in which TensorFlow dilates a kernel without oneDNN."""
+    import tensorflow as tf
+
+    original = tf.nn.conv_transpose
+
+    def conv_transpose(input, filters, *arguments, dilations, **options):
+        *sizes, outputs, channels = filters.shape
+        rates = np.broadcast_to(dilations, len(sizes))
+        if max(rates) > 1 and tf.executing_eagerly():
+            sizes = (np.array(sizes) - 1) * rates + 1
+            taps = np.asarray(filters)
+            filters = np.zeros((*sizes, outputs, channels), taps.dtype)
+            filters[tuple(slice(None, None, rate) for rate in rates)] = taps
+            dilations = None
+        return original(
+            input, filters, *arguments, dilations=dilations, **options
+        )
+
+    return mock.patch.object(tf.nn, "conv_transpose", conv_transpose)
 
 
 def _channels_first_convolutions():

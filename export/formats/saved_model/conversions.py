@@ -1,14 +1,17 @@
-"""The table of what TensorFlow computes wrongly in a graph, but not eagerly.
+"""The table of what TensorFlow computes wrongly in a graph, or not everywhere.
 
 For a type of operation, `CONVERSIONS` has the function that computes the same
 with operations that every TensorFlow gets right. Models are traced with these
 functions for SavedModel only. Each function says what is wrong without it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
 from keras_inception_export.formats.rewriting import Rewrite, op_type_of
+from keras_inception_export.model.kernels import dilated
 
 
 def leaky_relu(x: tf.Tensor, *, alpha: float = 0.2) -> tf.Tensor | None:
@@ -34,5 +37,29 @@ def tanh(x: tf.Tensor) -> tf.Tensor | None:
     return tf.tanh(tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x))))
 
 
-CONVERSIONS: dict[str, Rewrite] = {"LeakyRelu": leaky_relu, "Tanh": tanh}
+def conv_2d_transpose(
+    shape: tf.Tensor,
+    kernel: tf.Tensor,
+    x: tf.Tensor,
+    *,
+    strides: Sequence[int] = (),
+    padding: str = "",
+    data_format: str = "",
+    dilations: Sequence[int] = (),
+) -> tf.Tensor | None:
+    """Put zeros between the taps of a kernel.
+
+    TensorFlow computes a dilation with oneDNN only, and TFLite never.
+    """
+    if set(dilations) == {1} or data_format != "NHWC":
+        return None
+    kernel = dilated(kernel, dilations[1:3])
+    return tf.nn.conv2d_transpose(x, kernel, shape, strides, padding)
+
+
+CONVERSIONS: dict[str, Rewrite] = {
+    "Conv2DBackpropInput": conv_2d_transpose,
+    "LeakyRelu": leaky_relu,
+    "Tanh": tanh,
+}
 """By type of TensorFlow operation, what replaces it."""

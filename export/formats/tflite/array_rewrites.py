@@ -185,30 +185,6 @@ def conv_3d(
     return tf.concat(parts, axis)
 
 
-def conv_2d_transpose(
-    shape: tf.Tensor,
-    kernel: tf.Tensor,
-    x: tf.Tensor,
-    *,
-    strides: Sequence[int] = (),
-    padding: str = "",
-    data_format: str = "",
-    dilations: Sequence[int] = (),
-) -> tf.Tensor | None:
-    """Put zeros between the taps of a kernel: TFLite's has no dilation."""
-    if set(dilations) == {1} or data_format != "NHWC":
-        return None
-    for axis, rate in enumerate(dilations[1:3]):
-        size = (kernel.shape[axis] - 1) * rate + 1
-        sizes = [*kernel.shape]
-        sizes[axis] *= rate
-        widened = tf.expand_dims(kernel, axis + 1)
-        pads = [[0, rate - 1 if i == axis + 1 else 0] for i in range(5)]
-        kernel = tf.reshape(tf.pad(widened, pads), sizes)
-        kernel = tf.split(kernel, [size, sizes[axis] - size], axis)[0]
-    return tf.nn.conv2d_transpose(x, kernel, shape, strides, padding)
-
-
 def pool_3d(pool_2d: Callable[..., Any]) -> Rewrite:
     """Pool over height and width, then over depth: TFLite has no third axis.
 

@@ -8,6 +8,9 @@ functions for TFLite only. Each function says what is wrong without it.
 import tensorflow as tf
 
 from keras_inception_export.formats.rewriting import Rewrite
+from keras_inception_export.formats.saved_model.conversions import (
+    conv_2d_transpose,
+)
 from keras_inception_export.formats.tflite import (
     array_rewrites,
     float_rewrites,
@@ -36,7 +39,7 @@ CONVERSIONS: dict[str, Rewrite] = {
     "AvgPool3D": array_rewrites.pool_3d(tf.nn.avg_pool2d),
     "Cross": matrix_rewrites.cross,
     "Cumprod": matrix_rewrites.cumulative_product,
-    "Conv2DBackpropInput": array_rewrites.conv_2d_transpose,
+    "Conv2DBackpropInput": conv_2d_transpose,
     "Conv3D": array_rewrites.conv_3d,
     "DenseBincount": array_rewrites.bincount,
     "Einsum": matrix_rewrites.einsum,

@@ -103,6 +103,14 @@ CASES = {
         lambda: sequential((5, 5, 5, 4), layers.Conv3D(6, 3, groups=2)),
         [],
     ),
+    "dilated, transposed": (
+        lambda: sequential(
+            (5, 6, 3),
+            layers.Conv2DTranspose(2, (2, 3), dilation_rate=(3, 2)),
+            layers.Conv2DTranspose(3, 2, padding="same", dilation_rate=2),
+        ),
+        [],
+    ),
     "channels_first": (
         lambda: sequential(
             (3, 8, 9),

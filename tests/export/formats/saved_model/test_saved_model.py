@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from keras_inception_export.errors import (
     ArtifactError,
@@ -98,6 +99,27 @@ def test_computes_an_activation_after_a_sum(activation, tmp_path):
     expected = model(feeds["x"]).numpy()
     np.testing.assert_allclose(output, expected, atol=2e-6)
     assert abs(output - model(feeds["x"] + 0.1).numpy()).max() > 2e-6
+
+
+def test_a_dilation_that_only_onednn_computes_is_not_written(tmp_path):
+    x = keras.Input((5, 6, 3), name="x")
+    layer = layers.Conv2DTranspose(2, (2, 3), dilation_rate=(3, 2))
+    model = InferenceModel.of(keras.Model(x, layer(x)))
+    folder = write(model, tmp_path / "saved_model")
+    text = (folder / "saved_model.pb").read_bytes()
+    graphs = SavedModel.FromString(text).meta_graphs[0].graph_def.library
+    (rates,) = [
+        list(node.attr["dilations"].list.i)
+        for function in graphs.function
+        for node in function.node_def
+        if node.op == "Conv2DBackpropInput"
+    ]
+    assert set(rates) <= {1}
+    feeds = {"x": np.random.default_rng(0).normal(size=(2, 5, 6, 3))}
+    feeds["x"] = feeds["x"].astype("float32")
+    (output,) = open_runner(folder).run(feeds).values()
+    np.testing.assert_allclose(output, layer(feeds["x"]), atol=2e-6)
+    assert np.abs(output - layer(feeds["x"] + 0.1)).max() > 2e-6
 
 
 class PythonLength(layers.Layer):
