@@ -47,7 +47,7 @@ def _export(arguments) -> Outcome:
     check_resources(parameters, options, loaded=False)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     # TensorFlow's oneDNN allocator never returns memory: the peak of an export
-    # of 132 M parameters is 5.9 GB with it and 3.4 GB without, in equal time.
+    # of 132 M parameters was 5.9 GB with it and 3.4 GB without, in equal time.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     with stages(arguments, f"Load  {arguments.model or arguments.model_file}"):
         from keras_inception_export.model import loading

@@ -1,6 +1,5 @@
 """`export_model`: prepare a model, write, verify and publish its artifacts."""
 
-import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,10 @@ from keras_inception_export.model.structure import structure_of
 from keras_inception_export.options import CALIBRATION_SAMPLES, ExportOptions
 from keras_inception_export.pipeline import artifacts, describe
 from keras_inception_export.pipeline.make_probes import make_probes
-from keras_inception_export.pipeline.resources import check_resources
+from keras_inception_export.pipeline.resources import (
+    check_resources,
+    release_memory,
+)
 from keras_inception_export.pipeline.subprocess_export import (
     export_in_tensorflow,
 )
@@ -200,9 +202,9 @@ def run_export(
         )
         feeds = probes.singles()
         del model, equalized
-        gc.collect()  # the runtimes load the weights once more
         results = []
         for artifact in written:
+            release_memory()  # the runtime loads the weights once more
             result = artifacts.verify_written(
                 artifact, inputs, outputs, probes, options
             )

@@ -1,12 +1,15 @@
-"""Estimate what an export needs, and refuse one that cannot fit.
+"""Estimate what an export needs, refuse what cannot fit, and release memory.
 
 Without this, the system kills the process where memory runs out, minutes after
 the start, and a full disk is noticed at the end.
 """
 
 import contextlib
+import ctypes
+import gc
 import os
 import shutil
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,3 +188,16 @@ def _check(needed: float, available: float, where: str, parameters: int):
 
 def _gb(size: float) -> str:
     return f"{size / 1e9:.3g} GB"
+
+
+def release_memory() -> None:
+    """Return the memory that is not used to the system.
+
+    The C library of most Linux systems keeps what was freed below memory that
+    is in use, 0.6 GB in an export of 132 million parameters.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -1,6 +1,8 @@
 """An export that cannot fit is refused, with the figures."""
 
+import resource
 import zipfile
+from pathlib import Path
 
 import keras
 import pytest
@@ -13,6 +15,7 @@ from keras_inception_export.pipeline.resources import (
     available_memory,
     check_resources,
     parameters_in,
+    release_memory,
 )
 
 GROUP = "sys/fs/cgroup"
@@ -96,3 +99,18 @@ def test_parameters_in_a_file(tmp_path, monkeypatch):
     assert parameters_in(tmp_path / "a.keras") == model.count_params() == 15
     assert parameters_in(tmp_path / "b.keras") == 0
     assert parameters_in(tmp_path / "c.keras") == 0
+
+
+def resident():
+    """Return the memory of this process in bytes; Linux has the file."""
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()
+
+
+def test_memory_that_is_not_used_is_returned():
+    parts = [bytes(2000) for _ in range(50_000)]
+    last = parts.pop()  # the parts before it are freed, but are kept
+    before = resident()
+    parts.clear()
+    release_memory()
+    assert resident() < before - 80e6 and not any(last)
