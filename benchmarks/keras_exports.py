@@ -3,7 +3,6 @@
 `latency.py` measures them beside ours. Models of one input only.
 """
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,13 +41,7 @@ def write(model, folder: Path) -> dict[str, Path]:
 class Worker(worker.Worker):
     """Opens one of Keras's exports, then runs it in turns."""
 
-    def open_artifact(
-        self,
-        path: str,
-        format_name: str,
-        feeds: Mapping[str, np.ndarray],
-        threads: int,
-    ) -> Callable[[], object]:
+    def open_artifact(self, path, format_name, feeds, threads):
         """Return a function that runs one of Keras's exports."""
         (array,) = feeds.values()
         return _OPENERS[format_name](path, array, threads)

@@ -57,17 +57,17 @@ def _in_float32(module, name):
 
     original = getattr(module, name)
 
-    def cast(value, dtype, to):
-        is_one = getattr(value, "dtype", None) == dtype
-        return tf.cast(value, to) if is_one else value
+    def is_bfloat16(value):
+        return getattr(value, "dtype", None) == tf.bfloat16
+
+    def widened(value):
+        return tf.cast(value, tf.float32) if is_bfloat16(value) else value
 
     def computed(*arguments, **options):
-        given = [*arguments, *options.values()]
-        if tf.bfloat16 not in [getattr(x, "dtype", None) for x in given]:
+        if not any(map(is_bfloat16, (*arguments, *options.values()))):
             return original(*arguments, **options)
-        types = tf.bfloat16, tf.float32
-        arguments = [cast(x, *types) for x in arguments]
-        options = {key: cast(x, *types) for key, x in options.items()}
+        arguments = map(widened, arguments)
+        options = {name: widened(value) for name, value in options.items()}
         return tf.cast(original(*arguments, **options), tf.bfloat16)
 
     return mock.patch.object(module, name, computed)
