@@ -125,7 +125,8 @@ def held_folder(parent: Path, name: str) -> Iterator[Path]:
 def replaced(path: Path) -> Iterator[Path]:
     """Yield a temporary path, whose file is moved to `path` at the end.
 
-    If anything fails, `path` is unchanged. A link is followed.
+    If anything fails, `path` is unchanged. A link is followed, and the file
+    keeps its permissions.
     """
     if path.is_dir():
         raise RequestError(f"{path} is a folder, expected the path of a file")
@@ -135,6 +136,8 @@ def replaced(path: Path) -> Iterator[Path]:
             folder = stack.enter_context(held_folder(target.parent, path.name))
         yield folder / path.name
         with writing(path):
+            if target.exists():
+                shutil.copymode(target, folder / path.name)
             os.replace(folder / path.name, target)
 
 

@@ -151,7 +151,12 @@ def resume(
             try:
                 line = content.decode()
                 name, error = lines.name_and_error(line)
-            except Exception as problem:  # it may be anything
+            except (
+                ValueError,
+                LookupError,
+                TypeError,
+                RecursionError,
+            ) as problem:
                 raise _other_row(path, number, "a result") from problem
             if number >= kept:
                 continue

@@ -206,6 +206,9 @@ def test_an_interrupted_run_leaves_the_last_file(
     output.symlink_to(images.parent / f"real{suffix}")
     command = [models / "model.onnx", images, "--output", output]
     assert predict(*command) == 0
+    output.chmod(0o640)
+    assert predict(*command) == 0
+    assert output.stat().st_mode & 0o777 == 0o640
     whole = output.read_bytes()
     found = os.listdir(images.parent)
 
