@@ -6,14 +6,21 @@ import keras
 import numpy as np
 import pytest
 
+from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.loading import functional
 from keras_inception_export.pipeline.make_probes import (
     _check_rebuilt,
+    _weighted_levels,
+    _with_drift,
     _with_largest_error,
 )
 from keras_inception_export.verification.degenerate import inexact
-from keras_inception_export.verification.parity import keras_error
+from keras_inception_export.verification.parity import (
+    compare,
+    keras_error,
+)
 from keras_inception_export.verification.probes import Probes
 
 REFERENCE = np.random.default_rng(0).normal(size=(30, 4))
@@ -49,6 +56,21 @@ def test_the_largest_error_of_the_same_computation(
 def test_an_unusual_regime_in_which_rounding_changes_a_lot_is_left_out():
     candidates = (probes(error, "constant") for error in (0.0, 0.0, 0.1))
     assert inexact(_with_largest_error(*candidates, bounded=False)) == "y"
+
+
+def test_the_layers_of_a_deep_model_may_round_in_the_same_direction():
+    chain = [keras.layers.Dense(4) for _ in range(200)]
+    model = keras.Sequential([keras.Input((4,)), *chain, keras.layers.ReLU()])
+    levels = _weighted_levels(functional(model))
+    assert levels == 200
+    allowed = _with_drift(probes(1e-7), levels)
+    for off, passed in ((9.9e-6, True), (2e-5, False)):
+        outputs = [{"y": (REFERENCE * (1 - off)).astype("float32")}]
+        spec = TensorSpec("y", (None, 4), "float32")
+        (record,), _ = compare(outputs, [spec], allowed)
+        assert record.passed is passed
+    few = probes(1e-7)
+    assert _with_drift(few, 32) is few
 
 
 @pytest.mark.parametrize(
