@@ -147,16 +147,15 @@ def artifact_report(
     evaluation: Evaluation | None,
 ) -> dict[str, Any]:
     """Return the entry of an artifact in `report.json`."""
-    runner = load_artifact(artifact.path)
     measured = artifact.measured
     if evaluation and not measured:
-        measured = evaluation.measure(runner)
+        measured = evaluation.measure(load_artifact(artifact.path))
     return {
         **artifact.as_json(),
         "bytes": FORMATS[artifact.format].nbytes(artifact.path),
         "sha256": bundle.sha256_of(artifact.path),
-        "inputs": [spec.as_json() for spec in runner.inputs],
-        "outputs": [spec.as_json() for spec in runner.outputs],
+        "inputs": [spec.as_json() for spec in result.inputs],
+        "outputs": [spec.as_json() for spec in result.outputs],
         "seconds": artifact.seconds,
         "parity": [record.as_json() for record in result.parity],
         "measured": [record.as_json() for record in measured],

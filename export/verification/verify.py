@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_inception_export import errors
 from keras_inception_export.bundle import bundle
+from keras_inception_export.bundle.artifact import Artifact
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec, quantized_feed
 from keras_inception_export.diagnosis.diagnose import (
@@ -57,6 +58,7 @@ class VerificationResult:
         findings: what is wrong, one sentence each.
         missing: the message that its runtime is not installed; empty if the
             runtime is installed.
+        inputs, outputs: what the runtime says of them.
     """
 
     format: str
@@ -64,6 +66,8 @@ class VerificationResult:
     parity: tuple[OutputParity, ...] = ()
     findings: tuple[str, ...] = ()
     missing: str = ""
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
 
     @property
     def name(self) -> str:
@@ -101,6 +105,7 @@ def verify_artifact(
         probes = probes.only()
     try:
         runner = FORMATS[result.format].open(path)
+        Artifact(runner, name=str(path))  # which checks the inputs
         results = [_run(runner, feed) for feed in probes.feeds]
         wrong = report and difference(report, path, runner)
     except errors.RuntimeMissingError as error:
@@ -128,7 +133,13 @@ def verify_artifact(
     parity, more = compare(
         *(results, real, probes, published), quantized=bool(quantization)
     )
-    return replace(result, parity=tuple(parity), findings=(*findings, *more))
+    return replace(
+        result,
+        parity=tuple(parity),
+        findings=(*findings, *more),
+        inputs=tuple(runner.inputs),
+        outputs=tuple(runner.outputs),
+    )
 
 
 def _dequantized(

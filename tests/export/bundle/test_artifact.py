@@ -5,7 +5,7 @@ import pytest
 
 from keras_inception_export.bundle.artifact import Artifact
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import RequestError
+from keras_inception_export.errors import ArtifactError, RequestError
 
 
 class Runner:
@@ -63,3 +63,8 @@ def test_quantized_outputs_are_real_values():
 def test_arrays_that_do_not_fit(arrays, message):
     with pytest.raises(RequestError, match=message):
         Artifact(Runner())(*arrays)
+
+
+def test_an_input_that_cannot_be_padded():
+    with pytest.raises(ArtifactError, match="with a smaller batch size"):
+        Artifact(Runner(2**30))

@@ -20,6 +20,7 @@ from keras_inception_export import (
     load_artifact,
     verify,
 )
+from keras_inception_export.bundle import artifact as artifact_module
 from keras_inception_export.bundle import bundle as bundle_module
 from keras_inception_export.bundle.bundle import sha256_of
 from keras_inception_export.bundle.info import describe
@@ -77,6 +78,13 @@ def test_unaltered_bundle_passes():
         "onnx int8",
     ]
     assert all(result.passed for result in results)
+
+
+def test_what_cannot_be_called_is_not_verified(bundle, monkeypatch):
+    monkeypatch.setattr(artifact_module, "MAX_INPUT", 100)
+    assert all(
+        "has an input" in result.findings[0] for result in verify(bundle)
+    )
 
 
 @pytest.mark.parametrize("index", (0, 7, -2), ids=("first", "middle", "last"))
