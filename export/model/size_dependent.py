@@ -1,4 +1,4 @@
-"""Layers whose Python code depends on the size of an image.
+"""Layers whose Python code depends on a size: of an image, or of a sequence.
 
 A conversion traces a layer once, for every size. Where a size is unknown, the
 layers in `EXACT` compute what their own code computes for each size, and those
@@ -48,7 +48,7 @@ def _traceable(
         return call(inputs, *args, **kwargs)
     for kind, exact in EXACT.items():
         if isinstance(layer, kind) and not isinstance(inputs, dict):
-            return exact(layer, inputs)
+            return exact(layer, inputs, **kwargs)
     raise ValueError(
         "the size of its input is unknown when it is traced; give the "
         "model's input a fixed size"
@@ -56,13 +56,15 @@ def _traceable(
 
 
 def _sizes(layer: Any, inputs: Any) -> Sequence[int | None]:
-    """Return the lengths of an input's axes without the batch."""
+    """Return the lengths of an input's axes on which the code depends."""
     shape = (inputs["images"] if isinstance(inputs, dict) else inputs).shape
+    if isinstance(layer, layers.TimeDistributed):
+        return shape[1:2]
     single_image = len(shape) == 3 and not isinstance(layer, REFUSED)
     return shape if single_image else shape[1:]
 
 
-def _center_crop(layer: layers.CenterCrop, images: Any) -> Any:
+def _center_crop(layer: layers.CenterCrop, images: Any, **_: Any) -> Any:
     """Crop the centre; where the image is smaller, the largest part that fits.
 
     `CenterCrop` resizes that part. Resizing to the same size changes nothing.
@@ -92,7 +94,7 @@ def _center_crop(layer: layers.CenterCrop, images: Any) -> Any:
     return ops.cast(resized, layer.compute_dtype)
 
 
-def _up_sampling(layer: layers.UpSampling2D, images: Any) -> Any:
+def _up_sampling(layer: layers.UpSampling2D, images: Any, **_: Any) -> Any:
     """Resize to a multiple of the size, which may be known or a tensor."""
     import tensorflow as tf
 
@@ -107,9 +109,30 @@ def _up_sampling(layer: layers.UpSampling2D, images: Any) -> Any:
     return ops.moveaxis(resized, -1, 1) if first else resized
 
 
-def _unchanged(layer: layers.Layer, images: Any) -> Any:
+def _unchanged(layer: layers.Layer, images: Any, **_: Any) -> Any:
     """Return the images, which `RandomCrop` crops in training only."""
     return images
+
+
+def _time_distributed(
+    layer: layers.TimeDistributed, inputs: Any, *, mask: Any = None, **_: Any
+) -> Any:
+    """Compute all steps of all samples as one batch.
+
+    Keras maps the layer over as many steps as there are samples.
+    """
+    steps = ops.shape(inputs)[:2]
+
+    def merged(array):
+        return ops.reshape(array, (-1, *ops.shape(array)[2:]))
+
+    options = {}
+    if layer.layer._call_has_mask_arg and mask is not None:
+        options["mask"] = merged(mask)
+    if layer.layer._call_has_training_arg:
+        options["training"] = False
+    outputs = layer.layer.call(merged(inputs), **options)
+    return ops.reshape(outputs, (*steps, *ops.shape(outputs)[1:]))
 
 
 def _spatial_axes(layer: Any, images: Any) -> tuple[int, int]:
@@ -120,12 +143,13 @@ def _spatial_axes(layer: Any, images: Any) -> tuple[int, int]:
     return last - 2, last - 1
 
 
-EXACT: dict[type[layers.Layer], Callable[[Any, Any], Any]] = {
+EXACT: dict[type[layers.Layer], Callable[..., Any]] = {
     layers.CenterCrop: _center_crop,
     layers.RandomCrop: _unchanged,
+    layers.TimeDistributed: _time_distributed,
     layers.UpSampling2D: _up_sampling,
 }
-"""How to compute a layer for images of any size."""
+"""How to compute a layer for inputs of any size."""
 
 REFUSED = tuple(
     getattr(layers, f"Adaptive{kind}Pooling{rank}D")

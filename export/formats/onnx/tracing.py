@@ -8,7 +8,7 @@ them.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -57,6 +57,8 @@ WEIGHTED_LAYERS = tuple(
     ).split()
 )
 
+_REMEDY = "use layers that ONNX supports, or export another format"
+
 
 def convert(inference_model: InferenceModel, opset: int) -> Graph:
     """Trace and convert the inference model.
@@ -69,8 +71,7 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     """
     check_no_float8(inference_model.model, "ONNX")
     weights = _weights(inference_model.model)
-    origins = _Origins(inference_model.model)
-    scopes = origins.scopes
+    scopes: dict[str, str] = {}
     function, signature = _traceable(inference_model, list(weights.values()))
     with (
         recorded(inference_model.model, scopes),
@@ -80,8 +81,8 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     ):
         with any_size(inference_model.model):
             concrete = function.get_concrete_function(*signature)
-        _check_dtypes(inference_model, concrete, origins)
-        source = _converted(concrete, opset, origins).graph
+        _check_dtypes(inference_model, concrete, scopes)
+        source = _converted(concrete, opset, scopes).graph
     constants = {
         tensor.name: Constant.of(partial(onnx.numpy_helper.to_array, tensor))
         for tensor in source.initializer
@@ -114,7 +115,7 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
 
 
 def _check_dtypes(
-    inference_model: InferenceModel, concrete: Any, origins: "_Origins"
+    inference_model: InferenceModel, concrete: Any, scopes: Mapping[str, str]
 ) -> None:
     """Raise `ConversionError` for a dtype that cannot be written.
 
@@ -127,7 +128,7 @@ def _check_dtypes(
             # tf2onnx has float16 for it, and ONNX Runtime few kernels.
             if dtype == tf.bfloat16 or dtype not in tf_utils.TF_TO_ONNX_DTYPE:
                 raise ConversionError(
-                    f"{origins.source(operation.name)} computes in "
+                    f"{_source(operation.name, scopes)} computes in "
                     f"{dtype.name}, which cannot be written to ONNX; "
                     "use float32 there"
                 )
@@ -140,34 +141,10 @@ def _check_dtypes(
             )
 
 
-class _Origins:
-    """Which layers made the nodes of a traced graph, for messages."""
-
-    def __init__(self, model: keras.Model) -> None:
-        self.scopes: dict[str, str] = {}
-        self._model = model
-
-    def source(self, node: str) -> str:
-        """Return the layer that made a node, else the node."""
-        layer = nested_name(node, self.scopes)
-        return f"layer {layer!r}" if layer else f"node {node!r}"
-
-    def remedies(self, node: str) -> str:
-        """Return what can be done about a node that cannot be converted.
-
-        TimeDistributed computes an unknown number of steps with a vectorized
-        form of each operation, many of which tf2onnx does not know.
-        """
-        known = ""
-        around, _, step = node.partition("/loop_body/")
-        if step and layer_in_scope(around, self.scopes) in {
-            layer.path
-            for layer in self._model._flatten_layers()
-            if isinstance(layer, keras.layers.TimeDistributed)
-        }:
-            source = self.source(around)
-            known = f" give the input of {source} a fixed number of steps,"
-        return f"use layers that ONNX supports,{known} or export another format"
+def _source(node: str, scopes: Mapping[str, str]) -> str:
+    """Return the layer that made a node, else the node, for messages."""
+    layer = nested_name(node, scopes)
+    return f"layer {layer!r}" if layer else f"node {node!r}"
 
 
 def _memory(variable: keras.Variable) -> np.ndarray:
@@ -194,24 +171,28 @@ def _typed(
     ]
 
 
-def _converted(concrete, opset: int, origins: _Origins) -> onnx.ModelProto:
+def _converted(
+    concrete, opset: int, scopes: Mapping[str, str]
+) -> onnx.ModelProto:
     """Convert a traced function, and name the layer where that fails."""
     try:
-        return _run_tf2onnx(concrete, opset, origins)
+        return _run_tf2onnx(concrete, opset, scopes)
     except Exception as error:
         if isinstance(error, ExportError) or exhausted(error):
             raise
         names = re.findall(r"[\w./]+", str(error))
-        nodes = (x for x in names if layer_in_scope(x, origins.scopes))
+        nodes = (x for x in names if layer_in_scope(x, scopes))
         node = next(nodes, "")
         raise ConversionError(
             f"tf2onnx cannot convert "
-            f"{origins.source(node) if node else 'the model'}: "
-            f"{reason_of(error)}; {origins.remedies(node)}"
+            f"{_source(node, scopes) if node else 'the model'}: "
+            f"{reason_of(error)}; {_REMEDY}"
         ) from error
 
 
-def _run_tf2onnx(concrete, opset: int, origins: _Origins) -> onnx.ModelProto:
+def _run_tf2onnx(
+    concrete, opset: int, scopes: Mapping[str, str]
+) -> onnx.ModelProto:
     """Convert a traced function; generated names are numbered from 1."""
     inputs = [tensor.name for tensor in concrete.inputs]
     outputs = [tensor.name for tensor in concrete.outputs]
@@ -246,8 +227,8 @@ def _run_tf2onnx(concrete, opset: int, origins: _Origins) -> onnx.ModelProto:
         if not _is_converted(node):
             condition = CONDITIONS.get(node.type, "")
             raise ConversionError(
-                f"{origins.source(node.name)} computes {node.type}{condition}, "
-                f"which ONNX cannot express; {origins.remedies(node.name)}"
+                f"{_source(node.name, scopes)} computes {node.type}"
+                f"{condition}, which ONNX cannot express; {_REMEDY}"
             )
     optimized = optimizer.optimize_graph(converted, optimizers=optimizers)
     return optimized.make_model("")

@@ -24,6 +24,7 @@ CASES = {
     "crop": layers.CenterCrop(32, 32),
     "crop_wide": layers.CenterCrop(8, 31),
     "random_crop": layers.RandomCrop(8, 8),
+    "time_distributed": layers.TimeDistributed(layers.Conv1D(4, 3)),
     "bilinear": layers.UpSampling2D(2, interpolation="bilinear"),
     "bicubic": layers.UpSampling2D((3, 2), interpolation="bicubic"),
     "lanczos": layers.UpSampling2D((1, 2), interpolation="lanczos5"),
@@ -55,6 +56,23 @@ def test_one_trace_computes_every_size(case):
         expected = model(image, training=False)
         (actual,) = concrete(tf.constant(image))
         np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-4)
+
+
+def test_the_mask_of_each_step():
+    words = keras.Input((None, None), name="words", dtype="int32")
+    embedded = layers.Embedding(5, 3, mask_zero=True)(words)
+    model = keras.Model(words, layers.TimeDistributed(layers.LSTM(2))(embedded))
+    traced = tf.function(InferenceModel.of(model).call, autograph=False)
+    with any_size(model):
+        concrete = traced.get_concrete_function(
+            tf.TensorSpec((None,) * 3, "int32")
+        )
+    sentences = np.random.default_rng(0).integers(0, 5, (2, 7, 4), "int32")
+    (actual,) = concrete(tf.constant(sentences))
+    expected = model(sentences, training=False)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
+    other = model(np.maximum(sentences, 1), training=False)
+    assert np.abs(actual - other).max() > 1e-3
 
 
 def test_every_kind_of_layer_is_tested():

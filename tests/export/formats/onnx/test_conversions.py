@@ -307,7 +307,7 @@ def wrapped(layer, *shape):
         (
             wrapped(Determinant(name="bad"), 3, 3),
             (None, 3, 3),
-            "'around/in/bad' computes LogMatrix.*input of layer 'around' a",
+            "'around/in/bad' computes LogMatrix",
         ),
     ],
 )
