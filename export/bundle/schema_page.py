@@ -17,7 +17,8 @@ def fields(
 ) -> Iterator[tuple[str, str]]:
     """Yield every key of a report, as `artifacts[].path`, and its meaning."""
     for name, field in part.model_fields.items():
-        yield f"{prefix}{name}", field.description or ""
+        # A cell of a table is one line.
+        yield f"{prefix}{name}", " ".join((field.description or "").split())
         for model, is_list in _models(field.annotation):
             if model is not part:  # a step has steps
                 yield from fields(model, f"{prefix}{name}{'[]' * is_list}.")

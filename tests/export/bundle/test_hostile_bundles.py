@@ -173,6 +173,8 @@ def test_the_page_on_reports_names_every_key():
     page = (ROOT / "docs/report.md").read_text()
     assert page == schema_page.document()
     found = dict(schema_page.fields())
+    assert all(f"| `{x}` | {text} |" in page for x, text in found.items())
+    assert not any("\n" in text for text in found.values())
     assert all(found.values())
     assert "artifacts[].parity[].tolerance" in found
 
