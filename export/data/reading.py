@@ -17,6 +17,7 @@ from keras_inception_export.errors import (
     ArtifactError,
     ExportError,
     RequestError,
+    exhausted,
     os_reason,
     reason_of,
 )
@@ -63,7 +64,7 @@ def reading(
             f"{path} {problem}: there is not enough memory for it"
         ) from cause
     except Exception as cause:
-        reason = reason_of(cause)
+        reason = exhausted(cause) or reason_of(cause)
         if len(reason) > MAX_REASON:
             reason = f"{reason[:MAX_REASON]}…"
         end = action and f"; {action}"

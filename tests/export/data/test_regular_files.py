@@ -45,3 +45,10 @@ def test_a_file_that_may_not_be_read_is_not_damaged():
 def test_a_device_is_refused():
     with pytest.raises(RequestError, match="/dev/zero is a pipe, a socket or"):
         load_model("/dev/zero")
+
+
+def test_the_limit_of_open_files_is_no_fault_of_the_file():
+    message = r"^a cannot be read: the limit of open files is reached \(Too"
+    with pytest.raises(RequestError, match=message):
+        with reading("a", error=RequestError):
+            raise OSError(24, "Too many open files", "a/codec.py")
