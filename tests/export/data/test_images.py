@@ -205,7 +205,7 @@ def test_pixels_of_unknown_range_are_refused(dtype, tmp_path):
     image = Image.fromarray(PIXELS.astype(dtype))
     image.save(tmp_path / "photo.tiff")
     (tmp_path / "photo.tiff").rename(tmp_path / "photo.png")
-    with pytest.raises(RequestError, match="(signed|\"F\"), whose range"):
+    with pytest.raises(RequestError, match='(signed|"F"), whose range'):
         read(tmp_path / "photo.png", spec(2, 2, 1))
 
 
