@@ -206,12 +206,14 @@ def _as_classes(labels, number, origin):
             f"{origin} must have one label for each of the {number} samples, "
             f"got labels of shape {labels.shape}"
         )
-    if not numeric or not np.array_equal(labels, np.rint(labels)):
+    with np.errstate(invalid="ignore"):  # infinity
+        found = labels.astype("int64") if numeric else np.empty(0)
+    if not np.array_equal(labels, found):
         raise RequestError(
             f"{origin} must have labels that are integers, the indices of the "
             f"classes from 0; got {labels.dtype}"
         )
-    return labels.astype("int64")
+    return found
 
 
 def _checked(source, labels, specs, origin, classes=None) -> Samples:

@@ -58,7 +58,7 @@ def test_one_folder_per_class_gives_labels(names, labels, tmp_path):
 
 def test_hidden_and_empty_folders(tmp_path, caplog):
     """Hidden files and folders are no samples; an empty folder is a class."""
-    for name in ("ant", "cat", ".ipynb_checkpoints"):
+    for name in ("ant", "cat", ".ipynb_checkpoints", "__MACOSX"):
         save(tmp_path / name / "0.png")
     (tmp_path / "bee").mkdir()
     (tmp_path / "cat" / "._0.png").write_bytes(b"not an image")
@@ -68,8 +68,32 @@ def test_hidden_and_empty_folders(tmp_path, caplog):
     assert "Classes  ant 0, bee 1, cat 2" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["7", "007"], "classes '007' and '7', which"),
+        (["7", "\u0667"], r"classes '7' and '\\u0667', which"),
+        (["caf\u00e9", "cafe\u0301"], r"'cafe\\u0301' and 'caf\\xe9', which"),
+        (["a", " a"], "classes ' a' and 'a', which"),
+    ],
+)
+def test_classes_that_look_the_same_are_refused(names, message, tmp_path):
+    for name in names:
+        save(tmp_path / name / "0.png")
+    with pytest.raises(RequestError, match=message):
+        load_samples(tmp_path, spec(2, 2, 1))
+
+
+def test_an_image_outside_of_the_classes_is_named(tmp_path, caplog):
+    for name in ("ant/0.png", "cat/0.png", "1.png"):
+        save(tmp_path / name)
+    with caplog.at_level("INFO", "keras_inception_export"):
+        assert load_samples(tmp_path, spec(2, 2, 1)).labels is None
+    assert f"Classes  unknown, because {tmp_path}/1.png is in" in caplog.text
+
+
 def test_parts_of_a_data_set_are_not_classes(tmp_path):
-    for name in ("train/cat", "Test/dog"):
+    for name in ("train/cat", "Test/dog", "more/dog"):
         save(tmp_path / name / "0.png")
     with pytest.raises(RequestError, match="Test, train, which are parts"):
         load_samples(tmp_path, spec(2, 2, 1))
