@@ -198,7 +198,7 @@ def _as_classes(labels, number, origin):
     if labels is None:
         return None
     labels = as_array(labels, f"the labels of {origin}")
-    numeric = labels.dtype.kind in "iubf"
+    numeric = labels.dtype.kind in "iubf" and np.isfinite(labels).all()
     if numeric and labels.ndim == 2:
         labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
     if labels.shape != (number,):
@@ -206,7 +206,7 @@ def _as_classes(labels, number, origin):
             f"{origin} must have one label for each of the {number} samples, "
             f"got labels of shape {labels.shape}"
         )
-    with np.errstate(invalid="ignore"):  # infinity
+    with np.errstate(invalid="ignore"):  # 1e300
         found = labels.astype("int64") if numeric else np.empty(0)
     if not np.array_equal(labels, found):
         raise RequestError(
