@@ -198,7 +198,8 @@ def _as_classes(labels, number, origin):
     if labels is None:
         return None
     labels = as_array(labels, f"the labels of {origin}")
-    numeric = labels.dtype.kind in "iubf" and np.isfinite(labels).all()
+    numeric = labels.dtype.kind in "iubf"
+    finite = numeric and np.isfinite(labels).all()
     if numeric and labels.ndim == 2:
         labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
     if labels.shape != (number,):
@@ -207,7 +208,7 @@ def _as_classes(labels, number, origin):
             f"got labels of shape {labels.shape}"
         )
     with np.errstate(invalid="ignore"):  # 1e300
-        found = labels.astype("int64") if numeric else np.empty(0)
+        found = labels.astype("int64") if finite else np.empty(0)
     if not np.array_equal(labels, found):
         raise RequestError(
             f"{origin} must have labels that are integers, the indices of the "
