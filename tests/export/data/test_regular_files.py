@@ -12,6 +12,7 @@ from keras_inception_export.data.samples import load_samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 from keras_inception_export.model.loading import load_model
+from keras_inception_export.pipeline.resources import parameters_in
 
 SPECS = (TensorSpec("image", (None, 2, 2, 1), "float32"),)
 
@@ -21,6 +22,7 @@ SPECS = (TensorSpec("image", (None, 2, 2, 1), "float32"),)
     [
         ("model.keras", load_model),
         ("model.keras", describe),
+        ("model.keras", parameters_in),
         ("model.onnx", describe),
         ("model.tflite", load_artifact),
         ("samples.npy", lambda path: load_samples(path, SPECS)),
