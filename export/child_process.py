@@ -199,7 +199,10 @@ class ChildProcess(contextlib.AbstractContextManager):
 def killed_by(number: int) -> str:
     """Describe how a signal ended a process."""
     name = signal.Signals(number).name
-    return f"killed by signal {number} ({name}), perhaps because memory ran out"
+    return (
+        f"killed by signal {number} ({name}), perhaps because memory or "
+        "processor time ran out"
+    )
 
 
 def end_with_parent() -> None:

@@ -123,7 +123,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def is_only_a_bundle(folder: Path) -> bool:
     """Return whether a folder is empty, or has only what an export writes.
 
-    That is known by the names: a report may name any file as its own.
+    That is known by the names: a report may name any file as its own. In a
+    SavedModel a model may have files of its own, which the hash includes.
     """
     if not folder.is_dir():
         return False
@@ -140,7 +141,10 @@ def is_only_a_bundle(folder: Path) -> bool:
         record = FORMATS[artifact["format"]]
         path = folder / record.artifact_name(artifact.get("quantization"))
         files.update(record.files(path))
-        if record.has_only_its_files(path):
+        if path.is_dir() and (
+            record.has_only_its_files(path)
+            or sha256_of(path) == artifact["sha256"]
+        ):
             folders.add(path)
     return all(x in (folders if x.is_dir() else files) for x in found)
 

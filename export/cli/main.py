@@ -55,8 +55,14 @@ def _run(arguments) -> int:
     code, before = errors.RequestError.exit_code, dict(os.environ)
     quiet = contextlib.nullcontext(sys.stderr) if arguments.debug else _quiet()
     # The standard error may not be writable.
-    with contextlib.suppress(OSError), quiet as terminal:
-        arguments.terminal = terminal
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+        arguments.terminal = sys.stderr
+        try:
+            arguments.terminal = stack.enter_context(quiet)
+        except OSError as error:  # the limit of open files
+            return _fail(
+                arguments, output.Outcome(), *_explained(error, arguments)
+            )
         try:
             code = _run_and_print(arguments)
         except BrokenPipeError:  # `head`, say, has read enough

@@ -22,6 +22,11 @@ STOPS = {
     "SIGINT": "interrupted",
     "SIGTERM": "terminated",
     "SIGHUP": "interrupted, because the terminal was closed",
+    "SIGQUIT": "ended by the key for SIGQUIT",
+    "SIGUSR1": "ended by SIGUSR1",  # as schedulers send before a time limit
+    "SIGUSR2": "ended by SIGUSR2",
+    "SIGXCPU": "ended, because its limit of processor time is reached; raise "
+    "it (ulimit -t)",
 }
 """Signals that ask the command to stop, and what it then prints."""
 
@@ -54,6 +59,8 @@ def deferred_signals() -> Iterator[set[signal.Signals]]:
     try:
         yield signals
     finally:
+        while signal.sigtimedwait(signals, 0):  # one more Ctrl-C
+            pass
         signal.signal(_CHILD, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -81,8 +88,8 @@ def supervise(
     if number > 0:
         code = 128 + number
         what = STOPS.get(signal.Signals(number).name) or (
-            f"the process was {killed_by(number)}; free memory, or raise its "
-            "limit"
+            f"the process was {killed_by(number)}; free memory, or raise the "
+            "limits"
         )
     else:
         code, what = RequestError.exit_code, LEFT

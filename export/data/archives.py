@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from keras_inception_export.data.images import is_image
-from keras_inception_export.data.items import MAX_BYTES, Item, Labels, Opened
+from keras_inception_export.data.items import (
+    MAX_BYTES,
+    Item,
+    Labels,
+    Opened,
+    is_hidden,
+)
 from keras_inception_export.data.labels import label_in
 from keras_inception_export.data.reading import check_expansion, reading
 from keras_inception_export.errors import RequestError
@@ -60,7 +66,7 @@ def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
             # An archive would keep what it knows of all its members.
             archive.members = []  # type: ignore[attr-defined]
             parts = Path(member.name).parts
-            hidden = any(x.startswith(".") and x != ".." for x in parts)
+            hidden = any(is_hidden(x) and x != ".." for x in parts)
             if member.isreg() and not hidden:
                 if member.size <= MAX_BYTES:  # a larger one is not read
                     declared += member.size
@@ -96,6 +102,8 @@ def _tar_labels(path: Path) -> Labels:
             with reading(f"{path}/{member.name}", error=RequestError):
                 if member.size > MAX_LABEL:
                     raise ValueError(f"its label has {member.size} bytes")
+                if key in found[kind]:
+                    raise ValueError("the archive has two of this name")
                 file: Any = archive.extractfile(member)
                 text = file.read().decode("utf-8-sig").strip()
                 found[kind][key] = _label(text, kind)
@@ -104,10 +112,10 @@ def _tar_labels(path: Path) -> Labels:
 
 
 def _label(text: str, kind: str) -> Any:
-    """Return the number or name in a file."""
+    """Return the number or name in a file; `None` if it is empty."""
     if kind == ".json":
         return label_in(json.loads(text))
-    return int(text) if text.removeprefix("-").isdecimal() else text
+    return int(text) if text.removeprefix("-").isdecimal() else text or None
 
 
 def import_pyarrow(path: Path | str) -> Any:

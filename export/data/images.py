@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_inception_export.data.items import Item
+from keras_inception_export.data.items import Item, is_hidden
 from keras_inception_export.data.preprocessing import Preprocessing
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.rows import Rows, Spool, joined
@@ -40,10 +40,11 @@ def images_in(folder: Path, above: frozenset = frozenset()) -> Iterator[Path]:
 
     They are in the order of their names; only one folder's names are in
     memory. A link to a folder is followed, unless it leads back to a folder
-    that contains it, whose real path is in `above`.
+    that contains it, which is in `above`.
     """
-    real = os.path.realpath(folder)
-    if real in above:
+    status = os.stat(folder)
+    own = status.st_dev, status.st_ino
+    if own in above:
         return
     with os.scandir(folder) as entries:
         found = sorted(
@@ -53,12 +54,12 @@ def images_in(folder: Path, above: frozenset = frozenset()) -> Iterator[Path]:
                 or (entry.is_symlink() and os.path.isdir(entry)),  # or a loop
             )
             for entry in entries
-            if not entry.name.startswith(".")
+            if not is_hidden(entry.name)
         )
     for name, is_folder in found:
         path = folder / name
         if is_folder:
-            yield from images_in(path, above | {real})
+            yield from images_in(path, above | {own})
         elif is_image(path):
             yield path
 

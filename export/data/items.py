@@ -9,9 +9,17 @@ import numpy as np
 
 from keras_inception_export.errors import ExportError
 
+OF_SYSTEMS = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found"}
+"""Folders that systems put beside those of a user."""
+
 MAX_BYTES = 2**28
 """The largest image file in an archive. A sparse file of a few bytes may claim
 any size."""
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder of this name is not one of a user."""
+    return name.startswith(".") or name in OF_SYSTEMS
 
 
 @dataclass(frozen=True, slots=True)

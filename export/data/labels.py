@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
-from keras_inception_export.data.items import Labels
+from keras_inception_export.data.items import Labels, is_hidden
 from keras_inception_export.data.reading import reading
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError, check_regular
@@ -91,16 +92,24 @@ def folder_classes(path: Path, images: Iterable[Path]) -> Labels | None:
     names = sorted(
         folder.name
         for folder in path.iterdir()
-        if folder.is_dir() and not folder.name.startswith(".")
+        if folder.is_dir() and not is_hidden(folder.name)
     )
     places = [image.relative_to(path).parts for image in images]
-    if len(names) < 2 or any(len(place) == 1 for place in places):
+    if len(names) < 2:
         return None
-    if PARTS.issuperset(name.lower() for name in names):
+    parts = [name for name in names if name.lower() in PARTS]
+    if len(parts) > 1:
         raise RequestError(
-            f"{path} has the folders {', '.join(names)}, which are parts of a "
+            f"{path} has the folders {', '.join(parts)}, which are parts of a "
             "data set, not classes; give one of them"
         )
+    outside = [place[0] for place in places if len(place) == 1]
+    if outside:
+        logger.info(
+            "Classes  unknown, because %s is in none of their folders",
+            path / outside[0],
+        )
+        return None
     return Labels([place[0] for place in places], names)
 
 
@@ -114,7 +123,7 @@ def numbered(
     There are no names if there are gaps.
 
     Raises:
-        RequestError: if only some have a label.
+        RequestError: if only some have a label, or two names are the same.
     """
     values = labels.values
     named = [isinstance(value, str) for value in values]
@@ -134,8 +143,16 @@ def numbered(
         )
     names = sorted({*labels.names, *values})
     numbers = list(range(len(names)))
+    meanings: list[Any] = [normalize("NFKC", name).strip() for name in names]
     if all(name.isdecimal() and len(name) < 10 for name in names):
-        numbers = [int(name) for name in names]
+        numbers = meanings = [int(name) for name in names]
+    for name, meaning in zip(names, meanings, strict=True):
+        first = names[meanings.index(meaning)]
+        if name != first:
+            raise RequestError(
+                f"{origin} has the classes {first!a} and {name!a}, which are "
+                "the same; rename one, or join them"
+            )
     classes = dict(zip(names, numbers, strict=True))
     shown = ", ".join(f"{name} {classes[name]}" for name in names[:10])
     more = f", and {len(names) - 10} more" if len(names) > 10 else ""

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from keras_inception_export.data.reading import check_expansion, check_methods
+from keras_inception_export.data.reading import check_expansion, check_members
 from keras_inception_export.data.rows import Rows, Spool, file_rows, parts
 
 BLOCK = 2**14
@@ -108,7 +108,7 @@ def _opened(
             file.seek(0)
             return open_array(file, size)
         with zipfile.ZipFile(file) as archive:
-            check_methods(archive)
+            check_members(archive)
             members = archive.infolist()
             check_expansion(sum(x.file_size for x in members), size)
             arrays = {}

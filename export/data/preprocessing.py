@@ -1,9 +1,9 @@
 """From the pixels of an image to one input of a model; needs Pillow.
 
 upright         the orientation that the EXIF data demands
-8 bits          16 bits of gray are divided by 257, of colors the upper 8
-                are taken; palette and CMYK become their colors; alpha is
-                left out; floating point is refused: its range is unknown
+8 bits          12 and 16 bits of gray are scaled to 255, of colors the upper 8
+                are taken; palette and CMYK become their colors; alpha is left
+                out; signed values are refused: their range is unknown
 colour          gray for RGB: the same value in each channel; RGB for
                 gray: 0.299 R + 0.587 G + 0.114 B
 size            Pillow's filters, which antialias when they reduce
@@ -49,6 +49,9 @@ INTEGERS = ("uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 LARGEST = 255
 """The largest value of a pixel."""
+
+BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
+WHITE_IS_ZERO, SIGNED = 0, 2  # values of the last two
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,8 @@ class Preprocessing:
         """
         from PIL import Image, ImageOps
 
-        image = _to_bytes(ImageOps.exif_transpose(image))
+        tags = getattr(image, "tag_v2", {})  # of a TIFF file
+        image = _to_bytes(ImageOps.exif_transpose(image), tags)
         image = image.convert("L" if self.color == "grey" else "RGB")
         size = self.size[1] or image.width, self.size[0] or image.height
         method = Image.Resampling[self.interpolation.upper()]
@@ -246,25 +250,26 @@ def channel_axis(spec: TensorSpec) -> int | None:
     return next((axis for axis in (3, 1) if spec.shape[axis] in (1, 3)), None)
 
 
-def _to_bytes(image: Image.Image) -> Image.Image:
+def _to_bytes(image: Image.Image, tags: Mapping[int, Any]) -> Image.Image:
     """Return an image with values of 0 to 255, without a palette.
 
-    Raises:
-        ValueError: if the range of its values is unknown.
+    `tags` are those of a TIFF. It is a ValueError if the range is unknown.
     """
     from PIL import Image
 
-    if image.mode.startswith("I;16") or (image.mode, image.format) == (
-        "I",
-        "PNG",
-    ):
-        values = np.asarray(image).astype("float64") / 257
-        return Image.fromarray(values.round().astype("uint8"))
-    if image.mode in ("I", "F"):
+    signed = SIGNED in tags.get(SAMPLE_FORMAT, ())
+    if signed or image.mode in ("I", "F"):
+        kind = "signed" if signed else f'of mode "{image.mode}"'
         raise ValueError(
-            f'its pixels are of mode "{image.mode}", whose range is unknown; '
-            "expected 8 or 16 bits per channel; give a .npy"
+            f"its pixels are {kind}, whose range is unknown; expected 8 or 16 "
+            "bits per channel; give a .npy"
         )
+    if image.mode.startswith("I;16"):
+        bits = tags.get(BITS, (16,))[0]  # 12 in the same mode
+        values = np.asarray(image) / ((2**bits - 1) / LARGEST)
+        if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow ignores it
+            values = LARGEST - values
+        return Image.fromarray(values.round().astype("uint8"))
     # Pillow warns if it converts a palette with transparency to RGB directly.
     return image.convert("RGBA") if image.mode in ("P", "PA") else image
 

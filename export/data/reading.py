@@ -17,6 +17,7 @@ from keras_inception_export.errors import (
     ArtifactError,
     ExportError,
     RequestError,
+    exhausted,
     os_reason,
     reason_of,
 )
@@ -63,7 +64,7 @@ def reading(
             f"{path} {problem}: there is not enough memory for it"
         ) from cause
     except Exception as cause:
-        reason = reason_of(cause)
+        reason = exhausted(cause) or reason_of(cause)
         if len(reason) > MAX_REASON:
             reason = f"{reason[:MAX_REASON]}…"
         end = action and f"; {action}"
@@ -94,8 +95,14 @@ def check_expansion(
         )
 
 
-def check_methods(archive: zipfile.ZipFile) -> None:
-    """Raise ValueError for a compression whose expansion has no bound."""
+def check_members(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError for members that a reader cannot rely on.
+
+    That is a compression whose expansion has no bound, and a name that two
+    have, of which programs may read either.
+    """
+    if len(archive.namelist()) > len(set(archive.namelist())):
+        raise ValueError("two files in it have the same name")
     for info in archive.infolist():
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"{info.filename} is neither stored nor deflated")
@@ -103,7 +110,7 @@ def check_methods(archive: zipfile.ZipFile) -> None:
 
 def read_json(archive: zipfile.ZipFile, name: str) -> Any:
     """Return the content of a JSON file in an archive."""
-    check_methods(archive)
+    check_members(archive)
     info = archive.getinfo(name)
     check_expansion(info.file_size, info.compress_size, MAX_JSON)
     return json.loads(archive.read(info))

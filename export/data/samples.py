@@ -199,6 +199,7 @@ def _as_classes(labels, number, origin):
         return None
     labels = as_array(labels, f"the labels of {origin}")
     numeric = labels.dtype.kind in "iubf"
+    finite = numeric and np.isfinite(labels).all()
     if numeric and labels.ndim == 2:
         labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
     if labels.shape != (number,):
@@ -206,12 +207,14 @@ def _as_classes(labels, number, origin):
             f"{origin} must have one label for each of the {number} samples, "
             f"got labels of shape {labels.shape}"
         )
-    if not numeric or not np.array_equal(labels, np.rint(labels)):
+    with np.errstate(invalid="ignore"):  # 1e300
+        found = labels.astype("int64") if finite else np.empty(0)
+    if not np.array_equal(labels, found):
         raise RequestError(
             f"{origin} must have labels that are integers, the indices of the "
             f"classes from 0; got {labels.dtype}"
         )
-    return labels.astype("int64")
+    return found
 
 
 def _checked(source, labels, specs, origin, classes=None) -> Samples:

@@ -6,7 +6,6 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -96,7 +95,7 @@ class Format:
             running the artifact; `None` if opening it runs nothing.
         suffixes: file name suffixes that identify an artifact.
         marker: the file in it that identifies an artifact that is a folder.
-        members: patterns of all files in an artifact that is a folder.
+        members: patterns of the files in every artifact that is a folder.
         companions: names of the files that belong to an artifact, with
             `{name}` and `{stem}` for those of the artifact.
         intermediates: `intermediates(path)` opens an artifact's internal
@@ -183,14 +182,8 @@ class Format:
 
     def has_only_its_files(self, path: Path) -> bool:
         """Return whether a folder has no files but those of an artifact."""
-        return all(
-            any(
-                fnmatch(file.relative_to(path).as_posix(), pattern)
-                for pattern in self.members
-            )
-            for file in path.rglob("*")
-            if not file.is_dir()
-        )
+        own = {file for pattern in self.members for file in path.glob(pattern)}
+        return all(x in own or x.is_dir() for x in path.rglob("*"))
 
     def files(self, path: Path) -> list[Path]:
         """Return the files of an artifact: its own, and its companions."""

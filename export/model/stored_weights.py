@@ -20,7 +20,7 @@ import keras
 from keras_inception_export.data.reading import (
     FREE,
     WEIGHTS,
-    check_methods,
+    check_members,
     stored_file,
 )
 from keras_inception_export.errors import RequestError
@@ -58,7 +58,7 @@ def check_weights(path: Path, load: Callable[[Path], Any]) -> int:
         file: Any = path
         if not h5py.is_hdf5(path):
             archive = stack.enter_context(zipfile.ZipFile(path))
-            check_methods(archive)
+            check_members(archive)
             check(sum(info.file_size for info in archive.infolist()))
             file = stored_file(archive, WEIGHTS)
             if file is None:

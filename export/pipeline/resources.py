@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from keras_inception_export.bundle.publication import parent_of
 from keras_inception_export.data.reading import WEIGHTS, stored_file
-from keras_inception_export.errors import RequestError
+from keras_inception_export.errors import RequestError, check_regular
 from keras_inception_export.formats.registry import FORMATS
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.options import ExportOptions
@@ -87,9 +87,13 @@ def parameters_in(path: str | os.PathLike) -> int:
     """Return the number of parameters in a `.keras` file; 0 if unknown.
 
     Only the list of its weights is read, and none that is compressed.
+
+    Raises:
+        RequestError: if the file does not exist, or is a pipe or a device.
     """
     import h5py
 
+    check_regular(Path(path))
     total = 0
 
     def add(name: str, entry: Any) -> None:

@@ -148,7 +148,8 @@ def test_prints_do_not_disturb_answers(child, capfd):
         ("exit", "ended with status 3"),
         (
             "kill",
-            "was killed by signal 9 (SIGKILL), perhaps because memory ran out",
+            "was killed by signal 9 (SIGKILL), perhaps because memory or "
+            "processor time ran out",
         ),
     ],
 )

@@ -83,8 +83,11 @@ ENDED = {
     "SIGINT": ("command", 130, "interrupted"),
     "SIGTERM": ("command", 143, "terminated"),
     "SIGHUP": ("command", 129, "interrupted, because the terminal was closed"),
-    "SIGKILL": ("worker", 137, "killed by signal 9 .*because memory ran out"),
-    "SIGABRT": ("worker", 134, "killed by signal 6 .*because memory ran out"),
+    "SIGQUIT": ("command", 131, "ended by the key for SIGQUIT"),
+    "SIGUSR1": ("command", 138, "ended by SIGUSR1"),
+    "SIGXCPU": ("worker", 152, "its limit of processor time is reached"),
+    "SIGKILL": ("worker", 137, "killed by signal 9 .*because memory or proc"),
+    "SIGABRT": ("worker", 134, "killed by signal 6 .*because memory or proc"),
     "SIGSEGV": ("worker", 139, "killed by signal 11 "),
 }
 """For each signal: who receives it, the exit code, and the line."""

@@ -7,8 +7,9 @@ FORMAT = Format(
     file_name="saved_model",
     marker="saved_model.pb",
     members=(
-        *("saved_model.pb", "fingerprint.pb", "variables/variables.*"),
-        *("assets/*", "assets.extra/*.json"),
+        *("saved_model.pb", "fingerprint.pb"),
+        *("variables/variables.index", "variables/variables.data-*"),
+        *("assets.extra/keras_inception.json", "assets.extra/signature.json"),
     ),
     write=lazy(f"{__name__}.export:write"),
     open_runner=lazy(f"{__name__}.runtime:open_runner"),

@@ -279,6 +279,10 @@ OTHERS = {
     "in the probes": ({"probes.npz/1.png": ""}, False),
     "in the artifact": ({"saved_model/1.png": ""}, False),
     "weights": ({"saved_model/variables/variables.data-0": ""}, True),
+    "vocabulary": ({"saved_model/assets/words.txt": ""}, False),
+    "in the assets": ({"saved_model/assets/mine/words.txt": ""}, False),
+    "further down": ({"saved_model/mine/saved_model.pb": ""}, False),
+    "more metadata": ({"saved_model/assets.extra/mine.json": ""}, False),
 }
 
 
@@ -289,6 +293,17 @@ def test_a_bundle_has_nothing_but_what_an_export_writes(case, tmp_path):
     write(tmp_path, FILES["saved_model"] | FILES["model.onnx"] | files)
     bundle.write_report(tmp_path, make_report(*artifacts))
     assert bundle.is_only_a_bundle(tmp_path) is only
+
+
+def test_assets_that_were_published_are_part_of_a_bundle(tmp_path):
+    files = {"saved_model/assets/words.txt": "published"}
+    path = write(tmp_path, FILES["saved_model"] | files) / "saved_model"
+    facts = {**OWN["saved_model"], "sha256": bundle.sha256_of(path)}
+    artifact = make_artifact(path="saved_model", **facts)
+    bundle.write_report(tmp_path, make_report(artifact))
+    assert bundle.is_only_a_bundle(tmp_path)
+    write(tmp_path, {"saved_model/assets/other.txt": ""})
+    assert not bundle.is_only_a_bundle(tmp_path)
 
 
 @pytest.mark.parametrize("path", ["photos", "saved_model", "thesis.onnx"])

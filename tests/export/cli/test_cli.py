@@ -1,5 +1,6 @@
 """The command: what it prints, its exit codes, and what it imports."""
 
+import errno
 import importlib
 import json
 import os
@@ -141,6 +142,16 @@ def test_wrong_request(line, requested, capfd):
     assert shown.err.startswith("keras-inception: ")
     assert REQUESTS[line] in shown.err
     assert snapshot(requested) == before
+
+
+def test_no_free_descriptor_at_the_start(monkeypatch, capfd):
+    def fail(_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup", fail)
+        assert main(["info", "missing"]) == 2
+    assert "the limit of open files is reached" in capfd.readouterr().err
 
 
 def test_constant_model(tmp_path, capfd):

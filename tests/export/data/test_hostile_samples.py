@@ -53,6 +53,25 @@ def nested_column():
     return content.getvalue()
 
 
+def tar_with_two_labels():
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as file:
+        for name, text in (("0.png", png((8, 8))), *2 * [("0.cls", b"1")]):
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            file.addfile(member, io.BytesIO(text))
+    return content.getvalue()
+
+
+def png(size):
+    content = io.BytesIO()
+    Image.new("L", (8, 8)).save(content, "png")
+    content = bytearray(content.getvalue())
+    content[16:24] = b"".join(n.to_bytes(4) for n in size)
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4)
+    return bytes(content)
+
+
 ARRAYS = {
     "huge.npy": (header((2**40, 2)), "is declared in 0 bytes"),
     "negative.npy": (header((-1, 2), data=b"1234"), "is declared in 4 bytes"),
@@ -76,6 +95,8 @@ ARRAYS = {
         "more than 100 times as much",
     ),
     "nested.parquet": (nested_column(), "one column of image files"),
+    "twice.npz": (archive(x=b"1", y=b"2").replace(b"y.npy", b"x.npy"), "same"),
+    "labels.tar": (tar_with_two_labels(), "the archive has two of this name"),
     "bzip2.npz": (archive(x=b"1", method=zipfile.ZIP_BZIP2), "neither stored"),
 }
 
@@ -101,15 +122,6 @@ def test_arrays_that_are_right(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", zeros)
     for name in ("x.npz", "x.npy"):
         assert len(load_samples(tmp_path / name, SPECS)) == 2**14
-
-
-def png(size):
-    content = io.BytesIO()
-    Image.new("L", (8, 8)).save(content, "png")
-    content = bytearray(content.getvalue())
-    content[16:24] = b"".join(n.to_bytes(4) for n in size)
-    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4)
-    return bytes(content)
 
 
 @pytest.mark.parametrize(

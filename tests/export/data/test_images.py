@@ -1,5 +1,6 @@
 """Image files, and folders of them, as samples."""
 
+import struct
 import sys
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_one_folder_per_class_gives_labels(names, labels, tmp_path):
 
 def test_hidden_and_empty_folders(tmp_path, caplog):
     """Hidden files and folders are no samples; an empty folder is a class."""
-    for name in ("ant", "cat", ".ipynb_checkpoints"):
+    for name in ("ant", "cat", ".ipynb_checkpoints", "__MACOSX"):
         save(tmp_path / name / "0.png")
     (tmp_path / "bee").mkdir()
     (tmp_path / "cat" / "._0.png").write_bytes(b"not an image")
@@ -67,8 +68,32 @@ def test_hidden_and_empty_folders(tmp_path, caplog):
     assert "Classes  ant 0, bee 1, cat 2" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["7", "007"], "classes '007' and '7', which"),
+        (["7", "\u0667"], r"classes '7' and '\\u0667', which"),
+        (["caf\u00e9", "cafe\u0301"], r"'cafe\\u0301' and 'caf\\xe9', which"),
+        (["a", " a"], "classes ' a' and 'a', which"),
+    ],
+)
+def test_classes_that_look_the_same_are_refused(names, message, tmp_path):
+    for name in names:
+        save(tmp_path / name / "0.png")
+    with pytest.raises(RequestError, match=message):
+        load_samples(tmp_path, spec(2, 2, 1))
+
+
+def test_an_image_outside_of_the_classes_is_named(tmp_path, caplog):
+    for name in ("ant/0.png", "cat/0.png", "1.png"):
+        save(tmp_path / name)
+    with caplog.at_level("INFO", "keras_inception_export"):
+        assert load_samples(tmp_path, spec(2, 2, 1)).labels is None
+    assert f"Classes  unknown, because {tmp_path}/1.png is in" in caplog.text
+
+
 def test_parts_of_a_data_set_are_not_classes(tmp_path):
-    for name in ("train/cat", "Test/dog"):
+    for name in ("train/cat", "Test/dog", "more/dog"):
         save(tmp_path / name / "0.png")
     with pytest.raises(RequestError, match="Test, train, which are parts"):
         load_samples(tmp_path, spec(2, 2, 1))
@@ -143,6 +168,54 @@ def test_other_kinds_of_images(name, image, expected, tmp_path):
     np.testing.assert_allclose(pixels, expected, atol=4)  # JPEG is inexact
 
 
+LEVELS = np.array([[0, 640], [3210, 4095]])  # 12 bits
+TIFF = 8, {256: 2, 257: 2, 259: 1, 273: 150, 277: 1, 278: 2}
+"""Where the tags begin, and those of an image of 2 x 2 at byte 150."""
+
+
+def write_tiff(path, content, tags):
+    start, usual = TIFF
+    facts = usual | {279: len(content)} | tags
+    entries = [
+        struct.pack("<HHII", *(k, 3, 1), facts[k]) for k in sorted(facts)
+    ]
+    head = struct.pack("<4sIH", b"II*\0", start, len(entries))
+    path.write_bytes((head + b"".join(entries)).ljust(150, b"\0") + content)
+
+
+def packed(values):
+    """Return values of 12 bits as the bytes of a row each."""
+    rows = (int(row[0]) << 12 | int(row[1]) for row in values)
+    return b"".join(row.to_bytes(3, "big") for row in rows)
+
+
+WORDS = (LEVELS * 16).astype("<u2").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "tags", "expected"),
+    [
+        (packed(LEVELS), {258: 12, 262: 1}, LEVELS / 4095 * 255),
+        (WORDS, {258: 16, 262: 1}, LEVELS * 16 / 257),
+        (WORDS, {258: 16, 262: 0}, 255 - LEVELS * 16 / 257),
+        (b"0123", {258: 8, 262: 0}, 255 - np.frombuffer(b"0123", "u1")),
+    ],
+)
+def test_gray_of_a_tiff_is_scaled_by_its_bits(
+    content, tags, expected, tmp_path
+):
+    write_tiff(tmp_path / "a.tif", content, tags)
+    pixels = read(tmp_path / "a.tif", spec(2, 2, 1))
+    np.testing.assert_array_equal(pixels.ravel(), expected.ravel().round())
+
+
+@pytest.mark.parametrize(("bits", "content"), [(8, b"0123"), (16, WORDS)])
+def test_signed_pixels_are_refused(bits, content, tmp_path):
+    write_tiff(tmp_path / "a.tif", content, {258: bits, 262: 1, 339: 2})
+    with pytest.raises(RequestError, match="pixels are signed, whose range"):
+        read(tmp_path / "a.tif", spec(2, 2, 1))
+
+
 def test_the_orientation_of_a_photo_is_obeyed(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by 90 degrees
@@ -156,7 +229,7 @@ def test_pixels_of_unknown_range_are_refused(dtype, tmp_path):
     image = Image.fromarray(PIXELS.astype(dtype))
     image.save(tmp_path / "photo.tiff")
     (tmp_path / "photo.tiff").rename(tmp_path / "photo.png")
-    with pytest.raises(RequestError, match=r"of mode \"[IF]\", whose range"):
+    with pytest.raises(RequestError, match='(signed|"F"), whose range'):
         read(tmp_path / "photo.png", spec(2, 2, 1))
 
 

@@ -12,6 +12,7 @@ from keras_inception_export.data.samples import load_samples
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import RequestError
 from keras_inception_export.model.loading import load_model
+from keras_inception_export.pipeline.resources import parameters_in
 
 SPECS = (TensorSpec("image", (None, 2, 2, 1), "float32"),)
 
@@ -21,6 +22,7 @@ SPECS = (TensorSpec("image", (None, 2, 2, 1), "float32"),)
     [
         ("model.keras", load_model),
         ("model.keras", describe),
+        ("model.keras", parameters_in),
         ("model.onnx", describe),
         ("model.tflite", load_artifact),
         ("samples.npy", lambda path: load_samples(path, SPECS)),
@@ -45,3 +47,10 @@ def test_a_file_that_may_not_be_read_is_not_damaged():
 def test_a_device_is_refused():
     with pytest.raises(RequestError, match="/dev/zero is a pipe, a socket or"):
         load_model("/dev/zero")
+
+
+def test_the_limit_of_open_files_is_no_fault_of_the_file():
+    message = r"^a cannot be read: the limit of open files is reached \(Too"
+    with pytest.raises(RequestError, match=message):
+        with reading("a", error=RequestError):
+            raise OSError(24, "Too many open files", "a/codec.py")

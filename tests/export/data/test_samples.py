@@ -91,6 +91,9 @@ def test_an_input_named_y_is_not_the_labels():
 REFUSED = {
     "too few labels": ((IMAGES, LABELS[:4]), "one label for each of the 6"),
     "half classes": ((IMAGES, LABELS + 0.5), "labels that are integers"),
+    "endless classes": ((IMAGES, [np.inf] * 6), "labels that are integers"),
+    "scores": ((IMAGES, np.full((6, 2), np.nan)), "labels that are integers"),
+    "huge classes": ((IMAGES, [2**64 - 1] * 6), "labels that are integers"),
     "named classes": ((IMAGES, list("abcabc")), "labels that are integers"),
     "ragged labels": ((IMAGES, [[0]] + 5 * [[0, 1]]), "the labels .* cannot"),
     "weights": ([(IMAGES, LABELS, LABELS)], "tuples of 3, expected pairs"),

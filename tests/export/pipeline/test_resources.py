@@ -98,7 +98,8 @@ def test_parameters_in_a_file(tmp_path, monkeypatch):
     monkeypatch.delattr(zipfile.ZipExtFile, "read")  # it reads what it skips
     assert parameters_in(tmp_path / "a.keras") == model.count_params() == 15
     assert parameters_in(tmp_path / "b.keras") == 0
-    assert parameters_in(tmp_path / "c.keras") == 0
+    with pytest.raises(RequestError, match="does not exist"):
+        parameters_in(tmp_path / "c.keras")
 
 
 def resident():
