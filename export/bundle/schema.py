@@ -216,7 +216,8 @@ class Parity(_Part):
     """the axis of that index, where axis 0 counts samples; null for the last"""
     column_tolerances: dict[str, Figure] = {}
     """if quantized, the allowed errors of columns; the key is the exponent of 2
-    that their range is below"""
+    that their range is below, and the axis, if it is not the last: `3 of axis
+    1`"""
 
 
 class Measured(_Part):
