@@ -241,6 +241,8 @@ class Measured(_Part):
     """the fraction of samples with the class of their label"""
     confusion: Confusion | None = None
     """the number of samples per label (row) and predicted class (column)"""
+    lost_columns: list[str] = []
+    """columns with less than 10 dB that are not judged"""
 
     @model_validator(mode="after")
     def _has_both(self) -> Self:
