@@ -137,10 +137,9 @@ def _compare_output(
     if problem := _problem(outputs, reference, spec):
         infinite = (float("inf"),) * 4
         return OutputParity(spec.name, *infinite, False), problem
-    axes = [-1]
-    if quantized or before is None or "axis" in before:
-        middle = enumerate(spec.shape[1:-1], start=1)
-        axes += [axis for axis, size in middle if size]
+    axes = spec.column_axes
+    if not (quantized or before is None or "axis" in before):
+        axes = axes[:1]
     limits = before if quantized else None
     record = _compare_columns(outputs, spec, probes, axes, limits, factor)
     if not record.passed:
