@@ -216,7 +216,8 @@ class Parity(_Part):
     """the axis of that index, where axis 0 counts samples; null for the last"""
     column_tolerances: dict[str, Figure] = {}
     """if quantized, the allowed errors of columns; the key is the exponent of 2
-    that their range is below"""
+    that their range is below, and the axis, if it is not the last: `3 of axis
+    1`"""
 
 
 class Measured(_Part):
@@ -240,6 +241,8 @@ class Measured(_Part):
     """the fraction of samples with the class of their label"""
     confusion: Confusion | None = None
     """the number of samples per label (row) and predicted class (column)"""
+    lost_columns: list[str] = []
+    """columns with less than 10 dB that are not judged"""
 
     @model_validator(mode="after")
     def _has_both(self) -> Self:

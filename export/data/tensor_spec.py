@@ -71,6 +71,16 @@ class TensorSpec:
         )
 
     @property
+    def column_axes(self) -> list[int]:
+        """The axes whose indices are columns: the last, others of fixed size.
+
+        A column is what errors are relative to: boxes and scores may be joined
+        along any axis.
+        """
+        middle = enumerate(self.shape[1:-1], start=1)
+        return [-1, *(axis for axis, size in middle if size)]
+
+    @property
     def takes_reals(self) -> bool:
         """Whether it represents real values, as floats or quantized."""
         return self.dtype.startswith("float") or self.scale is not None

@@ -6,10 +6,10 @@ artifact in which it is zero, and one in which it is constant. How much either
 would change the outputs is estimated to first order: the sum over all
 positions of `(value - replacement) * gradient`, where the gradient is that of a
 random projection of the outputs. Each value of an output is projected with a
-random sign, relative to the largest value in its column, and divided by the
-root of their number: the projection is as large as the change of a typical
-value, and seldom larger than the largest change, which is what verification
-compares.
+random sign, relative to the largest value in its column (the smallest, of its
+columns along several axes), and divided by the root of their number: the
+projection is as large as the change of a typical value, and seldom larger than
+the largest change, which is what verification compares.
 
 In networks of rectified units the estimate is zero exactly where the true
 effect is: for units that are not active, or that nothing active reads. Where
@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_inception_export.data.batching import Arrays
+from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.model.call_hooks import (
     is_composite,
     layers_within,
@@ -162,7 +163,7 @@ class ObservedModel:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([x for x in inputs if x.dtype.is_floating])
             seen, tops, outputs = self._run(inputs, watch=tape.watch)
-            total = _projection(outputs)
+            total = _projection(outputs, self.inference_model.outputs)
         values = [value for _, value in seen]
         gradients = [None] * len(values)
         try:
@@ -242,10 +243,12 @@ def _traced_once(function: Callable, signature: Sequence) -> Callable:
     return traced.get_concrete_function()
 
 
-def _projection(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
+def _projection(
+    outputs: Sequence[tf.Tensor], specs: Sequence[TensorSpec]
+) -> tf.Tensor:
     """Return the sum of random projections of all floating-point outputs."""
     total = tf.constant(0.0)
-    for index, output in enumerate(outputs):
+    for index, (output, spec) in enumerate(zip(outputs, specs, strict=True)):
         if output.dtype.is_floating:
             output = tf.cast(output, "float32")
             if output.shape.rank == 0:
@@ -255,13 +258,21 @@ def _projection(outputs: Sequence[tf.Tensor]) -> tf.Tensor:
                 shape, (0, index), 0, 2, "int32"
             )
             signs = tf.cast(2 * signs - 1, "float32")
-            axes = list(range(max(1, output.shape.rank - 1)))
             number = tf.cast(tf.size(output[:1]), "float32")
-            scale = _largest(output, axes)
-            scale = tf.maximum(scale, SMALLEST * _largest(output, None))
-            scale *= tf.sqrt(number)
+            scale = _column_scale(output, spec.column_axes) * tf.sqrt(number)
             total += tf.reduce_sum(output * signs / tf.stop_gradient(scale))
     return total
+
+
+def _column_scale(output: tf.Tensor, axes: Sequence[int]) -> tf.Tensor:
+    """Return the range of the smallest column of each value."""
+    scale = whole = _largest(output, None)
+    rank = output.shape.rank
+    if rank > 1:
+        for axis in axes:
+            others = [x for x in range(rank) if x != axis % rank]
+            scale = tf.minimum(scale, _largest(output, others))
+    return tf.maximum(scale, SMALLEST * whole)
 
 
 def _largest(tensor: tf.Tensor, axis) -> tf.Tensor:

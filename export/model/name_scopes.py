@@ -37,8 +37,13 @@ def recorded(model: Any, scopes: dict[str, str]) -> Iterator[None]:
 
     def record(layer, call, *args, **kwargs):
         path = layer.path or layer.name
-        scopes.setdefault(tf.get_current_name_scope(), path)
-        return call(*args, **kwargs)
+        scope = tf.get_current_name_scope()
+        if scopes.setdefault(scope, path) == path:
+            return call(*args, **kwargs)
+        # A wrapper may run `layer.call`, which enters no scope.
+        with tf.name_scope(layer.name) as inner:
+            scopes[inner.rstrip("/")] = path
+            return call(*args, **kwargs)
 
     layers = model._flatten_layers(include_self=False)
     with functions_inlined(), observed(layers, record):

@@ -18,12 +18,12 @@ from keras_inception_export.formats.schemes import PREPARED_SCHEME
 from keras_inception_export.logs import logger
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions
-from keras_inception_export.quantization.acceptance import MIN_SNR_DB
 from keras_inception_export.quantization.artifact_writer import (
     ArtifactWriter,
     WrittenArtifact,
 )
 from keras_inception_export.quantization.evaluation import Evaluation
+from keras_inception_export.quantization.metrics import MIN_SNR_DB
 from keras_inception_export.quantization.scheme_writer import write_scheme
 from keras_inception_export.verification import verify
 from keras_inception_export.verification.parity import FLOOR

@@ -8,10 +8,8 @@ import numpy as np
 from keras_inception_export.errors import RequestError
 from keras_inception_export.options import MAX_ACCURACY_DROP, MIN_AGREEMENT
 from keras_inception_export.quantization import metrics
+from keras_inception_export.quantization.metrics import MIN_SNR_DB
 
-MIN_SNR_DB = 10.0
-"""The least signal to noise of any output, and of each of its columns. Below
-it, the noise exceeds a third of the signal."""
 _ROUNDING = 1e-9  # of the difference of two fractions
 
 

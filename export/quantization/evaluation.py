@@ -14,9 +14,9 @@ from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions
 from keras_inception_export.quantization import metrics
 from keras_inception_export.quantization.acceptance import (
-    MIN_SNR_DB,
     AcceptanceCriteria,
 )
+from keras_inception_export.quantization.metrics import MIN_SNR_DB
 from keras_inception_export.quantization.sample_check import check_samples
 from keras_inception_export.quantization.split import Split
 
@@ -72,10 +72,15 @@ class Evaluation:
 
         fixed, samples = named.inputs[0].shape[0], parts.evaluation
         reference = _spooled(stream(call, samples.inputs, fixed))
-        first = samples.take(slice(CHANGED_SAMPLES))
+        # They may be ordered by class.
+        some = slice(None, None, -(-len(samples) // CHANGED_SAMPLES))
+        inputs = samples.take(some).inputs
         with keras.StatelessScope(state_mapping=_changed_weights(model)):
-            changed = run(call, first.inputs, fixed)
-        columns = _determined_columns(changed, reference)
+            changed = run(call, inputs, fixed)
+        columns = {
+            name: _judged(array, reference[name][some])
+            for name, array in changed.items()
+        }
         labels = parts.evaluation.labels
         limits = options.min_agreement, options.max_accuracy_drop
         criteria = AcceptanceCriteria.of(reference, labels, *limits)
@@ -134,17 +139,13 @@ def _changed_weights(
     return changed
 
 
-def _determined_columns(
-    changed: metrics.Outputs, reference: metrics.Outputs
-) -> dict[str, np.ndarray]:
-    """Return which columns of each output a small change leaves intact.
+def _judged(changed: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return which columns of an output are judged, given changed weights.
 
-    A column that the weights hardly determine would fail whatever the scheme:
-    a class that no sample belongs to, the tip of a ReLU that is nearly always
-    0. That a column is small beside others is no such reason.
+    The weights hardly determine the others, and few values vary, so they would
+    fail whatever the scheme: the tip of a ReLU that is nearly always 0. That a
+    column is small beside others is no such reason.
     """
-    columns = {}
-    for name, values in changed.items():
-        snr = metrics.columns_snr(values, reference[name][: len(values)])
-        columns[name] = ~np.isnan(snr) & (snr >= DETERMINED_DB)
-    return columns
+    snr = metrics.columns_snr(changed, expected)
+    determined = (snr >= DETERMINED_DB) | metrics.are_spread(expected)
+    return ~np.isnan(snr) & determined

@@ -4,7 +4,7 @@ Needs only numpy.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +15,9 @@ from keras_inception_export.logs import column_name
 
 Outputs = Mapping[str, Any]
 """One array, or `Rows`, per name of an output."""
+MIN_SNR_DB = 10.0
+"""The least signal to noise of any output, and of each of its columns. Below
+it, the noise exceeds a third of the signal."""
 PROBABILITY_STEP = 1 / 256
 """A probability below this counts as this large: an int8 output has no smaller
 steps, and all columns of one distribution have one unit."""
@@ -22,6 +25,9 @@ MAX_CLASSES = 100
 """Classes that a confusion matrix may have."""
 _BATCH = 256  # samples that are compared together
 _CONSTANT = 1e-6  # deviation of a column, relative to its largest value
+_SPREAD = 1 / 20
+"""The effective fraction of the values that the deviation of a column comes
+from: 1/3 if they are normally distributed, p if a fraction p differs much."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Measurement:
             label; `None` without labels.
         confusion: the number of samples per label (row) and class (column);
             `None` without labels.
+        lost_columns: the names of the columns that have too much noise, but
+            are not judged.
     """
 
     output: str
@@ -55,6 +63,7 @@ class Measurement:
     agreement: float | None
     accuracy: float | None
     confusion: list[list[int]] | None = None
+    lost_columns: list[str] = field(default_factory=list)
 
     @property
     def place(self) -> str:
@@ -114,8 +123,10 @@ def measure(
             if labels is not None and fits_labels(reference[name], labels):
                 accuracy = float(np.mean(predicted == labels))
                 matrix = confusion(predicted, labels, reference[name].shape[1])
-        column_snr = total.columns_snr()
+        column_snr, lost = total.columns_snr(), []
         if name in columns:
+            low = np.flatnonzero(~columns[name] & (column_snr < MIN_SNR_DB))
+            lost = [column_name(*total.place(int(x))) for x in low]
             column_snr[~columns[name]] = np.nan
         worst: float | None = None
         place: tuple[int | None, int | None] = None, None
@@ -125,7 +136,7 @@ def measure(
         records.append(
             Measurement(
                 *(name, total.last.snr(), worst, *place),
-                *(total.last.max_error(), agreement, accuracy, matrix),
+                *(total.last.max_error(), agreement, accuracy, matrix, lost),
             )
         )
     return records
@@ -143,16 +154,36 @@ def columns_snr(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
     return axes.columns_snr()
 
 
+def are_spread(expected: np.ndarray) -> np.ndarray:
+    """Return, in the order of `columns_snr`, which columns many values move.
+
+    The others are nearly always the same, as the tip of a ReLU is.
+    """
+    found = []
+    for axis in _axes(expected):
+        rows = _columns(expected, axis).astype("float64")
+        squares = np.square(rows - np.median(rows, axis=0))
+        squares /= squares.max(axis=0, initial=np.finfo(float).tiny)
+        many = np.square(squares.sum(axis=0))
+        few = len(rows) * np.square(squares).sum(axis=0)
+        found.append(many > _SPREAD * few)
+    return np.concatenate(found)
+
+
+def _axes(expected: np.ndarray) -> list[int]:
+    """Return the axes whose indices are columns, the last one first."""
+    last = max(expected.ndim - 1, 1)
+    return [last, *(i for i in range(1, last) if expected.shape[i] > 1)]
+
+
 class _Axes:
     """What is added up of two outputs, per index of each axis."""
 
     def __init__(self, expected: np.ndarray) -> None:
-        last = max(expected.ndim - 1, 1)
-        others = [i for i in range(1, last) if expected.shape[i] > 1]
         self._sums = {
-            axis: _Sums(_columns(expected, axis)) for axis in (last, *others)
+            axis: _Sums(_columns(expected, axis)) for axis in _axes(expected)
         }
-        self.last = self._sums[last]
+        self.last = next(iter(self._sums.values()))
         self._probable = True
 
     def add(self, got: np.ndarray, expected: np.ndarray) -> None:

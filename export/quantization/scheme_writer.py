@@ -15,6 +15,7 @@ from keras_inception_export.quantization.artifact_writer import (
     ArtifactWriter,
     WrittenArtifact,
 )
+from keras_inception_export.quantization.metrics import MIN_SNR_DB
 from keras_inception_export.quantization.mixed_precision import (
     MixedPrecisionSearch,
 )
@@ -37,7 +38,25 @@ def write_scheme(writer: ArtifactWriter, scheme: str) -> list[WrittenArtifact]:
         raise ArtifactError(_explanation(writer, failed, scheme))
     for artifact in written:
         _warn_of_float_layers(writer, artifact)
+        _warn_of_lost_columns(writer, artifact)
     return written
+
+
+def _warn_of_lost_columns(
+    writer: ArtifactWriter, artifact: WrittenArtifact
+) -> None:
+    """Add a warning if columns that are not judged are lost."""
+    for record in artifact.measured:
+        if lost := record.lost_columns:
+            more = f" and {len(lost) - 3} others" if len(lost) > 3 else ""
+            _warn(
+                writer,
+                f"{artifact.name}: {', '.join(lost[:3])}{more} of output "
+                f'"{record.output}" have less than {MIN_SNR_DB:.0f} dB of '
+                "signal to noise; they are nearly always the same, and small "
+                "changes of the weights change them as much, so they are not "
+                "judged",
+            )
 
 
 def _warn_of_float_layers(
@@ -45,7 +64,7 @@ def _warn_of_float_layers(
 ) -> None:
     """Add a warning if most layers of an int8 artifact are not in int8."""
     kept = artifact.float_layers
-    if not kept or writer.evaluation is None:
+    if not kept:
         return
     number = len({*writer.quantizer(artifact.format).layers, *kept})
     if 2 * len(kept) > number:
@@ -54,6 +73,11 @@ def _warn_of_float_layers(
             "so they are as large and as slow as in float32; compare it with "
             "float16 and dynamic, or give more samples (--calibration-samples)"
         )
+        _warn(writer, warning)
+
+
+def _warn(writer: ArtifactWriter, warning: str) -> None:
+    if writer.evaluation:
         writer.evaluation.warnings.append(warning)
         logger.info("Warning  %s", warning)
 

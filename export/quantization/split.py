@@ -21,7 +21,8 @@ MIN_SAMPLES = 20
 """With fewer samples, the ranges of a calibration are meaningless."""
 FEW_SAMPLES = 50
 """Fewer calibration samples than this cause a warning."""
-_CONSTANT = 0  # instead of a hash
+_CONSTANT = np.uint64(0)  # instead of a hash
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, of no pattern
 LEFT = 0.5
 """The fraction of the other samples that must have no part in common with those
 that calibrate."""
@@ -68,7 +69,7 @@ def split(samples: Samples, calibration: int = CALIBRATION_SAMPLES) -> Split:
     end = min(calibration, number // 2)
     shuffled = np.random.default_rng(SEED).permutation(number)
     contents = np.concatenate(
-        list(map(_parts, samples.inputs.values())), axis=1
+        list(map(part_hashes, samples.inputs.values())), axis=1
     )
     for order in (shuffled, np.arange(number)):
         seen = np.setdiff1d(contents[order[:end]], _CONSTANT)
@@ -86,25 +87,50 @@ def _split(samples, calibration, evaluation, **options) -> Split:
     )
 
 
-def _parts(array: Any) -> np.ndarray:
+def part_hashes(array: Any) -> np.ndarray:
     """Return, per sample of one input, a hash of the content of each part.
 
-    These are the sample itself and, of a series, all halves of consecutive
-    steps. Parts that are constant, such as padding, do not count.
+    These are the sample itself and, of a series of values, vectors or images,
+    all halves of consecutive steps. Parts that are constant, such as padding,
+    do not count.
     """
-    length = array.shape[1] if array.ndim in (2, 3) else 1
-    size = -(-length // 2)
-    is_series = array.ndim in (2, 3) and length > 3
+    is_series = array.ndim in (2, 3, 5) and array.shape[1] > 3
+    length = array.shape[1] if is_series else 1
+    sizes = [length, -(-length // 2)] if is_series else [length]
+    found = []
+    for samples in parts(array):
+        steps = np.ascontiguousarray(samples).reshape(len(samples), length, -1)
+        found.append(
+            np.concatenate([_windows(steps, x) for x in sizes], axis=1)
+        )
+    return np.concatenate(found)
 
-    def hashes(sample: np.ndarray) -> list[int]:
-        found = [sample]
-        if is_series:
-            starts = range(length - size + 1)
-            found = [sample[start : start + size] for start in starts]
-        return [
-            hash(x.tobytes()) if (x != x.flat[0]).any() else _CONSTANT
-            for x in found
-        ]
 
-    samples = (sample for part in parts(array) for sample in part)
-    return np.array([hashes(sample) for sample in samples])
+def _windows(steps: np.ndarray, size: int) -> np.ndarray:
+    """Return, per sample, a hash of every `size` consecutive steps.
+
+    It is a polynomial modulo 2**64, of which the sums over all windows take
+    one pass.
+    """
+    number, length, _ = steps.shape
+    content = steps.view("uint8").reshape(number, length, -1)
+    content = np.pad(content, [(0, 0), (0, 0), (0, -content.shape[2] % 8)])
+    words = content.view("uint64")
+    factors = np.random.default_rng(SEED).integers(
+        2**64, size=words.shape[2], dtype="uint64"
+    )
+    hashes = (words * (factors | 1)).sum(axis=2)
+    hashes = (hashes ^ hashes >> 32) * _MULTIPLIER | 1  # zeros count, too
+    powers = np.cumprod(np.full(length, _MULTIPLIER))
+    sums = _sums(hashes * powers)
+    windows = (sums[:, size:] - sums[:, :-size]) * powers[length - size :: -1]
+    varies = _sums((steps != steps[..., :1]).any(axis=2))
+    changes = _sums(steps[:, 1:, 0] != steps[:, :-1, 0])
+    varies = varies[:, size:] > varies[:, :-size]
+    changes = changes[:, size - 1 :] > changes[:, : length - size + 1]
+    return np.where(varies | changes, windows, _CONSTANT)
+
+
+def _sums(values: np.ndarray) -> np.ndarray:
+    """Return the sums of the first 0, 1, 2, ... values of each row."""
+    return np.pad(np.cumsum(values, axis=1), [(0, 0), (1, 0)])

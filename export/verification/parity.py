@@ -35,7 +35,8 @@ signal, whatever its tolerance: from 1 on, it is that of a constant answer."""
 
 QUANTIZED_FACTOR = 2
 """The tolerance of the columns of a quantized artifact, as a multiple of the
-largest error of those whose ranges differ by less than 2**`NEAR`."""
+largest error of those of the same axis whose ranges differ by less than
+2**`NEAR`."""
 NEAR = 3
 QUANTIZED_FLOOR = 1 / 256
 """The least tolerance of such columns, relative to their range."""
@@ -49,8 +50,8 @@ class OutputParity:
     one), and the regime that come nearest to the tolerance, or exceed it most.
     They are relative to the column's range; for a quantized artifact, to the
     range of the whole output. One has tolerances for its columns as well,
-    absolute, by the exponent of a column's range: the error of boxes in pixels
-    would hide everything in scores.
+    absolute, by axis and the exponent of a column's range: the error of boxes
+    in pixels would hide everything in scores.
     """
 
     output: str
@@ -106,8 +107,9 @@ def compare(
         specs: the expected outputs.
         probes: the inputs, and the expected values.
         published: for each output, its record in the report of a bundle.
-            Records of earlier versions, which compared the columns of the last
-            axis only, have no `axis`. Defaults to `None`: a new artifact.
+            Those of float artifacts of earlier versions, which compared the
+            columns of the last axis only, have no `axis`. Defaults to `None`:
+            a new artifact.
         quantized: whether the error may be the published `tolerance`, relative
             to the largest value, and the `column_tolerances`. The outputs must
             depend on the inputs all the same. Defaults to `False`.
@@ -135,10 +137,9 @@ def _compare_output(
     if problem := _problem(outputs, reference, spec):
         infinite = (float("inf"),) * 4
         return OutputParity(spec.name, *infinite, False), problem
-    axes = [-1]
-    if not quantized and (before is None or "axis" in before):
-        middle = enumerate(spec.shape[1:-1], start=1)
-        axes += [axis for axis, size in middle if size]
+    axes = spec.column_axes
+    if not (quantized or before is None or "axis" in before):
+        axes = axes[:1]
     limits = before if quantized else None
     record = _compare_columns(outputs, spec, probes, axes, limits, factor)
     if not record.passed:
@@ -165,9 +166,10 @@ def _compare_columns(
 ) -> OutputParity:
     """Return the record of the worst column of any axis and regime."""
     found = []
-    errors: dict[int, float] = {}
+    column_tolerances: dict[str, float] = {}
     squares, count = 0.0, 0
     for axis in axes:
+        errors: dict[int, float] = {}
         # With an axis as the last one, its indices are the columns.
         turned = replace(
             probes,
@@ -190,7 +192,9 @@ def _compare_columns(
                     errors[exponent] = max(errors.get(exponent, 0.0), value)
                 whole = columns.scale.max() or 1.0
                 own = limits.get("column_tolerances", {})
-                own = np.array([own.get(str(x), np.inf) for x in exponents])
+                own = np.array(
+                    [own.get(_range_name(x, axis), np.inf) for x in exponents]
+                )
                 allowed = np.minimum(limits["tolerance"], own / whole)
                 columns = Columns(
                     np.full_like(error, whole),
@@ -215,6 +219,7 @@ def _compare_columns(
             )
             place = regime, column, None if axis < 0 else axis
             found.append((ratio, figures, place))
+        column_tolerances |= _column_tolerances(errors, axis)
     _, figures, place = max(found, key=lambda each: each[0])
     largest, keras_error, tolerated = figures
     return OutputParity(
@@ -222,7 +227,7 @@ def _compare_columns(
         *(largest, (squares / count) ** 0.5, keras_error, tolerated),
         largest <= tolerated,
         *place,
-        _column_tolerances(errors),
+        column_tolerances,
     )
 
 
@@ -230,10 +235,17 @@ def _turned(batches, output: str, axis: int) -> tuple[dict, ...]:
     return tuple({output: np.moveaxis(x[output], axis, -1)} for x in batches)
 
 
-def _column_tolerances(errors: Mapping[int, float]) -> dict[str, float]:
-    """Return the tolerances of columns from their errors, by exponent."""
+def _range_name(exponent: int, axis: int) -> str:
+    """Return the key of the columns of an axis whose range is below 2**x."""
+    return str(exponent) if axis < 0 else f"{exponent} of axis {axis}"
+
+
+def _column_tolerances(
+    errors: Mapping[int, float], axis: int
+) -> dict[str, float]:
+    """Return the tolerances of an axis' columns from their errors."""
     return {
-        str(exponent): max(
+        _range_name(exponent, axis): max(
             QUANTIZED_FLOOR * 2.0**exponent,
             QUANTIZED_FACTOR
             * max(e for x, e in errors.items() if abs(x - exponent) < NEAR),

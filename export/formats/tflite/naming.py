@@ -16,7 +16,6 @@ device that has neither Keras nor TensorFlow can identify the layers.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -63,7 +62,9 @@ def name_kernels(structure: Structure, model: Any) -> None:
     """Name every kernel by the path of its Keras variable.
 
     The converter stores equal kernels as one constant, whose name then
-    contains all the paths. The other tensors must have Keras names already.
+    contains all the paths. A kernel that is no variable, such as the part of
+    one that a group of a convolution reads, is named after its layer. The
+    other tensors must have Keras names already.
     """
     variables: dict[str, dict[int, str]] = defaultdict(dict)
     for variable in model.variables:
@@ -72,13 +73,20 @@ def name_kernels(structure: Structure, model: Any) -> None:
     found: dict[int, dict[str, None]] = defaultdict(dict)
     for operator, kernel in structure.kernels():
         size = int(np.prod(structure.tensors[kernel].shape))
-        layers = (
+        name = structure.name_of(kernel)
+        layers = [
             layer
-            for tensor in (operator.outputs[0], kernel)
-            for layer in layers_of(structure.name_of(tensor), variables)
+            for each in (structure.name_of(operator.outputs[0]), name)
+            for layer in layers_of(each, variables)
+        ]
+        paths = [
+            variables[layer][size]
+            for layer in layers
             if size in variables[layer]
-        )
-        for layer in islice(layers, 1):
-            found[kernel].setdefault(variables[layer][size])
-    for kernel, paths in found.items():
-        structure.tensors[kernel].name = ";".join(paths)
+        ]
+        own = name.partition(";")[0].rpartition("/")[2]
+        paths += [f"{layer}/{own}" for layer in layers]
+        found[kernel].update(dict.fromkeys(paths[:1]))
+    for kernel, names in found.items():
+        if names:
+            structure.tensors[kernel].name = ";".join(names)

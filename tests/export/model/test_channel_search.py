@@ -62,6 +62,27 @@ def test_a_channel_that_nothing_active_reads_is_not_moved():
     assert found["hidden"].moved == 1 and found["total"].moved == 1
 
 
+@pytest.mark.parametrize("axis", (1, 2))
+def test_a_small_slice_along_any_axis_shows_its_channel(axis):
+    """The channel changes scores, beside boxes that are far larger."""
+    x = keras.Input((2,), name="x")
+    hidden = layers.Dense(2, "relu", name="hidden")
+    boxes = layers.Reshape((1, 3))(layers.Dense(3, name="boxes")(hidden(x)))
+    score = layers.Dense(3, name="score")(hidden(x))
+    outputs = layers.Concatenate(axis=1)(
+        [1e6 * boxes, 1e-2 * layers.Reshape((1, 3))(score)]
+    )
+    if axis == 2:
+        outputs = layers.Permute((2, 1))(outputs)
+    model = keras.Model(x, outputs)
+    hidden.set_weights([np.eye(2), np.zeros(2)])
+    for name, row in (("boxes", [1.0, 0.0]), ("score", [0.0, 1.0])):
+        kernel = np.tile(np.reshape(row, (2, 1)), 3)
+        model.get_layer(name).set_weights([kernel, np.zeros(3)])
+    found = moved(model, [1.0, 2.0], [2.0, 1.0])
+    assert found["hidden"].moved == 2 and found["score"].moved == 3
+
+
 def test_channels_without_weights_are_dead():
     found = moved(dense([[1, 0, -1]]), [1.0], [2.0])["hidden"]
     assert (found.channels, found.moved, found.dead) == (3, 1, 1)

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from keras_inception_export.quantization.metrics import measure
+from keras_inception_export.quantization.metrics import (
+    are_spread,
+    columns_snr,
+    measure,
+)
 
 REFERENCE = np.float32([[0.6, 0.4], [0.3, 0.7], [0.9, 0.1], [0.2, 0.8]])
 LABELS = np.array([0, 1, 0, 0])
@@ -91,3 +95,15 @@ def test_columns_that_are_not_judged_are_left_out():
         {"y": UNEVEN * [1.1, 1.2, 0]}, {"y": UNEVEN}, None, judged
     )
     assert record.column == 1
+    assert record.lost_columns == ["column 2"]
+
+
+def test_columns_that_few_values_move():
+    rows = np.zeros((200, 4))
+    rows[:, 0] = np.random.default_rng(0).normal(size=200)
+    rows[::10, 1] = 1
+    rows[::100, 2] = 1
+    assert are_spread(rows + 5).tolist() == [True, True, False, False]
+    maps = rows.reshape(100, 2, 4)
+    assert are_spread(maps)[:4].tolist() == [True, True, False, False]
+    assert len(are_spread(maps)) == len(columns_snr(maps, maps)) == 6

@@ -5,7 +5,7 @@ import pytest
 
 from keras_inception_export.data.samples import Samples
 from keras_inception_export.errors import RequestError
-from keras_inception_export.quantization.split import split
+from keras_inception_export.quantization.split import part_hashes, split
 
 
 def numbered(number):
@@ -37,8 +37,9 @@ def test_too_few_samples_are_refused():
         split(numbered(19))
 
 
-def windows(number, steps=20, shuffled=False):
-    series = np.random.default_rng(0).normal(size=(number + steps, 2)).cumsum(0)
+def windows(number, steps=20, shuffled=False, shape=(2,)):
+    size = number + steps, *shape
+    series = np.random.default_rng(0).normal(size=size).cumsum(0)
     rows = np.arange(number)
     if shuffled:
         rows = np.random.default_rng(1).permutation(number)
@@ -46,8 +47,9 @@ def windows(number, steps=20, shuffled=False):
     return Samples({"series": array.astype("float32")}, rows)
 
 
-def test_windows_of_one_series_do_not_evaluate_next_to_the_calibration():
-    parts = split(windows(400), 200)
+@pytest.mark.parametrize("shape", [(), (2,), (3, 3, 1)])
+def test_windows_of_one_series_do_not_evaluate_next_to_calibration(shape):
+    parts = split(windows(400, shape=shape), 200)
     first, second = parts.calibration.labels, parts.evaluation.labels
     np.testing.assert_array_equal(first, np.arange(200))
     # Eleven steps of twenty in common are a half.
@@ -68,6 +70,23 @@ def test_copies_do_not_evaluate_what_they_calibrate(shape):
     first, second = parts.calibration.labels, parts.evaluation.labels
     assert not set(first) & set(second)
     assert len(second) > 35
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float32", "int64"])
+@pytest.mark.parametrize("width", [1, 3])
+def test_equal_halves_have_equal_hashes(dtype, width):
+    random = np.random.default_rng(0).integers(0, 2, (30, 7, width))
+    samples = random.astype(dtype)
+    hashes = part_hashes(samples if width > 1 else samples[..., 0])
+    found = {}
+    for sample, row in zip(samples, hashes, strict=True):
+        parts = [sample, *(sample[start : start + 4] for start in range(4))]
+        for part, number in zip(parts, row, strict=True):
+            constant = len(np.unique(part)) == 1
+            assert (not number) == constant
+            if not constant:
+                assert found.setdefault(part.tobytes(), number) == number
+    assert len(set(found.values())) == len(found)
 
 
 def test_padding_is_no_common_part():

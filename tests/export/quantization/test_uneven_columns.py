@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_inception_export import export_model, load_artifact
+from keras_inception_export import export_model, load_artifact, verify
 from keras_inception_export.data.samples import Samples
 from keras_inception_export.formats import quantizer
 from keras_inception_export.formats.quantizer import uneven_joins
@@ -126,22 +126,29 @@ def test_a_layer_with_uneven_columns_stays_in_float(tmp_path):
 
 
 def test_columns_that_the_weights_hardly_determine_are_not_judged(tmp_path):
-    """A small column is judged; the tip of a ReLU and a constant are not."""
-    last = layers.Dense(4, name="last")
+    """The tip of a ReLU and a constant are not; all that many values move are.
+
+    Small columns are judged, and those that are a difference of large values.
+    """
+    first = layers.Dense(64, activation="relu")
+    last = layers.Dense(5, name="last")
     model = keras.Sequential(
         [
             keras.Input((8, 8, 2), name="image"),
             layers.Flatten(),
-            layers.Dense(64, activation="relu"),
+            first,
             last,
             layers.ReLU(),
         ]
     )
-    kernel = np.random.default_rng(0).random((64, 4)) * [1, 1e-5, 1, 0]
+    first.kernel.assign(np.take(first.kernel, np.arange(64) // 2, axis=1))
+    kernel = np.random.default_rng(0).random((64, 5)) * [1, 1e-5, 1, 0, 1]
+    kernel[::2, 4] = 1000
+    kernel[1::2, 4] -= 1000
     last.kernel.assign(kernel)
     parts = split(Samples({"image": IMAGES}))
     top = to_array(model(parts.evaluation.inputs["image"]))[:, 2].max()
-    last.bias.assign([0, 0, -0.9995 * top, 7])
+    last.bias.assign([0, 0, -0.9995 * top, 7, 0])
     evaluation = Evaluation.of(
         functional(model),
         parts,
@@ -150,7 +157,36 @@ def test_columns_that_the_weights_hardly_determine_are_not_judged(tmp_path):
         ),
     )
     (judged,) = evaluation.columns.values()
-    assert judged.tolist() == [True, True, False, False]
+    assert judged.tolist() == [True, True, False, False, True]
     ((name, rows),) = evaluation.reference.items()
     lost = {name: np.asarray(rows)}
-    assert columns_snr(lost[name] * [1, 0, 1, 1], lost[name])[1] < 10
+    assert columns_snr(lost[name] * [1, 0, 1, 1, 1], lost[name])[1] < 10
+
+
+def test_lost_columns_are_named(tmp_path):
+    """No scheme reproduces the tip of a ReLU, and none does so silently."""
+    keras.utils.set_random_seed(0)
+    last = layers.Dense(3, name="last")
+    model = keras.Sequential(
+        [keras.Input((8, 8, 2), name="image"), layers.Flatten(), last]
+    )
+    model.add(layers.ReLU())
+    images = np.random.default_rng(0).random((300, 8, 8, 2), "float32")
+    evaluated = split(Samples({"image": images}), 100).evaluation.inputs[
+        "image"
+    ]
+    top = to_array(model(evaluated))[:, 2].max()
+    last.bias.assign([1, 1, 1e-4 - top])
+    report = export_model(
+        model,
+        tmp_path / "out",
+        formats="onnx",
+        samples=images,
+        quantize="int8",
+        calibration_samples=100,
+    )
+    (record,) = report["artifacts"][1]["measured"]
+    assert record["lost_columns"] == ["column 2"]
+    (warning,) = report["evaluation"]["warnings"]
+    assert "onnx int8: column 2 of output" in warning
+    assert verify(tmp_path / "out")[1].passed

@@ -31,10 +31,10 @@ def compared(outputs, expected, spec=SPEC):
     return record, (findings or [""])[0]
 
 
-def quantized(results, expected, **published):
+def quantized(results, expected, spec=SPEC, **published):
     """Compare with the record of a bundle; return the new one, and findings."""
     (record,), findings = compare(
-        results, [SPEC], expected, {"y": published}, quantized=True
+        results, [spec], expected, {"y": published}, quantized=True
     )
     return record, findings
 
@@ -96,6 +96,31 @@ def test_the_tolerances_of_quantized_columns():
     record, _ = quantized(results, joined(*parts), tolerance=1.0)
     tolerances = {"0": 0.25, "2": 0.25, "3": 8 / 256, "10": 4.0}
     assert record.column_tolerances == tolerances
+
+
+@pytest.mark.parametrize("axis", (1, 2))
+def test_quantized_columns_along_any_axis(axis):
+    """A location where no box is larger than a score loosens no score."""
+    boxes = GENERATOR.uniform(0, 640, (30, 9, 4))
+    boxes[:, 8] *= 1e-3
+    reference = np.concatenate([boxes, boxes[..., :1] / 640], axis=-1)
+    expected = probes(np.moveaxis(reference, -1, axis))
+    shape = None, *expected.reference_of("y")[0].shape[1:]
+    spec = TensorSpec("y", shape, "float32")
+
+    def outputs(*errors):
+        return np.moveaxis(reference + errors, -1, axis).astype("float32")
+
+    written = [{"y": outputs(2, 2, 2, 2, 0.004)}]
+    limits = {"tolerance": 1.0}
+    record, _ = quantized(written, expected, spec, **limits)
+    limits["column_tolerances"] = record.column_tolerances
+    for error, passes in ((0.006, True), (0.2, False)):
+        changed = [{"y": outputs(2, 2, 2, 2, error)}]
+        record, findings = quantized(changed, expected, spec, **limits)
+        assert record.passed is passes
+        place = "(column 4" + (" of axis 1," if axis == 1 else ",")
+        assert passes or place in findings[0]
 
 
 def test_errors_of_a_quantized_artifact_are_relative_to_those_of_a_regime():

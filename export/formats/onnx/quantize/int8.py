@@ -30,6 +30,7 @@ from keras_inception_export.formats.onnx.quantize.placement import (
     ACTIVATIONS,
     SELECTIONS,
     integer_nodes,
+    layer_name,
     layer_nodes,
     limits,
     reading_layers,
@@ -54,7 +55,10 @@ def quantize(
     `float_layers` stay in float. `io` is the dtype of inputs and outputs;
     `None` leaves them in float, except `pixels`, which get uint8 in any case.
     """
-    uneven, mixed = uneven_joins(
+    # A mask may be of infinities, which have no scale.
+    infinite = {x for x in ranges if not np.isfinite(ranges[x]).all()}
+    ranges = {x: ranges[x] for x in ranges.keys() - infinite}
+    in_float, mixed = uneven_joins(
         (
             (node.name, _joined(node), node.output)
             for node in graph.nodes
@@ -62,11 +66,20 @@ def quantize(
         ),
         ranges,
     )
-    float_layers = {*float_layers, *reading_layers(graph, mixed)}
+    in_float |= {
+        node.name
+        for node in graph.nodes
+        if not infinite.isdisjoint((*node.input, *node.output))
+    }
+    float_layers = {
+        *float_layers,
+        *reading_layers(graph, mixed),
+        *(layer_name(x) for x in layer_nodes(graph) if x.name in in_float),
+    }
     layers.fuse_biases(graph, float_layers)
     layers.pad_input_channels(graph, float_layers)
     graph.sort()
-    chosen = integer_nodes(graph, float_layers, uneven)
+    chosen = integer_nodes(graph, float_layers, in_float)
     chosen |= {
         node.name
         for node in graph.nodes
@@ -99,8 +112,8 @@ def join_ranges(
     """
     ranges = dict(ranges)
     for node in graph.nodes:
-        if node.op_type == "Pad" and node.output[0] not in ranges:
-            ranges[node.output[0]] = ranges[node.input[0]]
+        if node.op_type == "Pad" and node.input[0] in ranges:
+            ranges.setdefault(node.output[0], ranges[node.input[0]])
     groups = {name: {name} for name in ranges}
     for node in graph.nodes:
         if node.op_type not in ONE_SCALE or node.name not in chosen:

@@ -2,8 +2,11 @@
 
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras import layers
 
 from keras_inception_export.formats.tflite.flatbuffer import Structure
 from keras_inception_export.formats.tflite.naming import (
@@ -12,6 +15,7 @@ from keras_inception_export.formats.tflite.naming import (
     layers_with_kernel,
     name_kernels,
 )
+from keras_inception_export.model.name_scopes import recorded, split_scope
 from tests.helpers.tflite_models import tflite_model
 
 
@@ -94,5 +98,25 @@ def test_kernels_are_named_by_their_variables():
         "b/kernel;c/kernel",
     )
     assert named_kernels(variables) == ("a/kernel", "k1")
-    # A variable of another size is not the kernel.
-    assert named_kernels({"a/kernel": (3, 3)} | shared)[0] == "k0"
+    # A part of a variable, as that of a group, is named after its layer.
+    (name, _) = named_kernels({"a/kernel": (3, 4), "a/bias": (4,)} | shared)
+    assert name == "a/k0" and list(layers_with_kernel(name)) == ["a"]
+
+
+def test_a_layer_that_shares_the_scope_of_its_wrapper():
+    """`TimeDistributed` runs `call` of its layer, which enters no scope."""
+    inner = layers.Conv2D(2, 3, name="inner")
+    series = keras.Input((2, 4, 4, 1))
+    outer = layers.TimeDistributed(inner, name="outer")
+    model = keras.Model(series, layers.Dense(1, name="last")(outer(series)))
+    scopes = {}
+    signature = tf.TensorSpec((1, 2, 4, 4, 1))
+    with recorded(model, scopes):
+        traced = tf.function(model, autograph=False)
+        graph = traced.get_concrete_function(signature).graph
+    found = {
+        split_scope(operation.name, scopes)[0]
+        for operation in graph.get_operations()
+        if operation.type == "Conv2D"
+    }
+    assert found == {inner.path}

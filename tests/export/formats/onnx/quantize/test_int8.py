@@ -8,9 +8,15 @@ import numpy as np
 import onnx as onnx_package
 import onnxruntime
 import pytest
+from keras import layers, ops
 from onnx.reference import ReferenceEvaluator
 
 from keras_inception_export.formats.onnx import runtime as onnx
+from keras_inception_export.formats.onnx.quantize.quantizer import (
+    OnnxQuantizer,
+)
+from keras_inception_export.model.inference_model import to_inference_model
+from keras_inception_export.model.loading import functional
 from tests.helpers.format_cases import keras_outputs
 from tests.helpers.quantized_cases import (
     PROBES,
@@ -134,6 +140,22 @@ def test_layers_stay_in_float(quantizer, inference_model, int8, tmp_path):
         assert quantizer.float_layers(path) == tuple(kept)
         assert decibels(run(path), expected) > least
     assert "QuantizeLinear" not in operators(path)
+
+
+def test_an_infinite_mask_has_no_scale(tmp_path):
+    """It is computed in float, between layers that compute on integers."""
+    series = keras.Input((8, 2), name="series")
+    x = layers.Dense(8, name="first")(series)
+    x = x + ops.where(series[..., :1] > 0, 0.0, -np.inf)
+    x = layers.Dense(3, name="last")(layers.GlobalMaxPooling1D()(x))
+    model = to_inference_model(functional(keras.Model(series, {"y": x})))
+    samples = np.random.default_rng(0).normal(size=(60, 8, 2)).astype("float32")
+    samples[:, 0] = abs(samples[:, 0])
+    feeds, path = {"series": samples}, tmp_path / "model.onnx"
+    quantizer = OnnxQuantizer(model, tmp_path, calibration=feeds)
+    quantizer.write(path, "int8")
+    assert quantizer.float_layers(path) == ()
+    assert decibels(run(path, feeds), keras_outputs(model, feeds)) > 25
 
 
 def test_a_float_kernel_alone_keeps_no_layer_in_float(quantizer, tmp_path):
