@@ -31,7 +31,7 @@ def rebuild(model, *edits):
     # Take custom classes from the live model, whether registered or not.
     classes = {
         type(layer).__name__: type(layer)
-        for layer in _all_layers(model)
+        for layer in model._flatten_layers()
         if not type(layer).__module__.startswith("keras.")
     }
     return keras.saving.deserialize_keras_object(
@@ -62,17 +62,28 @@ def copy_state(source, target):
         )
     for key, weight in sources.items():
         targets[key].assign(weight)
-    with_assets = [
-        [x for x in _all_layers(layer) if hasattr(x, "save_assets")]
-        for layer in (source, target)
+    pairs = zip(_adapted(source), _adapted(target), strict=True)
+    for old, new in pairs:  # in the order in which Keras loads a file
+        store: dict[str, object] = {}
+        old.save_own_variables(store)
+        new.load_own_variables(store)
+        if hasattr(old, "save_assets"):  # a vocabulary
+            with tempfile.TemporaryDirectory() as folder:
+                old.save_assets(folder)
+                new.load_assets(folder)
+
+
+def _adapted(layer):
+    """Return the layers that may have state outside their weights.
+
+    `Normalization` has constants, the lookup layers have tables.
+    """
+    names = "finalize_state", "save_assets"
+    return [
+        part
+        for part in layer._flatten_layers()
+        if any(hasattr(part, name) for name in names)
     ]
-    for old, new in zip(*with_assets, strict=True):  # adapted vocabularies
-        with tempfile.TemporaryDirectory() as folder:
-            old.save_assets(folder)
-            new.load_assets(folder)
-    for layer in _all_layers(target):
-        if hasattr(layer, "finalize_state"):  # an adapted Normalization
-            layer.finalize_state()
 
 
 def _by_path(layer):
@@ -132,7 +143,3 @@ def skip_initializers(config):
         for key, value in part.items():
             if key.endswith("initializer") and value is not None:
                 part[key] = "zeros"
-
-
-def _all_layers(layer):
-    return list(layer._flatten_layers())

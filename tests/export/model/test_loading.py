@@ -48,6 +48,35 @@ class Eager(Subclassed):
         return keras.ops.convert_to_tensor(np.asarray(inputs))
 
 
+class Tripled(keras.Model):
+    """A Functional model that computes more than its graph."""
+
+    def __init__(self):
+        vector = keras.Input((4,))
+        super().__init__(vector, {"scores": layers.Dense(3)(vector)})
+
+    def call(self, inputs, training=None, mask=None):
+        outputs = super().call(inputs, training=training, mask=mask)
+        return {key: 3 * value for key, value in outputs.items()}
+
+
+class Around(Tripled):
+    def __call__(self, *args, **kwargs):
+        return super().__call__(*args, **kwargs)
+
+
+class SquaredSequential(keras.Sequential):
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs, training=training, mask=mask) ** 2
+
+
+def replaced_call():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    compute = model.call
+    model.call = lambda inputs, **kwargs: compute(inputs, **kwargs) + 1
+    return model
+
+
 def called(model, *inputs):
     model(*inputs)
     return model
@@ -68,6 +97,7 @@ def called(model, *inputs):
             lambda: called(Eager(), VECTOR),
             '"eager" cannot be called on symbolic inputs',
         ),
+        (Around, 'class Around of the model "around" defines __call__'),
     ),
 )
 def test_refused(make, message):
@@ -80,6 +110,26 @@ def test_a_sequential_model_keeps_its_layers():
     same = functional(model)
     assert same.name == model.name and not isinstance(same, keras.Sequential)
     np.testing.assert_array_equal(same(images), model(images))
+
+
+@pytest.mark.parametrize(
+    "make",
+    (
+        Tripled,
+        lambda: SquaredSequential([keras.Input((4,)), layers.Dense(3)]),
+        replaced_call,
+    ),
+    ids=("functional", "sequential", "replaced"),
+)
+def test_a_call_that_computes_more_than_the_graph(make):
+    model, vectors = make(), random_images((2, 4))
+    same = functional(model)
+    for found, expected in zip(
+        keras.tree.flatten(same(vectors)),
+        keras.tree.flatten(model(vectors)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_side_heads_of_a_nested_network_are_dropped():
@@ -127,6 +177,29 @@ def test_the_version_that_saved_a_file_is_named(tmp_path):
         archive.writestr("metadata.json", '{"keras_version": "2.15.0"}')
     with pytest.raises(RequestError, match="saved by Keras 2.15.0, cannot"):
         load_model(path)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    (
+        layers.Dense(2, activation=lambda x: 2 * x, name="code"),
+        layers.Lambda(lambda x: 2 * x, name="code"),
+    ),
+    ids=("activation", "layer"),
+)
+@pytest.mark.filterwarnings("ignore:The object being serialized includes")
+def test_a_layer_with_a_lambda_is_named(layer, tmp_path):
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((4,)), layer]).save(path)
+    with pytest.raises(RequestError, match='a lambda in "code", whose code'):
+        load_model(path)
+
+
+def test_a_lambda_layer_of_a_function_of_keras_is_loaded(tmp_path):
+    path, vectors = tmp_path / "model.keras", random_images((2, 4)) - 0.5
+    model = keras.Sequential([keras.Input((4,)), layers.Lambda(keras.ops.relu)])
+    model.save(path)
+    np.testing.assert_array_equal(load_model(path)(vectors), model(vectors))
 
 
 def test_a_deep_model_is_loaded(tmp_path):
