@@ -108,6 +108,16 @@ class Positions(layers.Layer):
         return self.kernel(x) + self.embedding(np.arange(4)[None])
 
 
+def test_a_layer_with_two_numbers_of_channels_is_counted_with_each():
+    tokens = keras.Input((2,), name="x", dtype="int32")
+    shared = layers.ReversibleEmbedding(7, 3)
+    model = keras.Model(tokens, shared(shared(tokens), reverse=True))
+    feed = {"x": np.int32([[0, 1], [2, 3], [4, 5], [6, 0]])}
+    coverage = measure_coverage(InferenceModel.of(model), [feed])
+    assert [x.channels for x in coverage.layers] == [3, 7]
+    assert coverage.totals["moved"] == 10
+
+
 @pytest.mark.parametrize(
     "chained",
     (
