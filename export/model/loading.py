@@ -83,7 +83,7 @@ def load_model(path):
     with reading(
         f"{path}, saved by Keras {version},",
         f"cannot be loaded by Keras {keras.__version__}",
-        "if it needs code of yours, name the module with --import MODULE",
+        _remedy(version),
         error=RequestError,
     ):
         with limited_weights(check_weights(path, _load)):
@@ -100,11 +100,30 @@ def _read_config(path):
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
             config = json.loads(file.attrs["model_config"])
-            return config, file.attrs.get("keras_version", "2 or older")
+            version = file.attrs.get("keras_version", "2 or older")
+            if isinstance(version, bytes):  # as h5py once wrote it
+                version = version.decode()
+            return config, version
     with zipfile.ZipFile(path) as archive:
         config = read_json(archive, "config.json")
         metadata = read_json(archive, "metadata.json")
     return config, metadata.get("keras_version", "2 or older")
+
+
+def _remedy(version):
+    """Return what to do about a file that cannot be loaded."""
+    saved, installed = (
+        [int(number) for number in re.findall(r"\d+", str(text))[:3]]
+        for text in (version, keras.__version__)
+    )
+    if saved < [3]:
+        return (
+            "build the model with Keras 3 and give it the weights: "
+            "`model.load_weights` reads those of an .h5 file of Keras 2"
+        )
+    if saved > installed:
+        return "install the version of Keras that saved it, or a later one"
+    return "if it needs code of yours, name the module with --import MODULE"
 
 
 def _load(path):
@@ -294,7 +313,7 @@ def _unregistered(entry):
             keras.saving.deserialize_keras_object(entry)
         except Exception:  # of several types, and not only "could not locate"
             return entry["config"]
-    elif name and not re.match(r"(keras|builtins)\b", module or ""):
+    elif name and not re.match(r"(keras|tf_keras|builtins)\b", module or ""):
         if keras.saving.get_registered_object(name) is None:
             return name
     return None

@@ -1,8 +1,10 @@
 """Models made Functional, and models that are refused."""
 
+import json
 import sys
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -170,12 +172,34 @@ def test_a_file_of_weights_is_refused(tmp_path):
         load_model(path)
 
 
-def test_the_version_that_saved_a_file_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    (
+        ("2.15.0", "build the model with Keras 3 and give it the weights"),
+        (keras.__version__, "--import MODULE"),
+        ("99.0.0", "install the version of Keras that saved it"),
+    ),
+)
+def test_the_version_that_saved_a_file_is_named(version, remedy, tmp_path):
     path = tmp_path / "old.keras"
+    of_keras_2 = {"module": "tf_keras.src", "registered_name": "Functional"}
+    config = {"class_name": "Functional", "config": {}, **of_keras_2}
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("config.json", '{"class_name": "Sequential"}')
-        archive.writestr("metadata.json", '{"keras_version": "2.15.0"}')
-    with pytest.raises(RequestError, match="saved by Keras 2.15.0, cannot"):
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("metadata.json", f'{{"keras_version": "{version}"}}')
+    message = f"saved by Keras {version}, cannot .*{remedy}"
+    with pytest.raises(RequestError, match=message):
+        load_model(path)
+
+
+def test_the_version_may_be_bytes(tmp_path):
+    """As h5py wrote it in the time of Keras 2.2."""
+    path = tmp_path / "old.h5"
+    config = {"class_name": "Elsewhere", "config": {}}
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = np.bytes_(json.dumps(config))
+        file.attrs["keras_version"] = np.bytes_("2.2.4")
+    with pytest.raises(RequestError, match="saved by Keras 2.2.4, cannot"):
         load_model(path)
 
 
