@@ -28,15 +28,25 @@ def rebuild(model, *edits):
     config.pop("compile_config", None)
     for edit in edits:
         edit(config)
-    # Take custom classes from the live model, whether registered or not.
-    classes = {
-        type(layer).__name__: type(layer)
-        for layer in model._flatten_layers()
-        if not type(layer).__module__.startswith("keras.")
-    }
     return keras.saving.deserialize_keras_object(
-        config, custom_objects=classes, safe_mode=False
+        config, custom_objects=_custom_classes(model), safe_mode=False
     )
+
+
+def _custom_classes(model):
+    """Return the custom classes in a live model, whether registered or not."""
+    classes: dict[str, type] = {}
+    for layer in model._flatten_layers():
+        kind = type(layer)
+        if kind.__module__.startswith("keras."):
+            continue
+        name = keras.saving.get_registered_name(kind)
+        if classes.setdefault(name, kind) is not kind:
+            raise ValueError(
+                f'The model has layers of two classes named "{name}". Rename '
+                "one of them."
+            )
+    return classes
 
 
 def copy_state(source, target):

@@ -221,17 +221,16 @@ def _called_on_inputs(model):
             "first only; make it one argument, a list or dictionary"
         )
 
-    def make_input(shape, name=None):
+    def make_input(shape):
         shape = (None, *shape[1:])
-        return keras.Input(
-            batch_shape=shape, dtype=model.input_dtype, name=name
-        )
+        return keras.Input(batch_shape=shape, dtype=model.input_dtype)
 
-    shapes = shapes["input_shape"]
-    if isinstance(shapes, dict):
-        inputs = {name: make_input(shapes[name], name) for name in shapes}
-    else:
-        inputs = keras.tree.map_shape_structure(make_input, shapes)
+    def make_inputs(shapes):
+        if isinstance(shapes, dict):  # in the order in which it was given
+            return {key: make_inputs(value) for key, value in shapes.items()}
+        return keras.tree.map_shape_structure(make_input, shapes)
+
+    inputs = make_inputs(shapes["input_shape"])
     return _called_on(model, inputs)
 
 
