@@ -28,15 +28,25 @@ def rebuild(model, *edits):
     config.pop("compile_config", None)
     for edit in edits:
         edit(config)
-    # Take custom classes from the live model, whether registered or not.
-    classes = {
-        type(layer).__name__: type(layer)
-        for layer in _all_layers(model)
-        if not type(layer).__module__.startswith("keras.")
-    }
     return keras.saving.deserialize_keras_object(
-        config, custom_objects=classes, safe_mode=False
+        config, custom_objects=_custom_classes(model), safe_mode=False
     )
+
+
+def _custom_classes(model):
+    """Return the custom classes in a live model, whether registered or not."""
+    classes: dict[str, type] = {}
+    for layer in model._flatten_layers():
+        kind = type(layer)
+        if kind.__module__.startswith("keras."):
+            continue
+        name = keras.saving.get_registered_name(kind)
+        if classes.setdefault(name, kind) is not kind:
+            raise ValueError(
+                f'The model has layers of two classes named "{name}". Rename '
+                "one of them."
+            )
+    return classes
 
 
 def copy_state(source, target):
@@ -62,17 +72,28 @@ def copy_state(source, target):
         )
     for key, weight in sources.items():
         targets[key].assign(weight)
-    with_assets = [
-        [x for x in _all_layers(layer) if hasattr(x, "save_assets")]
-        for layer in (source, target)
+    pairs = zip(_adapted(source), _adapted(target), strict=True)
+    for old, new in pairs:  # in the order in which Keras loads a file
+        store: dict[str, object] = {}
+        old.save_own_variables(store)
+        new.load_own_variables(store)
+        if hasattr(old, "save_assets"):  # a vocabulary
+            with tempfile.TemporaryDirectory() as folder:
+                old.save_assets(folder)
+                new.load_assets(folder)
+
+
+def _adapted(layer):
+    """Return the layers that may have state outside their weights.
+
+    `Normalization` has constants, the lookup layers have tables.
+    """
+    names = "finalize_state", "save_assets"
+    return [
+        part
+        for part in layer._flatten_layers()
+        if any(hasattr(part, name) for name in names)
     ]
-    for old, new in zip(*with_assets, strict=True):  # adapted vocabularies
-        with tempfile.TemporaryDirectory() as folder:
-            old.save_assets(folder)
-            new.load_assets(folder)
-    for layer in _all_layers(target):
-        if hasattr(layer, "finalize_state"):  # an adapted Normalization
-            layer.finalize_state()
 
 
 def _by_path(layer):
@@ -132,7 +153,3 @@ def skip_initializers(config):
         for key, value in part.items():
             if key.endswith("initializer") and value is not None:
                 part[key] = "zeros"
-
-
-def _all_layers(layer):
-    return list(layer._flatten_layers())

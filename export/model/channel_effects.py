@@ -97,7 +97,10 @@ class ObservedModel:
 
     @functools.cached_property
     def _traced(self) -> Callable:
-        return _traced_once(self._effects, self._signature)
+        try:
+            return _traced_once(self._effects, self._signature)
+        except Exception:  # it does not know a size, as of a `py_function`
+            return self._effects
 
     @functools.cached_property
     def _ascent(self) -> Callable:

@@ -52,14 +52,15 @@ def measure_coverage(
     """
     model, chosen = _observed(inference_model, feeds)
     moved = _best_effects(model, chosen) > TOLERANCE
-    layers: dict[int, tuple[str, np.ndarray, np.ndarray]] = {}
+    layers: dict[tuple, tuple[str, np.ndarray, np.ndarray]] = {}
     start = 0
     for layer, channels in model.layers:
         path, found = layer.path or layer.name, moved[start : start + channels]
         start += channels
-        if id(layer) in layers:  # a layer that is called twice
-            found = found | layers[id(layer)][1]
-        layers[id(layer)] = path, found, _dead_channels(layer, channels)
+        key = id(layer), channels  # an embedding has others in reverse
+        if key in layers:  # a layer that is called twice
+            found = found | layers[key][1]
+        layers[key] = path, found, _dead_channels(layer, channels)
     return Coverage(
         tuple(
             LayerCoverage(path, len(found), int(found.sum()), int(dead.sum()))

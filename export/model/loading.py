@@ -13,6 +13,7 @@ from pathlib import Path
 
 import h5py
 import keras
+from keras.src.models.functional import Functional
 
 import keras_inception_layers as plugin
 from keras_inception_export.data.reading import read_json, reading
@@ -28,6 +29,7 @@ from keras_inception_export.model.stored_weights import (
     limited_weights,
 )
 from keras_inception_layers import drop_auxiliary
+from keras_inception_layers.graph import functional_graph
 from keras_inception_layers.rebuilding import parts_of
 
 DEEPEST = 5000
@@ -81,7 +83,7 @@ def load_model(path):
     with reading(
         f"{path}, saved by Keras {version},",
         f"cannot be loaded by Keras {keras.__version__}",
-        "if it needs code of yours, name the module with --import MODULE",
+        _remedy(version),
         error=RequestError,
     ):
         with limited_weights(check_weights(path, _load)):
@@ -98,11 +100,30 @@ def _read_config(path):
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
             config = json.loads(file.attrs["model_config"])
-            return config, file.attrs.get("keras_version", "2 or older")
+            version = file.attrs.get("keras_version", "2 or older")
+            if isinstance(version, bytes):  # as h5py once wrote it
+                version = version.decode()
+            return config, version
     with zipfile.ZipFile(path) as archive:
         config = read_json(archive, "config.json")
         metadata = read_json(archive, "metadata.json")
     return config, metadata.get("keras_version", "2 or older")
+
+
+def _remedy(version):
+    """Return what to do about a file that cannot be loaded."""
+    saved, installed = (
+        [int(number) for number in re.findall(r"\d+", str(text))[:3]]
+        for text in (version, keras.__version__)
+    )
+    if saved < [3]:
+        return (
+            "build the model with Keras 3 and give it the weights: "
+            "`model.load_weights` reads those of an .h5 file of Keras 2"
+        )
+    if saved > installed:
+        return "install the version of Keras that saved it, or a later one"
+    return "if it needs code of yours, name the module with --import MODULE"
 
 
 def _load(path):
@@ -143,7 +164,16 @@ def functional(model):
         )
     for layer in model._flatten_layers():
         _check_layer(layer)
+    if type(model).__call__ is not keras.Layer.__call__:
+        raise RequestError(
+            f'the class {type(model).__name__} of the model "{model.name}" '
+            "defines __call__, which Keras does not store; do it in `call`"
+        )
     if getattr(model, "inputs", None):
+        if _has_own_call(model):
+            inputs = functional_graph(model).input
+            inputs = keras.tree.map_structure(_input_like, inputs)
+            return _called_on(model, inputs)
         try:
             model = drop_auxiliary(model)
         except ValueError as error:
@@ -191,25 +221,57 @@ def _called_on_inputs(model):
             "first only; make it one argument, a list or dictionary"
         )
 
-    def make_input(shape, name=None):
+    def make_input(shape):
         shape = (None, *shape[1:])
-        return keras.Input(
-            batch_shape=shape, dtype=model.input_dtype, name=name
-        )
+        return keras.Input(batch_shape=shape, dtype=model.input_dtype)
 
-    shapes = shapes["input_shape"]
-    if isinstance(shapes, dict):
-        inputs = {name: make_input(shapes[name], name) for name in shapes}
-    else:
-        inputs = keras.tree.map_shape_structure(make_input, shapes)
+    def make_inputs(shapes):
+        if isinstance(shapes, dict):  # in the order in which it was given
+            return {key: make_inputs(value) for key, value in shapes.items()}
+        return keras.tree.map_shape_structure(make_input, shapes)
+
+    inputs = make_inputs(shapes["input_shape"])
+    return _called_on(model, inputs)
+
+
+def _called_on(model, inputs):
+    """Return a Functional model of one layer, which is a model."""
     try:
         outputs = model(inputs, training=False)
     except Exception as error:
+        shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
         raise RequestError(
             f'the subclassed model "{model.name}" cannot be called on symbolic '
             f"inputs of the shapes {shapes}: {reason_of(error)}"
         ) from error
     return keras.Model(inputs, outputs, name=model.name)
+
+
+def _has_own_call(model):
+    """Return whether a Functional model computes more than its graph."""
+    base = Functional if isinstance(model, Functional) else keras.Sequential
+    return getattr(model.call, "__func__", None) is not base.call
+
+
+def _input_like(tensor):
+    return keras.Input(
+        batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name
+    )
+
+
+def _has_lambda(config):
+    """Return whether an object's config has the code of a lambda.
+
+    Keras 2 marks it, Keras 3 gives it a class; that of an activation has
+    neither, only the key "value".
+    """
+    if not isinstance(config, dict):
+        return False
+    return config.get("function_type") == "lambda" or any(
+        isinstance(x, dict)
+        and (x.get("class_name") == "__lambda__" or x.keys() == {"value"})
+        for x in config.values()
+    )
 
 
 def _refuse_unknown(config, path):
@@ -227,19 +289,30 @@ def _refuse_unknown(config, path):
                 f"{path} declares more than {MOST_OBJECTS:,} layers, "
                 "initializers and other objects; export parts of the model"
             )
-        name, module = entry.get("registered_name"), entry.get("module")
-        if entry["class_name"] in ("Lambda", "__lambda__"):
-            layer = entry["config"].get("name", "")
+        if _has_lambda(entry["config"]):
+            name = entry["config"].get("name", "")
             raise RequestError(
-                f'{path} contains the Lambda "{layer}", whose code a .keras '
-                "file cannot store safely; replace it by a registered layer"
+                f'{path} contains a lambda in "{name}", whose code a .keras '
+                "file cannot store safely; replace it by a registered layer "
+                "or function"
             )
-        if entry["class_name"] == "function":
-            name = entry["config"]
-        elif not name or re.match(r"(keras|builtins)\b", module or ""):
-            continue
-        if keras.saving.get_registered_object(name) is None:
+        missing = _unregistered(entry)
+        if missing:
             raise RequestError(
-                f"{path} needs {name}, which is not registered; name the "
+                f"{path} needs {missing}, which is not registered; name the "
                 "module that registers it with --import MODULE"
             )
+
+
+def _unregistered(entry):
+    """Return the name of a class or function that Keras does not find."""
+    name, module = entry.get("registered_name"), entry.get("module")
+    if entry["class_name"] == "function":
+        try:
+            keras.saving.deserialize_keras_object(entry)
+        except Exception:  # of several types, and not only "could not locate"
+            return entry["config"]
+    elif name and not re.match(r"(keras|tf_keras|builtins)\b", module or ""):
+        if keras.saving.get_registered_object(name) is None:
+            return name
+    return None

@@ -44,6 +44,16 @@ class BuiltLate(layers.Layer):
         return self.dense(inputs) * self.scale
 
 
+def scaling(scale):
+    """Return a class, each time another one of the same name."""
+
+    class Scaling(layers.Layer):
+        def call(self, inputs):
+            return inputs * scale
+
+    return Scaling
+
+
 class Task(keras.Model):
     """A Functional model with its backbone as an attribute, as in keras-hub."""
 
@@ -60,6 +70,16 @@ class Subclassed(keras.Model):
 
     def call(self, inputs):
         return self.first(inputs)
+
+
+class NestedInputs(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(3)
+
+    def call(self, inputs):
+        first, second = inputs["pair"]
+        return self.dense(inputs["inner"]["vector"]) * first - second
 
 
 class FixedDtype(layers.Layer):
@@ -130,7 +150,17 @@ def subclassed():
     return model
 
 
+def subclassed_with_nested_inputs():
+    model, ones = NestedInputs(), np.ones((1, 3), "float32")
+    model({"pair": [ones, ones], "inner": {"vector": ones}})
+    return model
+
+
 STRUCTURES = {
+    "two classes of one name": lambda: sequential(
+        (4,), scaling(2)(), scaling(3)()
+    ),
+    "subclassed with nested inputs": subclassed_with_nested_inputs,
     "without config": lambda: sequential((4,), WithoutConfig(3)),
     "failing config": lambda: sequential((4,), FailingConfig()),
     "without name": lambda: sequential((4,), WithoutName()),

@@ -90,6 +90,8 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     captured = concrete.inputs[len(signature) :]
     values = (value for value, _ in concrete.graph.captures)
     for tensor, value in zip(captured, values, strict=True):
+        if tensor.dtype == tf.resource:
+            continue  # a variable that is not Keras's: already a constant
         constants[tensor.name] = Constant.of(partial(np.asarray, value))
     for name, variable in weights.items():
         constants[name] = Constant.of(partial(_memory, variable), variable.path)
@@ -207,8 +209,9 @@ def _run_tf2onnx(
     # It tries the orders of all letters: no end for an attention over two axes.
     del optimizers["einsum_optimizer"]
     utils.INTERNAL_NAME = 1
-    with tf.device("/cpu:0"), tf.Graph().as_default() as graph:
+    with tf.device("/cpu:0"):  # eagerly: it reads variables of TensorFlow
         frozen = tf_loader.from_function(concrete, inputs, outputs)
+    with tf.device("/cpu:0"), tf.Graph().as_default() as graph:
         tf.import_graph_def(frozen, name="")
         converted = tfonnx.process_tf_graph(
             graph,

@@ -5,6 +5,7 @@ SavedModel.
 """
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,11 +16,15 @@ import tensorflow as tf
 from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
 from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.rewriting import Rewrite, rewritten
 from keras_inception_export.formats.saved_model import runtime
 from keras_inception_export.formats.saved_model.conversions import CONVERSIONS
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.size_dependent import any_size
+
+PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+"""Operations that call a Python function by its number in the process."""
 
 
 def write(inference_model: InferenceModel, path: Path, *, opset: int) -> None:
@@ -64,6 +69,7 @@ def save_function(
     traced = tf.function(function, autograph=False)
     with any_size(model), rewritten(rewrites):
         concrete = traced.get_concrete_function(**specs)
+    _refuse_python(concrete.graph.as_graph_def())
     module = tf.Module()
     # In the order of the trace: TensorFlow lists variables by their address.
     captured = {
@@ -80,6 +86,19 @@ def save_function(
     signatures = {runtime.SIGNATURE: concrete}
     tf.saved_model.save(module, str(path), signatures=signatures)
     _make_reproducible(path / "fingerprint.pb")
+
+
+def _refuse_python(graph: Any) -> None:
+    """Raise ConversionError for code that no other process has."""
+    functions = (function.node_def for function in graph.library.function)
+    for node in itertools.chain(graph.node, *functions):
+        if node.op in PYTHON:
+            raise ConversionError(
+                f'the operation "{node.name}" runs Python code of this '
+                "process, which no artifact contains; replace "
+                "`tf.py_function` and `tf.numpy_function` by TensorFlow's or "
+                "Keras's operations"
+            )
 
 
 def _make_reproducible(path: Path) -> None:

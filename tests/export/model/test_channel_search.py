@@ -129,6 +129,16 @@ class Positions(layers.Layer):
         return self.kernel(x) + self.embedding(np.arange(4)[None])
 
 
+def test_a_layer_with_two_numbers_of_channels_is_counted_with_each():
+    tokens = keras.Input((2,), name="x", dtype="int32")
+    shared = layers.ReversibleEmbedding(7, 3)
+    model = keras.Model(tokens, shared(shared(tokens), reverse=True))
+    feed = {"x": np.int32([[0, 1], [2, 3], [4, 5], [6, 0]])}
+    coverage = measure_coverage(InferenceModel.of(model), [feed])
+    assert [x.channels for x in coverage.layers] == [3, 7]
+    assert coverage.totals["moved"] == 10
+
+
 @pytest.mark.parametrize(
     "chained",
     (
@@ -213,3 +223,17 @@ def test_an_output_may_be_one_number():
     feed = {"x": np.ones((2, 4), "float32")}
     coverage = measure_coverage(InferenceModel.of(model), [feed])
     assert coverage.summary()
+
+
+class Python(layers.Layer):
+    """A layer whose gradient has no shape in a trace."""
+
+    def call(self, inputs):
+        tripled = tf.py_function(lambda x: 3 * x, [inputs], inputs.dtype)
+        return tf.ensure_shape(tripled, inputs.shape)
+
+
+def test_a_size_that_a_trace_does_not_know():
+    x = keras.Input((2,), name="x")
+    model = keras.Model(x, Python()(layers.Dense(2, name="hidden")(x)))
+    assert moved(model, [1.0, -1.0], [0.5, -2.0])["hidden"].moved == 2

@@ -108,6 +108,26 @@ def test_an_integer_layer_keeps_its_dtype():
     assert np.any(copy(feed + 1) != model(feed))
 
 
+def test_what_a_layer_was_adapted_to_is_copied():
+    """`finalize_state` of a copy would forget the bins."""
+    generator = np.random.default_rng(0)
+    bins, norm = layers.Discretization(num_bins=5), layers.Normalization()
+    weights = layers.IntegerLookup(output_mode="tf_idf", max_tokens=5)
+    norm.adapt(generator.normal(2, 3, (99, 4)))
+    bins.adapt(generator.normal(size=99))
+    weights.adapt(np.array([[1, 1, 2, 3], [1, 4, 1, 1]]))
+    values, tokens = keras.Input((4,)), keras.Input((4,), dtype="int64")
+    model = keras.Model(
+        [values, tokens], [bins(values), norm(values), weights(tokens)]
+    )
+    feed = [generator.normal(size=(9, 4)), generator.integers(0, 6, (9, 4))]
+    copy = to_inference_model(model).model
+    assert copy is not model
+    for found, expected in zip(copy(feed), model(feed), strict=True):
+        np.testing.assert_array_equal(found, expected)
+        assert np.ptp(expected)
+
+
 def test_channels_first_is_exported(tmp_path):
     """On processors without NCHW kernels too; a bias becomes no `BiasAdd`."""
     first = {"data_format": "channels_first"}

@@ -1,8 +1,10 @@
 """Models made Functional, and models that are refused."""
 
+import json
 import sys
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -48,6 +50,35 @@ class Eager(Subclassed):
         return keras.ops.convert_to_tensor(np.asarray(inputs))
 
 
+class Tripled(keras.Model):
+    """A Functional model that computes more than its graph."""
+
+    def __init__(self):
+        vector = keras.Input((4,))
+        super().__init__(vector, {"scores": layers.Dense(3)(vector)})
+
+    def call(self, inputs, training=None, mask=None):
+        outputs = super().call(inputs, training=training, mask=mask)
+        return {key: 3 * value for key, value in outputs.items()}
+
+
+class Around(Tripled):
+    def __call__(self, *args, **kwargs):
+        return super().__call__(*args, **kwargs)
+
+
+class SquaredSequential(keras.Sequential):
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs, training=training, mask=mask) ** 2
+
+
+def replaced_call():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    compute = model.call
+    model.call = lambda inputs, **kwargs: compute(inputs, **kwargs) + 1
+    return model
+
+
 def called(model, *inputs):
     model(*inputs)
     return model
@@ -68,6 +99,7 @@ def called(model, *inputs):
             lambda: called(Eager(), VECTOR),
             '"eager" cannot be called on symbolic inputs',
         ),
+        (Around, 'class Around of the model "around" defines __call__'),
     ),
 )
 def test_refused(make, message):
@@ -80,6 +112,26 @@ def test_a_sequential_model_keeps_its_layers():
     same = functional(model)
     assert same.name == model.name and not isinstance(same, keras.Sequential)
     np.testing.assert_array_equal(same(images), model(images))
+
+
+@pytest.mark.parametrize(
+    "make",
+    (
+        Tripled,
+        lambda: SquaredSequential([keras.Input((4,)), layers.Dense(3)]),
+        replaced_call,
+    ),
+    ids=("functional", "sequential", "replaced"),
+)
+def test_a_call_that_computes_more_than_the_graph(make):
+    model, vectors = make(), random_images((2, 4))
+    same = functional(model)
+    for found, expected in zip(
+        keras.tree.flatten(same(vectors)),
+        keras.tree.flatten(model(vectors)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_side_heads_of_a_nested_network_are_dropped():
@@ -120,13 +172,58 @@ def test_a_file_of_weights_is_refused(tmp_path):
         load_model(path)
 
 
-def test_the_version_that_saved_a_file_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    (
+        ("2.15.0", "build the model with Keras 3 and give it the weights"),
+        (keras.__version__, "--import MODULE"),
+        ("99.0.0", "install the version of Keras that saved it"),
+    ),
+)
+def test_the_version_that_saved_a_file_is_named(version, remedy, tmp_path):
     path = tmp_path / "old.keras"
+    of_keras_2 = {"module": "tf_keras.src", "registered_name": "Functional"}
+    config = {"class_name": "Functional", "config": {}, **of_keras_2}
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("config.json", '{"class_name": "Sequential"}')
-        archive.writestr("metadata.json", '{"keras_version": "2.15.0"}')
-    with pytest.raises(RequestError, match="saved by Keras 2.15.0, cannot"):
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("metadata.json", f'{{"keras_version": "{version}"}}')
+    message = f"saved by Keras {version}, cannot .*{remedy}"
+    with pytest.raises(RequestError, match=message):
         load_model(path)
+
+
+def test_the_version_may_be_bytes(tmp_path):
+    """As h5py wrote it in the time of Keras 2.2."""
+    path = tmp_path / "old.h5"
+    config = {"class_name": "Elsewhere", "config": {}}
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = np.bytes_(json.dumps(config))
+        file.attrs["keras_version"] = np.bytes_("2.2.4")
+    with pytest.raises(RequestError, match="saved by Keras 2.2.4, cannot"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    (
+        layers.Dense(2, activation=lambda x: 2 * x, name="code"),
+        layers.Lambda(lambda x: 2 * x, name="code"),
+    ),
+    ids=("activation", "layer"),
+)
+@pytest.mark.filterwarnings("ignore:The object being serialized includes")
+def test_a_layer_with_a_lambda_is_named(layer, tmp_path):
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input((4,)), layer]).save(path)
+    with pytest.raises(RequestError, match='a lambda in "code", whose code'):
+        load_model(path)
+
+
+def test_a_lambda_layer_of_a_function_of_keras_is_loaded(tmp_path):
+    path, vectors = tmp_path / "model.keras", random_images((2, 4)) - 0.5
+    model = keras.Sequential([keras.Input((4,)), layers.Lambda(keras.ops.relu)])
+    model.save(path)
+    np.testing.assert_array_equal(load_model(path)(vectors), model(vectors))
 
 
 def test_a_deep_model_is_loaded(tmp_path):

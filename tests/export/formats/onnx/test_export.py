@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import tensorflow as tf
 from keras import layers
 from onnx.reference import ReferenceEvaluator
 
@@ -219,6 +220,26 @@ def test_a_kernel_that_is_shared_is_written_once(exported):
     kernels = {node.input[1] for node in graph.node if node.op_type == "Conv"}
     assert operators(graph)["Conv"] == 2
     assert kernels == {"inner/conv/kernel"}
+
+
+class TensorFlowState(layers.Layer):
+    """It has a variable of TensorFlow, of which Keras knows nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = tf.Variable([1.0, 2.0, 3.0, 4.0])
+
+    def call(self, inputs):
+        """Return the scaled input."""
+        return inputs * self.scale
+
+
+def test_a_variable_of_tensorflow_is_a_constant(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), TensorFlowState()])
+    write(InferenceModel.of(functional(model)), tmp_path / "model.onnx")
+    runner = open_runner(tmp_path / "model.onnx", threads=1)
+    (found,) = runner.run({"input": np.ones((2, 4), "float32")}).values()
+    np.testing.assert_array_equal(found, [[1, 2, 3, 4]] * 2)
 
 
 def test_no_large_weight_passes_through_tf2onnx(monkeypatch):

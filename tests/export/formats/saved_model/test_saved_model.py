@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
@@ -19,6 +20,7 @@ from keras_inception_export.errors import (
 from keras_inception_export.formats.saved_model import export
 from keras_inception_export.formats.saved_model.runtime import open_runner
 from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.loading import functional
 from tests.helpers.format_cases import (
     CASES,
     check_artifact,
@@ -138,6 +140,21 @@ def test_names_the_reason_why_a_model_cannot_be_traced(tmp_path):
     reason = 'trace the model: the layer "python_length" .*: len is not'
     with pytest.raises(ConversionError, match=reason):
         write(InferenceModel.of(model), tmp_path / "saved_model")
+
+
+class Python(layers.Layer):
+    """It computes with NumPy, in a graph too."""
+
+    def call(self, inputs):
+        tripled = tf.numpy_function(lambda x: 3 * x, [inputs], inputs.dtype)
+        return tf.ensure_shape(tripled, inputs.shape)
+
+
+def test_code_of_this_process_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), Python(name="tripled")])
+    inference_model = InferenceModel.of(functional(model))
+    with pytest.raises(ConversionError, match="tripled.* runs Python code"):
+        write(inference_model, tmp_path / "saved_model")
 
 
 def test_a_process_without_keras_runs_it(artifact, tmp_path):
