@@ -97,7 +97,10 @@ class ObservedModel:
 
     @functools.cached_property
     def _traced(self) -> Callable:
-        return _traced_once(self._effects, self._signature)
+        try:
+            return _traced_once(self._effects, self._signature)
+        except Exception:  # some models run, and cannot be traced
+            return self._effects
 
     @functools.cached_property
     def _ascent(self) -> Callable:
@@ -177,10 +180,9 @@ class ObservedModel:
             self.multiplications = sum(_multiplications(*x) for x in seen)
         found = [[_no_channels(inputs)] * 3]
         for (layer, value), gradient in zip(seen, gradients, strict=True):
-            value = _flat(layer, value)
             if gradient is None:
                 gradient = tf.ones_like(value) / _largest(value, axis=None)
-            gradient = _flat(layer, gradient)
+            value, gradient = _flat(layer, value), _flat(layer, gradient)
             found.append(
                 [
                     tf.reduce_mean(value, axis=1),

@@ -195,6 +195,13 @@ def test_a_model_without_gradients_is_measured_and_not_searched():
     )
 
 
+def test_channels_first_is_measured_without_gradients():
+    x = keras.Input((3, 5), name="x")
+    conv = layers.Conv1D(2, 1, data_format="channels_first", name="conv")
+    found = moved(keras.Model(x, WithoutGradient()(conv(x))), np.eye(3, 5))
+    assert found["conv"].moved == 2
+
+
 def test_an_output_may_be_one_number():
     x = keras.Input((4,), name="x")
     model = keras.Model(x, keras.ops.mean(layers.Dense(3)(x)))
