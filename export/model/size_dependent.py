@@ -1,4 +1,4 @@
-"""Layers whose Python code depends on the size of an image.
+"""Layers whose Python code depends on the size of an image, or on a length.
 
 A conversion traces a layer once, for every size. Where a size is unknown, the
 layers in `EXACT` compute what their own code computes for each size, and those
@@ -7,6 +7,7 @@ in `REFUSED` cannot be traced.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import keras
@@ -14,6 +15,26 @@ from keras import layers, ops
 
 from keras_inception_export.errors import ConversionError, reason_of
 from keras_inception_export.model.call_hooks import observed
+from keras_inception_export.model.precision import describe
+
+UNKNOWN = (
+    "the size of its input is unknown when it is traced; give the model's "
+    "input a fixed size"
+)
+
+
+def check_sizes(model: keras.Model) -> None:
+    """Raise ConversionError for a layer that cannot be traced.
+
+    With small inputs, some of them end the process.
+    """
+    for part in model._flatten_layers():
+        graph = vars(part).get("_functional") or part
+        nodes = getattr(graph, "_nodes_by_depth", {}).values()
+        for node in chain.from_iterable(nodes):
+            layer, tensors = node.operation, node.input_tensors
+            if isinstance(layer, REFUSED) and None in tensors[0].shape[1:]:
+                raise ConversionError(f"the layer {describe(layer)}: {UNKNOWN}")
 
 
 @contextmanager
@@ -48,21 +69,20 @@ def _traceable(
         return call(inputs, *args, **kwargs)
     for kind, exact in EXACT.items():
         if isinstance(layer, kind) and not isinstance(inputs, dict):
-            return exact(layer, inputs)
-    raise ValueError(
-        "the size of its input is unknown when it is traced; give the "
-        "model's input a fixed size"
-    )
+            return exact(layer, inputs, **kwargs)
+    raise ValueError(UNKNOWN)
 
 
 def _sizes(layer: Any, inputs: Any) -> Sequence[int | None]:
-    """Return the lengths of an input's axes without the batch."""
+    """Return the lengths of an input's axes that a layer depends on."""
+    if isinstance(layer, layers.TimeDistributed):
+        return inputs.shape[1:2]
     shape = (inputs["images"] if isinstance(inputs, dict) else inputs).shape
     single_image = len(shape) == 3 and not isinstance(layer, REFUSED)
     return shape if single_image else shape[1:]
 
 
-def _center_crop(layer: layers.CenterCrop, images: Any) -> Any:
+def _center_crop(layer: layers.CenterCrop, images: Any, **_: Any) -> Any:
     """Crop the centre; where the image is smaller, the largest part that fits.
 
     `CenterCrop` resizes that part. Resizing to the same size changes nothing.
@@ -92,7 +112,7 @@ def _center_crop(layer: layers.CenterCrop, images: Any) -> Any:
     return ops.cast(resized, layer.compute_dtype)
 
 
-def _up_sampling(layer: layers.UpSampling2D, images: Any) -> Any:
+def _up_sampling(layer: layers.UpSampling2D, images: Any, **_: Any) -> Any:
     """Resize to a multiple of the size, which may be known or a tensor."""
     import tensorflow as tf
 
@@ -107,9 +127,30 @@ def _up_sampling(layer: layers.UpSampling2D, images: Any) -> Any:
     return ops.moveaxis(resized, -1, 1) if first else resized
 
 
-def _unchanged(layer: layers.Layer, images: Any) -> Any:
+def _unchanged(layer: layers.Layer, images: Any, **_: Any) -> Any:
     """Return the images, which `RandomCrop` crops in training only."""
     return images
+
+
+def _time_distributed(
+    layer: layers.TimeDistributed, inputs: Any, *, mask: Any = None, **_: Any
+) -> Any:
+    """Compute the steps of all samples as one batch.
+
+    Keras vectorizes a loop over them, which other formats lack.
+    """
+
+    def joined(x):
+        return ops.reshape(x, (-1, *ops.shape(x)[2:]))
+
+    samples, steps, *_ = ops.shape(inputs)
+    options: dict[str, Any] = {}
+    if layer.layer._call_has_mask_arg and mask is not None:
+        options["mask"] = joined(mask)
+    if layer.layer._call_has_training_arg:
+        options["training"] = False
+    outputs = layer.layer.call(joined(inputs), **options)
+    return ops.reshape(outputs, (samples, steps, *ops.shape(outputs)[1:]))
 
 
 def _spatial_axes(layer: Any, images: Any) -> tuple[int, int]:
@@ -123,9 +164,10 @@ def _spatial_axes(layer: Any, images: Any) -> tuple[int, int]:
 EXACT: dict[type[layers.Layer], Callable[[Any, Any], Any]] = {
     layers.CenterCrop: _center_crop,
     layers.RandomCrop: _unchanged,
+    layers.TimeDistributed: _time_distributed,
     layers.UpSampling2D: _up_sampling,
 }
-"""How to compute a layer for images of any size."""
+"""How to compute a layer for inputs of any size."""
 
 REFUSED = tuple(
     getattr(layers, f"Adaptive{kind}Pooling{rank}D")

@@ -58,6 +58,9 @@ WEIGHTED_LAYERS = tuple(
 )
 
 
+REMEDY = "use layers that ONNX supports, or export another format"
+
+
 def convert(inference_model: InferenceModel, opset: int) -> Graph:
     """Trace and convert the inference model.
 
@@ -69,16 +72,12 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     """
     check_no_float8(inference_model.model, "ONNX")
     weights = _weights(inference_model.model)
-    origins = _Origins(inference_model.model)
+    origins = _Origins()
     scopes = origins.scopes
     function, signature = _traceable(inference_model, list(weights.values()))
-    with (
-        recorded(inference_model.model, scopes),
-        weights_without_memory(weights),
-        rounding_casts(),
-        silent(),
-    ):
-        with any_size(inference_model.model):
+    model = inference_model.model
+    with weights_without_memory(weights), rounding_casts(), silent():
+        with any_size(model), recorded(model, scopes):
             concrete = function.get_concrete_function(*signature)
         _check_dtypes(inference_model, concrete, origins)
         source = _converted(concrete, opset, origins).graph
@@ -143,31 +142,13 @@ def _check_dtypes(
 class _Origins:
     """Which layers made the nodes of a traced graph, for messages."""
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self) -> None:
         self.scopes: dict[str, str] = {}
-        self._model = model
 
     def source(self, node: str) -> str:
         """Return the layer that made a node, else the node."""
         layer = nested_name(node, self.scopes)
         return f"layer {layer!r}" if layer else f"node {node!r}"
-
-    def remedies(self, node: str) -> str:
-        """Return what can be done about a node that cannot be converted.
-
-        TimeDistributed computes an unknown number of steps with a vectorized
-        form of each operation, many of which tf2onnx does not know.
-        """
-        known = ""
-        around, _, step = node.partition("/loop_body/")
-        if step and layer_in_scope(around, self.scopes) in {
-            layer.path
-            for layer in self._model._flatten_layers()
-            if isinstance(layer, keras.layers.TimeDistributed)
-        }:
-            source = self.source(around)
-            known = f" give the input of {source} a fixed number of steps,"
-        return f"use layers that ONNX supports,{known} or export another format"
 
 
 def _memory(variable: keras.Variable) -> np.ndarray:
@@ -207,7 +188,7 @@ def _converted(concrete, opset: int, origins: _Origins) -> onnx.ModelProto:
         raise ConversionError(
             f"tf2onnx cannot convert "
             f"{origins.source(node) if node else 'the model'}: "
-            f"{reason_of(error)}; {origins.remedies(node)}"
+            f"{reason_of(error)}; {REMEDY}"
         ) from error
 
 
@@ -247,7 +228,7 @@ def _run_tf2onnx(concrete, opset: int, origins: _Origins) -> onnx.ModelProto:
             condition = CONDITIONS.get(node.type, "")
             raise ConversionError(
                 f"{origins.source(node.name)} computes {node.type}{condition}, "
-                f"which ONNX cannot express; {origins.remedies(node.name)}"
+                f"which ONNX cannot express; {REMEDY}"
             )
     optimized = optimizer.optimize_graph(converted, optimizers=optimizers)
     return optimized.make_model("")
