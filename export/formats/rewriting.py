@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 import tensorflow as tf
+from tensorflow.python.framework import op_def_registry
 from tensorflow.python.framework.func_graph import FuncGraph
 
 Rewrite = Callable[..., tf.Tensor | None]
@@ -32,7 +33,9 @@ def rewritten(rewrites: Mapping[str, Rewrite]) -> Iterator[None]:
         rewrite = usable.pop(op_type, None)
         if rewrite is not None:
             attributes = kwargs.get("attrs") or {}
-            names = getattr(rewrite, "__kwdefaults__", None) or {}
+            names = (getattr(rewrite, "__kwdefaults__", None) or {}).keys()
+            if not names <= attributes.keys():  # as in the body of a loop
+                attributes = _defaults(op_type) | attributes
             wanted = {name: _value(attributes[name]) for name in names}
             try:
                 result = rewrite(*inputs, **wanted)
@@ -44,6 +47,11 @@ def rewritten(rewrites: Mapping[str, Rewrite]) -> Iterator[None]:
 
     with patch.object(FuncGraph, "_create_op_internal", create_rewritten):
         yield
+
+
+def _defaults(op_type: str) -> dict[str, Any]:
+    attributes = op_def_registry.get(op_type).attr
+    return {attribute.name: attribute.default_value for attribute in attributes}
 
 
 def _value(attribute: Any) -> Any:

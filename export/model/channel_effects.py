@@ -81,6 +81,7 @@ class ObservedModel:
         self.specs = inference_model.inputs
         self.fixed_batch = self.specs[0].shape[0]
         self.layers: list[tuple[keras.Layer, int]] = []
+        self._has_layers = False  # which may be none
         self.multiplications = 0.0  # per sample
         # Whether TensorFlow has a gradient of every operation, for its sizes,
         # on this processor.
@@ -99,7 +100,7 @@ class ObservedModel:
     def _traced(self) -> Callable:
         try:
             return _traced_once(self._effects, self._signature)
-        except Exception:  # it does not know a size, as of a `py_function`
+        except Exception:  # some models run, and cannot be traced
             return self._effects
 
     @functools.cached_property
@@ -174,15 +175,15 @@ class ObservedModel:
                 gradients = tape.gradient(total, values)
         except Exception:  # an operation has none, or that of a layer fails
             self.differentiable = False
-        if not self.layers:  # a trace does not know all sizes
+        if not self._has_layers:  # a trace does not know all sizes
+            self._has_layers = True
             self.layers = [(x, _flat(x, value).shape[-1]) for x, value in seen]
             self.multiplications = sum(_multiplications(*x) for x in seen)
         found = [[_no_channels(inputs)] * 3]
         for (layer, value), gradient in zip(seen, gradients, strict=True):
-            value = _flat(layer, value)
             if gradient is None:
                 gradient = tf.ones_like(value) / _largest(value, axis=None)
-            gradient = _flat(layer, gradient)
+            value, gradient = _flat(layer, value), _flat(layer, gradient)
             found.append(
                 [
                     tf.reduce_mean(value, axis=1),
@@ -206,13 +207,16 @@ class ObservedModel:
         seen: list[tuple[keras.Layer, tf.Tensor]] = []
         before: dict[int, tf.Tensor] = {}  # values before an activation
         graph = getattr(inputs[0], "graph", None)
+        known = [id(layer) for layer, _ in self.layers]
 
         def observe(layer, call, *args, **kwargs):
             result = call(*args, **kwargs)
             value = keras.tree.flatten(result)[0]
             # A tensor within a loop cannot be read outside it.
             same_graph = getattr(value, "graph", None) is graph
-            if same_graph and _has_channels(value, inputs[0].shape[0]):
+            # One value for all samples has an axis of one, as one sample has.
+            new = not self._has_layers or id(layer) in known
+            if new and same_graph and _has_channels(value, inputs[0].shape[0]):
                 seen.append((layer, value))
                 if watch:
                     watch(value)

@@ -76,6 +76,8 @@ def _convolution(original: Callable) -> Callable:
         data_format=None,
         dilation_rate=1,
     ):
+        if tf.executing_eagerly() and padding == "same":
+            inputs, padding = same_padded(inputs, kernel, strides)
         groups = inputs.shape[-1] // kernel.shape[-2]
         if groups == 1 or not tf.executing_eagerly():
             return original(
@@ -99,6 +101,25 @@ def _convolution(original: Callable) -> Callable:
         return tf.concat([convolve(*part) for part in parts], -1)
 
     return _channels_last(conv)
+
+
+def same_padded(x: Any, kernel: Any, strides: Any) -> tuple[Any, str]:
+    """Return an input, and the padding that a convolution must have.
+
+    Without oneDNN, and in float64, TensorFlow reads elsewhere in a volume of
+    padding "same" if a stride is larger than the kernel.
+    """
+    sizes = kernel.shape[:-2]
+    if len(sizes) < 3 or all(map(int.__ge__, sizes, _triple(strides))):
+        return x, "same"
+    pads = [[0, 0]]
+    pairs = zip(sizes, _triple(strides), strict=True)
+    for axis, (size, stride) in enumerate(pairs, 1):
+        length = tf.shape(x)[axis]
+        excess = (length - 1) // stride * stride + size - length
+        excess = tf.maximum(excess, 0)
+        pads.append([excess // 2, excess - excess // 2])
+    return tf.pad(x, [*pads, [0, 0]]), "valid"
 
 
 def _transposed_convolution(original: Callable) -> Callable:

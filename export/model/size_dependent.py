@@ -7,6 +7,7 @@ in `REFUSED` cannot be traced.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import keras
@@ -14,6 +15,26 @@ from keras import layers, ops
 
 from keras_inception_export.errors import ConversionError, reason_of
 from keras_inception_export.model.call_hooks import observed
+from keras_inception_export.model.precision import describe
+
+UNKNOWN = (
+    "the size of its input is unknown when it is traced; give the model's "
+    "input a fixed size"
+)
+
+
+def check_sizes(model: keras.Model) -> None:
+    """Raise ConversionError for a layer that cannot be traced.
+
+    With small inputs, some of them end the process.
+    """
+    for part in model._flatten_layers():
+        graph = vars(part).get("_functional") or part
+        nodes = getattr(graph, "_nodes_by_depth", {}).values()
+        for node in chain.from_iterable(nodes):
+            layer, tensors = node.operation, node.input_tensors
+            if isinstance(layer, REFUSED) and None in tensors[0].shape[1:]:
+                raise ConversionError(f"the layer {describe(layer)}: {UNKNOWN}")
 
 
 @contextmanager
@@ -49,10 +70,7 @@ def _traceable(
     for kind, exact in EXACT.items():
         if isinstance(layer, kind) and not isinstance(inputs, dict):
             return exact(layer, inputs, **kwargs)
-    raise ValueError(
-        "the size of its input is unknown when it is traced; give the "
-        "model's input a fixed size"
-    )
+    raise ValueError(UNKNOWN)
 
 
 def _sizes(layer: Any, inputs: Any) -> Sequence[int | None]:
@@ -126,7 +144,7 @@ def _time_distributed(
     def merged(array):
         return ops.reshape(array, (-1, *ops.shape(array)[2:]))
 
-    options = {}
+    options: dict[str, Any] = {}
     if layer.layer._call_has_mask_arg and mask is not None:
         options["mask"] = merged(mask)
     if layer.layer._call_has_training_arg:

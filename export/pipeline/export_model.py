@@ -29,6 +29,7 @@ from keras_inception_export.model.loading import (
     functional,
     load_model,
 )
+from keras_inception_export.model.size_dependent import check_sizes
 from keras_inception_export.model.structure import structure_of
 from keras_inception_export.options import CALIBRATION_SAMPLES, ExportOptions
 from keras_inception_export.pipeline import artifacts, describe
@@ -279,6 +280,7 @@ def _prepare(
         }
         domains = input_domains(original)
     model = to_inference_model(original, options.batch_size)
+    check_sizes(model.model)
     if model.model is not original:
         pixels.fold_pixels(model.model)
     labels = options.labels

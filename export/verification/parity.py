@@ -179,7 +179,7 @@ def _compare_columns(
         all_columns = columns_of(turned, spec, factor)
         for regime, batches in turned.by_regime().items():
             differences = errors_of(
-                [np.moveaxis(outputs[index], axis, -1) for index in batches],
+                [_columns_last(outputs[index], axis) for index in batches],
                 [turned.reference[index][spec.name] for index in batches],
             )
             error = largest_values(differences)
@@ -232,7 +232,15 @@ def _compare_columns(
 
 
 def _turned(batches, output: str, axis: int) -> tuple[dict, ...]:
-    return tuple({output: np.moveaxis(x[output], axis, -1)} for x in batches)
+    return tuple({output: _columns_last(x[output], axis)} for x in batches)
+
+
+def _columns_last(array: np.ndarray, axis: int) -> np.ndarray:
+    """Return an array whose last axis is that of the columns.
+
+    One number for a whole batch, as a mean of all samples, is one column.
+    """
+    return np.moveaxis(np.atleast_1d(array), axis, -1)
 
 
 def _range_name(exponent: int, axis: int) -> str:

@@ -73,13 +73,9 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     weights = _weights(inference_model.model)
     scopes: dict[str, str] = {}
     function, signature = _traceable(inference_model, list(weights.values()))
-    with (
-        recorded(inference_model.model, scopes),
-        weights_without_memory(weights),
-        rounding_casts(),
-        silent(),
-    ):
-        with any_size(inference_model.model):
+    model = inference_model.model
+    with weights_without_memory(weights), rounding_casts(), silent():
+        with any_size(model), recorded(model, scopes):
             concrete = function.get_concrete_function(*signature)
         _check_dtypes(inference_model, concrete, scopes)
         source = _converted(concrete, opset, scopes).graph

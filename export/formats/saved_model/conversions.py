@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_inception_export.formats.rewriting import Rewrite, op_type_of
-from keras_inception_export.model.kernels import dilated
+from keras_inception_export.model.kernels import dilated, same_padded
 
 
 def leaky_relu(x: tf.Tensor, *, alpha: float = 0.2) -> tf.Tensor | None:
@@ -57,8 +57,29 @@ def conv_2d_transpose(
     return tf.nn.conv2d_transpose(x, kernel, shape, strides, padding)
 
 
+def conv_3d(
+    x: tf.Tensor,
+    kernel: tf.Tensor,
+    *,
+    strides: Sequence[int] = (),
+    padding: str = "",
+    data_format: str = "",
+) -> tf.Tensor | None:
+    """Pad by another operation if the stride is larger than the kernel.
+
+    TensorFlow pads as it should with oneDNN only.
+    """
+    if padding != "SAME" or data_format != "NDHWC":
+        return None
+    padded, padding = same_padded(x, kernel, strides[1:4])
+    if padding == "same":
+        return None
+    return tf.nn.conv3d(padded, kernel, strides, padding.upper())
+
+
 CONVERSIONS: dict[str, Rewrite] = {
     "Conv2DBackpropInput": conv_2d_transpose,
+    "Conv3D": conv_3d,
     "LeakyRelu": leaky_relu,
     "Tanh": tanh,
 }

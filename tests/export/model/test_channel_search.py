@@ -169,6 +169,15 @@ def test_a_model_without_weights_has_no_channels():
     assert search_inputs(inference_model, feeds, {"x": Domain()}) == []
 
 
+def test_a_layer_that_has_one_value_for_all_samples_is_not_counted():
+    x = keras.Input((3,), name="x")
+    mean = keras.ops.mean(x, axis=0, keepdims=True)
+    model = keras.Model(x, x + layers.Dense(3, use_bias=False)(mean))
+    feeds = [{"x": np.ones((size, 3), "float32")} for size in (1, 2)]
+    coverage = measure_coverage(InferenceModel.of(model), feeds)
+    assert coverage.layers == ()
+
+
 def test_inputs_are_found_and_stay_in_range():
     # Each unit is active in one corner of the inputs only.
     corners = 2.0 * np.array(np.meshgrid(*[[0, 1]] * 4)).reshape(4, -1) - 1
@@ -215,6 +224,13 @@ def test_a_model_without_gradients_is_measured_and_not_searched():
     assert isinstance(
         search_inputs(InferenceModel.of(model), feeds, {"x": Domain()}), list
     )
+
+
+def test_channels_first_is_measured_without_gradients():
+    x = keras.Input((3, 5), name="x")
+    conv = layers.Conv1D(2, 1, data_format="channels_first", name="conv")
+    found = moved(keras.Model(x, WithoutGradient()(conv(x))), np.eye(3, 5))
+    assert found["conv"].moved == 2
 
 
 def test_an_output_may_be_one_number():

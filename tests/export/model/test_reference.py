@@ -103,6 +103,12 @@ CASES = {
         lambda: sequential((5, 5, 5, 4), layers.Conv3D(6, 3, groups=2)),
         [],
     ),
+    "strides larger than the kernel": (
+        lambda: sequential(
+            (4, 6, 7, 2), layers.Conv3D(3, (2, 1, 3), 3, padding="same")
+        ),
+        [],
+    ),
     "dilated, transposed": (
         lambda: sequential(
             (5, 6, 3),

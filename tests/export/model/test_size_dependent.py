@@ -7,7 +7,11 @@ from keras import layers
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.model.call_hooks import observed
 from keras_inception_export.model.inference_model import InferenceModel
-from keras_inception_export.model.size_dependent import EXACT, any_size
+from keras_inception_export.model.size_dependent import (
+    EXACT,
+    any_size,
+    check_sizes,
+)
 
 SIZES = ((24, 24), (32, 40), (33, 31), (7, 50), (64, 65), (1, 3), (90, 20))
 
@@ -103,7 +107,10 @@ def test_a_layer_that_needs_a_size_is_refused(layer):
         any_size(inference_model.model),
     ):
         traced.get_concrete_function(tf.TensorSpec((None, None, None, 3)))
+    with pytest.raises(ConversionError, match=expected):
+        check_sizes(inference_model.model)
     known = InferenceModel.of(model_of(layer, (9, 7)))
+    check_sizes(known.model)
     assert known.call(tf.zeros((1, 9, 7, 3)))[0].shape == (1, 3, 3, 3)
 
 

@@ -63,6 +63,14 @@ def test_equal_outputs_pass():
     assert record.passed and not finding
 
 
+def test_an_output_of_one_number_is_one_column():
+    expected = joined(*(probes(np.array(value)) for value in (0.5, 2.0)))
+    spec = TensorSpec("y", (), "float32")
+    for values, passed in (((0.5, 2.0), True), ((0.5, 2.1), False)):
+        outputs = list(map(np.float32, values))
+        assert compared(outputs, expected, spec)[0].passed is passed
+
+
 @pytest.mark.parametrize("change", (None, "lost", "halved", "noisier"))
 def test_quantized_columns_have_tolerances_of_their_own(change):
     """The error of boxes in pixels hides nothing in scores beside them."""

@@ -22,6 +22,8 @@ RESIZES = ("ResizeArea", "ResizeBicubic", "ScaleAndTranslate")
 
 CONVERSIONS: dict[str, Conversion] = {
     "Atan2": reals.atan2,
+    "AvgPool": convolutions.pool,
+    "AvgPool3D": convolutions.pool,
     "BiasAdd": convolutions.bias_add,
     "Bitcast": reals.bitcast,
     "BitwiseAnd": integers.bitwise_and,
@@ -41,10 +43,13 @@ CONVERSIONS: dict[str, Conversion] = {
     "Log1p": reals.log1p,
     "LowerBound": integers.bound,
     "MatrixBandPart": reals.band_part,
+    "MaxPool": convolutions.pool,
+    "MaxPool3D": convolutions.pool,
     "OneHot": integers.one_hot,
     "Prod": integers.product,
     "Real": linear.part,
     "RightShift": integers.shift,
+    "Roll": scattering.roll,
     "ScatterNd": scattering.scatter,
     "Select": reals.select,
     "SelectV2": reals.select,

@@ -1,4 +1,4 @@
-"""Conversions of convolutions."""
+"""Conversions of convolutions and of pooling."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -105,3 +105,27 @@ def _cropped(
         excess = new("Max", new("Sub", lengths, wanted), starts)
         starts = new("Div", excess, new.constant(2, INT64))
     return new("Slice", full, starts, new("Add", starts, wanted), spatial)
+
+
+def pool(new: Formula) -> Sequence[str]:
+    """Cut off what no window reads, if strides are larger than windows.
+
+    ONNX Runtime takes it for negative padding of an unknown size.
+    """
+    graph, node = new.graph, new.node
+    (x,) = new.inputs
+    shape = graph.get_shape(x)
+    sizes, strides = (node.get_attr(k).ints for k in ("ksize", "strides"))
+    axes = [i for i, size in enumerate(sizes) if size < strides[i]]
+    same = node.get_attr_value("padding") == b"SAME"
+    if axes and same and min(shape[1:]) < 0:
+        lengths = new("Gather", new("Shape", x), axes)
+        steps = [strides[axis] for axis in axes]
+        starts = new("Mul", new("Div", new("Sub", lengths, [1]), steps), steps)
+        ends = new("Add", starts, [sizes[axis] for axis in axes])
+        x = new("Slice", x, [0] * len(axes), ends, axes)
+        graph.set_shape(
+            x, [-1 if i in axes else n for i, n in enumerate(shape)]
+        )
+        graph.replace_input(node, node.input[0], x, 0)
+    return new.by_default()

@@ -1,4 +1,4 @@
-"""Conversions of operations that write at given places."""
+"""Conversions of operations that move elements to given places."""
 
 from collections.abc import Sequence
 
@@ -80,3 +80,13 @@ def update_slice(new: Formula) -> str:
 
     grid = new("Concat", *map(places, range(rank)), axis=rank)
     return new("ScatterND", x, grid, update)
+
+
+def roll(new: Formula) -> Sequence[str]:
+    """Take a list of one shift as a number, as tf2onnx does a number."""
+    _, shifts, axes = new.node.inputs
+    known = value_of(axes)
+    if known is not None and known.size == 1:
+        number = new("Reshape", shifts.output[0], [])
+        new.graph.replace_input(new.node, new.node.input[1], number, 1)
+    return new.by_default()

@@ -86,6 +86,17 @@ def test_convolutions_compute_what_keras_computes(tmp_path):
     assert above(SUMS, errors(cases, tmp_path)) == {}
 
 
+def test_pooling_skips_what_is_between_its_windows(tmp_path):
+    cases = {}
+    for kind in ("Average", "Max"):
+        for rank in (1, 2, 3):
+            layer = getattr(layers, f"{kind}Pooling{rank}D")
+            cases[f"{kind}{rank}"] = with_values(
+                real(*[None] * rank, 2), layer(2, strides=6, padding="same")
+            )
+    assert above(8, errors(cases, tmp_path)) == {}
+
+
 def test_a_transposed_convolution_needs_its_conversion(tmp_path, monkeypatch):
     given, layer = CONVOLUTION_CASES["2D, same, stride 16, kernel 7, 4"]
     monkeypatch.setattr(tracing, "CONVERSIONS", {})

@@ -1,6 +1,7 @@
 """SavedModel artifacts of Keras models, and what TensorFlow makes of them."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from keras_inception_export.errors import (
 from keras_inception_export.formats.saved_model import export
 from keras_inception_export.formats.saved_model.runtime import open_runner
 from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.kernels import portable_kernels
 from keras_inception_export.model.loading import functional
 from tests.helpers.format_cases import (
     CASES,
@@ -103,24 +105,42 @@ def test_computes_an_activation_after_a_sum(activation, tmp_path):
     assert abs(output - model(feeds["x"] + 0.1).numpy()).max() > 2e-6
 
 
-def test_a_dilation_that_only_onednn_computes_is_not_written(tmp_path):
-    x = keras.Input((5, 6, 3), name="x")
-    layer = layers.Conv2DTranspose(2, (2, 3), dilation_rate=(3, 2))
-    model = InferenceModel.of(keras.Model(x, layer(x)))
-    folder = write(model, tmp_path / "saved_model")
+def operations(folder, kind):
+    """Return the operations of a type in a SavedModel."""
     text = (folder / "saved_model.pb").read_bytes()
     graphs = SavedModel.FromString(text).meta_graphs[0].graph_def.library
-    (rates,) = [
-        list(node.attr["dilations"].list.i)
-        for function in graphs.function
-        for node in function.node_def
-        if node.op == "Conv2DBackpropInput"
-    ]
-    assert set(rates) <= {1}
-    feeds = {"x": np.random.default_rng(0).normal(size=(2, 5, 6, 3))}
+    nodes = (node for function in graphs.function for node in function.node_def)
+    return [node for node in nodes if node.op == kind]
+
+
+@pytest.mark.parametrize(
+    "layer, shape, kind, attribute, unwritten",
+    [
+        (
+            layers.Conv2DTranspose(2, (2, 3), dilation_rate=(3, 2)),
+            *((5, 6, 3), "Conv2DBackpropInput"),
+            *("dilations", "i: [23]"),
+        ),
+        (
+            layers.Conv3D(2, (1, 2, 3), strides=3, padding="same"),
+            *((None, 6, 5, 3), "Conv3D", "padding", "SAME"),
+        ),
+    ],
+)
+def test_what_only_onednn_computes_is_not_written(
+    layer, shape, kind, attribute, unwritten, tmp_path
+):
+    x = keras.Input(shape, name="x")
+    model = InferenceModel.of(keras.Model(x, layer(x)))
+    folder = write(model, tmp_path / "saved_model")
+    (operation,) = operations(folder, kind)
+    assert not re.search(unwritten, str(operation.attr[attribute]))
+    sizes = [size or 4 for size in shape]
+    feeds = {"x": np.random.default_rng(0).normal(size=(2, *sizes))}
     feeds["x"] = feeds["x"].astype("float32")
     (output,) = open_runner(folder).run(feeds).values()
-    np.testing.assert_allclose(output, layer(feeds["x"]), atol=2e-6)
+    with portable_kernels():
+        np.testing.assert_allclose(output, layer(feeds["x"]), atol=2e-6)
     assert np.abs(output - layer(feeds["x"] + 0.1)).max() > 2e-6
 
 
