@@ -263,15 +263,19 @@ def _has_lambda(config):
     """Return whether an object's config has the code of a lambda.
 
     Keras 2 marks it, Keras 3 gives it a class; that of an activation has
-    neither, only the key "value".
+    neither, only the key "value" with its code, defaults and closure.
     """
     if not isinstance(config, dict):
         return False
-    return config.get("function_type") == "lambda" or any(
-        isinstance(x, dict)
-        and (x.get("class_name") == "__lambda__" or x.keys() == {"value"})
-        for x in config.values()
-    )
+    if config.get("function_type") == "lambda":
+        return True
+    for value in config.values():
+        match value:
+            case {"class_name": "__lambda__"}:
+                return True
+            case {"value": [str(), _, _], **others} if not others:
+                return True
+    return False
 
 
 def _refuse_unknown(config, path):
