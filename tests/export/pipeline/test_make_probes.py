@@ -53,6 +53,18 @@ def test_the_largest_error_of_the_same_computation(
     assert keras_error(found, "y") == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("jittered", "expected"),
+    ((4e-5, 4e-5), (2e-4, 1.6e-6)),
+    ids=("cancellation", "a step of a function"),
+)
+def test_a_rounding_step_of_large_inputs(jittered, expected):
+    errors = 1.6e-6, 1.6e-6, jittered
+    candidates = (probes(error, "large") for error in errors)
+    found = _with_largest_error(*candidates, bounded=True)
+    assert keras_error(found, "y") == pytest.approx(expected, rel=1e-6)
+
+
 def test_an_unusual_regime_in_which_rounding_changes_a_lot_is_left_out():
     candidates = (probes(error, "constant") for error in (0.0, 0.0, 0.1))
     assert inexact(_with_largest_error(*candidates, bounded=False)) == "y"

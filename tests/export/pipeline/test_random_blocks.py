@@ -5,7 +5,7 @@ Two tables in every run, 100 with `--hypothesis-profile thorough`.
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 
 from keras_inception_export import export_model, load_artifact
 from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
@@ -27,11 +27,12 @@ from tests.helpers.random_blocks import (
 @given(table=tables())
 def test_computes_what_a_flat_model_computes(table, tmp_path_factory):
     model, plain, _ = equal_models(table)
+    images = random_images((3, *image_shape(table))).astype("float32")
+    expected = to_array(plain(images))
+    assume(np.ptp(expected, axis=0).any())  # some relu is alive
     folder = tmp_path_factory.mktemp("random") / "bundle"
     report = export_model(model, folder, formats=DEFAULT_FORMATS)
     assert len(report["artifacts"]) == len(DEFAULT_FORMATS) == 3
-    images = random_images((3, *image_shape(table))).astype("float32")
-    expected = to_array(plain(images))
     for name in DEFAULT_FORMATS:
         artifact = load_artifact(folder / FORMATS[name].file_name)
         (output,) = artifact(images).values()
