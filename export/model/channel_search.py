@@ -5,6 +5,7 @@ arXiv:2207.13066): each sample of a batch ascends on one channel that no probe
 moves. See `channel_effects` for when a channel counts as moved.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 import keras
@@ -46,9 +47,9 @@ def measure_coverage(
 ) -> Coverage:
     """Return which channels a model's inputs move.
 
-    Only feeds of the most frequent shape are measured, the last ones first, and
-    as many as take about `MEASURE_SECONDS`, but at least one sample; of a large
-    model, one sample per feed.
+    Only feeds of the most frequent shape are measured, from both ends of the
+    list, which has the usual ones last, and as many as take about
+    `MEASURE_SECONDS`, but at least one; of a large model, one sample per feed.
     """
     model, chosen = _observed(inference_model, feeds)
     moved = _best_effects(model, chosen) > TOLERANCE
@@ -100,13 +101,14 @@ def _observed(
 
     shapes = [shape_of(feed) for feed in feeds]
     shape = max(reversed(shapes), key=shapes.count)
-    same = [feed for feed in reversed(feeds) if shape_of(feed) == shape]
+    same = deque(feed for feed in feeds if shape_of(feed) == shape)
     model = inference_model.converted(
         ("observed", shape), lambda: ObservedModel(inference_model, same[0])
     )
     chosen: list[Arrays] = []
     seconds = MEASURE_SECONDS
-    for feed in same:
+    while same:
+        feed = same.popleft() if len(chosen) % 2 else same.pop()
         if model.is_large and not model.fixed_batch:
             feed = {name: array[:1] for name, array in feed.items()}
         seconds -= model.seconds(count(feed))
