@@ -93,7 +93,6 @@ def staging(output: Path) -> Iterator[Path]:
             holder = stack.enter_context(held_folder(parent, output.name))
             folder = holder / NEW
             folder.mkdir()
-            folder.chmod(0o755)
         except OSError as error:
             raise RequestError(
                 f"{output} cannot be created, because nothing can be written "
@@ -144,7 +143,8 @@ def replaced(path: Path) -> Iterator[Path]:
 def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
     """Move a verified folder to its destination.
 
-    If that fails, the destination is unchanged. A link is followed.
+    If that fails, the destination is unchanged. A link is followed, and the
+    new bundle has the permissions of the one that it replaces.
 
     Raises:
         RequestError: if that is impossible, or if there is now something at
@@ -157,6 +157,7 @@ def publish(folder: Path, output: Path, *, overwrite: bool) -> None:
             os.rename(folder, output)
             return
         _check_replaceable(output, overwrite)
+        shutil.copymode(output, folder)
         _exchange(folder, output)
         if not is_only_a_bundle(folder):  # it was put there meanwhile
             _exchange(folder, output)

@@ -130,7 +130,8 @@ class _Stages(contextlib.AbstractContextManager):
         unit: str = "",
     ) -> None:
         """Show a stage."""
-        self._label, self._unit, self._begin = label, unit, time.monotonic()
+        self._label, self._unit = printable(label), unit
+        self._begin = time.monotonic()
         self._total, self._count, self._skipped = total, done, done
 
     def advance(self, number: int) -> None:

@@ -31,7 +31,7 @@ FREE = 2**28
 MAX_EXPANSION = 100
 """How many times larger than the file its content may be, above `FREE`."""
 
-MAX_JSON = 2**24
+MAX_JSON = 2**22
 """Bytes of JSON, which becomes 30 times as large in memory, that are read
 however small the file is."""
 

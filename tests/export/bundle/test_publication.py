@@ -38,18 +38,25 @@ def is_new(output):
     return (output / "model.onnx").read_text() == "new"
 
 
-def test_a_new_bundle_is_published(tmp_path):
+@pytest.mark.parametrize("umask", [0o002, 0o077])
+def test_a_new_bundle_is_published(umask, tmp_path):
     output = tmp_path / "new" / "er" / "out"
-    replace(output, before=lambda: not output.parent.exists() or 1 / 0)
+    before = os.umask(umask)
+    try:
+        replace(output, before=lambda: not output.parent.exists() or 1 / 0)
+    finally:
+        os.umask(before)
     assert is_new(output)
     assert names(tmp_path) == ["new"]
-    assert (output.stat().st_mode & 0o777) == 0o755
+    assert (output.stat().st_mode & 0o777) == 0o777 & ~umask
 
 
 @pytest.mark.usefixtures("_steps")
 def test_a_bundle_is_replaced(output):
+    output.chmod(0o750)
     replace(output)
     assert is_new(output)
+    assert (output.stat().st_mode & 0o777) == 0o750
 
 
 @pytest.mark.parametrize("exists", [True, False])

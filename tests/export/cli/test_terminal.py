@@ -84,7 +84,8 @@ def test_stages(failing):
     )
     try:
         with progress._Stages(console) as live:
-            live.start("Load  digits.keras")
+            live.start("Load  a\x1b\n\u202e")
+            assert r"a\x1b\n\u202e" in live._line().plain
             for record in RECORDS:
                 live.record(record)
                 running = live._line().plain
@@ -99,6 +100,7 @@ def test_stages(failing):
         re.sub(r"\d+\.\d s$", "#", x.rpartition("\r")[2])
         for x in text.split("\n")
     ]
+    assert "\x1b" not in text
     done = [line for line in lines if line[:1] in "✓✗" and line]
     assert [line.split()[1] for line in done] == [
         *("Load", "Prepare", "Write", "Rank", "Verify")
