@@ -177,7 +177,7 @@ def _compare_columns(
         all_columns = columns_of(turned, spec, factor)
         for regime, batches in turned.by_regime().items():
             differences = errors_of(
-                [np.moveaxis(outputs[index], axis, -1) for index in batches],
+                [_with_last(outputs[index], axis) for index in batches],
                 [turned.reference[index][spec.name] for index in batches],
             )
             error = largest_values(differences)
@@ -227,7 +227,12 @@ def _compare_columns(
 
 
 def _turned(batches, output: str, axis: int) -> tuple[dict, ...]:
-    return tuple({output: np.moveaxis(x[output], axis, -1)} for x in batches)
+    return tuple({output: _with_last(x[output], axis)} for x in batches)
+
+
+def _with_last(array: np.ndarray, axis: int) -> np.ndarray:
+    """Return an array with another last axis; one number is a column."""
+    return np.moveaxis(np.atleast_1d(array), axis, -1)
 
 
 def _column_tolerances(errors: Mapping[int, float]) -> dict[str, float]:
