@@ -16,7 +16,10 @@ from keras_inception_export.data.domain import Domain
 from keras_inception_export.data.rows import Rows
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.logs import logger
-from keras_inception_export.model.divergence import diverging_layer
+from keras_inception_export.model.divergence import (
+    blocking_layer,
+    diverging_layer,
+)
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.pixels import search_pixels, with_real_pixels
 from keras_inception_export.model.reference import (
@@ -102,6 +105,12 @@ def make_probes(
     probes = replace(probes.only(kept), unused=unused)
     findings = degenerate_outputs(probes, live.outputs)
     if findings:
+        blocking = (blocking_layer(live, x) for x in probes.together())
+        if layer := next(filter(None, blocking), None):
+            findings.append(
+                f"{layer} is the first layer whose outputs are constant or not "
+                "finite"
+            )
         raise ArtifactError("; ".join(findings))
     _check_rebuilt(live, inference_model, rebuilt.only(kept), probes)
     return probes
