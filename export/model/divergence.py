@@ -1,4 +1,4 @@
-"""Find the first layer at which two runs of a model differ."""
+"""Find the first layer that computes something else, or nothing of use."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -15,6 +15,10 @@ from keras_inception_export.model.reference import compute
 TOLERANCE = 1e-4
 """Of the largest value. Two runs of the same layer in float32 differ by 1e-6
 or less; what a config forgets usually changes far more than this."""
+
+CONSTANT = 1e-6
+"""What differs by less between samples, relative to the largest value, is
+constant but for rounding."""
 
 
 class _Call(NamedTuple):
@@ -48,6 +52,27 @@ def diverging_layer(
             ):
                 return describe(one.layer)
     return None
+
+
+def blocking_layer(live: InferenceModel, feed: Arrays) -> str | None:
+    """Return the first layer whose outputs are constant, or not finite.
+
+    Its inputs are neither. None if there is no such layer.
+    """
+    for call in _calls(live, feed):
+        if call.outputs and _carries(call.inputs) > _carries(call.outputs):
+            return describe(call.layer)
+    return None
+
+
+def _carries(arrays: Sequence[np.ndarray]) -> bool:
+    """Return whether all are finite and one differs between samples."""
+    return all(np.isfinite(array).all() for array in arrays) and any(
+        array.ndim
+        and np.ptp(array, axis=0).max() > CONSTANT * np.abs(array).max()
+        for array in arrays
+        if array.size
+    )
 
 
 def _calls(inference_model: InferenceModel, feed: Arrays) -> list[_Call]:

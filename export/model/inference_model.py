@@ -84,12 +84,19 @@ class InferenceModel:
         with portable_kernels(), computing:
             outputs = keras.tree.flatten(self.model(packed, training=False))
         return tuple(
-            self._not_lower(outputs[index]) for index in self.output_order
+            self._in_dtype(outputs[index], spec.name)
+            for index, spec in zip(self.output_order, self.outputs, strict=True)
         )
 
-    def _not_lower(self, tensor):
-        """Return a tensor in `dtype` that a layer has left in less than it."""
-        if keras.backend.standardize_dtype(tensor.dtype) in FLOATS[:2]:
+    def _in_dtype(self, tensor, name):
+        """Return a tensor in `dtype` that a layer has left in another float."""
+        dtype = keras.backend.standardize_dtype(tensor.dtype)
+        if kind := _unusual_kind(tensor, dtype):
+            raise RequestError(
+                f'the output "{name}" is a {kind} tensor; expected a dense one '
+                "of real numbers; convert it in the model"
+            )
+        if dtype in FLOATS:
             return keras.ops.cast(tensor, self.dtype)
         return tensor
 
@@ -155,6 +162,15 @@ def to_inference_model(
         inputs=_specs_like(named.inputs, tensors),
         outputs=_specs_like(named.outputs, outputs),
     )
+
+
+def _unusual_kind(tensor: Any, dtype: str) -> str:
+    """Return what no artifact returns, whatever Keras declares, or ""."""
+    if hasattr(tensor, "row_splits"):
+        return "ragged"
+    if hasattr(tensor, "indices"):
+        return "sparse"
+    return "complex" if dtype.startswith("complex") else ""
 
 
 def _not_rebuilt(model: keras.Model, error: BaseException) -> str:

@@ -76,6 +76,11 @@ def _specs(structure, tensors, given_name, automatic_name):
                 "TFLite and ONNX models of Keras layers do not accept; leave "
                 "text processing out of the exported model"
             )
+        if tensor.dtype.startswith("complex") and automatic_name == "input":
+            raise RequestError(
+                f'the input "{name}" is of dtype {tensor.dtype}; make its real '
+                "and its imaginary part an input each"
+            )
         if tensor.dtype == "bfloat16" and automatic_name == "input":
             raise RequestError(
                 f'the input "{name}" is of dtype bfloat16, of which NumPy has '

@@ -92,7 +92,27 @@ def load_model(path):
         raise RequestError(
             f"{path} contains a {type(model).__name__}, expected a keras.Model"
         )
+    _check_restored(model, path)
     return model
+
+
+def _check_restored(model, path):
+    """Raise RequestError for a layer that has no weights before it is called.
+
+    Keras does not restore those, and then gives it initial ones.
+    """
+    late = [layer for layer in model._flatten_layers() if not layer.built]
+    if not model.built or not late:
+        return
+    _called_on(functional(model))
+    for layer in late:
+        if layer._trainable_variables or layer._non_trainable_variables:
+            raise RequestError(
+                f"the layer {describe(layer)} in {path} is not built when the "
+                "file is loaded, so Keras does not restore its weights; build "
+                "it in `build` of the layer or model that calls it, and save "
+                "the model again"
+            )
 
 
 def _read_config(path):
@@ -171,9 +191,7 @@ def functional(model):
         )
     if getattr(model, "inputs", None):
         if _has_own_call(model):
-            inputs = functional_graph(model).input
-            inputs = keras.tree.map_structure(_input_like, inputs)
-            return _called_on(model, inputs)
+            return _called_on(model)
         try:
             model = drop_auxiliary(model)
         except ValueError as error:
@@ -234,8 +252,14 @@ def _called_on_inputs(model):
     return _called_on(model, inputs)
 
 
-def _called_on(model, inputs):
-    """Return a Functional model of one layer, which is a model."""
+def _called_on(model, inputs=None):
+    """Return a Functional model of one layer, which is a model.
+
+    Without `inputs`, they are those of its graph.
+    """
+    if inputs is None:
+        graph = functional_graph(model)
+        inputs = keras.tree.map_structure(_input_like, graph.input)
     try:
         outputs = model(inputs, training=False)
     except Exception as error:

@@ -16,7 +16,10 @@ from keras_inception_export.data.domain import Domain
 from keras_inception_export.data.rows import Rows
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.logs import logger
-from keras_inception_export.model.divergence import diverging_layer
+from keras_inception_export.model.divergence import (
+    blocking_layer,
+    diverging_layer,
+)
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.pixels import search_pixels, with_real_pixels
 from keras_inception_export.model.reference import (
@@ -107,6 +110,12 @@ def make_probes(
     probes = replace(probes.only(kept), unused=unused)
     findings = degenerate_outputs(probes, live.outputs)
     if findings:
+        blocking = (blocking_layer(live, x) for x in probes.together())
+        if layer := next(filter(None, blocking), None):
+            findings.append(
+                f"{layer} is the first layer whose outputs are constant or not "
+                "finite"
+            )
         raise ArtifactError("; ".join(findings))
     _check_rebuilt(live, inference_model, rebuilt.only(kept), probes)
     return probes
@@ -156,20 +165,36 @@ def _first_that_runs(
             problem = problem or str(error)
             continue
         arrays = [array for batch in outputs for array in batch.values()]
-        # Where a window is larger than the input, TensorFlow may return its
-        # input or memory that was never written.
-        if not all(
-            array.size and (spec.fits(array.shape) or not declared)
-            for batch in outputs
-            for array, spec in zip(batch.values(), live.outputs, strict=True)
-        ):
-            problem = problem or "an output of the model itself is empty"
+        unlike = _unlike_declared(live, outputs, declared)
+        if unlike:
+            problem = problem or unlike
             continue
         found = list(zip(feeds, outputs, strict=True))
         if all(np.isfinite(array.astype("float64")).all() for array in arrays):
             return found, ""
         problem = "the outputs of the model itself are not finite"
     return found, problem
+
+
+def _unlike_declared(
+    live: InferenceModel, outputs: Sequence[Arrays], declared: bool
+) -> str:
+    """Return which output is empty or unlike declared, or an empty string.
+
+    Where a window is larger than the input, TensorFlow may return its input or
+    memory that was never written.
+    """
+    for batch in outputs:
+        for spec in live.outputs:
+            shape = batch[spec.name].shape
+            if 0 in shape or declared and not spec.fits(shape):
+                return (
+                    f'the output "{spec.name}" of the model itself has the '
+                    f"shape {shape} for usual inputs, so it cannot be "
+                    "compared; expected an output with values, of the shape "
+                    f"{spec.shape} that Keras declares"
+                )
+    return ""
 
 
 def _with_keras(probes: Probes, model: InferenceModel) -> Probes:

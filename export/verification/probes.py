@@ -171,7 +171,8 @@ class Probes:
                 if not batch or batch.keys() != first.keys():
                     raise ValueError("its batches have different names")
                 for name, array in batch.items():
-                    if array.dtype.kind not in "biuf" or not array.ndim:
+                    is_batch = array.ndim or batch is not feed
+                    if array.dtype.kind not in "biuf" or not is_batch:
                         raise ValueError(f"{name} is no batch of numbers")
                     if not array.size or not np.isfinite(array).all():
                         raise ValueError(f"{name} is empty, or not finite")

@@ -6,7 +6,10 @@ import pytest
 from keras import layers
 
 from keras_inception_export.model.call_hooks import observed
-from keras_inception_export.model.divergence import diverging_layer
+from keras_inception_export.model.divergence import (
+    blocking_layer,
+    diverging_layer,
+)
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.loading import functional
 from tests.helpers.faulty_layers import Counting, Forgetful, Noisy
@@ -89,3 +92,20 @@ def test_hooks_may_be_nested_and_a_layer_listed_twice():
         layer(np.ones(1))
     layer(np.ones(1))
     assert calls == ["inner", "outer", "outer"]
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "name"),
+    ((0, 0.0, "first"), (1, -1e9, "first"), (2, np.nan, "last"), (0, 1.0, "")),
+)
+def test_a_layer_whose_outputs_are_useless_is_named(index, value, name):
+    """Its weights are zero or NaN, or its units are never active."""
+    hidden = layers.Dense(3, "relu", kernel_initializer="ones", name="first")
+    last = layers.Dense(2, kernel_initializer="ones", name="last")
+    model = functional(sequential((4,), hidden, layers.Dropout(0.5), last))
+    weights = model.get_weights()
+    weights[index] = np.full_like(weights[index], value)
+    model.set_weights(weights)
+    feed = {"input": np.arange(12.0, dtype="float32").reshape(3, 4)}
+    found = blocking_layer(InferenceModel.of(model), feed)
+    assert (found or "/").split("/")[1] == (f'{name}" (Dense)' if name else "")

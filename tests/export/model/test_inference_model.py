@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import keras_inception_layers as plugin
@@ -106,6 +107,28 @@ def test_an_integer_layer_keeps_its_dtype():
     feed = np.arange(12).reshape(3, 4)
     np.testing.assert_array_equal(copy(feed), model(feed))
     assert np.any(copy(feed + 1) != model(feed))
+
+
+@pytest.mark.parametrize(
+    ("compute", "kind"),
+    (
+        (tf.RaggedTensor.from_tensor, "ragged"),
+        (tf.sparse.from_dense, "sparse"),
+        (lambda x: tf.complex(x, x), "complex"),
+    ),
+)
+def test_an_output_of_another_kind_is_named(compute, kind):
+    """Keras declares each as a dense tensor of numbers."""
+    model = sequential((4,), layers.Lambda(compute, name="other"))
+    with pytest.raises(RequestError, match=f'output "other" is a {kind}'):
+        InferenceModel.of(functional(model)).call(np.ones((2, 4), "float32"))
+
+
+def test_an_output_in_float64_is_one_in_float32():
+    wide = layers.Lambda(lambda x: tf.cast(x, "float64") * 3)
+    model = to_inference_model(functional(sequential((4,), wide)))
+    (output,) = model.call(np.ones((2, 4), "float32"))
+    assert output.dtype.name == model.outputs[0].dtype == "float32"
 
 
 def test_what_a_layer_was_adapted_to_is_copied():

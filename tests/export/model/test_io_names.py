@@ -59,9 +59,15 @@ def halves():
     return keras.Model(x, layers.Dense(2)(x))
 
 
+def spectrum():
+    x = keras.Input((4,), dtype="complex64", name="x")
+    return keras.Model(x, keras.ops.abs(x))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     (
+        (spectrum, 'input "x" is of dtype complex64'),
         (halves, '"x" is of dtype bfloat16'),
         (keyword, 'input name "in" cannot be used'),
         (same_name, '"x" names both an input and an output'),

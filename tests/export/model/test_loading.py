@@ -226,6 +226,31 @@ def test_a_lambda_layer_of_a_function_of_keras_is_loaded(tmp_path):
     np.testing.assert_array_equal(load_model(path)(vectors), model(vectors))
 
 
+@keras.saving.register_keras_serializable("tests")
+class TwoModes(keras.Model):
+    """In inference it has another layer than Keras builds when it loads it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.trained, self.used = layers.Dense(3), layers.Dense(3, name="used")
+
+    def call(self, inputs, training=True):
+        return (self.trained if training else self.used)(inputs)
+
+
+@pytest.mark.filterwarnings("ignore:`build..` was called on layer")
+def test_a_layer_whose_weights_keras_does_not_restore_is_named(tmp_path):
+    path, vectors = tmp_path / "model.keras", random_images((2, 4))
+    model = TwoModes()
+    model(vectors)
+    outputs = model(vectors, training=False)
+    model.save(path)
+    with pytest.raises(RequestError, match=r'used" \(Dense\) in .* not built'):
+        load_model(path)
+    loaded = keras.models.load_model(path)
+    assert np.any(outputs != loaded(vectors, training=False))
+
+
 def test_a_deep_model_is_loaded(tmp_path):
     """Keras alone follows no more than some 980 layers in a row."""
     path, limit = tmp_path / "deep.keras", sys.getrecursionlimit()

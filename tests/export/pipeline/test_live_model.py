@@ -13,6 +13,7 @@ from keras_inception_export import (
     load_artifact,
     verify,
 )
+from keras_inception_export.formats.onnx.runtime import open_runner
 from tests.helpers.bundles import renew_hash
 from tests.helpers.faulty_layers import Counting, Forgetful, Noisy
 
@@ -114,3 +115,14 @@ def test_an_error_in_a_small_column_beside_a_large_one(tmp_path):
         (result,) = verify(out)
         assert result.passed is passed
     assert "column 0" in result.findings[0]
+
+
+def test_an_output_may_be_one_number(tmp_path):
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, ops.sum(layers.Dense(3)(inputs)))
+    out = tmp_path / "out"
+    export_model(model, out, formats="onnx")
+    assert [result.passed for result in verify(out)] == [True]
+    feed = {"input": INPUTS["values"]}
+    found = open_runner(out / "model.onnx", threads=1).run(feed)["output"]
+    np.testing.assert_allclose(found, model(INPUTS["values"]), rtol=1e-5)

@@ -53,6 +53,14 @@ def test_errors_are_relative_to_the_largest_value():
     assert record.rms_error == pytest.approx(1 / 5)
 
 
+def test_an_output_may_be_one_number():
+    reference = [np.float64(5.0), np.float64(4.0)]
+    for error, passed in ((0.0, True), (1.0, False)):
+        outputs = [np.float32(value + error) for value in reference]
+        record, _ = compared(outputs, joined(*map(probes, reference)))
+        assert record.passed is passed and record.max_error == error / 5
+
+
 def test_tolerance_follows_keras_down_to_a_floor():
     assert tolerance(1e-6) == 8e-6
     assert tolerance(0.0) == FLOOR == pytest.approx(1.9e-6, rel=0.01)
