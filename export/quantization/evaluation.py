@@ -26,7 +26,8 @@ the columns that are not determined. Its noise has about a tenth of the power
 of that of int8, and each column gets it in its own unit."""
 DETERMINED_DB = MIN_SNR_DB + 10
 """The least signal to noise of a column after this change."""
-CHANGED_SAMPLES = 100
+CHANGED_SAMPLES, CHANGED_VALUES = 100, 2**24
+"""The most samples whose outputs are compared so, and about the most values."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,10 @@ class Evaluation:
 
         fixed, samples = named.inputs[0].shape[0], parts.evaluation
         reference = _spooled(stream(call, samples.inputs, fixed))
+        values = sum(array[0].size for array in reference.values())
+        most = min(CHANGED_SAMPLES, max(8, CHANGED_VALUES // values))
         # They may be ordered by class.
-        some = slice(None, None, -(-len(samples) // CHANGED_SAMPLES))
+        some = slice(None, None, -(-len(samples) // most))
         inputs = samples.take(some).inputs
         with keras.StatelessScope(state_mapping=_changed_weights(model)):
             changed = run(call, inputs, fixed)

@@ -25,9 +25,10 @@ MAX_CLASSES = 100
 """Classes that a confusion matrix may have."""
 _BATCH = 256  # samples that are compared together
 _CONSTANT = 1e-6  # deviation of a column, relative to its largest value
-_SPREAD = 1 / 20
-"""The effective fraction of the values that the deviation of a column comes
-from: 1/3 if they are normally distributed, p if a fraction p differs much."""
+_SPREAD, _MANY = 1 / 20, 3
+"""The effective number of values that the deviation of a column comes from, as
+a fraction and at least. The fraction is 1/3 if the values are normally
+distributed, and p if a fraction p of them differs much."""
 
 
 @dataclass(frozen=True)
@@ -162,11 +163,12 @@ def are_spread(expected: np.ndarray) -> np.ndarray:
     found = []
     for axis in _axes(expected):
         rows = _columns(expected, axis).astype("float64")
-        squares = np.square(rows - np.median(rows, axis=0))
-        squares /= squares.max(axis=0, initial=np.finfo(float).tiny)
+        rows -= np.median(rows, axis=0)
+        rows /= np.abs(rows).max(axis=0, initial=np.finfo(float).tiny)
+        squares = np.square(rows, out=rows)
         many = np.square(squares.sum(axis=0))
-        few = len(rows) * np.square(squares).sum(axis=0)
-        found.append(many > _SPREAD * few)
+        few = np.square(squares, out=squares).sum(axis=0)
+        found.append(many > max(_SPREAD * len(rows), _MANY) * few)
     return np.concatenate(found)
 
 

@@ -104,6 +104,7 @@ def test_columns_that_few_values_move():
     rows[::10, 1] = 1
     rows[::100, 2] = 1
     assert are_spread(rows + 5).tolist() == [True, True, False, False]
+    assert not are_spread(rows[1:20])[1]
     maps = rows.reshape(100, 2, 4)
     assert are_spread(maps)[:4].tolist() == [True, True, False, False]
     assert len(are_spread(maps)) == len(columns_snr(maps, maps)) == 6
