@@ -10,7 +10,7 @@ from keras_inception_export.formats.onnx.kernels import (
 from keras_inception_export.formats.onnx.passes.naming import assign_names
 from keras_inception_export.formats.onnx.passes.simplify import simplify
 from keras_inception_export.formats.onnx.serialize import write_file
-from keras_inception_export.formats.onnx.tracing import convert
+from keras_inception_export.formats.onnx.tracing import convert, typed
 from keras_inception_export.model.inference_model import InferenceModel
 
 
@@ -34,6 +34,7 @@ def float_graph(inference_model: InferenceModel, opset: int = 18) -> Graph:
     def build() -> Graph:
         graph = convert(inference_model, opset)
         simplify(graph)
+        graph.outputs = typed("out", inference_model.outputs)
         widen_integers(graph)
         inputs = [spec.name for spec in inference_model.inputs]
         outputs = [spec.name for spec in inference_model.outputs]

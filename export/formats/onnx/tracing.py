@@ -8,7 +8,8 @@ them.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -101,8 +102,8 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
         opset=opset,
         nodes=list(source.node),
         constants=constants,
-        inputs=_typed("in", inference_model.inputs),
-        outputs=_typed("out", inference_model.outputs),
+        inputs=typed("in", inference_model.inputs),
+        outputs=typed("out", _traced_outputs(inference_model, concrete)),
         layers={
             node.name: layer
             for node in source.node
@@ -150,7 +151,22 @@ def _memory(variable: keras.Variable) -> np.ndarray:
     return np.asarray(tf.convert_to_tensor(variable))
 
 
-def _typed(
+def _traced_outputs(
+    inference_model: InferenceModel, concrete: Any
+) -> Iterator[TensorSpec]:
+    """Yield the outputs with the sizes that TensorFlow knows.
+
+    Those of Keras may be wrong: `rot90` swaps two axes for any rotation.
+    """
+    for index, spec in enumerate(inference_model.outputs):
+        shape = concrete.structured_outputs[f"out{index}"].shape
+        if shape.rank == len(spec.shape):
+            yield replace(spec, shape=tuple(shape.as_list()))
+        else:
+            yield spec
+
+
+def typed(
     prefix: str, specs: Iterable[TensorSpec]
 ) -> list[onnx.ValueInfoProto]:
     """Return numbered inputs or outputs; unknown axes get a symbol."""

@@ -8,6 +8,7 @@ buffer's table points there: it may point to any later byte of a flatbuffer.
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -184,13 +185,32 @@ class Structure:
         self, indices: Mapping[str, int], names: Sequence[tuple[str, str]]
     ) -> tuple[list, list[int]]:
         """Return a signature's entries and their tensors, with final names."""
-        entries = []
+        entries: list[Any] = []
         for name, final_name in names:
             entry = self._schema.TensorMapT()
             entry.name, entry.tensorIndex = final_name, indices[name]
-            self.tensors[indices[name]].name = final_name
+            if any(x.tensorIndex == indices[name] for x in entries):
+                entry.tensorIndex = self._computed_again(indices[name])
+            self.tensors[entry.tensorIndex].name = final_name
             entries.append(entry)
         return entries, [entry.tensorIndex for entry in entries]
+
+    def _computed_again(self, tensor: int) -> int:
+        """Return a tensor that the operator of another one computes again.
+
+        LiteRT does not tell the order of two outputs that are one tensor.
+        """
+        for operator in self.graph.operators:
+            outputs = list(operator.outputs)
+            if tensor in outputs:
+                again = copy(operator)
+                again.outputs = [
+                    len(self.tensors) + i for i in range(len(outputs))
+                ]
+                self.tensors.extend(copy(self.tensors[x]) for x in outputs)
+                self.graph.operators.append(again)
+                return again.outputs[outputs.index(tensor)]
+        return tensor
 
     def save(
         self,
