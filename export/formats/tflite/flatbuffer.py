@@ -116,6 +116,10 @@ class Structure:
         types = self._schema.TensorType
         return self.tensors[tensor].type in (types.FLOAT32, types.FLOAT16)
 
+    def is_float32(self, tensor: int) -> bool:
+        """Return whether the type of a tensor is float32."""
+        return self.tensors[tensor].type == self._schema.TensorType.FLOAT32
+
     def is_weight(self, name: str) -> bool:
         """Return whether every reader of an input takes it as its weight.
 

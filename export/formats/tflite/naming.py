@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_inception_export.formats.tflite.flatbuffer import Structure
+from keras_inception_export.formats.tflite.flatbuffer import Operator, Structure
 from keras_inception_export.model.name_scopes import split_scope
 
 
@@ -62,9 +62,10 @@ def name_kernels(structure: Structure, model: Any) -> None:
     """Name every kernel by the path of its Keras variable.
 
     The converter stores equal kernels as one constant, whose name then
-    contains all the paths. A kernel that is no variable, such as the part of
-    one that a group of a convolution reads, is named after its layer. The
-    other tensors must have Keras names already.
+    contains all the paths, and multiplies a kernel by factors that follow, with
+    their name. A kernel that is no variable, such as the part of one that a
+    group of a convolution reads, is named after its layer. The other tensors
+    must have Keras names already.
     """
     variables: dict[str, dict[int, str]] = defaultdict(dict)
     for variable in model.variables:
@@ -84,9 +85,38 @@ def name_kernels(structure: Structure, model: Any) -> None:
             for layer in layers
             if size in variables[layer]
         ]
+        if not paths:
+            paths = [
+                variable.path
+                for variable in model.variables
+                if len(variable.shape) > 1
+                and np.prod(variable.shape) == size
+                and _is_scaled(structure, operator, kernel, variable)
+            ]
         own = name.partition(";")[0].rpartition("/")[2]
         paths += [f"{layer}/{own}" for layer in layers]
         found[kernel].update(dict.fromkeys(paths[:1]))
     for kernel, names in found.items():
         if names:
             structure.tensors[kernel].name = ";".join(names)
+
+
+def _is_scaled(
+    structure: Structure, operator: Operator, kernel: int, variable: Any
+) -> bool:
+    """Return whether a constant is a variable with a factor per filter."""
+    import keras
+
+    if not structure.is_float32(kernel):
+        return False
+    axis = -1 if operator.name.startswith("DEPTHWISE") else 0
+    found = np.moveaxis(structure.weights(kernel), axis, -1)
+    shape = -1, found.shape[-1]
+    found = found.reshape(shape).astype("float64")
+    given = keras.ops.convert_to_numpy(variable).reshape(shape)
+    product, own, other = (
+        (a * b).sum(axis=0)
+        for a, b in ((found, given), (found, found), (given, given))
+    )
+    fits = np.allclose(product**2, own * other, rtol=1e-5, atol=0)
+    return bool(fits and product.any())

@@ -103,6 +103,21 @@ def test_kernels_are_named_by_their_variables():
     assert name == "a/k0" and list(layers_with_kernel(name)) == ["a"]
 
 
+def test_a_kernel_with_factors_is_that_of_its_layer():
+    """The converter names it after the product that follows the layer."""
+    first, second = layers.Dense(2, name="first"), layers.Dense(2, name="c")
+    for layer in (first, second):
+        layer.build((None, 3))
+    tensors = {"x": (1, 3), "mul/Mul": second.kernel.numpy().T * [[640], [-1]]}
+    tensors["mul/Mul"] = tensors["mul/Mul"].astype("float32")
+    tensors["y"] = (1, 2)
+    operators = [("FULLY_CONNECTED", ["x", "mul/Mul"], "y")]
+    structure = Structure(tflite_model(tensors, operators, ["x"], ["y"]))
+    variables = [*first.variables, *second.variables]
+    name_kernels(structure, SimpleNamespace(variables=variables))
+    assert structure.name_of(1) == "c/kernel"
+
+
 def test_a_layer_that_shares_the_scope_of_its_wrapper():
     """`TimeDistributed` runs `call` of its layer, which enters no scope."""
     inner = layers.Conv2D(2, 3, name="inner")
