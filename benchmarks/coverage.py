@@ -2,10 +2,11 @@
 
     python benchmarks/coverage.py [--model mobilenet.keras]
 
-The networks at their default sizes have random weights, and their samples are
-crops of the photographs of scikit-learn. MobileNetV2 on Fashion-MNIST is that
-of `quantized_mobilenet.py`, which trains it if `--model` does not exist. All
-channels are counted as `export` counts them, for an ONNX artifact.
+The networks at their default sizes have random weights and statistics, and
+their samples are crops of the photographs of scikit-learn. MobileNetV2 on
+Fashion-MNIST is that of `quantized_mobilenet.py`, which trains it if `--model`
+does not exist. All channels are counted as `export` counts them, for an ONNX
+artifact.
 """
 
 import argparse
@@ -18,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from corpus.case import randomize
 from quantized_mobilenet import images_and_labels, trained
 from sklearn.datasets import load_sample_images
 
@@ -39,8 +41,7 @@ def main():
     path = parser.parse_args().model
     print(ROW.format("network", "channels", "default probes", "real samples"))
     for name, build in NETWORKS.items():
-        keras.utils.set_random_seed(0)
-        model = build()
+        model = randomize(build(), anew=True)
         show(name, model, crops(*model.input_shape[2:]))
     if path and path.exists():
         model = keras.models.load_model(path)
