@@ -13,6 +13,7 @@ from keras_inception_export.bundle.bundle import (
     check_published,
     probe_ranges,
     read_report,
+    restarted_if_replaced,
 )
 from keras_inception_export.data.batching import real_outputs
 from keras_inception_export.data.images import decoded
@@ -96,6 +97,7 @@ def load_artifact(
     )
 
 
+@restarted_if_replaced
 def _from_bundle(
     folder: Path, name: str | None, scheme: str | None, threads: int | None
 ) -> "Artifact":

@@ -76,6 +76,7 @@ class Diagnosis:
         }
 
 
+@bundle.restarted_if_replaced
 def diagnose(folder) -> tuple[Diagnosis, ...]:
     """Compare every artifact of a bundle with the model, layer by layer.
 
