@@ -162,7 +162,7 @@ def identity(folder: str | Path) -> tuple[int, int] | None:
 
 
 def restarted_if_replaced(read: _Read) -> _Read:
-    """Let a function of a bundle start over if the bundle is replaced meanwhile.
+    """Let a function of a bundle start over if the bundle was replaced.
 
     Otherwise the report of one could be compared with the files of another.
     """
