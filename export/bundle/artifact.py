@@ -13,6 +13,7 @@ from keras_inception_export.bundle.bundle import (
     check_published,
     probe_ranges,
     read_report,
+    restarted_if_replaced,
 )
 from keras_inception_export.data.batching import real_outputs
 from keras_inception_export.data.images import decoded
@@ -96,6 +97,7 @@ def load_artifact(
     )
 
 
+@restarted_if_replaced
 def _from_bundle(
     folder: Path, name: str | None, scheme: str | None, threads: int | None
 ) -> "Artifact":
@@ -156,10 +158,11 @@ class Artifact:
                     f"{', '.join(names)}; export the model again"
                 )
         shapes = [spec.shape for spec in self.inputs]
-        if not all((self.inputs, self.outputs, *shapes)):
+        empty = any(0 in shape for shape in shapes)
+        if empty or not all((self.inputs, self.outputs, *shapes)):
             raise ArtifactError(
                 f"{name} has no inputs or outputs, or an input without a batch "
-                "axis; export the model again"
+                "axis or of size 0; export the model again"
             )
         for spec in self.inputs:
             size = math.prod(n or 1 for n in spec.shape)

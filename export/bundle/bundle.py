@@ -4,12 +4,13 @@ The report has a hash of every file.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from keras_inception_export.data.reading import check_expansion, reading
 from keras_inception_export.errors import (
@@ -20,6 +21,8 @@ from keras_inception_export.errors import (
     writing,
 )
 from keras_inception_export.formats.registry import FORMATS
+
+_Read = TypeVar("_Read", bound=Callable[..., Any])
 
 REPORT = "report.json"
 MAX_REPORT = 2**26  # bytes
@@ -149,13 +152,35 @@ def is_only_a_bundle(folder: Path) -> bool:
     return all(x in (folders if x.is_dir() else files) for x in found)
 
 
-def identity(folder: Path) -> tuple[int, int] | None:
+def identity(folder: str | Path) -> tuple[int, int] | None:
     """Return what changes when another bundle takes the place of a bundle."""
     try:
-        status = folder.stat()
+        status = os.stat(folder)
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def restarted_if_replaced(read: _Read) -> _Read:
+    """Let a function of a bundle start over if the bundle was replaced.
+
+    Otherwise the report of one could be compared with the files of another.
+    """
+
+    @functools.wraps(read)
+    def call(folder: Path, *arguments: Any, **options: Any) -> Any:
+        while True:
+            before = identity(folder)
+            try:
+                result = read(folder, *arguments, **options)
+            except ExportError:
+                if identity(folder) == before:
+                    raise
+            else:
+                if identity(folder) == before:
+                    return result
+
+    return cast("_Read", call)
 
 
 def check_unchanged(path: Path, sha256: str, effect: str) -> None:

@@ -76,6 +76,7 @@ class Diagnosis:
         }
 
 
+@bundle.restarted_if_replaced
 def diagnose(folder) -> tuple[Diagnosis, ...]:
     """Compare every artifact of a bundle with the model, layer by layer.
 
@@ -86,7 +87,8 @@ def diagnose(folder) -> tuple[Diagnosis, ...]:
         folder: a bundle that `export_model` wrote.
 
     Returns:
-        One `Diagnosis` per artifact.
+        One `Diagnosis` per artifact. One that is not the published file is
+        damaged, unless a layer diverges.
 
     Raises:
         RequestError: if `folder` is not a bundle, or a bundle of an earlier
@@ -95,11 +97,29 @@ def diagnose(folder) -> tuple[Diagnosis, ...]:
     """
     folder = Path(folder)
     report = bundle.read_report(folder)
-    layer_references, feeds = load_layer_references(folder, report)
+    known = load_layer_references(folder, report)
     return tuple(
-        examine(folder, artifact, layer_references, feeds)
+        _checked(folder, artifact, examine(folder, artifact, *known))
         for artifact in report["artifacts"]
     )
+
+
+def _checked(
+    folder: Path, artifact: Mapping, diagnosis: Diagnosis
+) -> Diagnosis:
+    """Return the diagnosis of an artifact that may not be as published.
+
+    One that is not is examined all the same, to find the layer that diverges.
+    """
+    if not diagnosis.passed:
+        return diagnosis
+    effect = "so its layers say nothing"
+    try:
+        path = folder / artifact["path"]
+        bundle.check_unchanged(path, artifact["sha256"], effect)
+    except errors.ArtifactError as error:
+        return replace(diagnosis, reason=str(error), damaged=True)
+    return diagnosis
 
 
 def load_layer_references(

@@ -86,6 +86,7 @@ class Facts:
         return names[index] if 0 <= index < len(names) else f"class {index}"
 
 
+@bundle.restarted_if_replaced
 def gather(folder: Path, samples: Any, benchmark: Any) -> Facts:
     """Read a bundle and what belongs to it, unchanged and fitting."""
     report = bundle.read_report(folder)

@@ -169,6 +169,7 @@ def _listed(specs: Sequence[TensorSpec]) -> str:
     return ", ".join(f"{spec.name} ({spec.dtype})" for spec in specs)
 
 
+@bundle.restarted_if_replaced
 def verify(
     folder: str | Path, *, sha256: str | None = None
 ) -> tuple[VerificationResult, ...]:
@@ -194,19 +195,6 @@ def verify(
             or if the report has another hash.
     """
     folder = Path(folder)
-    while True:
-        before = bundle.identity(folder)
-        try:
-            results = _verify(folder, sha256)
-        except errors.ExportError:
-            if bundle.identity(folder) == before:
-                raise
-        else:
-            if bundle.identity(folder) == before:
-                return results
-
-
-def _verify(folder: Path, sha256: str | None) -> tuple[VerificationResult, ...]:
     report = bundle.read_report(folder, sha256)
     if "layer_references" in report:
         bundle.published(folder, report, "layer_references")

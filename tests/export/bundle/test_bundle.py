@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from keras_inception_export.bundle import bundle, schema
+from keras_inception_export.bundle.artifact import _from_bundle
+from keras_inception_export.diagnosis.diagnose import diagnose
 from keras_inception_export.errors import ArtifactError, RequestError
 from keras_inception_export.formats.registry import format_of
+from keras_inception_export.report.facts import gather
+from keras_inception_export.verification.verify import verify
 from tests.helpers.bundle_files import write
 from tests.helpers.reports import make_artifact, make_report
 
@@ -262,6 +266,32 @@ def test_names_that_leave_the_folder(name):
     with pytest.raises(ValueError) as caught:
         schema._within_the_folder(name)
     assert str(caught.value) == f"the path '{name[:40]}' leaves the folder"
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_reader_starts_over_with_another_bundle(fails, tmp_path):
+    write(tmp_path, {"out/x": "old", "other/x": "new"})
+
+    @bundle.restarted_if_replaced
+    def read(folder):
+        text = (folder / "x").read_text()
+        if text == "old":
+            folder.rename(tmp_path / "old")
+            (tmp_path / "other").rename(folder)
+        if fails and (text == "old" or folder.name != "out"):
+            raise ArtifactError(text)
+        return text
+
+    assert read(tmp_path / "out") == "new"
+    if fails:
+        (tmp_path / "out").rename(tmp_path / "last")
+        with pytest.raises(ArtifactError, match="new"):
+            read(folder=tmp_path / "last")
+
+
+@pytest.mark.parametrize("read", [verify, diagnose, gather, _from_bundle])
+def test_what_reads_several_files_of_a_bundle_starts_over(read):
+    assert hasattr(read, "__wrapped__")
 
 
 OWN = {

@@ -226,6 +226,16 @@ def test_damaged_artifact(bundle, capfd):
     assert "✗  model.tflite cannot be examined" in shown
 
 
+def test_an_artifact_with_another_hash_does_not_pass(bundle):
+    with (bundle / "model.tflite").open("ab") as file:
+        file.write(b"\0")  # which changes no value
+    (bundle / "saved_model" / "more").write_text("")
+    found = by_path(diagnose(bundle))
+    changed = {path for path, x in found.items() if not x.passed}
+    assert changed == {"model.tflite", "saved_model"}
+    assert all("its hash differs" in found[path].reason for path in changed)
+
+
 def test_table(bundle, capfd):
     alter_one_weight(bundle, "model.int8.onnx", LAYERS[2])
     assert main(["diagnose", str(bundle)]) == 1
