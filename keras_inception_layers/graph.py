@@ -36,12 +36,19 @@ def functional_graph(model: object) -> Any:
     """Return the Functional model that a model is or, if Sequential, contains.
 
     Return None for anything else, such as an operation or a model that is
-    subclassed or not built.
+    subclassed, not built, or computes more than its graph.
     """
+    if not isinstance(model, keras.Model) or has_own_call(model):
+        return None
     if isinstance(model, keras.Sequential):
         return model._functional
-    is_graph = isinstance(model, keras.Function)
-    return model if is_graph and isinstance(model, keras.Model) else None
+    return model if isinstance(model, keras.Function) else None
+
+
+def has_own_call(model: Any) -> bool:
+    """Return whether a model or its class has a `call` of its own."""
+    definer = next(x for x in type(model).__mro__ if "call" in vars(x))
+    return "call" in vars(model) or not definer.__module__.startswith("keras.")
 
 
 def ordered_nodes(outputs: Iterable[Any]) -> list[Any]:

@@ -77,6 +77,9 @@ def copy_state(source, target):
         store: dict[str, object] = {}
         old.save_own_variables(store)
         new.load_own_variables(store)
+        own = type(new).load_own_variables is not keras.Layer.load_own_variables
+        if not own and hasattr(new, "finalize_state"):
+            new.finalize_state()  # as after `adapt`
         if hasattr(old, "save_assets"):  # a vocabulary
             with tempfile.TemporaryDirectory() as folder:
                 old.save_assets(folder)

@@ -3,7 +3,8 @@
 On a CPU, TensorFlow has kernels of channels_first convolutions for some dtypes
 and processors only, and none of three-dimensional pooling in float64, nor of
 dilated transposed convolutions without oneDNN. Keras compiles each grouped
-convolution with XLA, which in float64 takes minutes.
+convolution with XLA, which in float64 takes minutes. Random numbers of a given
+seed differ between dtypes.
 """
 
 import functools
@@ -16,6 +17,7 @@ import keras
 from keras.src.backend import core as keras_core
 from keras.src.backend import nn as keras_nn
 from keras.src.backend import numpy as keras_numpy
+from keras.src.backend import random as keras_random
 
 from keras_inception_export.model import control_flow
 
@@ -215,6 +217,20 @@ def _addition(original: Callable) -> Callable:
     return add
 
 
+def _draw(original: Callable) -> Callable:
+    """Return a draw whose numbers in float64 are those in float32."""
+    signature = inspect.signature(original)
+
+    def draw(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        dtype = bound.arguments.get("dtype") or keras.config.floatx()
+        if keras.backend.standardize_dtype(dtype) == "float64":
+            bound.arguments["dtype"] = "float32"
+        return tf.cast(original(*bound.args, **bound.kwargs), dtype)
+
+    return draw
+
+
 _REPLACEMENTS: dict[tuple[Any, str], Callable] = {
     (keras_nn, "conv"): _convolution,
     (keras_nn, "conv_transpose"): _transposed_convolution,
@@ -223,6 +239,9 @@ _REPLACEMENTS: dict[tuple[Any, str], Callable] = {
     (keras_nn, "max_pool"): _pooling,
     (keras_nn, "average_pool"): _pooling,
     (keras_numpy, "add"): _addition,
+    (keras_random, "normal"): _draw,
+    (keras_random, "truncated_normal"): _draw,
+    (keras_random, "uniform"): _draw,
     (keras_core, "scan"): control_flow.scan,
     (keras_core, "switch"): control_flow.switch,
 }

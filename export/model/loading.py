@@ -13,7 +13,6 @@ from pathlib import Path
 
 import h5py
 import keras
-from keras.src.models.functional import Functional
 
 import keras_inception_layers as plugin
 from keras_inception_export.data.reading import read_json, reading
@@ -29,7 +28,7 @@ from keras_inception_export.model.stored_weights import (
     limited_weights,
 )
 from keras_inception_layers import drop_auxiliary
-from keras_inception_layers.graph import functional_graph
+from keras_inception_layers.graph import has_own_call
 from keras_inception_layers.rebuilding import parts_of
 
 DEEPEST = 5000
@@ -190,7 +189,7 @@ def functional(model):
             "defines __call__, which Keras does not store; do it in `call`"
         )
     if getattr(model, "inputs", None):
-        if _has_own_call(model):
+        if has_own_call(model):
             return _called_on(model)
         try:
             model = drop_auxiliary(model)
@@ -258,7 +257,8 @@ def _called_on(model, inputs=None):
     Without `inputs`, they are those of its graph.
     """
     if inputs is None:
-        graph = functional_graph(model)
+        # A Sequential model delegates to a Functional one.
+        graph = vars(model).get("_functional") or model
         inputs = keras.tree.map_structure(_input_like, graph.input)
     try:
         outputs = model(inputs, training=False)
@@ -269,12 +269,6 @@ def _called_on(model, inputs=None):
             f"inputs of the shapes {shapes}: {reason_of(error)}"
         ) from error
     return keras.Model(inputs, outputs, name=model.name)
-
-
-def _has_own_call(model):
-    """Return whether a Functional model computes more than its graph."""
-    base = Functional if isinstance(model, Functional) else keras.Sequential
-    return getattr(model.call, "__func__", None) is not base.call
 
 
 def _input_like(tensor):

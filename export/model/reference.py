@@ -10,7 +10,11 @@ from keras.src.layers.pooling.base_pooling import BasePooling
 
 from keras_inception_export.data.batching import Arrays
 from keras_inception_export.data.tensor_spec import TensorSpec
-from keras_inception_export.errors import RequestError, reason_of
+from keras_inception_export.errors import (
+    ExportError,
+    RequestError,
+    reason_of,
+)
 from keras_inception_export.model.call_hooks import observed
 from keras_inception_export.model.inference_model import InferenceModel
 
@@ -52,6 +56,8 @@ def _outputs(inference_model, feeds):
                 arrays = compute(
                     inference_model.call, inference_model.inputs, feed
                 )
+        except ExportError:
+            raise
         except Exception as error:
             shapes = [tuple(value.shape) for value in feed.values()]
             raise RequestError(

@@ -60,7 +60,8 @@ def large_weights(model: keras.Model) -> list[LargeWeight]:
     found = {}
     for layer in model._flatten_layers():
         for layer_class, (attribute, axes) in _LAYOUTS.items():
-            if not isinstance(layer, layer_class):
+            # A layer that is never called has no weights.
+            if not isinstance(layer, layer_class) or not layer.built:
                 continue
             variable = getattr(layer, attribute)
             # With LoRA the attribute is a sum, not a variable.

@@ -131,6 +131,29 @@ def test_an_output_in_float64_is_one_in_float32():
     assert output.dtype.name == model.outputs[0].dtype == "float32"
 
 
+class Centred(layers.Layer):
+    """It has a constant, and leaves loading to Keras."""
+
+    def build(self, shape):
+        self.mean = self.add_weight(shape=shape[-1:], initializer="zeros")
+        self.finalize_state()
+
+    def finalize_state(self):
+        self.constant = np.array(self.mean)
+
+    def call(self, inputs):
+        return inputs - self.constant
+
+
+def test_a_custom_layer_is_finalized():
+    layer, vectors = Centred(), np.ones((2, 4), "float32")
+    model = functional(sequential((4,), layer))
+    layer.mean.assign([1.0, 2.0, 3.0, 4.0])
+    layer.finalize_state()
+    copy = to_inference_model(model).model
+    np.testing.assert_array_equal(copy(vectors), model(vectors))
+
+
 def test_what_a_layer_was_adapted_to_is_copied():
     """`finalize_state` of a copy would forget the bins."""
     generator = np.random.default_rng(0)

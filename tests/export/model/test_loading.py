@@ -134,6 +134,21 @@ def test_a_call_that_computes_more_than_the_graph(make):
         np.testing.assert_array_equal(found, expected)
 
 
+def test_a_call_of_a_nested_model_whose_outputs_are_not_all_read():
+    """The model without the other output would be its graph alone."""
+    vector = keras.Input((4,))
+    inner = keras.Model(vector, [layers.Dense(3)(vector), vector])
+    compute = inner.call
+    inner.call = lambda *args, **kwargs: [
+        3 * x for x in compute(*args, **kwargs)
+    ]
+    model, vectors = (
+        keras.Model(vector, inner(vector)[0]),
+        random_images((2, 4)),
+    )
+    np.testing.assert_array_equal(functional(model)(vectors), model(vectors))
+
+
 def test_side_heads_of_a_nested_network_are_dropped():
     def heads(x):
         main = layers.GlobalMaxPooling2D(name="main")(x)

@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from keras_inception_export import RequestError
 from keras_inception_export.model.inference_model import InferenceModel
+from keras_inception_export.model.loading import functional
 from keras_inception_export.model.reference import (
     float32_outputs,
     float64_outputs,
@@ -219,3 +220,20 @@ def test_the_layer_that_fails_is_named(dtype):
             float64_outputs(model, feeds)
         else:
             float32_outputs(InferenceModel.of(model), feeds)
+
+
+class FixedNoise(layers.Layer):
+    """It adds the same random numbers in each call."""
+
+    def call(self, inputs):
+        draws = keras.random.normal, keras.random.uniform
+        first, second = (draw((4,), seed=1) for draw in draws)
+        return inputs + first * second
+
+
+def test_random_numbers_of_a_given_seed_are_those_of_float32():
+    model = InferenceModel.of(functional(sequential((4,), FixedNoise())))
+    feed = {"input": np.float32([[0, 1, 2, 3]])}
+    (expected,) = float32_outputs(model, [feed])
+    (found,), _ = float64_outputs(model.model, [feed])
+    np.testing.assert_allclose(found["output"], expected["output"], rtol=1e-6)

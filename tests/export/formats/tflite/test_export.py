@@ -12,6 +12,7 @@ from keras import layers
 from keras_inception_export.child_process import run_in_child
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.tflite import export
+from keras_inception_export.formats.tflite.large_weights import large_weights
 from keras_inception_export.formats.tflite.runtime import open_runner
 from keras_inception_export.model.inference_model import InferenceModel
 from tests.helpers.format_cases import (
@@ -101,6 +102,25 @@ def test_large_weights_are_constants_in_the_layout_of_tflite(tmp_path):
     assert list(tensors["dense/kernel"]) == [1200, 256]
     assert list(tensors["table/embeddings"]) == [1100, 256]
     assert error(inference_model, path) <= TOLERANCE
+
+
+class WithUnused(layers.Layer):
+    """It has a child that it never calls, and never builds."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = layers.Dense(3)
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(shape=input_shape[-1:])
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+
+def test_a_layer_that_is_never_called_has_no_weights():
+    model = keras.Sequential([keras.Input((4,)), WithUnused()])
+    assert not large_weights(model)
 
 
 class SquaredDense(layers.Dense):
