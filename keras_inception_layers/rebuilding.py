@@ -9,6 +9,7 @@ the same as if Keras had loaded the variant from a `.keras` file.
 import tempfile
 
 import keras
+from keras.layers import Normalization
 
 FLOATS = ("bfloat16", "float16", "float32", "float64")
 
@@ -73,6 +74,23 @@ def copy_state(source, target):
     for layer in _all_layers(target):
         if hasattr(layer, "finalize_state"):  # an adapted Normalization
             layer.finalize_state()
+    pairs = [
+        [x for x in _all_layers(layer) if isinstance(x, Normalization)]
+        for layer in (source, target)
+    ]
+    for old, new in zip(*pairs, strict=True):
+        _round_like(old, new)
+
+
+def _round_like(source, target):
+    """Give the statistics of a copy the precision that those of a layer have.
+
+    `Normalization` keeps them in its compute dtype, which the copy may change.
+    """
+    for name in ("mean", "variance"):
+        if getattr(target, name, None) is not None:
+            value = keras.ops.cast(getattr(target, name), source.compute_dtype)
+            setattr(target, name, keras.ops.cast(value, target.compute_dtype))
 
 
 def _by_path(layer):
