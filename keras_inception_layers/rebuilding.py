@@ -9,6 +9,7 @@ the same as if Keras had loaded the variant from a `.keras` file.
 import tempfile
 
 import keras
+from keras.layers import Normalization
 
 FLOATS = ("bfloat16", "float16", "float32", "float64")
 
@@ -80,6 +81,8 @@ def copy_state(source, target):
         own = type(new).load_own_variables is not keras.Layer.load_own_variables
         if not own and hasattr(new, "finalize_state"):
             new.finalize_state()  # as after `adapt`
+        if isinstance(new, Normalization):
+            _round_like(old, new)
         if hasattr(old, "save_assets"):  # a vocabulary
             with tempfile.TemporaryDirectory() as folder:
                 old.save_assets(folder)
@@ -97,6 +100,17 @@ def _adapted(layer):
         for part in layer._flatten_layers()
         if any(hasattr(part, name) for name in names)
     ]
+
+
+def _round_like(source, target):
+    """Give the statistics of a copy the precision that those of a layer have.
+
+    `Normalization` keeps them in its compute dtype, which the copy may change.
+    """
+    for name in ("mean", "variance"):
+        if getattr(target, name, None) is not None:
+            value = keras.ops.cast(getattr(target, name), source.compute_dtype)
+            setattr(target, name, keras.ops.cast(value, target.compute_dtype))
 
 
 def _by_path(layer):

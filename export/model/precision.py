@@ -133,6 +133,10 @@ def _settings(operation: Any, dtype: str) -> Iterator[tuple[Any, str, Any]]:
             if not _is_float8(operation):
                 policy._compute_dtype = "float32"
         yield operation, "_dtype_policy", policy
+        if isinstance(operation, keras.layers.Normalization):
+            for name in ("mean", "variance"):  # in its own compute dtype
+                if _is_float(value := getattr(operation, name, None)):
+                    yield operation, name, keras.ops.cast(value, dtype)
     graph = vars(operation).get("_functional") or operation
     for tensor in getattr(graph, "_inputs", ()):  # of a Functional model
         if tensor.dtype in FLOATS:

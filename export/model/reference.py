@@ -6,6 +6,13 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.layers.convolutional.base_conv import BaseConv
+from keras.src.layers.convolutional.base_depthwise_conv import (
+    BaseDepthwiseConv,
+)
+from keras.src.layers.convolutional.base_separable_conv import (
+    BaseSeparableConv,
+)
 from keras.src.layers.pooling.base_pooling import BasePooling
 
 from keras_inception_export.data.batching import Arrays
@@ -17,6 +24,9 @@ from keras_inception_export.errors import (
 )
 from keras_inception_export.model.call_hooks import observed
 from keras_inception_export.model.inference_model import InferenceModel
+
+WITH_WINDOW = (BasePooling, BaseConv, BaseDepthwiseConv, BaseSeparableConv)
+"""Layers that move a window over their input."""
 
 
 def float32_outputs(
@@ -48,11 +58,11 @@ def float64_outputs(
 def _outputs(inference_model, feeds):
     names = [spec.name for spec in inference_model.outputs]
     layers = inference_model.model._flatten_layers()
-    pools = [layer for layer in layers if isinstance(layer, BasePooling)]
+    windows = [layer for layer in layers if isinstance(layer, WITH_WINDOW)]
     outputs = []
     for feed in feeds:
         try:
-            with observed(pools, _not_empty):
+            with observed(windows, _not_empty):
                 arrays = compute(
                     inference_model.call, inference_model.inputs, feed
                 )
@@ -70,7 +80,8 @@ def _outputs(inference_model, feeds):
 
 def _not_empty(layer, call, inputs, *args, **kwargs):
     """Call a layer, unless there is no place for its window."""
-    # TensorFlow would end the process, by a division by zero.
+    # TensorFlow would end the process, by a division by zero, or return the
+    # input of a convolution. Of these, Keras refuses to compute the shape.
     if min(layer.compute_output_shape(inputs.shape)) < 1:
         raise ValueError(
             f"the window {layer.pool_size} is larger than the input of shape "

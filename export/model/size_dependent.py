@@ -93,7 +93,8 @@ def _center_crop(layer: layers.CenterCrop, images: Any, **_: Any) -> Any:
     fits = ops.logical_and(height >= layer.height, width >= layer.width)
 
     def window(axis, wanted, largest):
-        size = ops.where(fits, wanted, ops.clip(largest, 1, shape[axis]))
+        largest = ops.clip(ops.convert_to_tensor(largest), 1, shape[axis])
+        size = ops.where(fits, wanted, largest)
         start = (shape[axis] - size) // 2
         return slice(start, start + size)
 

@@ -79,6 +79,19 @@ def test_the_mask_of_each_step():
     assert np.abs(actual - other).max() > 1e-3
 
 
+@pytest.mark.parametrize("size", [(None, 5), (6, None)])
+def test_one_of_two_sizes_is_unknown(size):
+    model = model_of(layers.CenterCrop(4, 7), size)
+    traced = tf.function(InferenceModel.of(model).call, autograph=False)
+    with any_size(model):
+        concrete = traced.get_concrete_function(
+            tf.TensorSpec(model.input.shape)
+        )
+    image = np.random.default_rng(0).normal(size=(2, 6, 5, 3))
+    (actual,) = concrete(tf.constant(image, "float32"))
+    np.testing.assert_allclose(actual, model(image), atol=1e-5)
+
+
 def test_every_kind_of_layer_is_tested():
     assert {type(layer) for layer in CASES.values()} == set(EXACT)
 

@@ -54,6 +54,18 @@ def test_a_model_that_a_copy_does_not_equal_is_refused(make, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("adapted", [True, False])
+def test_statistics_have_the_precision_of_the_model(adapted, tmp_path):
+    norm = layers.Normalization(dtype="mixed_bfloat16")
+    if adapted:
+        norm.adapt(GENERATOR.normal(5.3, 3, (20, 8)).astype("float32"))
+    else:
+        facts = {"mean": 5.3, "variance": 3.3, "dtype": "mixed_bfloat16"}
+        norm = layers.Normalization(**facts)
+    model = sequential(norm, layers.Dense(2))
+    export_model(model, tmp_path / "out", formats="onnx")
+
+
 def hostile():
     """Return a model of integers, images of any size, and large values."""
     x = keras.Input((6,), dtype="int32", name="integers")

@@ -28,8 +28,12 @@ def probes_of(model, samples=None):
         ((None, 2), layers.AveragePooling1D(2, 1), 2),
         ((None, 1), layers.STFTSpectrogram(frame_length=500), 500),
         ((None, 3), layers.Conv1D(2, 70), 70),
+        ((None, None, 1), layers.Conv2D(3, 2), 2),
+        ((None, None, 2), layers.DepthwiseConv2D(2), 2),
+        ((None, None, 2), layers.SeparableConv2D(3, 2), 2),
     ],
-    ids=["max_1d", "max_2d", "average_1d", "spectrogram", "wide"],
+    ids=["max_1d", "max_2d", "average_1d", "spectrogram", "wide"]
+    + ["convolution", "depthwise", "separable"],
 )
 def test_no_probe_is_too_small(shape, layer, smallest):
     probes = probes_of(keras.Sequential([keras.Input(shape), layer]))

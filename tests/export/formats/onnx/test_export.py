@@ -255,3 +255,13 @@ def test_no_large_weight_passes_through_tf2onnx(monkeypatch):
     model = keras.Model(vector, layers.Dense(512)(vector))
     tracing.convert(InferenceModel.of(model), 18)
     assert len(sizes) == 1 and sizes[0] < 4096
+
+
+def test_a_shape_that_keras_declares_wrongly_is_not_written(tmp_path):
+    x = keras.Input((None, 3), name="x")
+    model = keras.Model(x, keras.ops.rot90(x, 2, axes=(1, 2)))
+    assert model.output.shape == (None, 3, None)  # rotated once
+    write(InferenceModel.of(model), tmp_path / "model.onnx")
+    feeds = {"x": np.arange(30, dtype="float32").reshape(2, 5, 3)}
+    (output,) = open_runner(tmp_path / "model.onnx").run(feeds).values()
+    np.testing.assert_array_equal(output, model(feeds["x"]))

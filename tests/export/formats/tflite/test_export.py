@@ -84,6 +84,17 @@ def _operators_and_tensors(path):
     return operators, {tensor["name"]: tensor["shape"] for tensor in tensors}
 
 
+def test_equal_outputs_keep_their_order(tmp_path):
+    x = keras.Input((4,), name="x")
+    first, second = keras.ops.split(x * 2.0, 2, axis=1)
+    outputs = {"d": second, "b": first, "c": second, "a": layers.ReLU()(first)}
+    outputs["e"] = keras.ops.relu(first)
+    inference_model = InferenceModel.of(keras.Model(x, outputs))
+    path = write(inference_model, tmp_path / "model.tflite")
+    assert [spec.name for spec in open_runner(path).outputs] == list("dbcae")
+    assert error(inference_model, path) < TOLERANCE
+
+
 def test_large_weights_are_constants_in_the_layout_of_tflite(tmp_path):
     image = layers.Input((4, 4, 256), name="image")
     tokens = layers.Input((3,), dtype="int32", name="tokens")
