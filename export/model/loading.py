@@ -1,5 +1,6 @@
 """Load or build Keras models, and make them Functional without side heads."""
 
+import functools
 import importlib
 import inspect
 import json
@@ -238,14 +239,19 @@ def _called_on_inputs(model):
             "first only; make it one argument, a list or dictionary"
         )
 
-    def make_input(shape):
+    def make_input(shape, name=None):
         shape = (None, *shape[1:])
-        return keras.Input(batch_shape=shape, dtype=model.input_dtype)
+        return keras.Input(
+            batch_shape=shape, dtype=model.input_dtype, name=name
+        )
 
-    def make_inputs(shapes):
+    def make_inputs(shapes, name=None):
         if isinstance(shapes, dict):  # in the order in which it was given
-            return {key: make_inputs(value) for key, value in shapes.items()}
-        return keras.tree.map_shape_structure(make_input, shapes)
+            return {key: make_inputs(x, key) for key, x in shapes.items()}
+        if any(isinstance(x, (list, tuple, dict)) for x in shapes):
+            name = None  # of several
+        make = functools.partial(make_input, name=name)
+        return keras.tree.map_shape_structure(make, shapes)
 
     inputs = make_inputs(shapes["input_shape"])
     return _called_on(model, inputs)

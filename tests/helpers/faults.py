@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from keras_inception_export.bundle import bundle, publication
-from keras_inception_export.cli import main, tables
+from keras_inception_export.cli import main, supervision, tables
 from keras_inception_export.cli.output import Outcome
 from keras_inception_export.logs import logger, progress_to
 from keras_inception_export.options import ExportOptions
@@ -128,8 +128,9 @@ def _act(command, action, worker):
 
 def _serve(words, limits, renamings):
     """Run the command in this process, which ends."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)  # a job in the background
+    for name in supervision.STOPS:
+        # A job in the background ignores some.
+        signal.signal(signal.Signals[name], signal.SIG_DFL)
     if renamings is not None:
         publication._exchange_at_once = lambda *_: False
         publication.os = _Killed(renamings)
