@@ -168,7 +168,7 @@ def _unusual_kind(tensor: Any, dtype: str) -> str:
     """Return what no artifact returns, whatever Keras declares, or ""."""
     if hasattr(tensor, "row_splits"):
         return "ragged"
-    if hasattr(tensor, "indices"):
+    if not callable(getattr(tensor, "indices", len)):  # of torch, a method
         return "sparse"
     return "complex" if dtype.startswith("complex") else ""
 
