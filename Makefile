@@ -15,6 +15,7 @@ QUICK = tests/test_architecture.py tests/test_smoke.py tests/test_package.py \
 	tests/export/test_options.py tests/export/test_child_process.py \
 	tests/export/data tests/export/bundle tests/export/benchmarking \
 	tests/export/cli/test_benchmark_table.py \
+	tests/export/verification/test_columns.py \
 	tests/export/verification/test_degenerate.py \
 	tests/export/verification/test_parity.py \
 	tests/export/verification/test_probes.py \
