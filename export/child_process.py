@@ -28,7 +28,8 @@ import tempfile
 import threading
 import traceback
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -211,14 +212,37 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+_AHEAD: ContextVar[dict[str, ChildProcess] | None] = ContextVar(
+    "ahead", default=None
+)
+"""Children that `started_ahead` has started in this thread, by target."""
+
+
+@contextlib.contextmanager
+def started_ahead(targets: Iterable[str]) -> Iterator[None]:
+    """Start the children that `run_in_child` will need.
+
+    A child imports its target, which takes seconds with TensorFlow, while this
+    process does something else. Those that are not needed end with the block.
+    """
+    with contextlib.ExitStack() as stack:
+        children = {x: stack.enter_context(ChildProcess(x)) for x in targets}
+        token = _AHEAD.set(children)
+        stack.callback(_AHEAD.reset, token)
+        yield
+
+
 def run_in_child(
     target: str,
     function: str,
-    environment: Mapping[str, str] = MappingProxyType({}),
+    environment: Mapping[str, str] | None = None,
     **arguments: Any,
 ) -> Any:
     """Call one function in a new child process, and return its result."""
-    with ChildProcess(target, environment) as child:
+    child = None
+    if environment is None:
+        child = (_AHEAD.get() or {}).pop(target, None)
+    with child or ChildProcess(target, environment or {}) as child:
         return child.call(function, **arguments)
 
 

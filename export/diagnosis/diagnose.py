@@ -150,10 +150,11 @@ def record_artifact(
         found if found and found.error <= MAX_LOCATION_ERROR else None
         for found in locate_tensors(intermediates, layers, feeds)
     ]
-    # They are read again as `examine` will: the fewer values are read, the
-    # more a runtime fuses, and fused steps round differently.
-    locations = locate_tensors(intermediates, layers, feeds, locations)
-    if not artifact.get("quantization"):
+    if artifact.get("quantization"):
+        # They are read again as `examine` will: the fewer values are read, the
+        # more a runtime fuses, and fused steps round differently.
+        locations = locate_tensors(intermediates, layers, feeds, locations)
+    else:
         locations = [x and replace(x, values=None) for x in locations]
     artifacts = {**references.artifacts, artifact["path"]: locations}
     return replace(references, artifacts=artifacts)

@@ -88,6 +88,8 @@ class Format:
         file_name: name of its artifact in a bundle.
         write: `write(inference_model, path, *, opset)` writes an artifact.
         open_runner: `open_runner(path, threads=None)` opens one.
+        worker: the module that `write` runs in a child process, which can be
+            started ahead; `None` if it needs none.
         attach: `attach(path, text)` adds the text of the metadata, as UTF-8,
             to an artifact that has none.
         attached: `attached(path)` returns that text; `None` if there is none.
@@ -118,6 +120,7 @@ class Format:
     open_runner: Callable[..., Runner]
     attach: Callable[[Path, bytes], None]
     attached: Callable[[Path], bytes | None]
+    worker: str | None = None
     read_specs: Callable[[Path], Specs] | None = None
     suffixes: tuple[str, ...] = ()
     marker: str | None = None

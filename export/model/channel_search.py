@@ -103,7 +103,7 @@ def _observed(
     shape = max(reversed(shapes), key=shapes.count)
     same = deque(feed for feed in feeds if shape_of(feed) == shape)
     model = inference_model.converted(
-        ("observed", shape), lambda: ObservedModel(inference_model, same[0])
+        ("observed", shape), lambda: ObservedModel(inference_model, same[-1])
     )
     chosen: list[Arrays] = []
     seconds = MEASURE_SECONDS
@@ -131,10 +131,11 @@ def _dead_channels(layer: keras.Layer, channels: int) -> np.ndarray:
     """
     dead = np.ones(channels, bool)
     for weight in layer.weights:
-        array = keras.ops.convert_to_numpy(weight)
-        if array.shape[-1:] != (channels,):
+        if tuple(weight.shape[-1:]) != (channels,):
             return np.zeros(channels, bool)
-        dead &= ~array.reshape(-1, channels).any(axis=0)
+        rows = keras.ops.reshape(weight, (-1, channels))
+        alive = keras.ops.any(keras.ops.not_equal(rows, 0), axis=0)
+        dead &= ~keras.ops.convert_to_numpy(alive)
     return dead
 
 

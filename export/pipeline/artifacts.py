@@ -71,12 +71,15 @@ def write_quantized(
     return written, None
 
 
-def add_metadata(artifact: WrittenArtifact, metadata: Metadata) -> None:
+def add_metadata(
+    artifact: WrittenArtifact, model: InferenceModel, metadata: Metadata
+) -> None:
     """Write into an artifact what it says of itself."""
     record = FORMATS[artifact.format]
-    own = metadata.of_artifact(
-        *record.specs(artifact.path), artifact.quantization
-    )
+    specs = model.inputs, model.outputs
+    if artifact.quantization:  # it may have other types
+        specs = record.specs(artifact.path)
+    own = metadata.of_artifact(*specs, artifact.quantization)
     record.write_metadata(artifact.path, own)
 
 

@@ -8,6 +8,7 @@ import keras
 
 from keras_inception_export.bundle import bundle, publication
 from keras_inception_export.bundle.schema import VERSION
+from keras_inception_export.child_process import started_ahead
 from keras_inception_export.data.labels import check_labels, labelled_outputs
 from keras_inception_export.data.metadata import Metadata
 from keras_inception_export.data.preprocessing import PRESETS
@@ -15,7 +16,7 @@ from keras_inception_export.data.samples import load_samples, with_labels
 from keras_inception_export.diagnosis.capture import capture_layer_references
 from keras_inception_export.diagnosis.diagnose import record_artifact
 from keras_inception_export.errors import ArtifactError, RequestError
-from keras_inception_export.formats.registry import DEFAULT_FORMATS
+from keras_inception_export.formats.registry import DEFAULT_FORMATS, FORMATS
 from keras_inception_export.logs import logger, progress_to
 from keras_inception_export.model import pixels
 from keras_inception_export.model.channel_search import measure_coverage
@@ -185,6 +186,13 @@ def run_export(
     """Export as `export_model` does, with options that are already checked."""
     if keras.backend.backend() != "tensorflow":
         return export_in_tensorflow(source, options)
+    workers = (FORMATS[name].worker for name in options.formats)
+    with started_ahead(filter(None, workers)):
+        return _export(source, options)
+
+
+def _export(source, options: ExportOptions) -> dict[str, Any]:
+    """Prepare a model, write and verify its artifacts, and publish them."""
     known, model, probes, evaluation, metadata = _prepare(source, options)
     inputs, outputs = model.inputs, model.outputs
     with publication.staging(options.output_dir) as folder:
@@ -194,7 +202,7 @@ def run_export(
         )
         written += quantized
         for artifact in written:
-            artifacts.add_metadata(artifact, metadata)
+            artifacts.add_metadata(artifact, model, metadata)
         probes.save(folder / bundle.PROBES)
         coverage = measure_coverage(model, probes.feeds)
         logger.info("Coverage  %s", coverage.summary())

@@ -115,7 +115,7 @@ class Probes:
     @property
     def fixed_batch(self) -> int | None:
         """The number of samples per batch; None if the batches differ."""
-        counts = {count(feed) for feed in self.only().feeds}
+        counts = set(map(count, self.feeds))
         return counts.pop() if len(counts) == 1 else None
 
     def save(self, path: str | Path) -> None:

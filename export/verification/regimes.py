@@ -25,7 +25,7 @@ UNUSUAL_BATCH = 4
 
 FULL_SIZE = 2**15
 """A sample with more values, such as an image of 105 x 105, costs so much that
-usual inputs are in two batches, of 1 and 2, and unusual ones single."""
+there are two usual inputs, in one batch, and unusual ones are single."""
 
 IMAGE_SIZES = (64, 96, 96)
 OTHER_SIZES = (8, 12, 12)
@@ -78,15 +78,16 @@ def regimes(
             are used otherwise do not.
     """
     generator = np.random.default_rng(0)
+    unknown = any(None in spec.shape[1:] for spec in specs)
     usual: tuple[int, ...] = BATCH_SIZES
     unusual = UNUSUAL_BATCH
-    if _values(specs, 0) > FULL_SIZE:
-        usual, unusual = (1, 2), 1
+    full_size = _values(specs, 0) > FULL_SIZE
+    if full_size:
+        usual, unusual = (1, 2) if unknown else (2,), 1
     fixed = specs[0].shape[0]
     if fixed is not None:
-        usual, unusual = (fixed,) * len(usual), fixed
+        usual, unusual = (fixed,) * (2 if full_size else len(usual)), fixed
 
-    unknown = any(None in spec.shape[1:] for spec in specs)
     factors = [1] + [
         factor
         for factor in FACTORS[1:] * (unknown and not fitting)

@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 from keras_inception_export import child_process, errors
-from keras_inception_export.child_process import ChildProcess, run_in_child
+from keras_inception_export.child_process import (
+    ChildProcess,
+    run_in_child,
+    started_ahead,
+)
 from keras_inception_export.logs import progress_to
 
 TARGETS = "tests.helpers.child_targets"
@@ -80,6 +84,24 @@ def test_environment(monkeypatch):
     seen = run_in_child("os", "getenv", environment, key="KERAS_BACKEND")
     assert seen == "jax"
     assert run_in_child("os", "getenv", key="CUDA_VISIBLE_DEVICES") == "-1"
+
+
+def test_a_child_that_was_started_ahead_is_used_once():
+    target = f"{TARGETS}:Counter"
+    with started_ahead([target]):
+        (ahead,) = child_process._AHEAD.get().values()
+        assert ahead.call("count") == 1
+        assert [run_in_child(target, "count") for _ in range(2)] == [2, 1]
+    assert run_in_child(target, "count") == 1
+
+
+def test_a_child_that_was_started_ahead_ends_with_the_block():
+    with started_ahead(["json"]):
+        (ahead,) = child_process._AHEAD.get().values()
+        assert run_in_child("os", "getpid") != ahead.call("loads", s="1")
+    with pytest.raises(RuntimeError, match="was closed"):
+        ahead.call("loads", s="1")
+    assert child_process._AHEAD.get() is None
 
 
 @pytest.mark.parametrize(

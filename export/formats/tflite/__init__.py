@@ -2,11 +2,14 @@
 
 from keras_inception_export.formats.format import Format, lazy
 
+CONVERTER = f"{__name__}.converter_worker"
+
 FORMAT = Format(
     name="tflite",
     file_name="model.tflite",
     suffixes=(".tflite",),
     write=lazy(f"{__name__}.export:write"),
+    worker=CONVERTER,
     open_runner=lazy(f"{__name__}.runtime:open_runner"),
     attach=lazy(f"{__name__}.metadata:attach"),
     attached=lazy(f"{__name__}.metadata:attached"),

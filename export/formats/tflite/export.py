@@ -19,6 +19,7 @@ from keras_inception_export.child_process import run_in_child
 from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.errors import ConversionError
 from keras_inception_export.formats.saved_model.export import save_function
+from keras_inception_export.formats.tflite import CONVERTER
 from keras_inception_export.formats.tflite.conversions import CONVERSIONS
 from keras_inception_export.formats.tflite.flatbuffer import Structure
 from keras_inception_export.formats.tflite.large_weights import (
@@ -34,7 +35,6 @@ from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.model.name_scopes import nested_name, recorded
 from keras_inception_export.model.precision import check_no_float8
 
-CONVERTER = f"{__package__}.converter_worker"
 TRIAL = f"{__package__}.trial_worker"
 
 _DTYPES = {"bf16": "bfloat16", "f16": "float16", "f64": "float64"}

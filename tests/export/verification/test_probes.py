@@ -55,6 +55,15 @@ def test_layer_references_use_samples_of_one_shape():
     assert probes.fixed_batch is None
 
 
+def test_one_usual_batch_is_not_a_fixed_batch_size():
+    expected, unusual = {"x": np.ones((2, 4))}, {"x": np.zeros((1, 4))}
+    probes = Probes(
+        (unusual, expected), ({}, {}), ({}, {}), ("constant", "expected")
+    )
+    assert probes.fixed_batch is None
+    assert [feed["x"].shape for feed in probes.singles()] == [(1, 4)] * 2
+
+
 def test_a_fixed_batch_is_not_cut():
     probes = probes_of(*[np.ones((2, 4))] * 3)
     assert probes.fixed_batch == 2
