@@ -127,7 +127,8 @@ def is_only_a_bundle(folder: Path) -> bool:
     """Return whether a folder is empty, or has only what an export writes.
 
     That is known by the names: a report may name any file as its own. In a
-    SavedModel a model may have files of its own, which the hash includes.
+    SavedModel a model may have files of its own, which the hash includes. A
+    companion is only that of an artifact that is as large as it was with it.
     """
     if not folder.is_dir():
         return False
@@ -143,7 +144,9 @@ def is_only_a_bundle(folder: Path) -> bool:
     for artifact in report["artifacts"]:
         record = FORMATS[artifact["format"]]
         path = folder / record.artifact_name(artifact.get("quantization"))
-        files.update(record.files(path))
+        files.add(path)
+        if path.is_file() and record.nbytes(path) == artifact["bytes"]:
+            files.update(record.files(path))
         if path.is_dir() and (
             record.has_only_its_files(path)
             or sha256_of(path) == artifact["sha256"]
@@ -199,10 +202,16 @@ def check_unchanged(path: Path, sha256: str, effect: str) -> None:
 
 
 def check_published(path: Path) -> dict[str, Any] | None:
-    """Return the entry of an unchanged artifact; None outside of a bundle."""
+    """Return the entry of an unchanged artifact; None outside of a bundle.
+
+    A damaged report beside probes is that of a bundle. Another `report.json`
+    may be anything.
+    """
     try:
         report = read_report(path.parent)
     except ExportError:
+        if path.with_name(REPORT).exists() and path.with_name(PROBES).exists():
+            raise
         return None
     for artifact in report["artifacts"]:
         if artifact["path"] == path.name:

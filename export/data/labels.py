@@ -1,6 +1,7 @@
 """The classes of samples: their names, and the labels that files give them."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ LABEL_NAMES = ("label", "labels", "cls", "class", "target", "y")
 is there."""
 
 PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+
+NO_PART = re.compile(r"data(set)?|set|images?|imgs?|split|[^a-z]")
+"""What may be added to their names, as in `train2017` and `test_set`."""
 
 
 def read_labels(source: str | Path | Sequence[str]) -> tuple[str, ...]:
@@ -97,7 +101,7 @@ def folder_classes(path: Path, images: Iterable[Path]) -> Labels | None:
     places = [image.relative_to(path).parts for image in images]
     if len(names) < 2:
         return None
-    parts = [name for name in names if name.lower() in PARTS]
+    parts = [name for name in names if NO_PART.sub("", name.lower()) in PARTS]
     if len(parts) > 1:
         raise RequestError(
             f"{path} has the folders {', '.join(parts)}, which are parts of a "

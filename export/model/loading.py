@@ -126,6 +126,8 @@ def _read_config(path):
             return config, version
     with zipfile.ZipFile(path) as archive:
         config = read_json(archive, "config.json")
+        if "metadata.json" not in archive.namelist():
+            return config, "3"  # which does not read it either
         metadata = read_json(archive, "metadata.json")
     return config, metadata.get("keras_version", "2 or older")
 

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.helpers.reports import make_report
+from tests.helpers.reports import make_artifact, make_report
 
 REPORT = json.dumps(make_report())
 FILES = ("model.onnx", "model.onnx.data", "probes.npz", "layer_references.npz")
@@ -16,7 +16,9 @@ def write(folder, files):
 
 
 def make_bundle(folder, text="new", **others):
-    files = {"report.json": REPORT, **dict.fromkeys(FILES, text), **others}
+    artifact = make_artifact(bytes=2 * len(text))  # of the two ONNX files
+    report = json.dumps(make_report(artifact))
+    files = {"report.json": report, **dict.fromkeys(FILES, text), **others}
     return write(folder, files)
 
 

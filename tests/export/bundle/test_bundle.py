@@ -231,6 +231,11 @@ def test_an_artifact_is_opened_only_as_it_was_published(name, tmp_path):
     CHANGES["content"](next(iter(bundle.files_of(path))))
     with pytest.raises(ArtifactError, match="so it is not opened; export"):
         bundle.check_published(path)
+    (tmp_path / "report.json").write_text("{")
+    assert bundle.check_published(path) is None
+    (tmp_path / "probes.npz").touch()
+    with pytest.raises(ArtifactError, match="report.json is damaged"):
+        bundle.check_published(path)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +300,7 @@ def test_what_reads_several_files_of_a_bundle_starts_over(read):
 
 
 OWN = {
-    "model.onnx": {"format": "onnx"},
+    "model.onnx": {"format": "onnx", "bytes": len("a" + "weights")},
     "saved_model": {"format": "saved_model"},
     "model.int8.tflite": {"format": "tflite", "quantization": "int8"},
 }
@@ -305,6 +310,7 @@ OTHERS = {
     "nothing": ({}, True),
     "probes": ({"probes.npz": ""}, True),
     "other": ({"thesis.txt": ""}, False),
+    "external weights": ({"model.onnx.data": "of another model"}, False),
     "folder": ({"photos/1.png": ""}, False),
     "in the probes": ({"probes.npz/1.png": ""}, False),
     "in the artifact": ({"saved_model/1.png": ""}, False),

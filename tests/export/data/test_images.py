@@ -92,11 +92,28 @@ def test_an_image_outside_of_the_classes_is_named(tmp_path, caplog):
     assert f"Classes  unknown, because {tmp_path}/1.png is in" in caplog.text
 
 
-def test_parts_of_a_data_set_are_not_classes(tmp_path):
-    for name in ("train/cat", "Test/dog", "more/dog"):
+@pytest.mark.parametrize(
+    ("test", "train"),
+    [
+        ("Test", "train"),
+        ("test_set", "training-set"),
+        ("testing_images", "train2017"),
+        ("dataset_test", "val_split"),
+    ],
+)
+def test_parts_of_a_data_set_are_not_classes(test, train, tmp_path):
+    for name in (f"{train}/cat", f"{test}/dog", "more/dog"):
         save(tmp_path / name / "0.png")
-    with pytest.raises(RequestError, match="Test, train, which are parts"):
+    message = f"{test}, {train}, which are parts"
+    with pytest.raises(RequestError, match=message):
         load_samples(tmp_path, spec(2, 2, 1))
+
+
+def test_classes_may_be_named_after_tests(tmp_path):
+    for name in ("test_tube", "test_strip", "train"):
+        save(tmp_path / name / "0.png")
+    classes = load_samples(tmp_path, spec(2, 2, 1)).classes
+    assert classes == ("test_strip", "test_tube", "train")
 
 
 def test_an_image_is_resized_and_scaled(tmp_path):

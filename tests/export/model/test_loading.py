@@ -207,6 +207,20 @@ def test_the_version_that_saved_a_file_is_named(version, remedy, tmp_path):
         load_model(path)
 
 
+def test_a_file_without_metadata_is_loaded(tmp_path):
+    """As Keras does, which writes but does not read them."""
+    model, path = small_model(), tmp_path / "bare.keras"
+    model.save(tmp_path / "model.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "model.keras") as whole,
+        zipfile.ZipFile(path, "w") as bare,
+    ):
+        for name in ("config.json", "model.weights.h5"):
+            bare.writestr(name, whole.read(name))
+    image = random_images((1, 12, 12, 3))
+    np.testing.assert_array_equal(load_model(path)(image), model(image))
+
+
 def test_the_version_may_be_bytes(tmp_path):
     """As h5py wrote it in the time of Keras 2.2."""
     path = tmp_path / "old.h5"
