@@ -164,6 +164,15 @@ def test_a_report_is_not_read_whatever_its_size(tmp_path, monkeypatch):
         bundle.read_report(tmp_path)
 
 
+def test_a_key_of_a_report_is_there_once(tmp_path):
+    bundle.write_report(tmp_path, make_report())
+    path = tmp_path / "report.json"
+    text = path.read_text().replace('"versions"', '"versions": {}, "versions"')
+    path.write_text(text)
+    with pytest.raises(ArtifactError, match="an object has a key twice"):
+        bundle.read_report(tmp_path)
+
+
 def test_a_report_is_written_and_read(tmp_path):
     bundle.write_report(tmp_path, make_report(versions={"of": "Zürich"}))
     assert (tmp_path / "report.json").read_bytes().startswith(b'{\n  "')
@@ -309,6 +318,7 @@ OWN = {
 OTHERS = {
     "nothing": ({}, True),
     "probes": ({"probes.npz": ""}, True),
+    "quantized": ({"model.int8.tflite": ""}, True),
     "other": ({"thesis.txt": ""}, False),
     "external weights": ({"model.onnx.data": "of another model"}, False),
     "folder": ({"photos/1.png": ""}, False),

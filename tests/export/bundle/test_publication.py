@@ -278,6 +278,7 @@ FORGED = {
     "pipe": os.mkfifo,
     "folder": Path.mkdir,
     "link": lambda lock: lock.symlink_to("../made"),
+    "size": lambda lock: lock.touch() or os.truncate(lock, 2**42),
 }
 
 
@@ -289,3 +290,15 @@ def test_what_another_user_put_there_does_no_harm(make, output):
     replace(output)
     shutil.rmtree(holder, ignore_errors=True)
     assert is_new(output)
+
+
+def test_a_lock_that_is_a_link_is_not_opened(tmp_path):
+    holder = killed(tmp_path, {}, name="out")
+    (holder / "lock").rename(tmp_path / "mine")
+    (holder / "lock").symlink_to("../mine")
+    publication.remove_leftovers(tmp_path / "out")
+    assert (holder / "lock").is_symlink()
+
+
+def test_the_root_is_its_own_parent():
+    assert publication.parent_of(Path("/")) == Path("/")
