@@ -41,8 +41,11 @@ def _keep_converter() -> None:
 
     A new one imports TensorFlow, which takes longer than most conversions.
     """
+    import contextlib
+
     from keras_inception_export.child_process import ChildProcess
     from keras_inception_export.formats.tflite import export
+    from keras_inception_export.pipeline import export_model
 
     children: dict = {}
 
@@ -56,3 +59,4 @@ def _keep_converter() -> None:
             raise
 
     export.run_in_child = run_in_child
+    export_model.started_ahead = lambda _: contextlib.nullcontext()

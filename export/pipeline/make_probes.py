@@ -21,14 +21,20 @@ from keras_inception_export.model.divergence import (
     diverging_layer,
 )
 from keras_inception_export.model.inference_model import InferenceModel
-from keras_inception_export.model.pixels import search_pixels, with_real_pixels
+from keras_inception_export.model.pixels import search_pixels
 from keras_inception_export.model.reference import (
     float32_outputs,
     float64_outputs,
 )
-from keras_inception_export.verification import columns, parity
+from keras_inception_export.pipeline.keras_error import (
+    jittered,
+    weighted_levels,
+    with_drift,
+    with_keras,
+    with_largest_error,
+)
+from keras_inception_export.verification import parity
 from keras_inception_export.verification.degenerate import (
-    MAX_KERAS_ERROR,
     ROUNDING,
     degenerate_outputs,
     inexact,
@@ -44,10 +50,6 @@ ADVICE = (
     "expected equal outputs; let `get_config` return every argument, and keep "
     "all state in weights"
 )
-DRIFT = columns.EPSILON / 2 / parity.FACTOR
-"""Every layer may round in the same direction, by half a unit: the error of
-Keras, per layer, for which the tolerance is that."""
-
 SEARCHED = "searched"
 """The regime of inputs that move channels which the others do not."""
 
@@ -92,11 +94,11 @@ def make_probes(
     _check_repeatable(live, feeds[-1], outputs[-1])
     exact, float32_layers = float64_outputs(model, feeds)
     as_given = Probes(feeds, tuple(exact), outputs, names)
-    rebuilt = _with_keras(as_given, inference_model)
+    rebuilt = with_keras(as_given, inference_model)
     bounded = not float32_layers
-    jittered = _jittered(as_given, inference_model if bounded else live)
-    probes = _with_largest_error(as_given, rebuilt, jittered, bounded=bounded)
-    probes = _with_drift(probes, _weighted_levels(inference_model.model))
+    shifted = jittered(as_given, inference_model if bounded else live)
+    probes = with_largest_error(as_given, rebuilt, shifted, bounded=bounded)
+    probes = with_drift(probes, weighted_levels(inference_model.model))
     if float32_layers:
         logger.info(
             "Warning  computed in float32 in the reference: %s",
@@ -195,109 +197,6 @@ def _unlike_declared(
                     f"{spec.shape} that Keras declares"
                 )
     return ""
-
-
-def _with_keras(probes: Probes, model: InferenceModel) -> Probes:
-    return replace(probes, keras=tuple(float32_outputs(model, probes.feeds)))
-
-
-def _jittered(probes: Probes, model: InferenceModel) -> Probes:
-    """Return probes with outputs for inputs that are off by a rounding step.
-
-    They are as inexact as any other computation in float32. A layer that is
-    computed in float32 in the reference too has no error but this one.
-    """
-    generator = np.random.default_rng(0)
-    model = with_real_pixels(model)
-
-    def off(name, array):
-        if name in model.pixels:
-            array = array.astype("float32")
-        if array.dtype.kind != "f":
-            return array
-        step = generator.choice([-1, 1], array.shape) * columns.EPSILON
-        return (array * (1 + step)).astype(array.dtype)
-
-    feeds = tuple(
-        {name: off(name, array) for name, array in feed.items()}
-        for feed in probes.feeds
-    )
-    changed = _with_keras(replace(probes, feeds=feeds), model)
-    return replace(changed, feeds=probes.feeds)
-
-
-def _with_largest_error(
-    as_given: Probes, rebuilt: Probes, jittered: Probes, *, bounded: bool
-) -> Probes:
-    """Return probes with the float32 outputs that are the least exact.
-
-    One computation in float32 may be exact by chance: for a single image of
-    the 132 M hybrid, the errors of equal models were 0.9e-6 to 7e-6, and which
-    one was small depended on the number of threads. What differs by more than
-    an artifact always may, and by more than `FACTOR` times the smaller error of
-    the model as given and as rebuilt, computes something else, and must not
-    become the tolerance. In an unusual regime, `jittered` may differ `FACTOR`
-    times as much: where large summands cancel in a few places, both models may
-    be off by 1.6e-6, and a runtime, like a rounding step of the input, by 4e-5.
-
-    Args:
-        bounded: whether that is true of `jittered` too. It is not if the
-            reference has the same rounding errors as the model as given. An
-            unusual regime in which rounding changes a lot is then left out,
-            since Keras is too inexact there.
-    """
-    candidates = as_given, rebuilt, jittered
-    outputs = [dict(batch) for batch in as_given.keras]
-    for regime, indices in as_given.by_regime().items():
-        parts = [candidate.only({regime}) for candidate in candidates]
-        for name in as_given.reference[0]:
-            errors = [parity.keras_error(part, name) for part in parts]
-            limit = max(parity.FACTOR * min(errors[:2]), parity.FLOOR)
-            limits = [limit] * len(errors)
-            usual = regime in USUAL
-            if not bounded:
-                limits[-1] = MAX_KERAS_ERROR if usual else np.inf
-            elif not usual:
-                limits[-1] *= parity.FACTOR
-            allowed = [
-                error if error <= limit else -1.0
-                for error, limit in zip(errors, limits, strict=True)
-            ]
-            largest = candidates[int(np.argmax(allowed))]
-            for index in indices:
-                outputs[index][name] = largest.keras[index][name]
-    return replace(as_given, keras=tuple(outputs))
-
-
-def _with_drift(probes: Probes, layers: int) -> Probes:
-    """Return probes that tolerate roundings in the same direction.
-
-    The errors of Keras cancel from layer to layer. Those of another runtime
-    need not: after 200 layers, the tanh of ONNX Runtime was off by 9.9e-6, and
-    that of Keras by 1.5e-6. Up to 32 layers, the least tolerance is enough.
-    """
-    drift = layers * DRIFT
-    if parity.tolerance(drift) == parity.FLOOR:
-        return probes
-    outputs = [dict(batch) for batch in probes.keras]
-    for regime, indices in probes.by_regime().items():
-        part = probes.only({regime})
-        for name, array in part.keras[0].items():
-            exact = array.dtype.kind != "f"
-            if exact or parity.keras_error(part, name) >= drift:
-                continue
-            for index in indices:
-                drifted = probes.reference[index][name] * (1 - drift)
-                outputs[index][name] = drifted.astype(array.dtype)
-    return replace(probes, keras=tuple(outputs))
-
-
-def _weighted_levels(model: keras.Model) -> int:
-    """Return how many layers with weights may follow each other."""
-    return sum(
-        any(getattr(node.operation, "weights", ()) for node in nodes)
-        for nodes in model._nodes_by_depth.values()
-    )
 
 
 def _check_repeatable(

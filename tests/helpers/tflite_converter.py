@@ -8,6 +8,7 @@ import pytest
 from keras_inception_export.child_process import ChildProcess
 from keras_inception_export.formats.tflite import export
 from keras_inception_export.formats.tflite.quantize import quantizer
+from keras_inception_export.pipeline import export_model
 
 
 @contextlib.contextmanager
@@ -23,6 +24,9 @@ def shared_converter():
             raise
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            export_model, "started_ahead", lambda _: contextlib.nullcontext()
+        )
         patch.setattr(export, "run_in_child", call)
         patch.setattr(quantizer, "run_in_child", call)
         patch.setattr(quantizer, "ChildProcess", start)
