@@ -12,7 +12,7 @@ from keras_inception_export.data.batching import Arrays, run, stream
 from keras_inception_export.data.rows import Rows, Spool
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_export.options import ExportOptions
-from keras_inception_export.quantization import metrics
+from keras_inception_export.quantization import metrics, rare_columns
 from keras_inception_export.quantization.acceptance import (
     AcceptanceCriteria,
 )
@@ -73,6 +73,7 @@ class Evaluation:
 
         fixed, samples = named.inputs[0].shape[0], parts.evaluation
         reference = _spooled(stream(call, samples.inputs, fixed))
+        warnings += rare_columns.warnings_of(reference)
         values = sum(array[0].size for array in reference.values())
         most = min(CHANGED_SAMPLES, max(8, CHANGED_VALUES // values))
         # They may be ordered by class.

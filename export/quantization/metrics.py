@@ -24,7 +24,8 @@ steps, and all columns of one distribution have one unit."""
 MAX_CLASSES = 100
 """Classes that a confusion matrix may have."""
 _BATCH = 256  # samples that are compared together
-_CONSTANT = 1e-6  # deviation of a column, relative to its largest value
+CONSTANT = 1e-6
+"""The deviation of a constant column, relative to its largest value."""
 _SPREAD, _MANY = 1 / 20, 3
 """The effective number of values that the deviation of a column comes from, as
 a fraction and at least. The fraction is 1/3 if the values are normally
@@ -161,8 +162,8 @@ def are_spread(expected: np.ndarray) -> np.ndarray:
     The others are nearly always the same, as the tip of a ReLU is.
     """
     found = []
-    for axis in _axes(expected):
-        rows = _columns(expected, axis).astype("float64")
+    for axis in column_axes(expected):
+        rows = columns_of(expected, axis).astype("float64")
         rows -= np.median(rows, axis=0)
         rows /= np.abs(rows).max(axis=0, initial=np.finfo(float).tiny)
         squares = np.square(rows, out=rows)
@@ -172,7 +173,7 @@ def are_spread(expected: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _axes(expected: np.ndarray) -> list[int]:
+def column_axes(expected: np.ndarray) -> list[int]:
     """Return the axes whose indices are columns, the last one first."""
     last = max(expected.ndim - 1, 1)
     return [last, *(i for i in range(1, last) if expected.shape[i] > 1)]
@@ -183,7 +184,8 @@ class _Axes:
 
     def __init__(self, expected: np.ndarray) -> None:
         self._sums = {
-            axis: _Sums(_columns(expected, axis)) for axis in _axes(expected)
+            axis: _Sums(columns_of(expected, axis))
+            for axis in column_axes(expected)
         }
         self.last = next(iter(self._sums.values()))
         self._probable = True
@@ -191,7 +193,7 @@ class _Axes:
     def add(self, got: np.ndarray, expected: np.ndarray) -> None:
         got, expected = (x.astype("float64") for x in (got, expected))
         for axis, sums in self._sums.items():
-            sums.add(_columns(got, axis), _columns(expected, axis))
+            sums.add(columns_of(got, axis), columns_of(expected, axis))
         self._probable = self._probable and has_probabilities(expected)
 
     def columns_snr(self) -> np.ndarray:
@@ -210,7 +212,7 @@ class _Axes:
         return places[position]
 
 
-def _columns(array: np.ndarray, axis: int) -> np.ndarray:
+def columns_of(array: np.ndarray, axis: int) -> np.ndarray:
     """Return rows of the indices of an axis; a vector is one column."""
     if array.ndim == 1:
         return array[:, None]
@@ -247,7 +249,7 @@ class _Sums:
     def columns_snr(self, least: float) -> np.ndarray:
         noise, _, squares, moved = self._sums / self._number
         signal = np.maximum(squares - np.square(moved), 0)
-        varies = np.sqrt(signal) > _CONSTANT * self._largest[1]
+        varies = np.sqrt(signal) > CONSTANT * self._largest[1]
         signal = np.maximum(signal, least**2)
         # Where the artifact is not finite, nothing is left of the signal.
         noise = np.where(np.isfinite(noise), noise, np.inf)
