@@ -4,7 +4,7 @@ The last axis may differ in size between the batches of an output.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,9 @@ MIN_ROWS = 4
 """With fewer values of the size of its range, a column's range may be small by
 chance, as that of a rectified channel that is hardly ever positive. Its share
 of the output's range is then that of all regimes."""
+
+LONG_ROW = 2**12
+"""Values of rows that are joined before they are reduced."""
 
 NOISE = 0.1
 """A column in which Keras differs by more than this part of the range holds
@@ -62,12 +65,18 @@ def as_rows(batch: np.ndarray) -> np.ndarray:
 
 def largest_values(batches: Sequence[np.ndarray]) -> np.ndarray:
     """Return the largest absolute value per column; NaN if one holds NaN."""
-    return maxima_over(
-        [
-            np.abs(as_rows(batch.astype("float64"))).max(axis=0)
-            for batch in batches
+    found = []
+    for batch in batches:
+        rows = as_rows(batch)
+        if rows.dtype.kind != "f":
+            rows = rows.astype("float64")
+        parts = [
+            np.maximum(joined.max(axis=0), -joined.min(axis=0))
+            for joined in _joined_rows(rows)
         ]
-    )
+        largest = np.concatenate(parts).reshape(-1, rows.shape[1]).max(axis=0)
+        found.append(largest.astype("float64"))
+    return maxima_over(found)
 
 
 def large_rows(batches, scale: np.ndarray) -> np.ndarray:
@@ -75,9 +84,27 @@ def large_rows(batches, scale: np.ndarray) -> np.ndarray:
     counts = np.zeros(len(scale), int)
     for rows in map(as_rows, batches):
         width = rows.shape[1]
-        large = np.abs(rows) * 16 >= scale[:width]
-        counts[:width] += large.sum(axis=0)
+        parts = []
+        for joined in _joined_rows(rows):
+            limits = np.tile(scale[:width] / 16, joined.shape[1] // width)
+            parts.append((np.abs(joined) >= limits).sum(axis=0))
+        counts[:width] += np.concatenate(parts).reshape(-1, width).sum(axis=0)
     return counts
+
+
+def _joined_rows(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield all rows, short ones next to each other.
+
+    NumPy reduces the first axis of (4,000,000, 3) in 15 times the time of that
+    of (3,000, 4,000).
+    """
+    width = rows.shape[1]
+    number = max(1, LONG_ROW // width)
+    whole = len(rows) // number * number
+    if whole:
+        yield rows[:whole].reshape(-1, number * width)
+    if whole < len(rows):
+        yield rows[whole:]
 
 
 def errors_of(outputs, reference) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_inception_export.errors import ArtifactError
+from keras_inception_export.verification import probes as module
 from keras_inception_export.verification.probes import (
     LAYER_REFERENCE_INPUTS,
     Probes,
@@ -36,6 +37,16 @@ def test_file(tmp_path):
         ArtifactError, match="probes.npz is damaged.*; nothing can"
     ):
         Probes.load(path)
+
+
+def test_large_probes_are_not_compressed(tmp_path, monkeypatch):
+    written, sizes = probes_of(np.zeros((3, 500))), []
+    for limit in (2**25, 0):
+        monkeypatch.setattr(module, "MAX_COMPRESSED", limit)
+        written.save(path := tmp_path / "probes.npz")
+        np.testing.assert_equal(asdict(Probes.load(path)), asdict(written))
+        sizes.append(path.stat().st_size)
+    assert 2 * sizes[0] < sizes[1]
 
 
 def test_inputs_that_differ_in_number(tmp_path):
