@@ -211,11 +211,7 @@ def _compare_columns(
             figures = (
                 float(error[column] / unit),
                 float(columns.keras_error[column] / unit),
-                float(
-                    allowed[column]
-                    if limits
-                    else columns.allowed[column] / unit
-                ),
+                float(columns.allowed[column] / unit),
             )
             place = regime, column, None if axis < 0 else axis
             found.append((ratio, figures, place))
