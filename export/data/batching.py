@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_inception_export.data.tensor_spec import TensorSpec
+from keras_inception_export.errors import ArtifactError
 
 BATCH = 16
 """Samples per call where the batch size is free."""
@@ -61,15 +62,16 @@ def real_outputs(
     """Return the outputs in real values, in one call if the batch size is free.
 
     Raises:
-        ValueError: if an output has another number of samples.
+        ArtifactError: if an output has not one row per sample.
     """
     fixed, number = inputs[0].shape[0], count(feeds)
     values = run(call, feeds, fixed) if fixed else call(feeds)
     found = {spec.name: spec.dequantize(values[spec.name]) for spec in outputs}
     for name, array in found.items():
         if array.shape[:1] != (number,):
-            raise ValueError(
-                f"the output {name} of {number} samples has the shape "
-                f"{array.shape}"
+            raise ArtifactError(
+                f'the output "{name}" of {number} samples has the shape '
+                f"{array.shape}, expected one row per sample; run the artifact "
+                "with the runtime itself"
             )
     return found

@@ -114,7 +114,7 @@ def test_outputs_without_a_row_per_sample_are_errors():
     pipeline = Pipeline(lambda feeds: {"sum": np.ones(7)}, ANY, SUMS, None)
     ((found, _),) = pipeline(rows(1, 1))
     assert (
-        "computed: the output sum of 1 samples has the shape (7,)"
+        'computed: the output "sum" of 1 samples has the shape (7,)'
         in found.error
     )
 

@@ -39,7 +39,7 @@ GRAPHS = {
     "scalar": ({"nodes": IDENTITY, "shape": ()}, "without a batch axis"),
     "no samples": ({"nodes": IDENTITY, "shape": (0, 2)}, "or of size 0"),
     "batch": ({"nodes": IDENTITY, "shape": (2**40, 2)}, "more than 4 GB"),
-    "rows": ({"nodes": SUM}, r"the output y of 3 samples has the shape \(\)"),
+    "rows": ({"nodes": SUM}, r'output "y" of 3 samples has the shape \(\)'),
     "failure": ({"nodes": RESHAPE}, "cannot be run: "),
 }
 
