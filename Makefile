@@ -24,6 +24,7 @@ QUICK = tests/test_architecture.py tests/test_smoke.py tests/test_package.py \
 	tests/export/diagnosis/test_tensor_matching.py \
 	tests/export/quantization/test_acceptance.py \
 	tests/export/quantization/test_metrics.py \
+	tests/export/quantization/test_rare_columns.py \
 	tests/export/quantization/test_split.py \
 	tests/export/quantization/test_mixed_precision.py \
 	tests/export/formats/onnx/passes \
