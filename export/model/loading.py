@@ -186,24 +186,29 @@ def functional(model):
         )
     for layer in model._flatten_layers():
         _check_layer(layer)
-    if type(model).__call__ is not keras.Layer.__call__:
+    found = _as_functional(model)
+    own = type(model).__call__ is not keras.Layer.__call__
+    if found is not model and own:
         raise RequestError(
             f'the class {type(model).__name__} of the model "{model.name}" '
             "defines __call__, which Keras does not store; do it in `call`"
         )
-    if getattr(model, "inputs", None):
-        if has_own_call(model):
-            return _called_on(model)
-        try:
-            model = drop_auxiliary(model)
-        except ValueError as error:
-            raise RequestError(str(error)) from error
-        if isinstance(model, keras.Sequential):
-            model = keras.Model(
-                model.inputs[0], model.outputs[0], name=model.name
-            )
-        return model
-    return _called_on_inputs(model)
+    return found
+
+
+def _as_functional(model):
+    """Return the model itself if it is Functional, or one that computes it."""
+    if not getattr(model, "inputs", None):
+        return _called_on_inputs(model)
+    if has_own_call(model):
+        return _called_on(model)
+    try:
+        model = drop_auxiliary(model)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+    if isinstance(model, keras.Sequential):
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    return model
 
 
 def _check_layer(layer):

@@ -11,6 +11,7 @@ import pytest
 from keras import layers
 
 from keras_inception_export import RequestError
+from keras_inception_export.model.inference_model import to_inference_model
 from keras_inception_export.model.loading import (
     deep_models,
     functional,
@@ -67,6 +68,17 @@ class Around(Tripled):
         return super().__call__(*args, **kwargs)
 
 
+class Doubled(keras.Model):
+    """A Functional model that does something around its graph."""
+
+    def __init__(self):
+        vector = keras.Input((4,))
+        super().__init__(vector, layers.Dense(3)(vector))
+
+    def __call__(self, *args, **kwargs):
+        return 2 * super().__call__(*args, **kwargs)
+
+
 class SquaredSequential(keras.Sequential):
     def call(self, inputs, training=None, mask=None):
         return super().call(inputs, training=training, mask=mask) ** 2
@@ -105,6 +117,13 @@ def called(model, *inputs):
 def test_refused(make, message):
     with pytest.raises(RequestError, match=message):
         functional(make())
+
+
+def test_what_a_functional_model_does_around_its_graph_is_computed():
+    model, vectors = Doubled(), random_images((2, 4))
+    assert functional(model) is model
+    (outputs,) = to_inference_model(model).call(vectors)
+    np.testing.assert_allclose(outputs, model(vectors), rtol=1e-6)
 
 
 def test_a_sequential_model_keeps_its_layers():
