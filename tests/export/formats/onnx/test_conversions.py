@@ -264,7 +264,8 @@ def test_every_conversion_is_tested():
     convolutions = {"BiasAdd", "Conv3D", "Conv3DBackpropInputV2"}
     tested = {*ELEMENTWISE, *SCATTERED, *convolutions}
     tested |= {"AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"}
-    tested |= {"Conv2DBackpropInput", "Select"}
+    tested |= {"Conv2DBackpropInput", "PadV2", "ResizeBilinear", "Select"}
+    tested |= {"ResizeNearestNeighbor", "StridedSlice"}
     assert tested == set(CONVERSIONS)
 
 
