@@ -53,6 +53,10 @@ def widen_integers(graph: Graph) -> None:
             if values[index] in types:
                 given.setdefault(variable, types[values[index]])
         wider = _missing(node.op_type, graph.opset, given)
+        for attribute in node.attribute:
+            if attribute.name == "dtype":  # of the output, as in EyeLike
+                variable = operands[-1][2]
+                attribute.i = wider.get(variable, attribute.i)
         before: list[onnx.NodeProto] = []
         after: list[onnx.NodeProto] = []
         for position, (values, index, variable) in enumerate(operands):
@@ -161,5 +165,5 @@ def check_runnable(graph: Graph) -> None:
             source = f"layer {layer!r}"
         raise ConversionError(
             f"{source} cannot be run by ONNX Runtime: {reason}; "
-            "use float32 or int32 there, or export another format"
+            "use float32 there, or export another format"
         ) from error

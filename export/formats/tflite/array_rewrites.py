@@ -80,6 +80,24 @@ def strided_slice(
     return x
 
 
+def resize_bilinear(
+    x: tf.Tensor,
+    size: tf.Tensor,
+    *,
+    align_corners: bool = False,
+    half_pixel_centers: bool = False,
+) -> tf.Tensor | None:
+    """Interpolate integers as floats, as TensorFlow does."""
+    if x.dtype.is_floating:
+        return None
+    return tf.raw_ops.ResizeBilinear(
+        images=tf.cast(x, tf.float32),
+        size=size,
+        align_corners=align_corners,
+        half_pixel_centers=half_pixel_centers,
+    )
+
+
 def scatter_update(
     x: tf.Tensor, indices: tf.Tensor, updates: tf.Tensor
 ) -> tf.Tensor | None:

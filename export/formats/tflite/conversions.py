@@ -36,6 +36,7 @@ CONVERSIONS: dict[str, Rewrite] = {
     "Rsqrt": float_rewrites.rsqrt,
     "TensorScatterUpdate": array_rewrites.scatter_update,
     # No kernel, or none for groups, dilation, a third dimension or integers.
+    "Atan2": float_rewrites.atan2,
     "AvgPool3D": array_rewrites.pool_3d(tf.nn.avg_pool2d),
     "Cross": matrix_rewrites.cross,
     "Cumprod": matrix_rewrites.cumulative_product,
@@ -48,6 +49,7 @@ CONVERSIONS: dict[str, Rewrite] = {
     "MatrixDiagPartV3": matrix_rewrites.diagonal,
     "MatrixDiagV3": matrix_rewrites.diagonal_matrix,
     "MaxPool3D": array_rewrites.pool_3d(tf.nn.max_pool2d),
+    "ResizeBilinear": array_rewrites.resize_bilinear,
     "Roll": array_rewrites.roll,
     "StridedSlice": array_rewrites.strided_slice,
     "UpperBound": array_rewrites.bound(tf.less_equal),

@@ -35,6 +35,13 @@ def expm1(x: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.abs(x) < 0.5, 2 * t / (1 - t), tf.exp(x) - 1)
 
 
+def atan2(y: tf.Tensor, x: tf.Tensor) -> tf.Tensor | None:
+    """Give both the same shape: TFLite does not broadcast them."""
+    if x.shape.is_fully_defined() and x.shape == y.shape:
+        return None
+    return tf.atan2(y * tf.ones_like(x), x * tf.ones_like(y))
+
+
 def rsqrt(x: tf.Tensor) -> tf.Tensor | None:
     """Return infinity for zero, not NaN, so that a zero vector normalizes to 0.
 

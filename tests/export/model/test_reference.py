@@ -237,3 +237,25 @@ def test_random_numbers_of_a_given_seed_are_those_of_float32():
     (expected,) = float32_outputs(model, [feed])
     (found,), _ = float64_outputs(model.model, [feed])
     np.testing.assert_allclose(found["output"], expected["output"], rtol=1e-6)
+
+
+def test_images_are_interpolated_in_float64():
+    images = np.random.default_rng(0).normal(size=(2, 96, 7, 3))
+    images = images.astype("float32")
+    model = keras.Sequential([keras.Input((96, 7, 3)), layers.Resizing(9, 5)])
+    model = InferenceModel.of(functional(model))
+    feed = {model.inputs[0].name: images}
+    (found,), in_float32 = float64_outputs(model.model, [feed])
+    expected = images.astype("float64")
+    for axis, length in ((1, 9), (2, 5)):
+        given = images.shape[axis]
+        place = (np.arange(length) + 0.5) * given / length - 0.5
+        weights = np.maximum(1 - np.abs(place[:, None] - np.arange(given)), 0)
+        expected = np.moveaxis(
+            np.tensordot(weights, expected, (1, axis)), 0, axis
+        )
+    np.testing.assert_allclose(*found.values(), expected, atol=1e-12)
+    assert not in_float32
+    (rounded,) = float32_outputs(model, [feed])
+    (rounded,) = rounded.values()
+    assert np.abs(rounded - expected).max() > 1e-7

@@ -12,6 +12,7 @@ from keras_inception_export.formats.onnx.conversions import (
     linear,
     reals,
     scattering,
+    slicing,
 )
 from keras_inception_export.formats.onnx.conversions.rewriting import Conversion
 
@@ -46,14 +47,18 @@ CONVERSIONS: dict[str, Conversion] = {
     "MaxPool": convolutions.pool,
     "MaxPool3D": convolutions.pool,
     "OneHot": integers.one_hot,
+    "PadV2": integers.pad,
     "Prod": integers.product,
     "Real": linear.part,
+    "ResizeBilinear": linear.resize_by_scales,
+    "ResizeNearestNeighbor": linear.resize_by_scales,
     "RightShift": integers.shift,
     "Roll": scattering.roll,
     "ScatterNd": scattering.scatter,
     "Select": reals.select,
     "SelectV2": reals.select,
     "SparseSoftmaxCrossEntropyWithLogits": reals.cross_entropy,
+    "StridedSlice": slicing.strided_slice,
     "Sum": integers.int32_sum,
     "TopKV2": integers.top_k,
     "UpperBound": integers.bound,

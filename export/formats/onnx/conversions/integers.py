@@ -129,6 +129,14 @@ def int32_sum(new: Formula) -> Sequence[str]:
     return ()
 
 
+def pad(new: Formula) -> tuple[()]:
+    """Convert the value to pad with where tf2onnx pads integers as floats."""
+    if new.dtype not in (TensorProto.INT32, INT64, *FLOATS):
+        value = new.cast(new.inputs[2], TensorProto.FLOAT)
+        new.graph.replace_input(new.node, new.inputs[2], value, 2)
+    return new.by_default()
+
+
 def product(new: Formula) -> str | Sequence[str]:
     """Multiply integers by halves, as Mul wraps and ReduceProd does not."""
     node = new.node

@@ -12,6 +12,8 @@ from onnx import TensorProto
 
 from keras_inception_export.formats.onnx.conversions.integers import is_size
 from keras_inception_export.formats.onnx.conversions.rewriting import (
+    FLOATS,
+    INT64,
     Formula,
     value_of,
 )
@@ -43,6 +45,30 @@ def resize(new: Formula) -> str | Sequence[str]:
     x = new("MatMul", x, new.constant(by_columns.T, TensorProto.FLOAT))
     x = new("MatMul", new.constant(by_rows, TensorProto.FLOAT), x)
     return new("Transpose", x, perm=[0, 2, 3, 1])
+
+
+def resize_by_scales(new: Formula) -> tuple[()]:
+    """Interpolate integers as floats, and to the size where a scale misses it.
+
+    tf2onnx interpolates integers as such, and gives scales in float32: 3 times
+    5 / 3 is 4 when it is rounded down.
+    """
+    graph, node = new.graph, new.node
+    if node.type == "ResizeBilinear" and new.dtype not in FLOATS:
+        cast = graph.insert_new_node_on_input(
+            node, "Cast", node.input[0], to=TensorProto.FLOAT
+        )
+        graph.set_dtype(cast.output[0], TensorProto.FLOAT)
+        graph.copy_shape(cast.input[0], cast.output[0])
+    wanted = value_of(node.inputs[1])
+    given = np.array(graph.get_shape(node.input[0])[1:3])
+    if wanted is not None and given.min() > 0:
+        scales = np.float32(wanted / given).astype("float64")
+        if (np.floor(scales * given) != wanted).any():
+            # A size that is not a constant is given as it is.
+            size = new.cast(node.input[1], INT64)
+            graph.replace_input(node, node.input[1], size, 1)
+    return new.by_default()
 
 
 def _resizing_matrix(

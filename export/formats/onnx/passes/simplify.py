@@ -19,6 +19,7 @@ def simplify(graph: Graph) -> None:
         fold_constants.fold_constants(graph)
         channel_arithmetic.fold_channel_arithmetic(graph)
         reductions.permute_reductions(graph)
+        reductions.split_reductions(graph)
         reshapes.fix_reshapes(graph)
         identities.remove_identities(graph)
         graph.sort()

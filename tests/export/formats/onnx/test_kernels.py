@@ -18,6 +18,10 @@ BOOLEANS = (
     """(bool[N,3] x) => (int64[N] y) { y = ArgMax<axis=1,keepdims=0>(x) }"""
 )
 
+IDENTITY = """(float[N,3] x) => (bool[N,3] y) {
+    y = EyeLike<dtype=9, k=1>(x)
+}"""
+
 
 def run(graph, **feeds):
     content = graph.model(held=graph.constants).SerializeToString()
@@ -47,6 +51,17 @@ def test_booleans_are_widened_and_other_outputs_are_not():
     widen_integers(graph)
     assert operators(graph) == ["Cast", "ArgMax"]
     assert run(graph, x=np.array([[False, True, True]])) == [1]
+
+
+def test_the_type_that_an_attribute_names_is_widened():
+    graph = onnx_graph(IDENTITY)
+    with pytest.raises(ConversionError, match="node 'y' cannot .*EyeLike"):
+        check_runnable(graph)
+    widen_integers(graph)
+    check_runnable(graph)
+    assert operators(graph) == ["EyeLike", "Cast"]
+    result = run(graph, x=np.zeros((2, 3), "float32"))
+    np.testing.assert_array_equal(result, np.eye(2, 3, 1, dtype=bool))
 
 
 def test_what_can_be_run_is_not_changed():

@@ -65,6 +65,7 @@ REPLACED["floats"] = (
         ops.log1p,
         ops.expm1,
         lambda x: ops.logaddexp(x, ops.flip(x)),
+        lambda x: ops.arctan2(x[:, None], ops.flip(x)),
         layers.Activation("mish"),
         lambda x: x // 0.1,
         lambda x: x // ops.relu(x),
@@ -214,6 +215,10 @@ PRODUCTS = [
     lambda x: tf.matmul(x, KERNEL.T, transpose_b=True, output_type=tf.int32),
 ]
 REPLACED["products"] = ([layers.Lambda(product) for product in PRODUCTS], ROWS)
+
+
+PIXELS = RNG.integers(0, 256, (2, 3, 4, 2)).astype("uint8")
+REPLACED["pixels"] = ([lambda x: ops.image.resize(x, (6, 8))], PIXELS)
 
 
 def outputs_of(functions, values, path, unknown=False):
