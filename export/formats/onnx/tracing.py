@@ -78,7 +78,7 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     with weights_without_memory(weights), rounding_casts(), silent():
         with any_size(model), recorded(model, scopes):
             concrete = function.get_concrete_function(*signature)
-        _check_dtypes(inference_model, concrete, scopes)
+        _check_dtypes(concrete, scopes)
         source = _converted(concrete, opset, scopes).graph
     constants = {
         tensor.name: Constant.of(partial(onnx.numpy_helper.to_array, tensor))
@@ -113,14 +113,8 @@ def convert(inference_model: InferenceModel, opset: int) -> Graph:
     )
 
 
-def _check_dtypes(
-    inference_model: InferenceModel, concrete: Any, scopes: Mapping[str, str]
-) -> None:
-    """Raise `ConversionError` for a dtype that cannot be written.
-
-    ONNX lacks some dtypes, and Keras declares some outputs with another one
-    than TensorFlow computes.
-    """
+def _check_dtypes(concrete: Any, scopes: Mapping[str, str]) -> None:
+    """Raise `ConversionError` for a dtype that ONNX lacks."""
     for operation in concrete.graph.get_operations():
         for tensor in operation.outputs:
             dtype = tensor.dtype.base_dtype
@@ -131,13 +125,6 @@ def _check_dtypes(
                     f"{dtype.name}, which cannot be written to ONNX; "
                     "use float32 there"
                 )
-    for index, spec in enumerate(inference_model.outputs):
-        dtype = concrete.structured_outputs[f"out{index}"].dtype.name
-        if dtype != spec.dtype:
-            raise ConversionError(
-                f'output "{spec.name}" is {dtype}, but Keras declares it as '
-                f"{spec.dtype}; convert it in the model, with keras.ops.cast"
-            )
 
 
 def _source(node: str, scopes: Mapping[str, str]) -> str:

@@ -329,10 +329,3 @@ def test_what_cannot_be_expressed_is_refused(
     # Nothing that tf2onnx and TensorFlow log is shown.
     assert not caplog.records
     assert capsys.readouterr() == ("", "")
-
-
-def test_an_output_of_another_dtype_than_declared_is_refused(tmp_path):
-    given = integer(dtype="int8")
-    model = keras.Model(given, ops.mod(given, 7))
-    with pytest.raises(ConversionError, match="int32, but Keras declares it"):
-        write(InferenceModel.of(model), tmp_path / "model.onnx")
