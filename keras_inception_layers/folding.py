@@ -62,7 +62,9 @@ def fold_batch_norm(model: KerasModel) -> keras.Model:
     activation of their own, and the layers of this package. Functional,
     Sequential and nested models are supported. A batch normalization is kept
     where folding would be wrong: after an activation or another kind of layer,
-    or after a layer whose output is also read elsewhere.
+    after a layer whose output is also read elsewhere, and after one with
+    channels first whose output is as wide as it has channels, or of unknown
+    width: TensorFlow would add the bias to the columns.
 
     Args:
         model: a built Keras model. It is not changed.
@@ -154,8 +156,8 @@ def _fold_conv_bn(config, layer, plan):
 def _fold_block(config, layer, plan):
     """Fold in a block whose option applies to all children but changed ones.
 
-    A convolution that cannot be folded, such as one with LoRA, is a changed
-    child and keeps its batch normalization.
+    A convolution that cannot be folded, such as one with LoRA, becomes a
+    changed child and keeps its batch normalization.
     """
     plan.containers.add(id(layer))
     config.update(use_batch_norm=False, use_bias=None)
@@ -163,6 +165,9 @@ def _fold_block(config, layer, plan):
     for child in layer.layers:
         entry = changed.get(child.name) or serialize_unbuilt(child)
         _fold_layer(entry, child, plan)
+        kept = entry["config"]
+        if kept.get("use_batch_norm") or kept.get("changed_children"):
+            config.setdefault("changed_children", {})[child.name] = entry
 
 
 def _fold_chain(entries, children, plan):
@@ -261,8 +266,23 @@ def _can_fold(layer, batch_norm, plan):
     ):
         return False
     rank = batch_norm.input_spec.ndim
-    channels_first = getattr(layer, "data_format", "") == "channels_first"
-    return batch_norm.axis % rank == (1 if channels_first else rank - 1)
+    data_format = getattr(layer, "data_format", "channels_last")
+    channels_first = data_format == "channels_first"
+    shape = batch_norm.get_build_config()["input_shape"]
+    return batch_norm.axis % rank == (
+        1 if channels_first else rank - 1
+    ) and adds_bias_to_channels(data_format, shape)
+
+
+def adds_bias_to_channels(data_format, output_shape):
+    """Return whether Keras adds the bias of a layer to the channels.
+
+    Under TensorFlow, it adds one to the last axis wherever that is as long as
+    the channels, in an eager call even if the length was unknown before.
+    """
+    if data_format != "channels_first":
+        return True
+    return output_shape[-1] not in (None, output_shape[1])
 
 
 def _copy_weights(source, target, plan):

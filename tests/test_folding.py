@@ -152,6 +152,23 @@ CASES = {
         lambda: sequential((8, 8, 3), layers.Conv2D(4, 3), norm(axis=1)),
         1,
     ),
+    "channels first, as wide as channels": (
+        lambda: sequential(
+            (3, 8, 8),
+            plugin.InceptionV2Block(
+                ((4,), (3, 8), (2, 4), (3,)), data_format="channels_first"
+            ),
+            layers.Conv2D(6, 3, data_format="channels_first"),
+            norm(axis=1),
+        ),
+        2,
+    ),
+    "channels first, of unknown width": (
+        lambda: sequential(
+            (3, 8, None), plugin.ConvBN(8, 3, data_format="channels_first")
+        ),
+        1,
+    ),
     "two readers": (two_readers, 1),
     "shared convolution": (shared_convolution, 2),
     "shared between models": (shared_between_models, 1),
@@ -161,7 +178,8 @@ CASES = {
 
 
 def run(model):
-    feeds = [random_images((2, *x.shape[1:])) for x in model.inputs]
+    shapes = [[size or 8 for size in x.shape[1:]] for x in model.inputs]
+    feeds = [random_images((2, *shape)) for shape in shapes]
     if isinstance(getattr(model, "input", None), dict):
         feeds = [dict(zip(model.input, feeds, strict=True))]
     return keras.tree.flatten(model(feeds[0], training=False))

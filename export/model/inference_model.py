@@ -134,6 +134,8 @@ def to_inference_model(
 ) -> InferenceModel:
     """Return a float32 model with batch norm folded and final names.
 
+    LoRA updates are merged into the kernels.
+
     With a batch size, inputs get that many samples per call, else any number.
     A model that cannot be made from its config is not folded: the inference
     model is then the user's model itself.
@@ -154,6 +156,8 @@ def to_inference_model(
     except Exception as error:  # whatever the code of a custom layer raises
         logger.info("Note  %s", _not_rebuilt(model, error))
         copy = model
+    else:
+        _merge_lora(copy)
     result = replace(named, model=copy)
     tensors = [copy.inputs[index] for index in named.input_order]
     outputs = [copy.outputs[index] for index in named.output_order]
@@ -168,6 +172,27 @@ def to_inference_model(
         inputs=_specs_like(named.inputs, tensors),
         outputs=_specs_like(named.outputs, outputs),
     )
+
+
+def _merge_lora(model: keras.Model) -> None:
+    """Add the LoRA updates to the kernels, in float64.
+
+    Only a kernel that is a variable can be scaled and rounded. A layer that
+    Keras quantized adds the update to its outputs instead, and keeps it.
+    """
+    for layer in model._flatten_layers():
+        if not getattr(layer, "lora_enabled", False) or layer.quantization_mode:
+            continue
+        name = "kernel" if hasattr(layer, "lora_kernel_a") else "embeddings"
+        kernel, update, factor = (
+            keras.ops.convert_to_numpy(getattr(layer, x)).astype("float64")
+            for x in (f"_{name}", f"lora_{name}_a", f"lora_{name}_b")
+        )
+        update = layer.lora_alpha / layer.lora_rank * (update @ factor)
+        getattr(layer, f"_{name}").assign(kernel + update)
+        delattr(layer, f"lora_{name}_a")
+        delattr(layer, f"lora_{name}_b")
+        layer.lora_enabled, layer.lora_rank = False, None
 
 
 def _unusual_kind(tensor: Any, dtype: str) -> str:

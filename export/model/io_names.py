@@ -65,10 +65,10 @@ def _specs(structure, tensors, given_name, automatic_name):
     order = []
     for key, index in _declared(indices):
         tensor = tensors[index]
-        name = key or given_name(tensor) or automatic_name
-        numbered = (f"{name}_{number}" for number in itertools.count(1))
+        name = base = key or given_name(tensor) or automatic_name
+        numbers = itertools.count(1)
         while name in specs:
-            name = next(numbered)
+            name = f"{base}_{next(numbers)}"
         _check_name(name, automatic_name)
         if tensor.dtype == "string":
             raise RequestError(

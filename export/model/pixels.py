@@ -22,6 +22,7 @@ from keras_inception_export.data.tensor_spec import TensorSpec
 from keras_inception_export.model.channel_search import SECONDS, search_inputs
 from keras_inception_export.model.inference_model import InferenceModel
 from keras_inception_layers import ConvBN
+from keras_inception_layers.folding import adds_bias_to_channels
 
 _SAME_VALUES = {"scale": 1.0, "mean": (0.0,), "std": (1.0,)}
 
@@ -254,7 +255,8 @@ def _fold(pixels: Pixels, reader: keras.Layer) -> None:
     kernel = keras.ops.convert_to_numpy(conv.kernel).astype("float64")
     if pixels.reverse:
         kernel = kernel[:, :, ::-1]
-    if conv.use_bias and not padded:
+    shifts = adds_bias_to_channels(conv.data_format, reader.output.shape)
+    if conv.use_bias and shifts and not padded:
         bias = keras.ops.convert_to_numpy(conv.bias).astype("float64")
         conv.bias.assign(bias + np.einsum("hwio,i->o", kernel, offset))
         offset = np.zeros_like(offset)

@@ -91,6 +91,7 @@ def make_probes(
     else:
         batches[:0] = [(SEARCHED, *pair) for pair in found]
     names, feeds, outputs = zip(*batches, strict=True)
+    _check_dtypes(live, outputs[-1])
     _check_repeatable(live, feeds[-1], outputs[-1])
     exact, float32_layers = float64_outputs(model, feeds)
     as_given = Probes(feeds, tuple(exact), outputs, names)
@@ -197,6 +198,19 @@ def _unlike_declared(
                     f"{spec.shape} that Keras declares"
                 )
     return ""
+
+
+def _check_dtypes(live: InferenceModel, outputs: Arrays) -> None:
+    """Raise RequestError for an output of another dtype than Keras declares.
+
+    `IntegerLookup` declares floats and returns integers, for example.
+    """
+    for spec in live.outputs:
+        if (dtype := outputs[spec.name].dtype) != spec.dtype:
+            raise RequestError(
+                f'the output "{spec.name}" is {dtype}, but Keras declares it '
+                f"as {spec.dtype}; convert it in the model, with keras.ops.cast"
+            )
 
 
 def _check_repeatable(

@@ -41,6 +41,31 @@ def test_batch_norm_is_folded():
     assert np.abs(scores - original(images * 1.1)).max() > 1e-5
 
 
+LORA = {
+    "Conv2D": lambda: layers.Conv2D(3, 2, lora_rank=2, lora_alpha=5),
+    "Dense": lambda: layers.Dense(3, lora_rank=2),
+    "Einsum": lambda: layers.EinsumDense("abcd,dce->abe", (6, 3), lora_rank=2),
+    "Embedding": lambda: layers.Embedding(5, 3, lora_rank=2, lora_alpha=7),
+}
+
+
+@pytest.mark.parametrize("case", LORA)
+def test_lora_is_merged(case):
+    dtype = "int32" if case == "Embedding" else "float32"
+    image = keras.Input((6, 5, 4), dtype=dtype)
+    original = randomize(keras.Model(image, LORA[case]()(image)))
+    model = to_inference_model(original)
+    names = [weight.name for weight in model.model.weights]
+    assert not [name for name in names if "lora" in name]
+    images = (random_images((2, 6, 5, 4)) ** 2 % 5).astype(dtype)
+    expected = original(images)
+    for variant in (model, model.copy()):
+        (outputs,) = variant.call(images)
+        np.testing.assert_allclose(outputs, expected, atol=2e-5)
+    original.layers[-1].lora_alpha *= 1.01
+    assert np.abs(outputs - original(images)).max() > 1e-3
+
+
 def test_side_heads_are_removed():
     network = plugin.VGG16Inception(
         input_shape=(80, 80, 1), classes=5, auxiliary=True

@@ -38,6 +38,15 @@ def test_names_and_order(make, inputs, outputs, tmp_path):
         assert shapes[:2] == [3, 4] and set(shapes[2:]) == {2, 3}
 
 
+@pytest.mark.parametrize("number", (3, 4))
+def test_automatic_names_are_numbered(number):
+    given = [keras.Input((3,)) for _ in range(number)]
+    model = InferenceModel.of(keras.Model(given, [x + 1 for x in given]))
+    for specs, name in ((model.inputs, "input"), (model.outputs, "output")):
+        numbered = [f"{name}_{index}" for index in range(1, number)]
+        assert [spec.name for spec in specs] == [name, *numbered]
+
+
 def keyword():
     image = keras.Input((4,), name="in")
     return keras.Model(image, layers.Dense(2)(image))

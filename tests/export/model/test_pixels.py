@@ -25,6 +25,7 @@ VALID = {
     "convolution": lambda: layers.Conv2D(4, 3),
     "strides": lambda: layers.Conv2D(4, (3, 2), strides=2, activation="relu"),
     "batch norm": lambda: ConvBN(4, 3, padding="valid"),
+    "LoRA": lambda: layers.Conv2D(4, 3, lora_rank=2),
 }
 PADDED = {
     "same": lambda: layers.Conv2D(4, 3, padding="same"),
@@ -112,6 +113,14 @@ def test_gray_and_channels_first():
     assert made.data_format == CHANNELS_FIRST
     assert check(model, made).channels_first
     assert of_pixels(made) == Preprocessing((9, 10), dtype="uint8")
+
+
+@pytest.mark.parametrize("filters, folded", [(7, True), (8, False)])
+def test_a_bias_that_is_added_to_the_columns_is_kept(filters, folded):
+    image = keras.Input((3, 9, 10), name="image")
+    conv = layers.Conv2D(filters, 3, data_format=CHANNELS_FIRST)
+    model = randomize(keras.Model(image, conv(image)))
+    assert any(check(model, made_for(model, "tf")).offset) != folded
 
 
 def test_structures_and_names_are_kept():

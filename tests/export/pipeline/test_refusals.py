@@ -37,6 +37,22 @@ def test_an_unsupported_layer_is_named(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("cast", [False, True])
+def test_an_output_of_another_dtype_than_declared(cast, tmp_path):
+    x = keras.Input((1,), dtype="int64")
+    y = layers.IntegerLookup(vocabulary=[3, 5], output_mode="one_hot")(x)
+    if cast:
+        y = keras.ops.cast(y, "float32")
+    model, out = keras.Model(x, y), tmp_path / "out"
+    if cast:
+        assert export_model(model, out, formats=["saved_model"])["passed"]
+        return
+    message = '"output" is int64, but Keras declares it as float32; convert it'
+    with pytest.raises(RequestError, match=message):
+        export_model(model, out, formats=["saved_model"])
+    assert not out.exists()
+
+
 def test_a_failed_export_leaves_the_old_bundle(saved, published, tmp_path):
     out = shutil.copytree(published, tmp_path / "out")
     files = [path for path in out.rglob("*") if path.is_file()]
