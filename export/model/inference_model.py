@@ -84,23 +84,17 @@ class InferenceModel:
         with portable_kernels(), computing:
             outputs = keras.tree.flatten(self.model(packed, training=False))
         return tuple(
-            self._in_dtype(outputs[index], spec)
+            self._in_dtype(outputs[index], spec.name)
             for index, spec in zip(self.output_order, self.outputs, strict=True)
         )
 
-    def _in_dtype(self, tensor, spec: TensorSpec):
+    def _in_dtype(self, tensor, name):
         """Return a tensor in `dtype` that a layer has left in another float."""
         dtype = keras.backend.standardize_dtype(tensor.dtype)
         if kind := _unusual_kind(tensor, dtype):
             raise RequestError(
-                f'the output "{spec.name}" is a {kind} tensor; expected a '
-                "dense one of real numbers; convert it in the model"
-            )
-        both_float = {dtype, spec.dtype} <= set(FLOATS)
-        if self.dtype == "float32" and dtype != spec.dtype and not both_float:
-            raise RequestError(
-                f'output "{spec.name}" is {dtype}, but Keras declares it as '
-                f"{spec.dtype}; convert it in the model, with keras.ops.cast"
+                f'the output "{name}" is a {kind} tensor; expected a dense one '
+                "of real numbers; convert it in the model"
             )
         if dtype in FLOATS:
             return keras.ops.cast(tensor, self.dtype)

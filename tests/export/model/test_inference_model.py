@@ -149,17 +149,6 @@ def test_an_output_of_another_kind_is_named(compute, kind):
         InferenceModel.of(functional(model)).call(np.ones((2, 4), "float32"))
 
 
-def test_an_output_of_another_dtype_than_declared_is_refused():
-    given = keras.Input((3,), dtype="int32")
-    counted = keras.ops.multi_hot(given, num_classes=4)
-    model = keras.Model(given, counted)
-    with pytest.raises(RequestError, match="float32, but Keras declares it as"):
-        InferenceModel.of(model).call(np.ones((2, 3), "int32"))
-    model = keras.Model(given, keras.ops.cast(counted, "float32"))
-    (output,) = InferenceModel.of(model).call(np.ones((2, 3), "int32"))
-    assert output.dtype.name == "float32"
-
-
 def test_an_output_in_float64_is_one_in_float32():
     wide = layers.Lambda(lambda x: tf.cast(x, "float64") * 3)
     model = to_inference_model(functional(sequential((4,), wide)))
