@@ -31,6 +31,8 @@ CONVERSIONS: dict[str, Rewrite] = {
     "Expm1": float_rewrites.expm1,
     "Log1p": float_rewrites.log1p,
     "Softplus": float_rewrites.softplus,
+    # Inexact for many values.
+    "Mean": array_rewrites.mean,
     # Wrong for zero or infinity.
     "FloorDiv": float_rewrites.floor_div,
     "Rsqrt": float_rewrites.rsqrt,

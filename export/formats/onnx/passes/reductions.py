@@ -45,7 +45,7 @@ def permute_reductions(graph: Graph) -> None:
 
 
 def split_reductions(graph: Graph) -> None:
-    """Add up axes that are not adjacent one after the other, the last first.
+    """Add up axes that are not the last ones of a tensor one after the other.
 
     ONNX Runtime adds one value at a time to a sum over such axes: over 300 x
     300 values, its error is 100 units of rounding, and this way 4.
@@ -53,13 +53,14 @@ def split_reductions(graph: Graph) -> None:
     nodes: list[onnx.NodeProto] = []
     types: dict[str, onnx.TypeProto.Tensor] = {}
     for node in graph.nodes:
-        if node.op_type in ("ReduceMean", "ReduceSum"):
-            axes = sorted(_axes(graph, node) or ())
-            if len(axes) > 1 and axes[0] < 0:
-                types = types or graph.inferred_types()
-                rank = len(axis_lengths(types.get(node.input[0])) or ())
-                axes = sorted(axis % rank for axis in axes) if rank else []
-            while axes and axes[-1] - axes[0] >= len(axes):
+        is_sum = node.op_type in ("ReduceMean", "ReduceSum")
+        axes = (_axes(graph, node) if is_sum else None) or ()
+        if len(axes) > 1:
+            types = types or graph.inferred_types()
+            rank = len(axis_lengths(types.get(node.input[0])) or ())
+            axes = sorted(axis % rank for axis in axes) if rank else []
+            last_axes = list(range(rank - len(axes), rank))
+            while len(axes) > 1 and axes != last_axes:
                 last = axes.pop()
                 first = onnx.NodeProto()
                 first.CopyFrom(node)

@@ -217,6 +217,14 @@ PRODUCTS = [
 REPLACED["products"] = ([layers.Lambda(product) for product in PRODUCTS], ROWS)
 
 
+EQUAL = np.full((2, 128, 128, 2), 0.1, "float32")
+REPLACED["equal_values"] = (
+    [
+        lambda x: ops.mean(x, axis=(1, 2, 3)),
+        lambda x: ops.mean(x, axis=(-3, -1), keepdims=True),
+    ],
+    EQUAL,
+)
 PIXELS = RNG.integers(0, 256, (2, 3, 4, 2)).astype("uint8")
 REPLACED["pixels"] = ([lambda x: ops.image.resize(x, (6, 8))], PIXELS)
 
@@ -302,6 +310,7 @@ def test_sizes_may_be_unknown(group, tmp_path):
         ("floats", range(4)),
         ("infinities", [-1]),
         ("zero_vectors", range(3)),
+        ("equal_values", range(1)),
     ],
 )
 def test_plain_tflite_is_wrong(group, wrong, tmp_path, monkeypatch):

@@ -62,8 +62,9 @@ SEPARATE = {
     "sum": ("y = ReduceSum<keepdims=0>(x, ends)", 18, 2),
     "kept axes": ("y = ReduceSum(x, ends)", 18, 2),
     "attribute": ("y = ReduceMean<axes=[3,1],keepdims=0>(x)", 13, 2),
-    "three axes": ("y = ReduceMean<axes=[0,1,3],keepdims=0>(x)", 13, 2),
-    "adjacent axes": ("y = ReduceSum(x, space)", 18, 1),
+    "three axes": ("y = ReduceMean<axes=[0,1,3],keepdims=0>(x)", 13, 3),
+    "not the last": ("y = ReduceSum(x, space)", 18, 2),
+    "the last": ("y = ReduceMean<axes=[-1,2],keepdims=0>(x)", 13, 1),
     "negative": ("y = ReduceMean<axes=[-1,1]>(x)", 13, 2),
     "maximum": ("y = ReduceMax(x, ends)", 18, 1),
     "all axes": ("y = ReduceSum(x)", 18, 1),
@@ -71,7 +72,7 @@ SEPARATE = {
 
 
 @pytest.mark.parametrize("nodes, opset, count", SEPARATE.values(), ids=SEPARATE)
-def test_axes_that_are_not_adjacent_are_added_up_in_turn(nodes, opset, count):
+def test_axes_that_are_not_the_last_are_added_up_in_turn(nodes, opset, count):
     graph = onnx_graph(
         f"(float[2,3,4,5] x) => (float[A,B,C,D] y) {{ {nodes} }}",
         opset=opset,
@@ -84,17 +85,20 @@ def test_axes_that_are_not_adjacent_are_added_up_in_turn(nodes, opset, count):
 
 
 @pytest.mark.parametrize("is_split", [True, False])
-def test_a_sum_over_separate_axes_is_accurate_if_it_is_split(is_split):
+@pytest.mark.parametrize("axes", [(1, 3), (1, 2)])
+def test_a_sum_over_other_than_the_last_axes_is_accurate(axes, is_split):
     graph = onnx_graph(
-        "(float[B,M,3,N] x) => (float[B,3] y) {"
-        "y = ReduceSum<keepdims=0>(x, ends) }",
-        ends=np.array([1, 3], np.int64),
+        "(float[B,M,N,O] x) => (float[B,3] y) {"
+        "y = ReduceSum<keepdims=0>(x, axes) }",
+        axes=np.array(axes, np.int64),
     )
     if is_split:
         split_reductions(graph)
-    x = np.random.default_rng(0).random((2, 300, 3, 300), "float32")
+    shape = np.full(4, 300)
+    shape[0], shape[({1, 2, 3} - {*axes}).pop()] = 2, 3
+    x = np.random.default_rng(0).random(shape, "float32")
     content = graph.model(held=graph.constants).SerializeToString()
     (y,) = onnxruntime.InferenceSession(content).run(None, {"x": x})
-    error = np.abs(y / x.astype("float64").sum((1, 3)) - 1).max() / 2**-23
+    error = np.abs(y / x.astype("float64").sum(axes) - 1).max() / 2**-23
     # 4 units of rounding were measured, and 100 if it is not split.
     assert (error < 16) == is_split
