@@ -1,5 +1,6 @@
 """The inference model, from which every format is written."""
 
+import itertools
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -174,13 +175,16 @@ def _merge_lora(model: keras.Model) -> None:
     Only a kernel that is a variable can be scaled and rounded. A layer that
     Keras quantized adds the update to its outputs instead, and keeps it.
     """
-    for layer in model._flatten_layers():
-        if not getattr(layer, "lora_enabled", False) or layer.quantization_mode:
-            continue
-        name = "kernel" if hasattr(layer, "lora_kernel_a") else "embeddings"
+    for layer, name in itertools.product(
+        model._flatten_layers(), ("kernel", "embeddings")
+    ):
+        parts = [f"_{name}", f"lora_{name}_a", f"lora_{name}_b"]
+        values = [getattr(layer, part, None) for part in parts]
+        if any(x is None for x in values) or layer.quantization_mode:
+            continue  # a layer of the user's may have a LoRA of its own
         kernel, update, factor = (
-            keras.ops.convert_to_numpy(getattr(layer, x)).astype("float64")
-            for x in (f"_{name}", f"lora_{name}_a", f"lora_{name}_b")
+            keras.ops.convert_to_numpy(value).astype("float64")
+            for value in values
         )
         update = layer.lora_alpha / layer.lora_rank * (update @ factor)
         getattr(layer, f"_{name}").assign(kernel + update)

@@ -66,6 +66,26 @@ def test_lora_is_merged(case):
     assert np.abs(outputs - original(images)).max() > 1e-3
 
 
+class OwnLora(layers.Dense):
+    """A layer of the user's that has the attributes of Keras, and others."""
+
+    lora_enabled = True
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.update = self.add_weight(shape=self.kernel.shape)
+
+    def call(self, inputs):
+        return inputs @ (self._kernel + 3 * self.update)
+
+
+def test_a_lora_of_the_users_is_left_as_it_is():
+    original = randomize(sequential((4,), OwnLora(3)))
+    vectors = random_images((2, 4))
+    (outputs,) = to_inference_model(functional(original)).call(vectors)
+    np.testing.assert_allclose(outputs, original(vectors), rtol=1e-5)
+
+
 def test_side_heads_are_removed():
     network = plugin.VGG16Inception(
         input_shape=(80, 80, 1), classes=5, auxiliary=True
