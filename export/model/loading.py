@@ -29,7 +29,7 @@ from keras_inception_export.model.stored_weights import (
     limited_weights,
 )
 from keras_inception_layers import drop_auxiliary
-from keras_inception_layers.graph import has_own_call
+from keras_inception_layers.graph import functional_graph, has_own_call
 from keras_inception_layers.rebuilding import parts_of
 
 DEEPEST = 5000
@@ -186,29 +186,26 @@ def functional(model):
         )
     for layer in model._flatten_layers():
         _check_layer(layer)
-    found = _as_functional(model)
-    own = type(model).__call__ is not keras.Layer.__call__
-    if found is not model and own:
+    if type(model).__call__ is not keras.Layer.__call__:
+        if functional_graph(model) is model:
+            return model  # any other one would not compute what it adds
         raise RequestError(
             f'the class {type(model).__name__} of the model "{model.name}" '
             "defines __call__, which Keras does not store; do it in `call`"
         )
-    return found
-
-
-def _as_functional(model):
-    """Return the model itself if it is Functional, or one that computes it."""
-    if not getattr(model, "inputs", None):
-        return _called_on_inputs(model)
-    if has_own_call(model):
-        return _called_on(model)
-    try:
-        model = drop_auxiliary(model)
-    except ValueError as error:
-        raise RequestError(str(error)) from error
-    if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    return model
+    if getattr(model, "inputs", None):
+        if has_own_call(model):
+            return _called_on(model)
+        try:
+            model = drop_auxiliary(model)
+        except ValueError as error:
+            raise RequestError(str(error)) from error
+        if isinstance(model, keras.Sequential):
+            model = keras.Model(
+                model.inputs[0], model.outputs[0], name=model.name
+            )
+        return model
+    return _called_on_inputs(model)
 
 
 def _check_layer(layer):
