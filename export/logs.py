@@ -6,7 +6,7 @@ library can route it like other logs.
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 logger = logging.getLogger("keras_inception_export")
 
@@ -64,6 +64,12 @@ class Callback(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Handle one record."""
         self._callback(record.levelno, record.getMessage())
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return the first three names, and how many more there are."""
+    more = f" and {len(names) - 3} others" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
 
 
 def column_name(column: int | None, axis: int | None) -> str:

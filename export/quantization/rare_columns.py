@@ -7,7 +7,7 @@ a detector, that was 26.5 dB for int8, and 1.2 dB on other images.
 import numpy as np
 
 from keras_inception_export.data.rows import parts
-from keras_inception_export.logs import column_name
+from keras_inception_export.logs import column_name, first_names
 from keras_inception_export.quantization import metrics
 
 FEW = 3
@@ -24,10 +24,9 @@ def warnings_of(reference: metrics.Outputs) -> list[str]:
     for name, array in reference.items():
         columns = rare_columns(array)
         if columns:
-            more = f" and {len(columns) - 3} others" if columns[3:] else ""
             warnings.append(
                 f"of {len(array)} samples, fewer than {FEW} move "
-                f'{", ".join(columns[:3])}{more} of output "{name}", so '
+                f'{first_names(columns)} of output "{name}", so '
                 "nothing is known of its accuracy on others; add samples that "
                 "do"
             )

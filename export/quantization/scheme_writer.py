@@ -10,7 +10,7 @@ from keras_inception_export.diagnosis.capture import capture_layer_references
 from keras_inception_export.diagnosis.diagnose import examine
 from keras_inception_export.errors import ArtifactError
 from keras_inception_export.formats.schemes import PREPARED_SCHEME
-from keras_inception_export.logs import logger
+from keras_inception_export.logs import first_names, logger
 from keras_inception_export.quantization.artifact_writer import (
     ArtifactWriter,
     WrittenArtifact,
@@ -48,10 +48,9 @@ def _warn_of_lost_columns(
     """Add a warning if columns that are not judged are lost."""
     for record in artifact.measured:
         if lost := record.lost_columns:
-            more = f" and {len(lost) - 3} others" if len(lost) > 3 else ""
             _warn(
                 writer,
-                f"{artifact.name}: {', '.join(lost[:3])}{more} of output "
+                f"{artifact.name}: {first_names(lost)} of output "
                 f'"{record.output}" have less than {MIN_SNR_DB:.0f} dB of '
                 "signal to noise; they are nearly always the same, and small "
                 "changes of the weights change them as much, so they are not "

@@ -25,7 +25,8 @@ UNUSUAL_BATCH = 4
 
 FULL_SIZE = 2**15
 """A sample with more values, such as an image of 105 x 105, costs so much that
-there are two usual inputs, in one batch, and unusual ones are single."""
+there are two usual inputs, in one batch, and unusual ones are single; of
+unknown sizes, there is a batch of one more, whose size differs."""
 
 IMAGE_SIZES = (64, 96, 96)
 OTHER_SIZES = (8, 12, 12)
